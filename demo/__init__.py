@@ -1,0 +1,1 @@
+"""The rehearsal: an emulated AWS, and what deploys to it."""

@@ -1,0 +1,118 @@
+"""Where are the voxels? Half-open boxes of whole voxels on the global grid of one scale.
+
+Spatial values are in x, y, z order throughout; `Box.slices` is the one place where they turn
+into numpy's (z, y, x).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Vec(NamedTuple):
+    """Three whole numbers in x, y, z order (voxels, or a factor per axis)."""
+
+    x: int
+    y: int
+    z: int
+
+    def times(self, other: Vec) -> Vec:
+        """Multiply axis by axis."""
+        return Vec(self.x * other.x, self.y * other.y, self.z * other.z)
+
+
+def ceil_div(a: int, b: int) -> int:
+    """Return a / b rounded up, exact for any whole a and positive b."""
+    return -(-a // b)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A half-open box [start, stop) in voxels of one scale, global coordinates, xyz.
+
+    Raises:
+        ValueError: stop is before start on an axis.
+    """
+
+    start: Vec
+    stop: Vec
+
+    def __post_init__(self) -> None:
+        if any(a > b for a, b in zip(self.start, self.stop, strict=True)):
+            msg = f"a box must not end before it starts, got start={self.start} stop={self.stop}"
+            raise ValueError(msg)
+
+    @property
+    def shape(self) -> Vec:
+        """Size per axis, in voxels, xyz."""
+        return Vec(*(b - a for a, b in zip(self.start, self.stop, strict=True)))
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels inside."""
+        return self.shape.x * self.shape.y * self.shape.z
+
+    @property
+    def name(self) -> str:
+        """`x0-x1_y0-y1_z0-z1`: the chunk's object name (Neuroglancer volume.md, unsharded)."""
+        pairs = zip(self.start, self.stop, strict=True)
+        return "_".join(f"{a}-{b}" for a, b in pairs)
+
+    def __and__(self, other: Box) -> Box:
+        """Return what both boxes share (empty, at a corner of one, when they share nothing)."""
+        start = Vec(*map(max, self.start, other.start))
+        stop = Vec(*map(max, start, map(min, self.stop, other.stop)))
+        return Box(start, stop)
+
+    def coarsen(self, factor: Vec) -> Box:
+        """Return the coarse voxels that this box touches: floor of start, ceil of stop."""
+        return Box(
+            Vec(*(a // f for a, f in zip(self.start, factor, strict=True))),
+            Vec(*(ceil_div(b, f) for b, f in zip(self.stop, factor, strict=True))),
+        )
+
+    def refine(self, factor: Vec) -> Box:
+        """Return the finer voxels that this box covers."""
+        return Box(self.start.times(factor), self.stop.times(factor))
+
+    def with_z(self, z0: int, z1: int) -> Box:
+        """Return the same x and y over [z0, z1)."""
+        return Box(self.start._replace(z=z0), self.stop._replace(z=z1))
+
+    def with_y(self, y0: int, y1: int) -> Box:
+        """Return the same x and z over [y0, y1)."""
+        return Box(self.start._replace(y=y0), self.stop._replace(y=y1))
+
+    def grid(self, size: Vec) -> Vec:
+        """Return how many cells of `size` cover this box, per axis, anchored at its start."""
+        return Vec(*(ceil_div(n, s) for n, s in zip(self.shape, size, strict=True)))
+
+    def cells(self, size: Vec, within: Box | None = None) -> Iterator[Box]:
+        """Walk the cells of `size` anchored at `start`, clipped at `stop`; x fastest, then y, z.
+
+        Args:
+            size: a cell's size, voxels, xyz.
+            within: only cells that start inside this box.
+        """
+        area = within or self
+        starts = [
+            range(a + ceil_div(max(w0 - a, 0), s) * s, min(b, w1), s)
+            for a, b, s, w0, w1 in zip(
+                self.start, self.stop, size, area.start, area.stop, strict=True
+            )
+        ]
+        for z in starts[2]:
+            for y in starts[1]:
+                for x in starts[0]:
+                    corner = Vec(x, y, z)
+                    stop = Vec(*(c + s for c, s in zip(corner, size, strict=True)))
+                    yield Box(corner, Vec(*map(min, stop, self.stop)))
+
+    def slices(self, origin: Vec) -> tuple[slice, slice, slice]:
+        """Return the numpy index (z, y, x) of this box in an array that starts at `origin`."""
+        x, y, z = (
+            slice(a - o, b - o) for a, b, o in zip(self.start, self.stop, origin, strict=True)
+        )
+        return z, y, x

@@ -1,0 +1,175 @@
+"""The whole job on one machine: the same plan, blocks and ending as in the cloud, over processes.
+
+A block that fails doesn't stop the others; the ending names every failed one. A killed or
+interrupted run leaves receipts for the blocks that are done, so that the same command goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.sharedctypes import Synchronized
+
+from zblocks.config import Config
+from zblocks.convert import convert_block, convert_coarse, cores, find_receipt
+from zblocks.credentials import Credentials
+from zblocks.errors import DoesNotFit, ZblocksError
+from zblocks.finalize import Ending, finalize
+from zblocks.plan import BlockTask, CoarseTask, Plan, task_from_json
+from zblocks.prepare import Run, prepare
+from zblocks.workplace import ITEMS, Workplace, open_workplace
+
+MIB = 1 << 20
+SHARE = 0.7
+"""Of the machine's memory, what workers may plan to use together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What of this machine may be used."""
+
+    workers: int
+    """Processes."""
+    memory_mb: int
+    """Per process, MiB."""
+
+    @classmethod
+    def choose(cls, workers: int | None, memory_mb: int | None) -> Machine:
+        """Return the user's choice, or or a process per core and shares of most memory."""
+        count = workers or cores()
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB
+        return cls(count, memory_mb or int(total * SHARE / count))
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far a run is."""
+
+    plan: Plan
+    blocks_done: int
+    blocks_failed: int
+    voxels_done: int
+    """Scale 0 voxels converted by this run."""
+    voxels_due: int
+    """Scale 0 voxels that this run has to convert."""
+
+
+Observer = Callable[[State], None]
+
+
+def convert(
+    config: Config, machine: Machine, credentials: Credentials | None, observe: Observer
+) -> Ending:
+    """Convert on this machine.
+
+    Args:
+        config: what the user wants.
+        machine: what may be used of this machine.
+        credentials: keys to use instead of the environment's.
+        observe: called a few times a second with how far the run is.
+
+    Raises:
+        ZblocksError: bad input, or what stands in the way of a whole volume.
+    """
+    plan = prepare(config, machine.memory_mb, Run(), credentials).plan
+    work = open_workplace(plan.destination, credentials)
+    tasks = [task_from_json(t) for t in json.loads(work.target.get(ITEMS))]
+    due = [t for t in tasks if find_receipt(work, t.name) is None]
+    counter: Synchronized[int] = multiprocessing.get_context("spawn").Value("q", 0)
+    with _processes(min(machine.workers, max(len(due), 1)), counter) as pool:
+        jobs = [pool.submit(_work, plan.destination, t, credentials) for t in due]
+        _await(jobs, _Watch(plan, len(tasks) - len(due), _voxels(plan, due), counter, observe))
+        if not any(job.exception() for job in jobs):
+            for task in plan.coarse:
+                pool.submit(_work, plan.destination, task, credentials).result()
+    return finalize(work, Run())
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """What the observer is told about."""
+
+    plan: Plan
+    already: int
+    voxels: int
+    counter: Synchronized[int]
+    observe: Observer
+
+    def tell(self, done: int, failed: int) -> None:
+        """Call the observer."""
+        self.observe(State(self.plan, self.already + done, failed, self.counter.value, self.voxels))
+
+
+def _await(jobs: list[Future[str]], watch: _Watch) -> None:
+    """Wait for all jobs, telling the observer; a block's own error waits for the ending."""
+    pending: set[Future[str]] = set(jobs)
+    while True:
+        done = [j for j in jobs if j.done()]
+        failed = [j for j in done if j.exception()]
+        watch.tell(len(done) - len(failed), len(failed))
+        for job in failed:
+            error = job.exception()
+            if isinstance(error, BrokenProcessPool):
+                msg = (
+                    "a worker process was killed, probably for lack of memory; start again with "
+                    "fewer --workers or less --memory: finished blocks are kept"
+                )
+                raise DoesNotFit(msg) from error
+            if not isinstance(error, ZblocksError):
+                raise error or AssertionError
+        if not pending:
+            return
+        _, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+
+
+def _voxels(plan: Plan, tasks: list[BlockTask]) -> int:
+    """Return how many scale 0 voxels tasks read."""
+    return sum(len(t.slices) for t in tasks) * plan.box.shape.x * plan.box.shape.y
+
+
+_counter: Synchronized[int] | None = None
+"""In a worker: where it counts the voxels that it has done."""
+
+
+@contextmanager
+def _processes(count: int, counter: Synchronized[int]) -> Iterator[ProcessPoolExecutor]:
+    """Open a pool of workers; on Ctrl-C or an error they are ended at once, between two objects."""
+    context = multiprocessing.get_context("spawn")  # threads and fork don't go together
+    pool = ProcessPoolExecutor(count, context, _begin, (counter,))
+    try:
+        yield pool
+    except BaseException:
+        for child in multiprocessing.active_children():
+            child.terminate()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+def _begin(counter: Synchronized[int]) -> None:
+    """Set a worker up: Ctrl-C is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    global _counter  # noqa: PLW0603 - a worker's one piece of state
+    _counter = counter
+
+
+def _count(voxels: int) -> None:
+    """Count voxels that are done."""
+    if _counter is not None:
+        with _counter.get_lock():
+            _counter.value += voxels
+
+
+def _work(destination: str, task: BlockTask | CoarseTask, credentials: Credentials | None) -> str:
+    """Do one task, in a worker."""
+    work: Workplace = open_workplace(destination, credentials)
+    if isinstance(task, CoarseTask):
+        return convert_coarse(work, task)
+    return convert_block(work, task, _count)

@@ -1,0 +1,395 @@
+"""What is to be done, all of it, as data: workers only obey.
+
+`make_plan` is pure: what the user asked for and what the slices' headers say go in, every scale,
+z-block and chunk comes out. Nothing is decided later.
+
+A z-block is a run of `block_depth` slices. It owns, of every scale, the chunks that lie above it:
+chunks get shallower as z is halved, so the same slices hold whole chunks of several scales. The
+few scales above those are made from the last of them in a second, small step (`CoarseTask`).
+
+Chunk grids start at each scale's own offset, floor(offset / factor). Where factor does not divide
+the offset, a block reads up to `factor - 1` slices before its own: its halo.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from zblocks.errors import DoesNotFit
+from zblocks.geometry import Box, Vec, ceil_div
+from zblocks.memory import Footprint, predict_peak
+from zblocks.pyramid import (
+    Resolution,
+    Scale,
+    default_chunk,
+    fits_one_chunk,
+    plan_steps,
+)
+
+VERSION = 1
+"""Version of the documents on the work prefix."""
+
+SHALLOWEST = 8
+"""Chunks are not made shallower than this to let a block own them; Coarsen takes over."""
+
+DEEPEST = 64
+"""Blocks of more slices gain nothing: their chunks are whole, and small stacks need many blocks."""
+
+COARSE_SHARE = 0.02
+"""Of all voxels, what Coarsen may make from stored chunks rather than from slices."""
+
+MAX_SCALES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRef:
+    """One slice of the stack. Its z is carried along, so that nothing can shift."""
+
+    z: int
+    """Scale 0 voxel, global."""
+    key: str | None
+    """Object key relative to the source; None: filled with `Volume.fill`."""
+    bytes: int = 0
+    etag: str = ""
+    kind: str = ""
+    """What its first bytes say that it is: `jpeg`, `png` or `tiff`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """What every chunk of the volume has in common."""
+
+    dtype: str
+    """`uint8` or `uint16`."""
+    channels: int
+    encoding: str
+    """`raw` or `jpeg`."""
+    jpeg_quality: int
+    compression: str
+    """Content-Encoding of raw chunks: `gzip` or `none`."""
+    fill: int
+    """Value of the voxels of a missing slice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user asked of the grid; None where zblocks chooses."""
+
+    resolution: Resolution
+    """nm per voxel, xyz."""
+    offset: Vec
+    """Scale 0 voxels, xyz."""
+    chunk: Vec | None
+    scales: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BlockTask:
+    """The work of one z-block."""
+
+    index: int
+    z0: int
+    z1: int
+    """The scale 0 slices [z0, z1) that it owns."""
+    slices: tuple[SliceRef, ...]
+    """Every slice that it reads, in z order: its own and its halo."""
+
+    @property
+    def name(self) -> str:
+        """Name of its receipt, in the order of z."""
+        return f"block-{self.index:05d}"
+
+
+@dataclass(frozen=True, slots=True)
+class CoarseTask:
+    """The scales [first, last) that no block owns, made from scale `first - 1`."""
+
+    index: int
+    first: int
+    last: int
+
+    @property
+    def name(self) -> str:
+        """Name of its receipt."""
+        return f"coarse-{self.index:05d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The whole job, without the slices (those are in the blocks' tasks)."""
+
+    fingerprint: str
+    """Identity of the volume: the same slices asked for in the same way."""
+    source: str
+    destination: str
+    volume: Volume
+    scales: tuple[Scale, ...]
+    owned: int
+    """Scales [0, owned) are written by blocks."""
+    block_depth: int
+    """Scale 0 slices of a full block."""
+    blocks: int
+    coarse: tuple[CoarseTask, ...]
+    rows: int
+    """Rows of all slices decoded at a time; the slice height when slices are decoded whole."""
+    memory_mb: int
+    predicted_peak_mb: int
+    filled: tuple[tuple[int, str, str], ...]
+    """Slices that hold the fill value: z, name in the list, why."""
+    notes: tuple[str, ...]
+
+    @property
+    def box(self) -> Box:
+        """Scale 0 voxels."""
+        return self.scales[0].box
+
+    def owned_z(self, scale: int, block: int) -> tuple[int, int]:
+        """Return the z range of a scale, in its voxels, that a block writes (may be empty)."""
+        box, depth = self.scales[scale].box, self.block_depth // self.scales[scale].factor.z
+        z0 = min(box.start.z + block * depth, box.stop.z)
+        return z0, min(z0 + depth, box.stop.z)
+
+
+def fingerprint(volume: Volume, wishes: Wishes, source: str, slices: tuple[SliceRef, ...]) -> str:
+    """Return the volume's identity; equal exactly if the finished volumes would be equal."""
+    parts = [
+        repr((VERSION, volume, wishes, source)),
+        *(repr((s.z, s.key, s.bytes, s.etag)) for s in slices),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def plan_scales(box: Box, wishes: Wishes) -> list[Scale]:
+    """Return all scales with the chunk shapes that they would like best."""
+    scales: list[Scale] = []
+    for factor, resolution, scaled in plan_steps(box, wishes.resolution):
+        chunk = wishes.chunk or default_chunk(resolution)
+        scales.append(Scale(factor, resolution, scaled, chunk))
+        enough = wishes.scales == len(scales) if wishes.scales else fits_one_chunk(scaled, chunk)
+        if enough or len(scales) == MAX_SCALES:
+            break
+    return scales
+
+
+def share_out(scales: list[Scale], depth: int) -> tuple[tuple[Scale, ...], int]:
+    """Give blocks of `depth` slices as many scales as they can own.
+
+    Returns:
+        The scales, those owned with chunks no deeper than the block is there; how many are owned.
+    """
+    shared: list[Scale] = []
+    for scale in scales:
+        above = depth // scale.factor.z
+        if above < min(SHALLOWEST, depth, scale.chunk.z) or above * scale.factor.z != depth:
+            break
+        chunk_z = min(scale.chunk.z, above)
+        if above % chunk_z:
+            break
+        shared.append(replace(scale, chunk=scale.chunk._replace(z=chunk_z)))
+    last = shared[-1]
+    tiny = last.box.voxels <= COARSE_SHARE * scales[0].box.voxels
+    if len(shared) == len(scales) > 1 and last.chunks > scales[-1].chunks and tiny:
+        shared.pop()  # so that the last scale is one chunk
+    return (*shared, *scales[len(shared) :]), len(shared)
+
+
+def count_blocks(scales: tuple[Scale, ...], owned: int, depth: int) -> int:
+    """Return how many blocks cover every owned scale."""
+    return max(ceil_div(s.box.shape.z, depth // s.factor.z) for s in scales[:owned])
+
+
+def read_range(plan: Plan, block: int) -> tuple[int, int]:
+    """Return the scale 0 slices [z0, z1) that a block reads: its own and its halo."""
+    ranges = []
+    for k in range(plan.owned):
+        z0, z1 = plan.owned_z(k, block)
+        if z0 < z1:
+            f = plan.scales[k].factor.z
+            ranges.append((z0 * f, z1 * f))
+    box = plan.box
+    return max(min(a for a, _ in ranges), box.start.z), min(max(b for _, b in ranges), box.stop.z)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything `make_plan` decides from."""
+
+    source: str
+    destination: str
+    volume: Volume
+    wishes: Wishes
+    width: int
+    height: int
+    """Pixels of every slice."""
+    slices: tuple[SliceRef, ...]
+    """Every z of the stack once, in order."""
+    filled: tuple[tuple[int, str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    strips: bool = True
+    """Whether the slices can be decoded some rows at a time."""
+
+
+def make_plan(job: Job, memory_mb: int) -> tuple[Plan, tuple[BlockTask, ...]]:
+    """Decide everything.
+
+    Args:
+        job: what was asked for and what the slices are.
+        memory_mb: memory of one worker, MiB.
+
+    Raises:
+        DoesNotFit: not even the smallest block fits in the worker.
+    """
+    start = job.wishes.offset
+    box = Box(start, Vec(start.x + job.width, start.y + job.height, start.z + len(job.slices)))
+    wanted = plan_scales(box, job.wishes)
+    best = None
+    for depth in _depths(wanted[0].chunk.z, fixed=job.wishes.chunk is not None):
+        scales, owned = share_out(wanted, depth)
+        for rows in _row_choices(job, scales[0].chunk.y):
+            peak = predict_peak(Footprint.of(job.volume, scales[:owned], depth, rows))
+            if best is None or peak < best:
+                best = peak
+            if peak <= memory_mb:
+                return _lay_out(job, scales, owned, (depth, rows, memory_mb, peak))
+    msg = (
+        f"slices of {job.width}×{job.height} need a worker with at least {best} MiB, "
+        f"this one has {memory_mb}; raise its memory to {best}"
+        + (" or choose a shallower chunk_size" if job.wishes.chunk else "")
+    )
+    raise DoesNotFit(msg)
+
+
+def _depths(chunk_z: int, *, fixed: bool) -> list[int]:
+    """Return block depths to try, in slices, deepest first.
+
+    A depth below the chunk's own makes chunks shallower, so it needs a chunk that zblocks chose.
+    """
+    depths = [chunk_z]
+    while depths[0] * 2 <= DEEPEST:
+        depths.insert(0, depths[0] * 2)
+    if not fixed:
+        while depths[-1] > 1:
+            depths.append(depths[-1] // 2)
+    return depths
+
+
+def _row_choices(job: Job, chunk_y: int) -> list[int]:
+    """Return how many rows to decode at a time: whole slices first, then rows of chunks."""
+    rows = [job.height]
+    while job.strips and rows[-1] > chunk_y:
+        rows.append(max(ceil_div(rows[-1] // 2, chunk_y) * chunk_y, chunk_y))
+        if rows[-1] >= rows[-2]:
+            rows[-1] = chunk_y
+    return rows
+
+
+def _lay_out(
+    job: Job, scales: tuple[Scale, ...], owned: int, fit: tuple[int, int, int, int]
+) -> tuple[Plan, tuple[BlockTask, ...]]:
+    """Write down the plan and cut the stack into blocks."""
+    depth, rows, memory_mb, peak = fit
+    coarse = (CoarseTask(0, owned, len(scales)),) if owned < len(scales) else ()
+    plan = Plan(
+        fingerprint=fingerprint(job.volume, job.wishes, job.source, job.slices),
+        source=job.source,
+        destination=job.destination,
+        volume=job.volume,
+        scales=scales,
+        owned=owned,
+        block_depth=depth,
+        blocks=count_blocks(scales, owned, depth),
+        coarse=coarse,
+        rows=rows,
+        memory_mb=memory_mb,
+        predicted_peak_mb=peak,
+        filled=job.filled,
+        notes=job.notes,
+    )
+    return plan, tuple(_block(plan, job.slices, i) for i in range(plan.blocks))
+
+
+def _block(plan: Plan, slices: tuple[SliceRef, ...], index: int) -> BlockTask:
+    """Return the task of one block."""
+    z0, z1 = read_range(plan, index)
+    first = plan.box.start.z
+    own = plan.owned_z(0, index)
+    return BlockTask(index, *own, slices[z0 - first : z1 - first])
+
+
+def plan_to_json(plan: Plan) -> bytes:
+    """Return the document `plan.json`."""
+    scales = [
+        {
+            "key": s.key,
+            "factor": s.factor,
+            "resolution": s.resolution,
+            "start": s.box.start,
+            "stop": s.box.stop,
+            "chunk": s.chunk,
+        }
+        for s in plan.scales
+    ]
+    document = {
+        "version": VERSION,
+        "fingerprint": plan.fingerprint,
+        "source": plan.source,
+        "destination": plan.destination,
+        "volume": {name: getattr(plan.volume, name) for name in Volume.__slots__},
+        "scales": scales,
+        "owned": plan.owned,
+        "block_depth": plan.block_depth,
+        "blocks": plan.blocks,
+        "coarse": [{"index": c.index, "first": c.first, "last": c.last} for c in plan.coarse],
+        "rows": plan.rows,
+        "memory_mb": plan.memory_mb,
+        "predicted_peak_mb": plan.predicted_peak_mb,
+        "filled": plan.filled,
+        "notes": plan.notes,
+    }
+    return json.dumps(document, indent=1).encode()
+
+
+def plan_from_json(data: bytes) -> Plan:
+    """Read `plan.json` back."""
+    document = json.loads(data)
+    return Plan(
+        fingerprint=document["fingerprint"],
+        source=document["source"],
+        destination=document["destination"],
+        volume=Volume(**document["volume"]),
+        scales=tuple(_scale_from_json(s) for s in document["scales"]),
+        owned=document["owned"],
+        block_depth=document["block_depth"],
+        blocks=document["blocks"],
+        coarse=tuple(CoarseTask(**c) for c in document["coarse"]),
+        rows=document["rows"],
+        memory_mb=document["memory_mb"],
+        predicted_peak_mb=document["predicted_peak_mb"],
+        filled=tuple((z, name, why) for z, name, why in document["filled"]),
+        notes=tuple(document["notes"]),
+    )
+
+
+def _scale_from_json(document: dict[str, Any]) -> Scale:
+    x, y, z = document["resolution"]
+    return Scale(
+        factor=Vec(*document["factor"]),
+        resolution=(x, y, z),
+        box=Box(Vec(*document["start"]), Vec(*document["stop"])),
+        chunk=Vec(*document["chunk"]),
+    )
+
+
+def task_to_json(task: BlockTask) -> dict[str, Any]:
+    """Return one element of the map's input `items.json`."""
+    slices = [[s.z, s.key, s.bytes, s.etag, s.kind] for s in task.slices]
+    return {"index": task.index, "z0": task.z0, "z1": task.z1, "slices": slices}
+
+
+def task_from_json(document: dict[str, Any]) -> BlockTask:
+    """Read one element of `items.json` back."""
+    slices = tuple(SliceRef(*s) for s in document["slices"])
+    return BlockTask(document["index"], document["z0"], document["z1"], slices)

@@ -1,0 +1,1 @@
+"""OUT: all that zblocks knows of Neuroglancer's precomputed volume format."""

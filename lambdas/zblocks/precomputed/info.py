@@ -1,0 +1,72 @@
+"""The `info` and `provenance` documents of a precomputed volume.
+
+Format: Neuroglancer, `src/datasource/precomputed/volume.md`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypedDict
+
+from zblocks.plan import Plan
+from zblocks.pyramid import Scale
+
+INFO = "info"
+PROVENANCE = "provenance"
+
+
+class ScaleInfo(TypedDict, total=False):
+    """One entry of `scales`; sizes in voxels, resolution in nm, all xyz."""
+
+    key: str
+    size: list[int]
+    resolution: list[float]
+    voxel_offset: list[int]
+    chunk_sizes: list[list[int]]
+    encoding: str
+    jpeg_quality: int
+
+
+def build_info(plan: Plan) -> bytes:
+    """Return the `info` of the planned volume."""
+    document = {
+        "@type": "neuroglancer_multiscale_volume",
+        "type": "image",
+        "data_type": plan.volume.dtype,
+        "num_channels": plan.volume.channels,
+        "scales": [_scale_info(plan, scale) for scale in plan.scales],
+    }
+    return json.dumps(document, indent=1).encode()
+
+
+def _scale_info(plan: Plan, scale: Scale) -> ScaleInfo:
+    """Return one scale's entry."""
+    entry: ScaleInfo = {
+        "key": scale.key,
+        "size": list(scale.box.shape),
+        "resolution": list(scale.resolution),
+        "voxel_offset": list(scale.box.start),
+        "chunk_sizes": [list(scale.chunk)],
+        "encoding": plan.volume.encoding,
+    }
+    if plan.volume.encoding == "jpeg":
+        entry["jpeg_quality"] = plan.volume.jpeg_quality
+    return entry
+
+
+def build_provenance(plan: Plan, config: dict[str, Any], run: dict[str, Any]) -> bytes:
+    """Return the `provenance` document: cloud-volume's fields, and what this run did.
+
+    Args:
+        plan: the plan that was carried out.
+        config: the user's config as it was parsed, without secrets.
+        run: numbers of the run (versions, blocks, bytes, seconds).
+    """
+    document = {
+        "description": "",
+        "owners": [],
+        "sources": [plan.source],
+        "processing": [{"method": {"task": "zblocks", "config": config, "run": run}, "by": ""}],
+        "filled_slices": [{"z": z, "name": name, "why": why} for z, name, why in plan.filled],
+    }
+    return json.dumps(document, indent=1).encode()

@@ -1,0 +1,151 @@
+"""JPEG, PNG and TIFF slices as streams of rows, decoded by libvips.
+
+libvips asks for bytes through two callbacks and keeps only the rows it needs, so that a slice of
+any size takes little memory, and of a file in a bucket only what is needed is fetched.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyvips
+
+from zblocks.errors import SliceError
+from zblocks.pooling import Voxels
+from zblocks.slices import ByteSource, SliceHeader
+
+BUFFER = 1 << 20
+"""Bytes fetched at a time while rows are read; libvips asks for 4 KiB."""
+
+HEADER_BUFFER = 1 << 14
+"""Bytes fetched at a time while a header is read."""
+
+FETCH_ROWS = 64
+"""Rows that pass through a buffer of their own at a time."""
+
+_LOADERS = {
+    "jpeg": "VipsForeignLoadJpeg",
+    "png": "VipsForeignLoadPng",
+    "tiff": "VipsForeignLoadTiff",
+}
+_DTYPES = {"uchar": "uint8", "ushort": "uint16"}
+
+# Blocks bring their own parallelism; a cache of operations would only hold memory.
+pyvips.concurrency_set(1)
+pyvips.cache_set_max(0)
+# Only these decoders may see a file from outside.
+pyvips.operation_block_set("VipsForeignLoad", True)
+for _loader in _LOADERS.values():
+    pyvips.operation_block_set(_loader, False)
+
+
+class _Stream:
+    """A byte source as libvips wants it: read and seek, with a buffer."""
+
+    def __init__(self, source: ByteSource, buffer: int) -> None:
+        self.source = source
+        self.error: Exception | None = None
+        self._ahead = buffer
+        self._at = 0
+        self._start = 0
+        self._held = b""
+        self.vips = pyvips.SourceCustom()
+        self.vips.on_read(self._read)
+        self.vips.on_seek(self._seek)
+
+    def _read(self, length: int) -> bytes:
+        """Return up to `length` bytes; a failed fetch is kept and ends the stream."""
+        try:
+            inside = self._at - self._start
+            if not 0 <= inside < len(self._held):
+                self._held = self.source.read_at(self._at, max(length, self._ahead))
+                self._start, inside = self._at, 0
+        except Exception as error:  # none can pass through C
+            self.error = error
+            return b""
+        part = self._held[inside : inside + length]
+        self._at += len(part)
+        return part
+
+    def _seek(self, offset: int, whence: int) -> int:
+        """Move as `lseek` does."""
+        self._at = offset + (0, self._at, self.source.size)[whence]
+        return self._at
+
+
+def _load(source: ByteSource, kind: str, buffer: int) -> tuple[pyvips.Image, _Stream]:
+    """Open an image for reading from the top down; only its header is read."""
+    stream = _Stream(source, buffer)
+    try:
+        image = pyvips.Image.new_from_source(
+            stream.vips, "", access="sequential", fail_on="warning"
+        )
+    except pyvips.Error as error:
+        raise _failed(source, kind, stream, error) from error
+    return image, stream
+
+
+def _failed(source: ByteSource, kind: str, stream: _Stream, error: Exception) -> Exception:
+    """Return the error to raise: the store's own if it was that, else one that names the file."""
+    if stream.error is not None:
+        return stream.error
+    detail = " ".join(str(error).split())[:300]
+    return SliceError(
+        f"{source.name}: damaged {kind.upper()} ({detail}); replace the file and run again"
+    )
+
+
+def probe(source: ByteSource, kind: str) -> SliceHeader:
+    """Read a header.
+
+    Raises:
+        SliceError: the file is damaged, or holds something that can't become voxels unchanged.
+    """
+    image, _ = _load(source, kind, HEADER_BUFFER)
+    refuse = f"{source.name}: this {kind.upper()} holds"
+    advice = "this version reads 8- and 16-bit grey and RGB; convert it or take it off the list"
+    if image.bands not in (1, 3):
+        msg = f"{refuse} {image.bands} channels per pixel (alpha or CMYK); {advice}"
+        raise SliceError(msg)
+    if image.format not in _DTYPES:
+        msg = f"{refuse} {image.format} samples; {advice}"
+        raise SliceError(msg)
+    fields = image.get_fields()
+    if "n-pages" in fields and image.get("n-pages") > 1:
+        msg = f"{refuse} {image.get('n-pages')} pages; save one page a file"
+        raise SliceError(msg)
+    if "orientation" in fields and image.get("orientation") > 1:
+        msg = f"{refuse} an orientation tag ({image.get('orientation')}); turn the pixels instead"
+        raise SliceError(msg)
+    return SliceHeader(kind, image.width, image.height, image.bands, _DTYPES[image.format])
+
+
+class VipsReader:
+    """Rows of one slice, from the top down."""
+
+    def __init__(self, source: ByteSource, header: SliceHeader) -> None:
+        self._source = source
+        self._kind = header.kind
+        image, self._stream = _load(source, header.kind, BUFFER)
+        found = (image.width, image.height, image.bands, _DTYPES.get(image.format))
+        if found != (header.width, header.height, header.channels, header.dtype):
+            msg = f"{source.name}: is {found} where the plan says {header}; plan anew"
+            raise SliceError(msg)
+        self._region = pyvips.Region.new(image)
+        self._y = 0
+
+    def read_rows(self, out: Voxels) -> None:
+        """Fill `out` (y, x, c) with the next rows."""
+        for y in range(0, len(out), FETCH_ROWS):
+            self._fetch(out[y : y + FETCH_ROWS])
+
+    def _fetch(self, out: Voxels) -> None:
+        """Fill a few rows."""
+        rows, width, _ = out.shape
+        try:
+            data = self._region.fetch(0, self._y, width, rows)
+        except pyvips.Error as error:
+            raise _failed(self._source, self._kind, self._stream, error) from error
+        if self._stream.error is not None:
+            raise self._stream.error
+        out[...] = np.frombuffer(data, out.dtype).reshape(out.shape)
+        self._y += rows

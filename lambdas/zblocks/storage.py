@@ -1,0 +1,288 @@
+"""The one seam to storage: folders (`file:///folder`) and buckets (`s3://bucket/prefix`).
+
+Functions of obstore with three additions: keys relative to a prefix, the `.gz` side files by which
+readers know a gzipped chunk in a folder, and errors that name the object.
+
+Reads the environment for what AWS's own clients read there: credentials, region, AWS_ENDPOINT_URL.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore import exceptions
+from obstore.store import LocalStore, S3Store
+
+from zblocks.credentials import Credentials
+from zblocks.errors import InvalidConfig, SourceChanged, StorageError
+
+IMMUTABLE = "public, max-age=31536000"
+"""Cache-Control of chunks: a volume's chunks never change in place unless it is overwritten."""
+
+NO_CACHE = "no-cache"
+"""Cache-Control of documents that a later run may replace."""
+
+_RETRY = {
+    "max_retries": 8,
+    "backoff": {
+        "init_backoff": timedelta(milliseconds=100),
+        "max_backoff": timedelta(seconds=15),
+        "base": 2,
+    },
+    "retry_timeout": timedelta(minutes=2),
+}
+"""obstore backs off with jitter on 5xx, SlowDown, refused and dropped connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What a store says of an object."""
+
+    key: str
+    bytes: int
+    etag: str
+
+
+class Store:
+    """Objects under one url; keys are relative to it."""
+
+    def __init__(self, url: str, raw: S3Store | LocalStore, root: str = "") -> None:
+        self.url = url
+        self.local = isinstance(raw, LocalStore)
+        self._raw = raw
+        self._root = root
+
+    def _path(self, key: str) -> str:
+        """Return the raw store's name of a key."""
+        return f"{self._root}/{key}".strip("/") if self._root else key
+
+    def get(self, key: str) -> bytes:
+        """Return a whole object.
+
+        Raises:
+            FileNotFoundError: there is none.
+            StorageError: the store failed after retries.
+        """
+        with self._named(key):
+            return bytes(obstore.get(self._raw, self._path(key)).bytes())
+
+    def get_range(self, key: str, start: int, length: int, etag: str = "") -> bytes:
+        """Return `length` bytes from `start`.
+
+        Raises:
+            SourceChanged: the object is another one than `etag` says.
+        """
+        options: obstore.GetOptions = {"range": (start, start + length)}
+        if etag:
+            options["if_match"] = etag
+        try:
+            with self._named(key):
+                return bytes(obstore.get(self._raw, self._path(key), options=options).bytes())
+        except exceptions.PreconditionError as error:
+            msg = f"{self.url}/{key}: changed since the plan was made; start again to plan anew"
+            raise SourceChanged(msg) from error
+
+    def head(self, key: str) -> StoredObject | None:
+        """Return what the store says of an object, or None where there is none."""
+        try:
+            with self._named(key):
+                meta = obstore.head(self._raw, self._path(key))
+        except FileNotFoundError:
+            return None
+        return StoredObject(key, meta["size"], meta["e_tag"] or "")
+
+    def list(self, folder: str = "") -> Iterator[StoredObject]:
+        """Walk every object below a folder."""
+        with self._named(folder + "/*"):
+            for page in obstore.list(self._raw, self._path(folder) or None, chunk_size=1000):
+                for meta in page:
+                    yield self._described(meta)
+
+    def list_folder(self, folder: str) -> Iterator[StoredObject]:
+        """Walk the objects right in a folder, not those in folders below it."""
+        with self._named(folder + "/*"):
+            found = obstore.list_with_delimiter(self._raw, self._path(folder) or None)
+            for meta in found["objects"]:
+                yield self._described(meta)
+
+    def _described(self, meta: obstore.ObjectMeta) -> StoredObject:
+        """Return a listed object with its key relative to the url."""
+        key = meta["path"][len(self._root) + 1 :] if self._root else meta["path"]
+        return StoredObject(key, meta["size"], meta["e_tag"] or "")
+
+    def stored_name(self, key: str, content_encoding: str) -> str:
+        """Return the name under which `put` stores an object with this encoding."""
+        return f"{key}.gz" if self.local and content_encoding == "gzip" else key
+
+    def put(
+        self,
+        key: str,
+        data: bytes,
+        content_type: str,
+        content_encoding: str = "",
+        cache_control: str = NO_CACHE,
+    ) -> None:
+        """Write an object, whole or not at all."""
+        name = self.stored_name(key, content_encoding)
+        with self._named(name):
+            obstore.put(
+                self._raw,
+                self._path(name),
+                data,
+                use_multipart=False,
+                attributes=None
+                if self.local
+                else _headers(content_type, content_encoding, cache_control),
+            )
+
+    def put_json(self, key: str, data: bytes) -> None:
+        """Write a document."""
+        self.put(key, data, "application/json")
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Write a document unless one is there; tell whether it was written."""
+        try:
+            with self._named(key):
+                obstore.put(self._raw, self._path(key), data, mode="create")
+        except exceptions.AlreadyExistsError:
+            return False
+        return True
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects; those that aren't there are no error."""
+        for key in keys:
+            with self._named(key):
+                try:
+                    obstore.delete(self._raw, self._path(key))
+                except FileNotFoundError:
+                    continue
+
+    @contextmanager
+    def _named(self, key: str) -> Iterator[None]:
+        """Make the store's errors say which object, and tell faults from absence."""
+        place = f"{self.url}/{key}"
+        try:
+            yield
+        except (FileNotFoundError, exceptions.AlreadyExistsError, exceptions.PreconditionError):
+            raise
+        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+            msg = (
+                f"{place}: access denied; check the credentials and that they may use this "
+                f"bucket ({_brief(error)})"
+            )
+            raise InvalidConfig(msg) from error
+        except exceptions.BaseError as error:
+            if "NoSuchBucket" in str(error):
+                msg = f"{place}: no such bucket; check the name in the config"
+                raise InvalidConfig(msg) from error
+            msg = f"{place}: the store failed after retries: {_brief(error)}"
+            raise StorageError(msg) from error
+
+
+class StoredFile:
+    """The bytes of one object, read by ranges; of the version that `etag` names, if given."""
+
+    def __init__(self, store: Store, key: str, size: int, etag: str = "", ahead: int = 0) -> None:
+        self.name = f"{store.url}/{key}"
+        self.size = size
+        self._store = store
+        self._key = key
+        self._etag = etag
+        self._head = b""
+        self._ahead = ahead
+        """Bytes to fetch with the first read, so that a header costs one request."""
+
+    def read_at(self, start: int, length: int) -> bytes:
+        """Return up to `length` bytes from `start`; fewer only at the end."""
+        length = min(length, self.size - start)
+        if length <= 0:
+            return b""
+        if start + length <= len(self._head):
+            return self._head[start : start + length]
+        if start == 0 and length < self._ahead:
+            self._head = self._fetch(0, min(self._ahead, self.size))
+            return self._head[:length]
+        return self._fetch(start, length)
+
+    def _fetch(self, start: int, length: int) -> bytes:
+        """Read from the store; a file that has gone since the plan has changed."""
+        try:
+            return self._store.get_range(self._key, start, length, self._etag)
+        except FileNotFoundError as error:
+            msg = f"{self.name}: gone since the plan was made; start again to plan anew"
+            raise SourceChanged(msg) from error
+
+
+def _brief(error: BaseException) -> str:
+    """Return the first line of obstore's long messages."""
+    return str(error).strip().splitlines()[0][:300]
+
+
+def _headers(content_type: str, content_encoding: str, cache_control: str) -> dict[str, str]:
+    """Return the object's headers."""
+    headers = {"Content-Type": content_type, "Cache-Control": cache_control}
+    return headers | ({"Content-Encoding": content_encoding} if content_encoding else {})
+
+
+_cache: dict[tuple[str, Credentials | None, int], Store] = {}
+_lock = threading.Lock()
+
+
+def open_store(url: str, credentials: Credentials | None = None) -> Store:
+    """Return the store of a `file://` or `s3://` url; the same one when asked again.
+
+    Raises:
+        InvalidConfig: another kind of url.
+    """
+    key = (url, credentials, os.getpid())
+    with _lock:
+        if key not in _cache:
+            _cache[key] = _open(url.rstrip("/"), credentials)
+        return _cache[key]
+
+
+def _open(url: str, credentials: Credentials | None) -> Store:
+    """Open a store."""
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        # Rooted at "/", so that a folder that isn't there yet is made by the first write only.
+        return Store(url, LocalStore(), str(Path(unquote(parts.path))).strip("/"))
+    if parts.scheme == "s3":
+        return Store(url, _s3(parts.netloc, parts.path.strip("/"), credentials))
+    msg = f"{url}: not a place for slices or volumes; use s3://bucket/prefix or file:///folder"
+    raise InvalidConfig(msg)
+
+
+def _s3(bucket: str, prefix: str, credentials: Credentials | None) -> S3Store:
+    """Open a bucket with the user's file of keys, else as AWS's own clients would."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    options: dict[str, object] = {"prefix": prefix or None}
+    if endpoint:
+        options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if credentials:
+        options |= {
+            "access_key_id": credentials.access_key,
+            "secret_access_key": credentials.secret_key,
+        }
+        region = credentials.region or region
+    elif "AWS_ACCESS_KEY_ID" not in os.environ:
+        from obstore.auth.boto3 import Boto3CredentialProvider  # profiles, SSO, instance roles
+
+        options["credential_provider"] = Boto3CredentialProvider()
+    if region:
+        options["region"] = region
+    return S3Store(
+        bucket,
+        client_options={"allow_http": bool(endpoint), "timeout": timedelta(seconds=60)},
+        retry_config=_RETRY,  # type: ignore[arg-type]
+        **options,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,230 @@
+"""Lists of slices and listings: which object stands at which z, and every way to get it wrong."""
+
+import contextlib
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zblocks.errors import SliceListError
+from zblocks.slices.manifest import Entry, Slot, from_listing, natural_key, parse_lines, resolve
+
+
+def one_key(entry):
+    return (f"p/{entry.name}.jpg",)
+
+
+def folder_keys(entry):
+    return (f"{entry.name}.jpg", f"{entry.index:04d}_{entry.name}_.jpg")
+
+
+def whys(slots):
+    return [(slot.z, slot.key, slot.why) for slot in slots]
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "index"),
+    [
+        ("MD585-N1 1", "MD585-N1", 1),
+        ("a b 3", "a b", 3),  # the last white space counts
+        ("a 2 b 17", "a 2 b", 17),  # also when a number stands earlier
+        ("a\t0005", "a", 5),  # a tab, leading zeros
+        ("a   5  ", "a", 5),  # aligned columns
+        ("a 5 checked", "a", 5),  # the seed reads only the digits
+        ("\ufeffa 1\r\n", "a", 1),  # saved on Windows
+        ("Schnitt-ä 4", "Schnitt-ä", 4),
+        ("sub/a 4", "sub/a", 4),
+        ("Placeholder 7", None, 7),
+        ("my_Placeholder_3 7", None, 7),
+    ],
+)
+def test_a_line_is_read_as_the_seed_reads_it(line, name, index):
+    assert [(e.name, e.index) for e in parse_lines([line], "list")] == [(name, index)]
+
+
+def test_blank_lines_keep_the_count_of_lines():
+    assert parse_lines(["\n", "a 0\n", "  \n", "b 1"], "list") == (
+        Entry("a", 0, 2, "a 0"),
+        Entry("b", 1, 4, "b 1"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([], "no slices found, the list is empty"),
+        (["  ", ""], "no slices found, the list is empty"),
+        (["a 1", "b"], 'line 2: "b" is not "<name> <index>"; add the index'),
+        ([" 5"], 'line 1: " 5" is not'),
+        (["a -5"], "line 1: .* is not"),
+        (["a 10000001"], "line 1: index 10000001 is above 10000000"),
+        (["a " + "9" * 5000], "line 1: index 9{20} is above"),
+        (["a\x00 1"], r'line 1: "a\? 1" has a control character'),
+        (["a 1\nb 2"], "control character"),  # two lines in one element of an inline list
+        (["/a 1"], 'line 1: "/a" is no name of a slice'),
+        (["a/../b 1"], 'line 1: "a/../b" is no name'),
+        (["a 1", "b 1"], 'lines 1 and 2: index 1 twice, for "a" and "b"; keep one'),
+        (["a 1", "Placeholder 1"], 'index 1 twice, for "a" and "Placeholder 1"'),
+        (["a 1", "b 2", "a 3"], 'lines 1 and 3: "a" twice, at index 1 and 3'),
+    ],
+)
+def test_a_bad_list_names_its_lines(lines, message):
+    with pytest.raises(SliceListError, match=f"^list.txt: .*{message}"):
+        parse_lines(lines, "list.txt")
+
+
+def test_all_problems_are_named_up_to_twenty():
+    with pytest.raises(SliceListError) as caught:
+        parse_lines([f"x{i}" for i in range(23)], "list")
+    text = str(caught.value)
+    assert 'line 20: "x19"' in text
+    assert "x20" not in text
+    assert text.endswith("and 3 more")
+
+
+def test_placeholders_gaps_and_missing_objects_hold_their_z():
+    entries = parse_lines(["d 8", "a 3", "Placeholder 4", "b 6", "c 7"], "list")
+    slots = resolve(entries, one_key, {"p/a.jpg", "p/b.jpg", "p/d.jpg", "p/other.jpg"}, "fill")
+    assert slots == (
+        Slot(0, "p/a.jpg", "a", "", 3),
+        Slot(1, None, "Placeholder 4", "placeholder", 4),
+        Slot(2, None, "index 5", "gap", 5),
+        Slot(3, "p/b.jpg", "b", "", 6),
+        Slot(4, None, "c", "not found", 7),
+        Slot(5, "p/d.jpg", "d", "", 8),
+    )
+
+
+def test_missing_error_names_gaps_and_missing_objects_but_fills_placeholders():
+    entries = parse_lines(["a 3", "Placeholder 4", "b 6", "c 7"], "list")
+    with pytest.raises(SliceListError) as caught:
+        resolve(entries, one_key, {"p/a.jpg", "p/b.jpg"}, "error")
+    assert "index 5: no slice has it (z 2)" in str(caught.value)
+    assert "c: not found (z 4)" in str(caught.value)
+    assert "Placeholder" not in str(caught.value)
+    full = resolve(entries[:2], one_key, {"p/a.jpg"}, "error")
+    assert whys(full) == [(0, "p/a.jpg", ""), (1, None, "placeholder")]
+
+
+def test_a_folder_may_hold_the_download_form():
+    entries = parse_lines(["a 1", "b 2"], "list")
+    slots = resolve(entries, folder_keys, {"0001_a_.jpg", "b.jpg"}, "error")
+    assert [slot.key for slot in slots] == ["0001_a_.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "existing", "message"),
+    [
+        (["a 1"], {"a.jpg", "0001_a_.jpg"}, '"a" could be "a.jpg" and "0001_a_.jpg"; remove one'),
+        (["a 1", "0001_a_ 2"], {"0001_a_.jpg"}, 'the slice of both "a" and "0001_a_"'),
+        (["a 1", "b 2"], set(), 'no slices found: none of 2 listed names exists; looked for "a.j'),
+        (["Placeholder 1"], {"a.jpg"}, "no slices found: all 1 lines are placeholders"),
+        (["a 1", "b 1021"], {"a.jpg"}, "2 lines span the indices 1 to 1021"),
+    ],
+)
+def test_what_can_not_be_resolved(lines, existing, message):
+    with pytest.raises(SliceListError, match=message.replace("(", r"\(")):
+        resolve(parse_lines(lines, "list"), folder_keys, existing, "fill")
+
+
+def test_a_list_may_be_mostly_gaps():
+    slots = resolve(parse_lines(["a 1", "b 1020"], "list"), one_key, {"p/a.jpg"}, "fill")
+    assert len(slots) == 1020
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected", "note"),
+    [
+        (["a_10", "a_9", "a_8"], "a_8 a_9 a_10", ""),  # natural order
+        (["a_1", "a_2", "a_4"], "a_1 a_2 - a_4", ""),  # a gap holds its z
+        (["s1_a_1", "s1_a_3"], "s1_a_1 s1_a_3", "numbered 1 to 3 in steps of 2"),
+        (["a_0", "a_20", "a_10", "a_50"], "a_0 a_10 a_20 - - a_50", "in steps of 10"),
+        (["a_1", "a_2", "a_6"], "a_1 a_2 - - - a_6", ""),  # half of the places
+        (["a_1", "a_2", "a_7"], "a_1 a_2 a_7", "can't fill the 7 places"),  # less than half
+        (["a_1", "a_3", "a_6"], "a_1 a_3 a_6", "not evenly spaced"),
+        (["a_1_x_1", "a_2_x_3"], "a_1_x_1 a_2_x_3", "2 numbers differ"),
+        (["a_1", "b_2"], "a_1 b_2", "more than a number"),
+        (["a_1", "a_1_b", "a_2"], "a_1 a_1_b a_2", "more than a number"),
+        (["only"], "only", ""),
+        (["a_" + "9" * 30, "a_" + "8" * 30], f"a_{'8' * 30} a_{'9' * 30}", "too long to count"),
+    ],
+)
+def test_a_listing_is_numbered_by_its_names(keys, expected, note):
+    slots, notes = from_listing([f"p/{key}.png" for key in keys], "fill")
+    want = [None if key == "-" else f"p/{key}.png" for key in expected.split()]
+    assert [slot.key for slot in slots] == want
+    assert [slot.z for slot in slots] == list(range(len(want)))
+    assert all(slot.why == ("" if slot.key else "gap") for slot in slots)
+    assert (note in notes[0]) if note else not notes
+
+
+@pytest.mark.parametrize(
+    ("keys", "missing", "message"),
+    [
+        ([], "fill", "no slices found in s3://b/p; check"),
+        (["a_1.png", "a_01.png"], "fill", '"a_01.png" and "a_1.png" are the same slice'),
+        (["a_1.jpg", "a_1.png"], "fill", '"a_1.jpg" and "a_1.png" are the same slice'),
+        (["a_1.png", "a_2.png", "a_4.png"], "error", r"number 3: no slice has it \(z 2\)"),
+    ],
+)
+def test_what_a_listing_refuses(keys, missing, message):
+    with pytest.raises(SliceListError, match=message):
+        from_listing(keys, missing, "s3://b/p")
+
+
+def test_fifty_thousand_lines_are_quick():
+    start = time.perf_counter()
+    entries = parse_lines([f"img_{i} {i}" for i in range(50_000)], "list")
+    resolve(entries, one_key, {f"p/img_{i}.jpg" for i in range(50_000)}, "error")
+    from_listing([f"p/img_{i}.jpg" for i in range(50_000)], "error")
+    assert time.perf_counter() - start < 20  # about 1 s; a quadratic step would take hours
+
+
+@given(st.lists(st.text(max_size=30), max_size=20))
+def test_any_text_is_a_list_or_a_slice_list_error(lines):
+    with contextlib.suppress(SliceListError):  # nothing else is let through
+        assert parse_lines(lines, "list")
+
+
+names = st.text("abc_-./ 12", min_size=1, max_size=8).filter(
+    lambda name: name == name.strip() and not name.startswith("/") and ".." not in name.split("/")
+)
+
+
+@given(st.dictionaries(st.integers(0, 60), names, min_size=1, max_size=30), st.data())
+def test_a_written_list_is_read_back_and_every_z_comes_once(by_index, data):
+    if len(set(by_index.values())) < len(by_index):
+        return
+    entries = parse_lines([f"{name} {index}\n" for index, name in by_index.items()], "list")
+    assert {entry.index: entry.name for entry in entries} == by_index
+    present = data.draw(st.sets(st.sampled_from(sorted(by_index)), min_size=1))
+    slots = resolve(entries, one_key, {f"p/{by_index[i]}.jpg" for i in present}, "fill")
+    assert [slot.z for slot in slots] == list(range(max(by_index) - min(by_index) + 1))
+    at = {slot.z + min(by_index): slot.key for slot in slots if slot.key}
+    assert at == {index: f"p/{by_index[index]}.jpg" for index in present}
+
+
+@given(st.sets(st.integers(0, 300), min_size=1, max_size=80), st.booleans())
+def test_a_listing_gives_every_key_once_in_order(numbers, padded):
+    width = 4 if padded else 1
+    keys = [f"a_{number:0{width}d}.tif" for number in sorted(numbers)]
+    slots, _ = from_listing(reversed(keys), "fill")
+    assert [slot.key for slot in slots if slot.key] == keys
+    assert [slot.z for slot in slots] == list(range(len(slots)))
+    assert len(slots) <= 2 * len(keys)
+
+
+@given(st.lists(st.text(max_size=8), max_size=10))
+def test_any_keys_are_a_volume_or_a_slice_list_error(keys):
+    try:
+        slots, _ = from_listing(keys, "fill")
+    except SliceListError:
+        return
+    assert {slot.key for slot in slots if slot.key is not None} == set(keys)
+
+
+@given(st.integers(0, 10**30), st.integers(0, 10**30), st.integers(0, 5))
+def test_natural_order_is_the_order_of_the_numbers(a, b, zeros):
+    left, right = natural_key(f"x{'0' * zeros}{a}y"), natural_key(f"x{b}y")
+    assert (left < right, left == right) == (a < b, a == b)
