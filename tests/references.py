@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from zblocks.geometry import Box, Vec
 
 
 def means(voxels: np.ndarray, start: Vec, step: Vec) -> np.ndarray:
-    """Pool (z, y, x, c) voxel by voxel: the mean of exactly the fine voxels covered, ties to even."""
+    """Pool (z, y, x, c) voxel by voxel: the mean of the fine voxels covered, ties to even."""
     stop = Vec(*(s + n for s, n in zip(start, voxels.shape[2::-1], strict=True)))
     fine = Box(start, stop)
     coarse = fine.coarsen(step)
@@ -26,7 +27,7 @@ def means(voxels: np.ndarray, start: Vec, step: Vec) -> np.ndarray:
 def pyramid_of(voxels: np.ndarray, info: dict[str, Any]) -> list[np.ndarray]:
     """Return what every scale of an `info` must hold, (z, y, x, c), from scale 0's voxels."""
     scales, expected = info["scales"], [voxels]
-    for finer, coarser in zip(scales, scales[1:], strict=False):
+    for finer, coarser in itertools.pairwise(scales):
         ratios = zip(coarser["resolution"], finer["resolution"], strict=True)
         step = Vec(*(round(c / f) for c, f in ratios))
         expected.append(means(expected[-1], Vec(*finer["voxel_offset"]), step))

@@ -1,0 +1,169 @@
+"""How the functions' dependencies get into a layer, without Docker.
+
+1. A layer is one requirements file for one target (Lambda architecture and Python version).
+2. Its key is a hash of that file, the target and this module: unchanged means not rebuilt.
+3. pip unpacks wheels made for the target; pyvips, which PyPI has as source only, is made into
+   a (pure Python) wheel first.
+4. What no function can need (tests, headers, stubs, caches) is taken out.
+5. The result is kept under .cache/layers/<key> and copied to wherever CDK wants it.
+"""
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import jsii
+from aws_cdk import AssetHashType, BundlingOptions, DockerImage, ILocalBundling
+from aws_cdk import aws_lambda as lambda_
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUIREMENTS = ROOT / "requirements"
+CACHE = ROOT / ".cache" / "layers"
+
+LAST_PYTHON_ON_GLIBC_2_26 = 11
+"""Lambda's Python 3.11 and earlier run on Amazon Linux 2, later ones on glibc 2.34."""
+SOURCE_ONLY = ("pyvips",)
+"""Packages that have no wheel on PyPI and need no compiler."""
+UNUSED_DIRECTORIES = ("tests", "__pycache__", "include")
+UNUSED_SUFFIXES = (".pyi", ".pyx", ".pxd", ".c", ".cpp", ".h", ".hpp", ".a", ".f90")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a layer is built for."""
+
+    architecture: str
+    """arm64 or x86_64."""
+    runtime: str
+    """python3.13 and the like."""
+    host: bool = False
+    """True: this very machine and interpreter, whatever its platform."""
+
+
+def layer_code(name: str, target: Target) -> lambda_.Code:
+    """Make a CDK asset of the layer of requirements/<name>.txt."""
+    key = layer_key(name, target)
+    return lambda_.Code.from_asset(
+        str(REQUIREMENTS),
+        asset_hash=key,
+        asset_hash_type=AssetHashType.CUSTOM,
+        bundling=BundlingOptions(
+            # Never used (the local bundler always succeeds or raises), but required; and CDK
+            # tells two bundlings of one folder apart by their commands alone.
+            image=DockerImage.from_registry("scratch"),
+            command=[name, key],
+            local=PipBundling(name, target),
+        ),
+    )
+
+
+@jsii.implements(ILocalBundling)
+class PipBundling:
+    """CDK's hook: fills the asset's folder on this machine."""
+
+    def __init__(self, name: str, target: Target) -> None:
+        self._name = name
+        self._target = target
+
+    def try_bundle(self, output_dir: str, *_options: object, **_named: object) -> bool:
+        """Copy the built layer into `output_dir`; True, because Docker is never wanted."""
+        shutil.copytree(build_layer(self._name, self._target), output_dir, dirs_exist_ok=True)
+        return True
+
+
+def build_layer(name: str, target: Target) -> Path:
+    """Return the unpacked layer (`python/` is in it), built only if the cache has none."""
+    built = CACHE / f"{name}-{layer_key(name, target)}"
+    if built.exists():
+        return built
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+        print(f"layer {name}: pip install for {target}", file=sys.stderr)
+        _install(REQUIREMENTS / f"{name}.txt", target, Path(scratch))
+        strip(Path(scratch) / "layer")
+        _publish(Path(scratch) / "layer", built)
+    return built
+
+
+def layer_key(name: str, target: Target) -> str:
+    """Hash everything that decides the layer's contents."""
+    parts = [_flat(REQUIREMENTS / f"{name}.txt"), repr(target), Path(__file__).read_text()]
+    if target.host:
+        parts.append(sys.platform)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def pip_options(target: Target) -> list[str]:
+    """Tell pip to pick wheels for the target; nothing to tell for this very machine."""
+    if target.host:
+        return []
+    machine = {"arm64": "aarch64", "x86_64": "x86_64"}[target.architecture]
+    minor = int(target.runtime.rpartition(".")[2])
+    newest = 26 if minor <= LAST_PYTHON_ON_GLIBC_2_26 else 34
+    # pip takes a tag literally: one left out means an old release, picked in silence.
+    tags = [f"manylinux_2_{glibc}_{machine}" for glibc in range(17, newest + 1)]
+    options = ["--only-binary=:all:", "--implementation", "cp"]
+    options += ["--python-version", target.runtime.removeprefix("python")]
+    for tag in [*tags, f"manylinux2014_{machine}"]:
+        options += ["--platform", tag]
+    return options
+
+
+def strip(folder: Path) -> None:
+    """Remove what no function can need, and files that would differ from build to build."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir() and path.name in UNUSED_DIRECTORIES:
+            shutil.rmtree(path)
+        elif path.is_file() and path.suffix in UNUSED_SUFFIXES:
+            path.unlink()
+    shutil.rmtree(folder / "python" / "bin", ignore_errors=True)
+
+
+def _install(requirements: Path, target: Target, scratch: Path) -> None:
+    wheels = scratch / "wheels"
+    pins = [line for line in _flat(requirements).splitlines() if _package(line) in SOURCE_ONLY]
+    if pins:
+        _pip("wheel", "--no-deps", "--wheel-dir", str(wheels), *pins)
+    # --no-warn-conflicts: pip compares with this interpreter's packages, which don't matter here.
+    _pip(
+        *("install", "--no-compile", "--no-warn-conflicts", "--find-links", str(wheels)),
+        *("--target", str(scratch / "layer" / "python"), "-r", str(requirements)),
+        *pip_options(target),
+    )
+
+
+def _pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", *arguments]
+    # CDK reads the app's stdout, so pip's goes to stderr.
+    done = subprocess.run(command, stdout=sys.stderr, check=False)
+    if done.returncode:
+        raise RuntimeError(f"pip failed ({done.returncode}); its messages are above: {command}")
+
+
+def _publish(layer: Path, built: Path) -> None:
+    try:
+        layer.rename(built)
+    except OSError:
+        # Another process built the same layer meanwhile; its result is as good as ours.
+        if not built.exists():
+            raise
+
+
+def _flat(requirements: Path) -> str:
+    """Give the file's lines without comments, its `-r` files unfolded."""
+    lines: list[str] = []
+    for line in requirements.read_text().splitlines():
+        text = line.split("#")[0].strip()
+        if text.startswith("-r "):
+            text = _flat(requirements.parent / text.removeprefix("-r ").strip())
+        lines += [text] if text else []
+    return "\n".join(lines)
+
+
+def _package(line: str) -> str:
+    return re.split(r"[=<>~!\[; ]", line, maxsplit=1)[0].lower()

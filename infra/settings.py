@@ -1,0 +1,136 @@
+"""What a deployer may choose, and what holds if they don't.
+
+Every value is a CDK context value (`-c name=value`, or "context" in cdk.json). Lists may be
+JSON arrays or comma separated strings.
+"""
+
+import platform
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Lookup = Callable[[str], object]
+BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653)
+
+
+class SettingsError(ValueError):
+    """A context value that cannot be deployed: which one, what it holds, what to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One deployment's choices, checked."""
+
+    stack_name: str
+    """The stack, and the prefix of its functions' names."""
+    destination_bucket: str
+    """Where volumes are written; the functions can write nowhere else."""
+    source_buckets: tuple[str, ...]
+    """Where slices may be read from."""
+    jobs_bucket: str
+    """Where a config put at jobs/*.json starts a conversion; the destination unless named."""
+    create_buckets: bool = False
+    """True: the stack makes the buckets. False: they exist already."""
+    viewer_origins: tuple[str, ...] = ("*",)
+    """Web pages that may read a destination bucket made by the stack (CORS)."""
+    kms_key_arns: tuple[str, ...] = ()
+    """Keys of buckets that are encrypted with SSE-KMS."""
+    runtime: str = "python3.13"
+    """Lambda's name of the Python version."""
+    architecture: str = "arm64"
+    """arm64 or x86_64, in Lambda's words."""
+    host: bool = False
+    """True: layers hold this machine's own wheels (rehearsals on an emulator)."""
+    worker_memory_mb: int = 3538
+    """Of a block's function: 1769 MB buy one vCPU, so this is two whole ones, which
+    decode, encode and upload keep busy; the plan picks block depth and strips to fit."""
+    log_retention_days: int = 30
+    """How long logs are kept."""
+
+
+def read_settings(lookup: Lookup) -> Settings:
+    """Read the settings from context; `lookup(name)` gives a context value or None."""
+    destination = _bucket("destination_bucket", lookup("destination_bucket"))
+    architecture = _one_of("architecture", lookup("architecture") or "arm64", ARCHITECTURES)
+    host = architecture == "host"
+    return Settings(
+        stack_name=str(lookup("stack_name") or "zblocks"),
+        destination_bucket=destination,
+        source_buckets=_buckets("source_buckets", lookup("source_buckets")),
+        jobs_bucket=_bucket("jobs_bucket", lookup("jobs_bucket") or destination),
+        create_buckets=_flag("create_buckets", lookup("create_buckets")),
+        viewer_origins=_words(lookup("viewer_origins")) or ("*",),
+        kms_key_arns=_words(lookup("kms_key_arns")),
+        runtime=_runtime(lookup("runtime"), host),
+        architecture=host_architecture() if host else architecture,
+        host=host,
+        worker_memory_mb=_whole("worker_memory_mb", lookup("worker_memory_mb") or 3538, 512, 10240),
+        log_retention_days=_retention(lookup("log_retention_days") or 30),
+    )
+
+
+ARCHITECTURES = ("arm64", "x86_64", "host")
+
+
+def host_architecture() -> str:
+    """Name the architecture of the machine we run on, in Lambda's words."""
+    return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
+
+
+def _runtime(value: object, host: bool) -> str:
+    here = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    name = str(value or (here if host else "python3.13"))
+    if not re.fullmatch(r"python3\.\d+", name):
+        raise SettingsError(f"context runtime: {name!r} is not like python3.13")
+    if host and name != here:
+        raise SettingsError(f"context runtime: architecture=host runs {here} only, not {name}")
+    return name
+
+
+def _words(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    items = value if isinstance(value, list | tuple) else str(value).strip("[] ").split(",")
+    return tuple(word for item in items if (word := str(item).strip().strip("\"'")))
+
+
+def _bucket(name: str, value: object) -> str:
+    if not value:
+        raise SettingsError(f"context {name} is missing: add `-c {name}=my-bucket`")
+    if not BUCKET_NAME.fullmatch(str(value)):
+        raise SettingsError(f"context {name}: {value!r} is not a bucket name (no s3://, no folder)")
+    return str(value)
+
+
+def _buckets(name: str, value: object) -> tuple[str, ...]:
+    words = _words(value)
+    if not words:
+        raise SettingsError(f"context {name} is missing: add `-c {name}=bucket-a,bucket-b`")
+    return tuple(dict.fromkeys(_bucket(name, word) for word in words))
+
+
+def _flag(name: str, value: object) -> bool:
+    text = str(value if value is not None else False).lower()
+    return _one_of(name, text, ("true", "false")) == "true"
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> str:
+    if str(value) not in allowed:
+        raise SettingsError(f"context {name}: {value!r} is not one of {', '.join(allowed)}")
+    return str(value)
+
+
+def _whole(name: str, value: object, low: int, high: int) -> int:
+    if not str(value).isdecimal() or not low <= int(str(value)) <= high:
+        raise SettingsError(f"context {name}: {value!r} is not a whole number of {low} to {high}")
+    return int(str(value))
+
+
+def _retention(value: object) -> int:
+    days = _whole("log_retention_days", value, 1, 3653)
+    if days not in RETENTION_DAYS:
+        allowed = ", ".join(map(str, RETENTION_DAYS))
+        raise SettingsError(f"context log_retention_days: {days} is not one of {allowed}")
+    return days

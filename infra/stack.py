@@ -1,0 +1,327 @@
+"""What is in the account after `cdk deploy`.
+
+1. Buckets: named ones that exist, or made here when `create_buckets` says so.
+2. Four functions from one asset (lambdas/) and two layers, each with its own role and log.
+3. The state machine of statemachine/zblocks.asl.json, and what its Distributed Map needs.
+4. The trigger: a config put at jobs/*.json in the jobs bucket starts the state machine.
+
+Every role is written out here. No action is a `*`. A resource has a `*` only where it means
+"objects of this bucket" or "executions of this machine", or where AWS knows nothing narrower,
+which is then said at the place.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from aws_cdk import (
+    App,
+    Arn,
+    ArnComponents,
+    ArnFormat,
+    Aws,
+    CfnOutput,
+    CfnResource,
+    Duration,
+    RemovalPolicy,
+    Stack,
+)
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra.layers import ROOT, Target, layer_code
+from infra.settings import Settings, read_settings
+
+Statements = Sequence[iam.PolicyStatement]
+MAP_LABEL = "Blocks"
+"""The "Label" of the Distributed Map in the ASL: part of its child executions' ARNs."""
+FUNCTION_TIMEOUT = Duration.minutes(15)
+CONTROL_MEMORY_MB = 1769
+"""Of the plan's function: one whole vCPU; it waits for headers most of the time."""
+
+
+def make_app(context: Mapping[str, object] | None = None, outdir: str | None = None) -> App:
+    """Make the app with its one stack; `context` stands in for `-c` options in tests."""
+    app = App(context=dict(context or {}), outdir=outdir, analytics_reporting=False)
+    settings = read_settings(app.node.try_get_context)
+    ZblocksStack(app, settings.stack_name, settings)
+    return app
+
+
+class ZblocksStack(Stack):
+    """The whole of zblocks in one account and region."""
+
+    def __init__(self, scope: Construct, name: str, settings: Settings) -> None:
+        super().__init__(scope, name, description="Image slices in S3 become Neuroglancer volumes")
+        self._settings = settings
+        self._buckets = self._make_buckets()
+        self._code = lambda_.Code.from_asset(
+            str(ROOT / "lambdas"), exclude=["**/__pycache__", "*.pyc"]
+        )
+        worker, reader = self._layer("worker"), self._layer("finalize")
+        memory = settings.worker_memory_mb
+        write = self._write(delete=False)
+        functions = {
+            "plan": self._function("plan", worker, CONTROL_MEMORY_MB, self._plan_statements()),
+            "block": self._function("block", worker, memory, [*self._read_sources(), *write]),
+            "coarse": self._function("coarse", worker, memory, write),
+            "finalize": self._function("finalize", reader, memory, self._write(delete=True)),
+        }
+        functions["plan"].add_environment("ZBLOCKS_WORKER_MEMORY_MB", str(memory))
+        # cloud-volume makes this folder on import, and a function may write under /tmp only.
+        functions["finalize"].add_environment("CLOUD_VOLUME_DIR", "/tmp/cloudvolume")  # noqa: S108
+        machine = self._state_machine(functions)
+        self._trigger(machine)
+        self._outputs(machine)
+
+    # Buckets
+
+    def _make_buckets(self) -> dict[str, s3.IBucket]:
+        chosen = self._settings
+        names = (chosen.destination_bucket, chosen.jobs_bucket, *chosen.source_buckets)
+        make = self._new_bucket if chosen.create_buckets else self._old_bucket
+        return {name: make(name) for name in dict.fromkeys(names)}
+
+    def _old_bucket(self, name: str) -> s3.IBucket:
+        return s3.Bucket.from_bucket_name(self, f"Bucket {name}", name)
+
+    def _new_bucket(self, name: str) -> s3.IBucket:
+        chosen = self._settings
+        bucket = s3.Bucket(
+            self,
+            f"Bucket {name}",
+            bucket_name=name,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            cors=[self._viewer_may_read()] if name == chosen.destination_bucket else None,
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        if name == chosen.jobs_bucket:
+            # event_bridge_enabled=True would add a custom-resource function for this one line.
+            resource = _cfn(bucket)
+            key = "NotificationConfiguration.EventBridgeConfiguration.EventBridgeEnabled"
+            resource.add_property_override(key, True)
+        return bucket
+
+    def _viewer_may_read(self) -> s3.CorsRule:
+        return s3.CorsRule(
+            allowed_methods=[s3.HttpMethods.GET, s3.HttpMethods.HEAD],
+            allowed_origins=list(self._settings.viewer_origins),
+            allowed_headers=["*"],
+            exposed_headers=["Content-Encoding", "Content-Length", "Content-Range", "ETag"],
+            max_age=3600,
+        )
+
+    # What functions may do
+
+    def _plan_statements(self) -> Statements:
+        jobs = self._buckets[self._settings.jobs_bucket]
+        config = _allow(["s3:GetObject"], jobs.arn_for_objects("jobs/*"))
+        return [config, *self._read_sources(), *self._write(delete=True)]
+
+    def _read_sources(self) -> Statements:
+        sources = [self._buckets[name] for name in self._settings.source_buckets]
+        return [
+            _allow(["s3:GetObject"], *(bucket.arn_for_objects("*") for bucket in sources)),
+            # Without it S3 answers 403 where 404 is meant, and a prefix cannot be listed.
+            _allow(["s3:ListBucket"], *(bucket.bucket_arn for bucket in sources)),
+        ]
+
+    def _write(self, *, delete: bool) -> Statements:
+        bucket = self._buckets[self._settings.destination_bucket]
+        actions = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
+        actions += ["s3:DeleteObject"] if delete else []
+        return [
+            _allow(actions, bucket.arn_for_objects("*")),
+            _allow(["s3:ListBucket"], bucket.bucket_arn),
+        ]
+
+    def _use_keys(self) -> Statements:
+        keys = self._settings.kms_key_arns
+        return [_allow(["kms:Decrypt", "kms:GenerateDataKey"], *keys)] if keys else []
+
+    # Functions
+
+    def _layer(self, name: str) -> lambda_.LayerVersion:
+        chosen = self._settings
+        target = Target(chosen.architecture, chosen.runtime, chosen.host)
+        return lambda_.LayerVersion(
+            self,
+            f"Layer {name}",
+            code=layer_code(name, target),
+            compatible_architectures=[self._architecture()],
+            compatible_runtimes=[self._runtime()],
+            description=f"requirements/{name}.txt",
+        )
+
+    def _function(
+        self, name: str, layer: lambda_.ILayerVersion, memory_mb: int, statements: Statements
+    ) -> lambda_.Function:
+        full_name = f"{self.stack_name}-{name}"
+        log = self._log(f"Log {name}", f"/aws/lambda/{full_name}")
+        return lambda_.Function(
+            self,
+            f"Function {name}",
+            function_name=full_name,
+            code=self._code,
+            handler=f"handlers.{name}.handler",
+            runtime=self._runtime(),
+            architecture=self._architecture(),
+            layers=[layer],
+            memory_size=memory_mb,
+            timeout=FUNCTION_TIMEOUT,
+            log_group=log,
+            role=self._function_role(name, log, statements),
+            environment={"ZBLOCKS_DESTINATION_BUCKET": self._settings.destination_bucket},
+        )
+
+    def _function_role(self, name: str, log: logs.ILogGroup, statements: Statements) -> iam.Role:
+        # Not AWSLambdaBasicExecutionRole: that may create and write any log group.
+        write_log = _allow(["logs:CreateLogStream", "logs:PutLogEvents"], log.log_group_arn)
+        document = iam.PolicyDocument(statements=[write_log, *statements, *self._use_keys()])
+        return iam.Role(
+            self,
+            f"Role {name}",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            inline_policies={"work": document},
+        )
+
+    def _log(self, name: str, group: str) -> logs.LogGroup:
+        # CDK's enum has the same days as RETENTION_DAYS; the L1 property takes the number.
+        log = logs.LogGroup(self, name, log_group_name=group, removal_policy=RemovalPolicy.DESTROY)
+        _cfn(log).add_property_override("RetentionInDays", self._settings.log_retention_days)
+        return log
+
+    def _architecture(self) -> lambda_.Architecture:
+        arm = self._settings.architecture == "arm64"
+        return lambda_.Architecture.ARM_64 if arm else lambda_.Architecture.X86_64
+
+    def _runtime(self) -> lambda_.Runtime:
+        return lambda_.Runtime(self._settings.runtime, lambda_.RuntimeFamily.PYTHON)
+
+    # State machine
+
+    def _state_machine(self, functions: Mapping[str, lambda_.Function]) -> sfn.StateMachine:
+        names = {f"{name.title()}Function": each.function_arn for name, each in functions.items()}
+        log = self._log("Log state machine", f"/aws/vendedlogs/states/{self.stack_name}")
+        machine = sfn.StateMachine(
+            self,
+            "State machine",
+            state_machine_name=self.stack_name,
+            definition_body=sfn.DefinitionBody.from_file(
+                str(ROOT / "statemachine" / "zblocks.asl.json")
+            ),
+            definition_substitutions={
+                **names,
+                "DestinationBucket": self._settings.destination_bucket,
+                "Partition": Aws.PARTITION,
+            },
+            # Execution data stay out of the log: configs are the users' business.
+            logs=sfn.LogOptions(
+                destination=log, level=sfn.LogLevel.ERROR, include_execution_data=False
+            ),
+            # X-Ray and log delivery are the two places where AWS has no resource narrower than *.
+            tracing_enabled=True,
+        )
+        self._grant(machine, functions)
+        return machine
+
+    def _grant(self, machine: sfn.StateMachine, functions: Mapping[str, lambda_.Function]) -> None:
+        """Allow what the definition needs; CDK can't read that from an ASL file.
+
+        A policy of its own, because a role's default policy that named the machine would make
+        a cycle (the machine waits for its role's policy).
+        """
+        invoke = [function.function_arn for function in functions.values()]
+        statements = [
+            _allow(["lambda:InvokeFunction"], *invoke),
+            *self._map_statements(machine),
+            *self._use_keys(),
+        ]
+        iam.Policy(self, "Map policy", statements=statements, roles=[machine.role])
+
+    def _map_statements(self, machine: sfn.StateMachine) -> Statements:
+        bucket = self._buckets[self._settings.destination_bucket]
+        children = self._executions(machine, f"/{MAP_LABEL}:*")
+        results = bucket.arn_for_objects("*.zblocks/map/*")
+        return [
+            _allow(["states:StartExecution"], machine.state_machine_arn),
+            _allow(
+                ["states:DescribeExecution", "states:StopExecution"],
+                *(self._executions(machine, ":*"), children),
+            ),
+            _allow(["states:RedriveExecution"], children),
+            _allow(["s3:GetObject"], bucket.arn_for_objects("*.zblocks/items.json")),
+            _allow(
+                [
+                    "s3:GetObject",
+                    "s3:PutObject",
+                    "s3:ListMultipartUploadParts",
+                    "s3:AbortMultipartUpload",
+                ],
+                results,
+            ),
+        ]
+
+    def _executions(self, machine: sfn.StateMachine, suffix: str) -> str:
+        name = machine.state_machine_name
+        parts = ArnComponents(
+            service="states",
+            resource="execution",
+            resource_name=f"{name}{suffix}",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        return Arn.format(parts, self)
+
+    # Trigger and outputs
+
+    def _trigger(self, machine: sfn.StateMachine) -> None:
+        """S3 tells EventBridge of the upload; only a pointer to it becomes the input."""
+        upload = {
+            "bucket": events.EventField.from_path("$.detail.bucket.name"),
+            "key": events.EventField.from_path("$.detail.object.key"),
+            "etag": events.EventField.from_path("$.detail.object.etag"),
+            "sequencer": events.EventField.from_path("$.detail.object.sequencer"),
+            "event_id": events.EventField.event_id,
+        }
+        events.Rule(
+            self,
+            "Config uploaded",
+            description="A config at jobs/*.json starts a conversion",
+            event_pattern=events.EventPattern(
+                source=["aws.s3"],
+                detail_type=["Object Created"],
+                detail={
+                    "bucket": {"name": [self._settings.jobs_bucket]},
+                    "object": {"key": [{"wildcard": "jobs/*.json"}]},
+                },
+            ),
+            targets=[
+                targets.SfnStateMachine(
+                    machine, input=events.RuleTargetInput.from_object({"trigger": upload})
+                )
+            ],
+        )
+
+    def _outputs(self, machine: sfn.StateMachine) -> None:
+        chosen = self._settings
+        jobs = f"Put a config at s3://{chosen.jobs_bucket}/jobs/NAME.json to start a conversion"
+        if not chosen.create_buckets:
+            jobs += "; the bucket must send its events to EventBridge (see the README)"
+        CfnOutput(self, "StateMachineArn", value=machine.state_machine_arn)
+        CfnOutput(self, "DestinationBucket", value=chosen.destination_bucket)
+        CfnOutput(self, "JobsBucket", value=chosen.jobs_bucket, description=jobs)
+
+
+def _allow(actions: Sequence[str], *resources: str) -> iam.PolicyStatement:
+    return iam.PolicyStatement(actions=list(actions), resources=list(resources))
+
+
+def _cfn(construct: Construct) -> CfnResource:
+    return cast("CfnResource", construct.node.default_child)

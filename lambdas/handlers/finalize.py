@@ -1,0 +1,35 @@
+"""The end of an execution: publish the volume, or say which blocks are missing and why."""
+
+from typing import Any
+
+from aws_lambda_powertools.metrics import Metrics, MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from handlers import logger
+from zblocks.finalize import finalize
+from zblocks.prepare import Run
+from zblocks.workplace import open_workplace
+
+metrics = Metrics(namespace="zblocks", service="zblocks")
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
+    """Check everything, then publish; raises IncompleteVolume when something is missing."""
+    work = open_workplace(event["destination"])
+    ending = finalize(work, Run(execution=event["execution"]), error=caught(event))
+    metrics.add_metric(name="VolumesPublished", unit=MetricUnit.Count, value=1)
+    logger.info("volume published", location=ending.location)
+    return {
+        "status": ending.status,
+        "location": ending.location,
+        "link": ending.link,
+        "report": ending.report,
+    }
+
+
+def caught(event: dict[str, Any]) -> str:
+    """Give what Step Functions caught as one line; empty when nothing failed."""
+    error = event.get("error") or {}
+    return f"{error['Error']}: {error.get('Cause', '')}" if error else ""

@@ -1,0 +1,83 @@
+"""The start of an execution: its input becomes a plan on S3 and a small result for the state."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools.metrics import Metrics, MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from handlers import logger
+from zblocks.config import Config
+from zblocks.errors import InvalidConfig
+from zblocks.prepare import Prepared, Run, prepare
+from zblocks.storage import open_store
+from zblocks.workplace import ITEMS, MAP
+
+metrics = Metrics(namespace="zblocks", service="zblocks")
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Plan the job of an execution's `input`: a config, or a pointer to an uploaded one."""
+    config, trigger = read_input(event["input"])
+    refuse_other_places(config)
+    memory_mb = int(os.environ["ZBLOCKS_WORKER_MEMORY_MB"])
+    prepared = prepare(config, memory_mb, Run(execution=event["execution"], trigger=trigger))
+    blocks = 0 if prepared.duplicate else prepared.plan.blocks
+    metrics.add_metric(name="BlocksPlanned", unit=MetricUnit.Count, value=blocks)
+    result = as_state(prepared, config.max_concurrency)
+    logger.info("planned", **result)
+    return result
+
+
+def read_input(given: Mapping[str, Any]) -> tuple[Config, str]:
+    """Give the config, and the upload's id if an upload started this ("" if not)."""
+    if "trigger" not in given:
+        return Config.parse(given, base=None), ""
+    upload = given["trigger"]
+    place = f"s3://{upload['bucket']}/{upload['key']}"
+    try:
+        data = json.loads(open_store(f"s3://{upload['bucket']}").get(upload["key"]))
+    except FileNotFoundError:
+        raise InvalidConfig(f"{place}: gone before it was read; upload it again") from None
+    except ValueError as error:
+        raise InvalidConfig(f"{place}: not JSON ({error}); correct it, upload again") from None
+    # Of one upload these four stay the same however often the event is delivered.
+    return Config.parse(data, base=None), f"{place}@{upload['etag']}:{upload['sequencer']}"
+
+
+def refuse_other_places(config: Config) -> None:
+    """Refuse what this deployment may not write, before anything is read or written."""
+    ours = os.environ["ZBLOCKS_DESTINATION_BUCKET"]
+    bucket, _, folder = config.destination.removeprefix("s3://").partition("/")
+    if bucket != ours:
+        raise InvalidConfig(
+            f"destination: {config.destination} is not in the bucket that this deployment may "
+            f'write; use "s3://{ours}/…", or redeploy with `-c destination_bucket={bucket}`'
+        )
+    if folder.split("/")[0] == "jobs":
+        raise InvalidConfig(
+            f"destination: {config.destination}: jobs/ is where uploads start conversions, "
+            "and a volume's own documents would; use another folder"
+        )
+
+
+def as_state(prepared: Prepared, max_concurrency: int) -> dict[str, Any]:
+    """Give the execution's state: names and counts, of one size however large the stack is."""
+    plan = prepared.plan
+    bucket, _, folder = plan.destination.removeprefix("s3://").partition("/")
+    folder = folder.rstrip("/")
+    return {
+        "status": "duplicate" if prepared.duplicate else "planned",
+        "destination": plan.destination,
+        "bucket": bucket,
+        "items_key": f"{folder}/{ITEMS}".lstrip("/"),
+        "map_prefix": f"{folder}/{MAP}".lstrip("/"),
+        "fingerprint": plan.fingerprint,
+        "blocks": plan.blocks,
+        "coarse": [task.index for task in plan.coarse],
+        "max_concurrency": max_concurrency,
+    }

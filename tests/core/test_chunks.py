@@ -1,0 +1,79 @@
+"""Voxels of a chunk to bytes and back."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+
+from zblocks.geometry import Box, Vec
+from zblocks.plan import Volume
+from zblocks.precomputed.chunks import decode, encode
+
+BOX = Box(Vec(5, 6, 7), Vec(9, 11, 10))  # 4×5×3, xyz
+
+
+def voxels(channels, dtype):
+    rng = np.random.default_rng(0)
+    top = np.iinfo(dtype).max
+    return rng.integers(0, top, (3, 5, 4, channels), dtype, endpoint=True)
+
+
+def volume(channels, dtype, encoding="raw", compression="none"):
+    return Volume(dtype, channels, encoding, 90 if encoding == "jpeg" else 0, compression, 0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_raw_is_little_endian_x_fastest_channel_slowest(channels, dtype):
+    given = voxels(channels, dtype)
+    loops = b"".join(
+        int(given[z, y, x, c]).to_bytes(given.itemsize, "little")
+        for c in range(channels)
+        for z in range(3)
+        for y in range(5)
+        for x in range(4)
+    )
+    packed = encode(volume(channels, dtype), given)
+    assert packed.data == loops
+    assert packed.content_encoding == ""
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_round_trip(channels, dtype, compression):
+    given = voxels(channels, dtype)
+    kind = volume(channels, dtype, compression=compression)
+    np.testing.assert_array_equal(decode(kind, encode(kind, given).data, BOX), given)
+
+
+def test_gzip_is_gzip_and_the_same_every_time():
+    kind = volume(1, "uint8", compression="gzip")
+    first = encode(kind, voxels(1, "uint8"))
+    assert gzip.decompress(first.data) == voxels(1, "uint8").tobytes()
+    assert first == encode(kind, voxels(1, "uint8"))
+    assert first.data[4:8] == bytes(4)  # no time stamp: a chunk written twice is the same object
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg_is_width_x_and_height_y_times_z(channels):
+    from io import BytesIO
+
+    from PIL import Image
+
+    flat = np.full((3, 5, 4, channels), 77, np.uint8)
+    kind = volume(channels, "uint8", "jpeg")
+    packed = encode(kind, flat)
+    assert Image.open(BytesIO(packed.data)).size == (4, 15)
+    assert packed.content_type == "image/jpeg"
+    assert np.abs(decode(kind, packed.data, BOX).astype(int) - 77).max() <= 2
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_a_chunk_of_another_size_is_an_error(compression):
+    kind = volume(1, "uint8", compression=compression)
+    data = encode(kind, voxels(1, "uint8")[:2]).data
+    with pytest.raises(ValueError, match="holds 40 values where"):
+        decode(kind, data, BOX)

@@ -1,0 +1,118 @@
+"""What the planner decides, as a table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from zblocks.errors import DoesNotFit
+from zblocks.geometry import Vec
+from zblocks.plan import (
+    COARSE_SHARE,
+    Job,
+    SliceRef,
+    Volume,
+    Wishes,
+    make_plan,
+    plan_from_json,
+    plan_to_json,
+    task_from_json,
+    task_to_json,
+)
+
+VOLUME = Volume("uint8", 1, "raw", 0, "gzip", 0)
+
+
+def job(size, resolution=(1.0, 1.0, 1.0), offset=(0, 0, 0), **changes):
+    slices = tuple(SliceRef(offset[2] + z, f"s{z}", 10, "e", "jpeg") for z in range(size[2]))
+    wishes = Wishes(resolution, Vec(*offset), changes.pop("chunk", None), changes.pop("scales", None))
+    volume = dataclasses.replace(VOLUME, **changes)
+    return Job("s3://a", "s3://b/c", volume, wishes, size[0], size[1], slices)
+
+
+@pytest.mark.parametrize(
+    ("size", "resolution", "blocks", "chunk", "scales", "owned"),
+    [
+        # the demo brain: three blocks, top scale of one chunk made by Coarsen
+        ((197, 233, 189), (1.0, 1.0, 1.0), 3, (64, 64, 64), 3, 2),
+        # one block holds all: nothing for Coarsen
+        ((500, 500, 60), (1.0, 1.0, 1.0), 1, (64, 64, 64), 4, 4),
+        # sections of electron microscopy: shallow chunks, four to a block
+        ((4000, 3000, 1000), (4.0, 4.0, 40.0), 16, (128, 128, 16), 7, 5),
+        # a single slice
+        ((3000, 2000, 1), (4.0, 4.0, 40.0), 1, (128, 128, 16), 6, 6),
+    ],
+)
+def test_table(size, resolution, blocks, chunk, scales, owned):
+    plan, tasks = make_plan(job(size, resolution), 4000)
+    assert (plan.blocks, len(plan.scales), plan.owned) == (blocks, scales, owned)
+    assert tuple(plan.scales[0].chunk) == chunk
+    assert len(tasks) == blocks
+    assert plan.scales[-1].chunks == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "resolution"),
+    [
+        ((2000, 2000, 2000), (1.0, 1.0, 1.0)),
+        ((20000, 20000, 500), (4.0, 4.0, 40.0)),
+        ((1576, 1864, 189), (1.0, 1.0, 1.0)),
+        ((4000, 4000, 4000), (10.0, 10.0, 2.0)),
+    ],
+)
+def test_coarsen_makes_few_voxels(size, resolution):
+    plan, _ = make_plan(job(size, resolution), 4000)
+    share = sum(s.box.voxels for s in plan.scales[plan.owned :]) / plan.box.voxels
+    assert share < COARSE_SHARE
+
+
+def test_fewer_scales_on_demand():
+    plan, _ = make_plan(job((500, 500, 60), scales=2), 4000)
+    assert len(plan.scales) == 2
+
+
+def test_less_memory_makes_strips_then_shallower_blocks():
+    """24000×18000 RGB: 64 whole slices are 77 GiB; a worker has 4."""
+    big = job((24000, 18000, 256), (4.0, 4.0, 40.0), channels=3)
+    plan, _ = make_plan(big, 8000)
+    assert plan.rows < 18000
+    assert plan.predicted_peak_mb <= 8000
+    small, _ = make_plan(big, 2500)
+    assert small.block_depth < plan.block_depth
+    assert small.predicted_peak_mb <= 2500
+
+
+def test_a_stack_that_cannot_fit_says_what_would_do():
+    big = job((24000, 18000, 256), (4.0, 4.0, 40.0), channels=3)
+    with pytest.raises(DoesNotFit, match=r"24000×18000 need a worker with at least (\d+) MiB") as e:
+        make_plan(big, 150)
+    enough = int(str(e.value).split("at least ")[1].split()[0])
+    plan, _ = make_plan(big, enough)
+    assert plan.predicted_peak_mb <= enough
+
+
+def test_the_fingerprint_tells_volumes_apart():
+    base = job((30, 20, 10))
+    same, _ = make_plan(job((30, 20, 10)), 1000)
+    assert same.fingerprint == make_plan(base, 4000)[0].fingerprint  # memory changes no voxel
+    others = [
+        job((30, 20, 10), (2.0, 1.0, 1.0)),
+        job((30, 20, 10), offset=(1, 0, 0)),
+        job((30, 20, 9)),
+        job((30, 20, 10), compression="none"),
+        dataclasses.replace(base, slices=base.slices[::-1]),
+        dataclasses.replace(
+            base, slices=(dataclasses.replace(base.slices[0], etag="f"), *base.slices[1:])
+        ),
+    ]
+    prints = {make_plan(j, 1000)[0].fingerprint for j in others}
+    assert len(prints | {same.fingerprint}) == len(others) + 1
+
+
+def test_documents_travel():
+    plan, tasks = make_plan(job((197, 233, 189), (1.5, 1.0, 2.0), (-3, 5, 7)), 4000)
+    assert plan_from_json(plan_to_json(plan)) == plan
+    for task in tasks:
+        assert task_from_json(json.loads(json.dumps(task_to_json(task)))) == task

@@ -1,0 +1,157 @@
+"""The main job through the user's own commands: cdk deploy, aws s3 cp, start-execution."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from .conftest import VOLUMES
+
+READ_BACK = """
+import sys
+import numpy as np
+from cloudfiles.paths import add_alias
+from cloudvolume import CloudVolume
+endpoint, place, target = sys.argv[1:]
+add_alias("emulated", f"s3://{endpoint}/")
+volume = CloudVolume(f"precomputed://emulated://{place}", mip=0, progress=False, fill_missing=False)
+np.save(target, np.asarray(volume[:, :, :])[..., 0].T)
+"""
+"""Another reader, in a process of its own: it takes endpoint and keys from the environment."""
+
+
+def read_back(cloud, folder: str, tmp_path) -> np.ndarray:
+    """The volume's scale 0 as cloud-volume sees it, (z, y, x)."""
+    target = tmp_path / "read.npy"
+    done = subprocess.run(
+        [sys.executable, "-c", READ_BACK, cloud.aws.endpoint, f"{VOLUMES}/{folder}", target],
+        env={**cloud.aws.env, "CLOUD_VOLUME_DIR": str(tmp_path), "HOME": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return np.load(target)
+
+
+def test_start_execution_makes_a_volume_that_others_read(cloud, stack, job, tmp_path):
+    cloud.upload(stack.folder, "s3://slices/plain/")
+    lines = [f"{name.removesuffix('.jpg')} {z}" for z, name in enumerate(stack.names)]
+    lines[41] = "Placeholder 41"
+    ended = cloud.wait(cloud.start(job("plain", {"sorted_filename": lines})))
+
+    assert ended["status"] == "SUCCEEDED", ended.get("cause")
+    output = json.loads(ended["output"])
+    assert output["status"] == "COMPLETE"
+    assert output["location"].rstrip("/") == f"s3://{VOLUMES}/brains/plain"
+    expected = stack.voxels.copy()
+    expected[41] = 0
+    np.testing.assert_array_equal(read_back(cloud, "brains/plain", tmp_path), expected)
+    assert "brains/plain/provenance" in cloud.keys("brains/plain/")
+
+
+def test_the_state_stays_small(cloud, stack, job):
+    cloud.upload(stack.folder, "s3://slices/small/")
+    execution = cloud.start(job("small"))
+    assert cloud.wait(execution)["status"] == "SUCCEEDED"
+    what = ("stepfunctions", "get-execution-history", "--execution-arn", execution)
+    events = json.loads(cloud.cli(*what))["events"]
+    sizes = [
+        len(details[side])
+        for event in events
+        for details in event.values()
+        if isinstance(details, dict)
+        for side in ("input", "output")
+        if side in details
+    ]
+    assert sizes
+    assert max(sizes) < 8 * 1024
+
+
+def test_an_upload_converts_once_however_often_it_is_delivered(cloud, stack, job, tmp_path):
+    cloud.upload(stack.folder, "s3://slices/dropped/")
+    before = cloud.executions()
+    cloud.cli("s3", "cp", job("dropped"), f"s3://{VOLUMES}/jobs/dropped.json")
+    (execution,) = new_executions(cloud, before)
+
+    first = cloud.wait(execution)
+    assert first["status"] == "SUCCEEDED", first.get("cause")
+    assert json.loads(first["output"])["status"] == "COMPLETE"
+    written = cloud.keys("brains/dropped/")
+    assert "brains/dropped/info" in written
+
+    again = tmp_path / "again.json"
+    again.write_text(first["input"])
+    assert json.loads(first["input"])["trigger"]["key"] == "jobs/dropped.json"
+    second = cloud.wait(cloud.start(again))
+    assert second["status"] == "SUCCEEDED", second.get("cause")
+    assert json.loads(second["output"])["status"] == "duplicate"
+    assert cloud.keys("brains/dropped/") == written
+
+
+def new_executions(cloud, before: dict[str, str]) -> list[str]:
+    """Those that started since; EventBridge takes a moment."""
+    for _ in range(60):
+        if found := sorted(set(cloud.executions()) - set(before)):
+            return found
+        time.sleep(0.5)
+    raise AssertionError("the upload started nothing within 30 s")
+
+
+def test_an_upload_elsewhere_starts_nothing(cloud, job):
+    before = cloud.executions()
+    cloud.cli("s3", "cp", job("elsewhere"), f"s3://{VOLUMES}/elsewhere.json")
+    cloud.cli("s3", "cp", job("elsewhere"), f"s3://{VOLUMES}/jobs/notes.txt")
+    time.sleep(2)
+    assert cloud.executions() == before
+
+
+def test_one_broken_slice_fails_the_execution_and_is_named(cloud, stack, job):
+    broken = stack.folder / "s0100.jpg"
+    whole = broken.read_bytes()
+    # The header still says what it is, so that planning passes; the rest is gone.
+    broken.write_bytes(whole[: whole.index(b"\xff\xda") + 40])
+    cloud.upload(stack.folder, "s3://slices/broken/")
+
+    ended = cloud.wait(cloud.start(job("broken")))
+
+    assert ended["status"] == "FAILED"
+    assert "s0100.jpg" in ended["cause"]
+    keys = cloud.keys("brains/broken/")
+    assert "brains/broken/info" not in keys
+    report = cloud.document("brains/broken/.zblocks/report.json")
+    assert report["status"] == "FAILED"
+    assert "s0100.jpg" in json.dumps(report)
+    failures = [key for key in keys if "/.zblocks/failures/" in key]
+    assert len(failures) == 1
+
+
+def test_a_mended_slice_and_a_second_start_finish_the_volume(cloud, stack, job, tmp_path):
+    broken = stack.folder / "s0007.jpg"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[: whole.index(b"\xff\xda") + 40])
+    cloud.upload(stack.folder, "s3://slices/mended/")
+    assert cloud.wait(cloud.start(job("mended")))["status"] == "FAILED"
+
+    broken.write_bytes(whole)
+    cloud.upload(stack.folder, "s3://slices/mended/")
+    ended = cloud.wait(cloud.start(job("mended", {"overwrite": True})))
+
+    assert ended["status"] == "SUCCEEDED", ended.get("cause")
+    np.testing.assert_array_equal(read_back(cloud, "brains/mended", tmp_path), stack.voxels)
+
+
+def test_a_destination_in_another_bucket_is_refused_before_anything_is_written(cloud, stack, job):
+    cloud.upload(stack.folder, "s3://slices/astray/")
+    ended = cloud.wait(cloud.start(job("astray", {"s3_bucket_name_for_upload": "slices"})))
+    assert ended["status"] == "FAILED"
+    assert "-c destination_bucket=slices" in ended["cause"]
+    assert cloud.keys("brains/astray/") == {}
+
+
+def test_an_unknown_field_is_refused_with_the_nearest_known_one(cloud, job):
+    ended = cloud.wait(cloud.start(job("typo", {"voxel_resolutoin": [1, 1, 1]})))
+    assert ended["status"] == "FAILED"
+    assert "voxel_resolutoin" in ended["cause"]
+    assert "voxel_resolution" in ended["cause"]
+    assert cloud.keys("brains/typo/") == {}

@@ -1,0 +1,163 @@
+"""Stacks to convert, places to convert between, and the command that users type."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import numpy as np
+import pytest
+import simplejpeg
+import tifffile
+from moto.server import ThreadedMotoServer
+from PIL import Image
+
+AWS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_SESSION_TOKEN": "testing",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+
+def textured(shape: tuple[int, int, int, int], dtype: str, seed: int = 0) -> np.ndarray:
+    """Return voxels (z, y, x, c) with smooth structure and noise, the whole range of the type."""
+    rng = np.random.default_rng(seed)
+    z, y, x, c = np.indices(shape, dtype=np.float32)
+    top = np.iinfo(dtype).max
+    waves = np.sin(x / 17 + c) + np.cos(y / 23 + z / 5) + rng.normal(0, 0.3, shape)
+    scaled = (waves - waves.min()) / (waves.max() - waves.min()) * top
+    return np.rint(scaled).astype(dtype)
+
+
+def write_slice(path: Path, plane: np.ndarray) -> None:
+    """Write one slice (y, x, c) in the format that the path's ending names."""
+    flat = plane[..., 0] if plane.shape[2] == 1 else plane
+    if path.suffix in (".tif", ".tiff"):
+        photometric = "rgb" if plane.shape[2] == 3 else "minisblack"
+        tifffile.imwrite(path, flat, photometric=photometric, rowsperstrip=16)
+    elif path.suffix == ".png" and plane.dtype == np.uint16:
+        import pyvips
+
+        pyvips.Image.new_from_array(flat).copy(
+            interpretation="rgb16" if plane.shape[2] == 3 else "grey16"
+        ).write_to_file(str(path))
+    else:
+        Image.fromarray(flat).save(path, **({"quality": 95} if path.suffix == ".jpg" else {}))
+
+
+def decoded(path: Path, plane: np.ndarray) -> np.ndarray:
+    """Return what a slice (y, x, c) holds once written: itself, or what the JPEG makes of it."""
+    if path.suffix != ".jpg":
+        return plane
+    space = "GRAY" if plane.shape[2] == 1 else "RGB"
+    return simplejpeg.decode_jpeg(path.read_bytes(), colorspace=space)
+
+
+def write_stack(folder: Path, voxels: np.ndarray, ext: str = ".png") -> np.ndarray:
+    """Write voxels (z, y, x, c) as slices s_000… ; return what they hold."""
+    folder.mkdir(parents=True, exist_ok=True)
+    held = []
+    for z, plane in enumerate(voxels):
+        path = folder / f"s_{z:03d}{ext}"
+        write_slice(path, plane)
+        held.append(decoded(path, plane))
+    return np.stack(held)
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a run of `zblocks` did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def zblocks(*arguments: str | Path, env: dict[str, str] | None = None) -> Command:
+    """Run the command as a user does."""
+    done = subprocess.run(
+        [sys.executable, "-m", "zblocks", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **(env or {})},
+        timeout=300,
+        check=False,
+    )
+    return Command(done.returncode, done.stdout, done.stderr)
+
+
+WriteConfig = Callable[..., Path]
+
+
+@pytest.fixture
+def write_config(tmp_path: Path) -> WriteConfig:
+    """Write config.json from fields; source and destination are folders of tmp_path by default."""
+
+    def write(**fields: Any) -> Path:
+        document = {
+            "source": f"file://{tmp_path}/in",
+            "destination": f"file://{tmp_path}/out",
+            "voxel_resolution": [4, 4, 40],
+            **fields,
+        }
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps({k: v for k, v in document.items() if v is not None}))
+        return path
+
+    return write
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """An S3 that isn't Amazon's."""
+
+    endpoint: str
+    env: dict[str, str]
+    s3: Any
+
+    def keys(self, bucket: str) -> set[str]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        return {o["Key"] for page in pages for o in page.get("Contents", [])}
+
+    def json(self, bucket: str, key: str) -> Any:
+        return json.loads(self.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """Serve S3 on the loopback."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    yield f"http://localhost:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def cloud(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """An empty S3 with the buckets `slices` and `volumes`, in this process's environment, too."""
+    env = {**AWS, "AWS_ENDPOINT_URL": moto}
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    s3 = boto3.client("s3", endpoint_url=moto, region_name="us-east-1")
+    for bucket in ("slices", "volumes"):
+        s3.create_bucket(Bucket=bucket)
+    yield Cloud(moto, env, s3)
+    for bucket in ("slices", "volumes"):
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        for key in [o["Key"] for page in pages for o in page.get("Contents", [])]:
+            s3.delete_object(Bucket=bucket, Key=key)
+        s3.delete_bucket(Bucket=bucket)

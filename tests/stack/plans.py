@@ -1,0 +1,18 @@
+"""A plan of a stack of any length, made by the planner itself."""
+
+from zblocks.geometry import Vec
+from zblocks.plan import Job, SliceRef, Volume, Wishes, make_plan
+from zblocks.prepare import Prepared
+
+
+def a_prepared(destination: str, *, slices: int = 20, duplicate: bool = False) -> Prepared:
+    job = Job(
+        source="s3://slices/brain",
+        destination=destination,
+        volume=Volume("uint8", 1, "raw", 90, "gzip", 0),
+        wishes=Wishes((3680.0, 3680.0, 20000.0), Vec(0, 0, 0), None, None),
+        width=3000,
+        height=2000,
+        slices=tuple(SliceRef(z, f"{z:05d}.jpg", 1, "e", "jpeg") for z in range(slices)),
+    )
+    return Prepared(make_plan(job, 3538)[0], duplicate)

@@ -1,0 +1,86 @@
+"""Others' rule books: cfn-lint and cdk-nag read the templates."""
+
+import fnmatch
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from aws_cdk import Validations
+from cdk_nag import AwsSolutionsChecks
+
+from infra.stack import make_app
+
+from .conftest import CONTEXT
+
+ACCEPTED = {
+    # (rule, construct): why it stays.
+    ("AwsSolutions-IAM5[Resource::*/[*]]", "Role *"): "objects of one bucket; uploaded configs",
+    ("AwsSolutions-IAM5[Resource::[*]]", "State machine/Role/DefaultPolicy"): (
+        "X-Ray and log deliveries have no names that a policy could give"
+    ),
+    ("AwsSolutions-IAM5[Resource::*:execution:<*.Name>*:[*]]", "Map policy"): (
+        "executions of this machine get their ids at run time"
+    ),
+    ("AwsSolutions-IAM5[Resource::*/[*].zblocks/items.json]", "Map policy"): (
+        "the item list of a volume in any folder of the bucket"
+    ),
+    ("AwsSolutions-IAM5[Resource::*/[*].zblocks/map/[*]]", "Map policy"): (
+        "the map's results of a volume in any folder of the bucket"
+    ),
+    ("AwsSolutions-SF1", "State machine"): (
+        "ALL would log an event for each state of each of thousands of blocks; errors are logged"
+    ),
+    ("AwsSolutions-L1", "Function *"): (
+        "the runtime is a choice of the deployer's; the default is what the layers are tested with"
+    ),
+    ("AwsSolutions-S1", "Bucket *"): (
+        "access logs need another bucket and are the account's choice; volumes get many requests"
+    ),
+}
+
+
+@pytest.mark.parametrize("stack", ["imported", "created"])
+def test_cfn_lint_finds_nothing(stack, request):
+    path = request.getfixturevalue(stack)[1]
+    command = [Path(sys.executable).parent / "cfn-lint", "--non-zero-exit-code", "informational"]
+    command += ["--ignore-checks", "W3005"]  # CDK's own redundant DependsOn
+    done = subprocess.run([*command, "--", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_cdk_nag_finds_nothing_that_is_not_explained_here(cdk_json, tmp_path):
+    context = {**cdk_json, **CONTEXT, "create_buckets": "true"}
+    app = make_app(context, outdir=str(tmp_path))
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    with pytest.raises(RuntimeError, match="ValidationFailed"):
+        app.synth()  # the findings that are accepted are still findings
+    found = findings(json.loads((tmp_path / "validation-report.json").read_text()))
+    assert found
+    used = {finding: accepted_by(finding) for finding in found}
+    assert [finding for finding, entry in used.items() if entry is None] == []
+    assert set(ACCEPTED) - set(used.values()) == set(), "no longer needed"
+
+
+def findings(report: dict) -> set[tuple[str, str]]:
+    """(rule, construct path below the stack)."""
+    return {
+        (violation["ruleName"], place(construct["constructPath"]))
+        for plugin in report["pluginReports"]
+        for violation in plugin["violations"]
+        for construct in violation["violatingConstructs"]
+    }
+
+
+def place(path: str) -> str:
+    return path.removeprefix("zblocks/").removesuffix("/Resource")
+
+
+def accepted_by(finding: tuple[str, str]) -> tuple[str, str] | None:
+    rule, construct = finding
+    for entry in ACCEPTED:
+        pattern = entry[0].replace("IAM5[", "IAM5[[]", 1)
+        if fnmatch.fnmatchcase(rule, pattern) and fnmatch.fnmatchcase(construct, entry[1]):
+            return entry
+    return None

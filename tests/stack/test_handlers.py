@@ -1,0 +1,75 @@
+"""The shells: what they pass on, and what they refuse before anything is done."""
+
+import json
+import re
+
+import pytest
+
+from handlers import finalize, plan
+from zblocks.config import Config
+from zblocks.errors import InvalidConfig
+
+from .plans import a_prepared
+
+JOB = {
+    "source": "s3://slices/brain",
+    "destination": "s3://volumes/brain",
+    "voxel_resolution": [3680, 3680, 20000],
+}
+
+
+@pytest.fixture(autouse=True)
+def deployment(monkeypatch):
+    monkeypatch.setenv("ZBLOCKS_DESTINATION_BUCKET", "volumes")
+
+
+def test_a_config_as_the_input_is_no_upload():
+    config, trigger = plan.read_input(JOB)
+    assert config.destination == "s3://volumes/brain"
+    assert trigger == ""
+
+
+@pytest.mark.parametrize(
+    ("destination", "message"),
+    [
+        (
+            "s3://other/brain",
+            'use "s3://volumes/…", or redeploy with `-c destination_bucket=other`',
+        ),
+        ("s3://volumes/jobs/brain", "jobs/ is where uploads start conversions"),
+    ],
+)
+def test_places_that_this_deployment_may_not_write_are_refused(destination, message):
+    config = Config.parse({**JOB, "destination": destination}, base=None)
+    with pytest.raises(InvalidConfig, match=re.escape(message)):
+        plan.refuse_other_places(config)
+
+
+@pytest.mark.parametrize(
+    ("destination", "work"),
+    [("s3://volumes/a/b", "a/b/.zblocks"), ("s3://volumes/", ".zblocks"),
+     ("s3://volumes", ".zblocks")],
+)  # fmt: skip
+def test_the_state_says_where_the_work_lies(destination, work):
+    state = plan.as_state(a_prepared(destination), 200)
+    assert state["bucket"] == "volumes"
+    assert state["items_key"] == f"{work}/items.json"
+    assert state["map_prefix"] == f"{work}/map"
+    assert (state["status"], state["max_concurrency"]) == ("planned", 200)
+
+
+def test_a_duplicate_says_so():
+    state = plan.as_state(a_prepared("s3://volumes/a", duplicate=True), 200)
+    assert state["status"] == "duplicate"
+
+
+def test_the_state_is_small_however_large_the_stack_is():
+    prepared = a_prepared("s3://volumes/" + "x" * 900, slices=10_000)
+    assert prepared.plan.blocks > 100
+    assert len(json.dumps(plan.as_state(prepared, 10_000))) < 8 * 1024
+
+
+def test_a_caught_error_becomes_one_line():
+    caught = {"Error": "States.Timeout", "Cause": "too slow"}
+    assert finalize.caught({"error": caught}) == "States.Timeout: too slow"
+    assert finalize.caught({}) == ""

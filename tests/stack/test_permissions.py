@@ -1,0 +1,130 @@
+"""Each role may do what is listed here, and nothing else."""
+
+import re
+
+import pytest
+
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+READ, LIST = {"s3:GetObject"}, {"s3:ListBucket"}
+WRITE = {"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"}
+REPLACE = WRITE | {"s3:DeleteObject"}
+RESULTS = WRITE | {"s3:ListMultipartUploadParts"}
+SOURCES = {"slices-a": LIST, "slices-b": LIST, "slices-a/*": READ, "slices-b/*": READ}
+EXECUTIONS = "states:execution:{Statemachine.Name}"
+
+ALLOWED = {
+    "Roleplan": {"{Logplan}": LOGS, "jobs/jobs/*": READ}
+    | SOURCES
+    | {"volumes": LIST, "volumes/*": REPLACE},
+    "Roleblock": {"{Logblock}": LOGS, "volumes": LIST, "volumes/*": WRITE} | SOURCES,
+    "Rolecoarse": {"{Logcoarse}": LOGS, "volumes": LIST, "volumes/*": WRITE},
+    "Rolefinalize": {"{Logfinalize}": LOGS, "volumes": LIST, "volumes/*": REPLACE},
+    "StatemachineRole": {
+        **{f"{{Function{name}}}": {"lambda:InvokeFunction"} for name in
+           ("plan", "block", "coarse", "finalize")},
+        "{Statemachine}": {"states:StartExecution"},
+        f"{EXECUTIONS}:*": {"states:DescribeExecution", "states:StopExecution"},
+        f"{EXECUTIONS}/Blocks:*": {
+            "states:DescribeExecution", "states:StopExecution", "states:RedriveExecution",
+        },
+        "volumes/*.zblocks/items.json": READ,
+        "volumes/*.zblocks/map/*": RESULTS,
+        # AWS knows no narrower resource for these two groups.
+        "*": {
+            "xray:PutTraceSegments", "xray:PutTelemetryRecords",
+            "xray:GetSamplingRules", "xray:GetSamplingTargets",
+            "logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery",
+            "logs:DeleteLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy",
+            "logs:DescribeResourcePolicies", "logs:DescribeLogGroups",
+        },
+    },
+    "StatemachineEventsRole": {"{Statemachine}": {"states:StartExecution"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stack", ["imported", "created"])
+def test_every_role_may_do_exactly_what_is_listed(stack, request):
+    template = request.getfixturevalue(stack)[0]
+    assert granted(template) == ALLOWED
+
+
+def test_no_statement_uses_what_the_walk_would_miss(template):
+    for _role, statement in statements(template):
+        assert statement["Effect"] == "Allow"
+        assert not {"NotAction", "NotResource", "NotPrincipal", "Principal"} & set(statement)
+    for role in of_type(template, "AWS::IAM::Role").values():
+        assert "ManagedPolicyArns" not in role
+    kinds = {resource["Type"] for resource in template["Resources"].values()}
+    assert not {"AWS::IAM::ManagedPolicy", "AWS::IAM::User", "AWS::Lambda::Permission"} & kinds
+
+
+def test_each_role_is_for_one_service(template):
+    for name, role in of_type(template, "AWS::IAM::Role").items():
+        (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+        service = "events" if "EventsRole" in name else "states" if "State" in name else "lambda"
+        assert statement["Principal"] == {"Service": f"{service}.amazonaws.com"}
+
+
+def test_a_key_is_granted_when_named(synthesise):
+    arn = "arn:aws:kms:us-east-1:111122223333:key/one"
+    template, _ = synthesise({"kms_key_arns": arn})
+    use = {"kms:Decrypt", "kms:GenerateDataKey"}
+    assert {role for role, rights in granted(template).items() if rights.get(arn) == use} == {
+        role for role in ALLOWED if not role.endswith("EventsRole")
+    }
+
+
+def granted(template: dict) -> dict[str, dict[str, set[str]]]:
+    """Role → resource → actions."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for role, statement in statements(template):
+        for resource in as_list(statement["Resource"]):
+            rights = found.setdefault(role, {}).setdefault(plain(template, resource), set())
+            rights.update(as_list(statement["Action"]))
+    return found
+
+
+def statements(template: dict):
+    for name, role in of_type(template, "AWS::IAM::Role").items():
+        for policy in role.get("Policies", []):
+            for statement in policy["PolicyDocument"]["Statement"]:
+                yield title(template, name), statement
+    for policy in of_type(template, "AWS::IAM::Policy").values():
+        for role in policy["Roles"]:
+            for statement in policy["PolicyDocument"]["Statement"]:
+                yield title(template, role["Ref"]), statement
+
+
+def of_type(template: dict, kind: str) -> dict[str, dict]:
+    found = template["Resources"].items()
+    return {name: each["Properties"] for name, each in found if each["Type"] == kind}
+
+
+def title(template: dict, logical_id: str) -> str:
+    """A bucket's own name; of others the logical id without CDK's hash."""
+    resource = template["Resources"][logical_id]
+    if resource["Type"] == "AWS::S3::Bucket":
+        return resource["Properties"]["BucketName"]
+    return re.sub(r"[0-9A-F]{8}$", "", logical_id)
+
+
+def plain(template: dict, value: object) -> str:
+    """An ARN as a short text: bucket/key, {construct}, states:execution:…"""
+    if isinstance(value, str):
+        return value
+    ((kind, inner),) = value.items()
+    if kind == "Fn::Join":
+        text = "".join(plain(template, part) for part in inner[1])
+        text = re.sub(r"^arn:\(AWS::Partition\):s3:::", "", text)
+        return re.sub(r"^arn:\(AWS::Partition\):(states):[^{]*:(execution):", r"\1:\2:", text)
+    if kind == "Ref" and inner.startswith("AWS::"):
+        return f"({inner})"
+    logical_id, attribute = (inner, "Arn") if kind == "Ref" else inner
+    name = title(template, logical_id)
+    if template["Resources"][logical_id]["Type"] == "AWS::S3::Bucket":
+        return name
+    return f"{{{name}}}" if attribute == "Arn" else f"{{{name}.{attribute}}}"
+
+
+def as_list(value: object) -> list:
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,62 @@
+"""Context values: what they default to, and what is said about wrong ones."""
+
+import re
+import sys
+
+import pytest
+
+from infra.settings import SettingsError, read_settings
+
+LEAST = {"destination_bucket": "volumes", "source_buckets": "slices"}
+HERE = f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def read(**context):
+    return read_settings({**LEAST, **context}.get)
+
+
+def test_defaults():
+    settings = read()
+    assert (settings.stack_name, settings.jobs_bucket) == ("zblocks", "volumes")
+    assert (settings.runtime, settings.architecture, settings.host) == (
+        "python3.13",
+        "arm64",
+        False,
+    )
+    assert (settings.create_buckets, settings.worker_memory_mb) == (False, 3538)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["slices-a,slices-b", "slices-a, slices-b,", ["slices-a", "slices-b"],
+     '["slices-a", "slices-b"]', "slices-a,slices-b,slices-a"],
+)  # fmt: skip
+def test_lists_are_arrays_or_comma_separated(given):
+    assert read(source_buckets=given).source_buckets == ("slices-a", "slices-b")
+
+
+def test_host_means_this_machine_and_this_python():
+    settings = read(architecture="host")
+    assert settings.host
+    assert settings.runtime == HERE
+    assert settings.architecture in ("arm64", "x86_64")
+
+
+@pytest.mark.parametrize(
+    ("context", "message"),
+    [
+        ({"destination_bucket": None}, "destination_bucket is missing: add `-c"),
+        ({"source_buckets": ""}, "source_buckets is missing: add `-c"),
+        ({"destination_bucket": "s3://volumes/a"}, "is not a bucket name (no s3://, no folder)"),
+        ({"source_buckets": "ok-one,Not_ok"}, "'Not_ok' is not a bucket name"),
+        ({"architecture": "riscv"}, "'riscv' is not one of arm64, x86_64, host"),
+        ({"runtime": "3.13"}, "'3.13' is not like python3.13"),
+        ({"architecture": "host", "runtime": "python3.9"}, f"runs {HERE} only, not python3.9"),
+        ({"create_buckets": "yes"}, "'yes' is not one of true, false"),
+        ({"worker_memory_mb": "20000"}, "not a whole number of 512 to 10240"),
+        ({"log_retention_days": "31"}, "31 is not one of 1, 3, 5"),
+    ],
+)
+def test_wrong_values_are_named(context, message):
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        read(**context)
