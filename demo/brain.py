@@ -19,7 +19,7 @@ from PIL import Image
 
 NILEARN = "nilearn==0.14.1"
 TEMPLATE = "nilearn/datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
-MISSING_Z = 94
+MISSING_Z = 60
 """The slice that is left out."""
 RESOLUTION_NM = [1_000_000, 1_000_000, 1_000_000]
 

@@ -23,13 +23,14 @@ metrics = Metrics(namespace="zblocks", service="zblocks")
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Plan the job of an execution's `input`: a config, or a pointer to an uploaded one."""
     config, trigger = read_input(event["input"])
+    notes = config.for_cloud()
     refuse_other_places(config)
     memory_mb = int(os.environ["ZBLOCKS_WORKER_MEMORY_MB"])
     prepared = prepare(config, memory_mb, Run(execution=event["execution"], trigger=trigger))
     blocks = 0 if prepared.duplicate else prepared.plan.blocks
     metrics.add_metric(name="BlocksPlanned", unit=MetricUnit.Count, value=blocks)
     result = as_state(prepared, config.max_concurrency)
-    logger.info("planned", **result)
+    logger.info("planned", notes=notes, **result)
     return result
 
 

@@ -32,7 +32,7 @@ def plan_for(size, offset, chunk, resolution):
 )
 @settings(max_examples=60, deadline=None)
 def test_blocks_together_make_every_owned_voxel_once(size, offset, chunk, resolution, rows, seed):
-    """Whatever the bands and blocks: each voxel of each owned scale comes out once, and is right."""
+    """Whatever the bands and blocks: each voxel of each owned scale comes out once, right."""
     plan, tasks = plan_for(size, offset, chunk, resolution)
     voxels = np.random.default_rng(seed).integers(0, 256, (*size[::-1], 1)).astype(np.uint8)
     scales = plan.scales[: plan.owned]
@@ -62,7 +62,7 @@ def test_blocks_together_make_every_owned_voxel_once(size, offset, chunk, resolu
 
 @given(offset=st.integers(-70, 70), size=st.integers(1, 400), seed=sizes(3))
 def test_a_block_reads_little_more_than_its_own_slices(offset, size, seed):
-    """The halo is shorter than the coarsest owned factor, and none where that divides the offset."""
+    """The halo is shorter than the coarsest owned factor; none where that divides the offset."""
     del seed
     plan, tasks = plan_for(Vec(8, 8, size), Vec(0, 0, offset), Vec(64, 64, 64), (1.0, 1.0, 1.0))
     coarsest = plan.scales[plan.owned - 1].factor.z

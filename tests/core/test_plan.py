@@ -27,7 +27,9 @@ VOLUME = Volume("uint8", 1, "raw", 0, "gzip", 0)
 
 def job(size, resolution=(1.0, 1.0, 1.0), offset=(0, 0, 0), **changes):
     slices = tuple(SliceRef(offset[2] + z, f"s{z}", 10, "e", "jpeg") for z in range(size[2]))
-    wishes = Wishes(resolution, Vec(*offset), changes.pop("chunk", None), changes.pop("scales", None))
+    wishes = Wishes(
+        resolution, Vec(*offset), changes.pop("chunk", None), changes.pop("scales", None)
+    )
     volume = dataclasses.replace(VOLUME, **changes)
     return Job("s3://a", "s3://b/c", volume, wishes, size[0], size[1], slices)
 
@@ -40,9 +42,9 @@ def job(size, resolution=(1.0, 1.0, 1.0), offset=(0, 0, 0), **changes):
         # one block holds all: nothing for Coarsen
         ((500, 500, 60), (1.0, 1.0, 1.0), 1, (64, 64, 64), 4, 4),
         # sections of electron microscopy: shallow chunks, four to a block
-        ((4000, 3000, 1000), (4.0, 4.0, 40.0), 16, (128, 128, 16), 7, 5),
+        ((4000, 3000, 1000), (4.0, 4.0, 40.0), 16, (128, 128, 16), 8, 7),
         # a single slice
-        ((3000, 2000, 1), (4.0, 4.0, 40.0), 1, (128, 128, 16), 6, 6),
+        ((3000, 2000, 1), (4.0, 4.0, 40.0), 1, (128, 128, 16), 8, 8),
     ],
 )
 def test_table(size, resolution, blocks, chunk, scales, owned):

@@ -50,9 +50,7 @@ def test_many_tiles_and_a_view_of_a_larger_array(dtype, channels):
 
 def means_by_reshape(voxels, start):
     """Pool 2×2×2 by padding with the edge: quick enough for a larger array."""
-    pads = [
-        (s % 2, (s + n) % 2) for s, n in zip(start[::-1], voxels.shape[:3], strict=True)
-    ]
+    pads = [(s % 2, (s + n) % 2) for s, n in zip(start[::-1], voxels.shape[:3], strict=True)]
     padded = np.pad(voxels, [*pads, (0, 0)], mode="edge").astype(float)
     z, y, x, c = padded.shape
     cells = padded.reshape(z // 2, 2, y // 2, 2, x // 2, 2, c)

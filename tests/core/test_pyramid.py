@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,7 +52,7 @@ def test_scales_cover_the_volume_and_end(box, resolution):
     assert len(steps) < 40
     for factor, _, scaled in steps:
         assert scaled == box.coarsen(factor)
-    for (f0, r0, _), (f1, r1, _) in zip(steps, steps[1:], strict=False):
+    for (f0, r0, _), (f1, r1, _) in itertools.pairwise(steps):
         ratio = [b / a for a, b in zip(f0, f1, strict=True)]
         assert set(ratio) <= {1, 2}
         assert [b / a for a, b in zip(r0, r1, strict=True)] == ratio
@@ -77,8 +79,12 @@ def test_default_chunks_hold_2_18_voxels(resolution, chunk):
 
 @pytest.mark.parametrize(
     ("resolution", "key"),
-    [((4, 4, 40), "4_4_40"), ((3680.0, 0.5, 1e-3), "3680_0.5_0.001"), ((1e9, 1e7, 2), "1000000000_10000000_2")],
-)  # fmt: skip
+    [
+        ((4, 4, 40), "4_4_40"),
+        ((3680.0, 0.5, 1e-3), "3680_0.5_0.001"),
+        ((1e9, 1e7, 2), "1000000000_10000000_2"),
+    ],
+)
 def test_keys_are_plain_resolutions(resolution, key):
     box = Box(Vec(0, 0, 0), Vec(1, 1, 1))
     assert Scale(Vec(1, 1, 1), resolution, box, Vec(64, 64, 64)).key == key

@@ -25,7 +25,9 @@ def stack(tmp_path):
 
 
 def test_an_unknown_field(tmp_path, stack, write_config):
-    refused(tmp_path, write_config(voxel_resolutoin=[1, 1, 1]), "voxel_resolutoin", "voxel_resolution")
+    refused(
+        tmp_path, write_config(voxel_resolutoin=[1, 1, 1]), "voxel_resolutoin", "voxel_resolution"
+    )
 
 
 def test_a_missing_bucket_field(tmp_path, write_config):
@@ -94,7 +96,9 @@ def test_alpha_pages_and_orientation_are_named(tmp_path, write_config):
 
     (tmp_path / "in").mkdir()
     Image.new("RGBA", (4, 4)).save(tmp_path / "in" / "a1.png")
-    tifffile.imwrite(tmp_path / "in" / "a2.tif", np.zeros((3, 4, 4), "uint8"), photometric="minisblack")
+    tifffile.imwrite(
+        tmp_path / "in" / "a2.tif", np.zeros((3, 4, 4), "uint8"), photometric="minisblack"
+    )
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("L", (4, 4)).save(tmp_path / "in" / "a3.jpg", exif=exif)

@@ -21,7 +21,7 @@ def test_every_voxel_of_every_scale_in_a_folder(tmp_path, write_config, offset):
     config = write_config(voxel_offset=offset, chunk_size=[32, 16, 16])
     assert zblocks("convert", config).code == 0
     info = read_info(tmp_path / "out")
-    assert [s["voxel_offset"] for s in info["scales"]][0] == list(offset)
+    assert next(s["voxel_offset"] for s in info["scales"]) == list(offset)
     found = read_cloudvolume(f"precomputed://file://{tmp_path}/out", info)
     for scale, (ours, expected) in enumerate(zip(found, pyramid_of(voxels, info), strict=True)):
         np.testing.assert_array_equal(ours, expected, err_msg=f"scale {scale}")
@@ -98,10 +98,11 @@ def test_from_bucket_to_bucket_with_the_seeds_own_config(tmp_path, write_config,
     assert done.code == 0, done.err
     assert done.json["filled"] == ["z 12: Placeholder9   13 (placeholder)"]
     info = cloud.json("volumes", "brains/one/info")
-    assert [s["resolution"] for s in info["scales"]][:2] == [[3680, 3680, 20000], [7360, 7360, 20000]]
-    chunk = cloud.s3.head_object(
-        Bucket="volumes", Key="brains/one/3680_3680_20000/1-51_2-42_3-19"
-    )
+    assert [s["resolution"] for s in info["scales"]][:2] == [
+        [3680, 3680, 20000],
+        [7360, 7360, 20000],
+    ]
+    chunk = cloud.s3.head_object(Bucket="volumes", Key="brains/one/3680_3680_20000/1-51_2-42_3-19")
     assert chunk["ContentEncoding"] == "gzip"
     cloudfiles.paths.add_alias("moto", f"s3://{cloud.endpoint}/")
     expected = pyramid_of(voxels, info)

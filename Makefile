@@ -1,0 +1,38 @@
+# The verbs of this project. `make demo` and `make test` need python3, node and make, nothing else.
+SHELL := /bin/bash
+PY := .venv/bin/python
+WORKERS ?= 2
+
+.PHONY: setup demo test fast lint clean
+
+setup: .venv/.ready node_modules/.ready ## the environment in .venv, and the CDK command line
+
+.venv/.ready: pyproject.toml requirements.txt requirements/*.txt
+	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "python3 must be 3.11 or newer")'
+	test -x $(PY) || python3 -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements/test.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+node_modules/.ready: package.json package-lock.json
+	npm ci --silent --no-audit --no-fund
+	touch $@
+
+demo: setup ## a brain in slices becomes a volume in an emulated AWS; serves it until Ctrl-C
+	$(PY) -m demo $(DEMO)
+
+test: setup lint ## everything; fast tests first
+	$(PY) -m pytest tests/core tests/test_layers.py -n $(WORKERS) -q
+	$(PY) -m pytest tests/flow tests/stack -n $(WORKERS) -q
+	$(PY) -m pytest tests/deployed -q
+
+fast: setup ## the pure core, in seconds
+	$(PY) -m pytest tests/core tests/test_layers.py -n $(WORKERS) -q
+
+lint: setup
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+clean:
+	rm -rf .venv node_modules .cache cdk.out build

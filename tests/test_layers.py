@@ -1,0 +1,107 @@
+"""Who may import whom: the order of the house, held by reading every import statement."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1] / "lambdas"
+
+LAYERS = {
+    0: {"errors", "geometry", "credentials"},
+    1: {
+        "pyramid", "pooling", "cascade", "memory", "plan", "receipt", "failure", "viewer",
+        "slices", "slices.manifest", "precomputed", "precomputed.info", "precomputed.chunks",
+        "config",
+    },
+    2: {"slices.jpeg", "slices.vips", "storage"},
+    3: {"workplace", "prepare", "convert", "finalize", "transfer"},
+    4: {"local", "cli", "__main__"},
+}  # fmt: skip
+LEVEL = {name: level for level, names in LAYERS.items() for name in names}
+
+OUTSIDE_WORLD = {
+    "aws_cdk", "aws_lambda_powertools", "boto3", "botocore", "cloudvolume", "logging", "obstore",
+    "os", "rich", "socket", "subprocess", "tensorstore", "time", "typer", "urllib",
+}  # fmt: skip
+"""What a pure module has no business with."""
+
+EXCUSED = {("viewer", "urllib"), ("config", "urllib"), ("config", "os")}
+"""Text functions only: quoting a url, normalising a path."""
+
+IN_FUNCTIONS = {("slices", "slices.jpeg"), ("slices", "slices.vips")}
+"""The one place that chooses a decoder imports it when a slice is opened."""
+
+
+def modules(folder):
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT / folder).with_suffix("").parts)
+        yield name.removesuffix(".__init__").replace("__init__", ""), path
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def ours(path, package="zblocks"):
+    return {m.removeprefix(f"{package}.") for m in imports(path) if m.startswith(f"{package}.")}
+
+
+def test_every_module_has_a_layer():
+    assert {name for name, _ in modules("zblocks")} - {""} == set(LEVEL)
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules("zblocks")))
+def test_imports_go_down(name, path):
+    for other in ours(path):
+        if (name, other) in IN_FUNCTIONS or not name:
+            continue
+        assert LEVEL[other] <= LEVEL[name], f"{name} imports {other}"
+        assert not (LEVEL[name] == 2 and LEVEL[other] == 2), f"{name} imports {other}"
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules("zblocks")))
+def test_the_core_is_pure(name, path):
+    if LEVEL.get(name, 0) > 1 or not name:
+        return
+    foreign = {m.split(".")[0] for m in imports(path)} & OUTSIDE_WORLD
+    assert {f for f in foreign if (name, f) not in EXCUSED} == set()
+
+
+@pytest.mark.parametrize(
+    ("library", "homes"),
+    [
+        ("obstore", {"storage"}),
+        ("pydantic", {"config"}),
+        ("typer", {"cli"}),
+        ("rich", {"cli"}),
+        ("pyvips", {"slices.vips"}),
+        ("simplejpeg", {"slices.jpeg", "precomputed.chunks"}),
+        ("isal", {"precomputed.chunks"}),
+        ("aws_lambda_powertools", set()),
+        ("aws_cdk", set()),
+    ],
+)
+def test_a_library_has_one_home(library, homes):
+    users = {n for n, p in modules("zblocks") if library in {m.split(".")[0] for m in imports(p)}}
+    assert users == homes
+
+
+def test_handlers_know_no_shell():
+    for name, path in modules("handlers"):
+        assert not ours(path) & {"cli", "local", "transfer"}, name
+
+
+def test_only_the_command_runs_processes_here():
+    assert {n for n, p in modules("zblocks") if "local" in ours(p)} <= {"cli"}
+
+
+def test_infra_and_zblocks_meet_by_name_only():
+    for path in (ROOT.parent / "infra").glob("*.py"):
+        assert not any(m.startswith(("zblocks", "handlers")) for m in imports(path)), path
