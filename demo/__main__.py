@@ -50,11 +50,7 @@ def main() -> None:
         ending = convert(aws, outputs["StateMachineArn"], write_config(folder))
         with step("every voxel of every scale, read back by cloud-volume"):
             check(aws, folder, lines)
-        link = ending["link"].replace(
-            f"precomputed%3A//s3%3A//{VOLUMES}",
-            f"precomputed%3A//{aws.endpoint.replace(':', '%3A')}/{VOLUMES}",
-        )
-        show(aws, link, options)
+        show(aws, viewer_url(aws, ending["link"]), options)
 
 
 def demo_context() -> dict[str, str]:
@@ -163,6 +159,12 @@ def check(aws: Emulator, folder: Path, lines: list[str]) -> None:
     if problems := differences(found, decode_slices(folder / "slices", lines), info):
         msg = f"the volume is not what the slices say: {'; '.join(problems)}"
         raise DemoError(msg)
+
+
+def viewer_url(aws: Emulator, link: str) -> str:
+    """Return the execution's link with the emulator's address in place of Amazon's."""
+    endpoint = aws.endpoint.replace(":", "%3A")
+    return link.replace(f"s3%3A//{VOLUMES}", f"{endpoint}/{VOLUMES}")
 
 
 def show(aws: Emulator, link: str, options: argparse.Namespace) -> None:

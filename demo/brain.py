@@ -35,7 +35,7 @@ def load_brain(cache: Path) -> npt.NDArray[np.uint8]:
         data = gzip.decompress(wheel.read(TEMPLATE))
     xyz = np.asanyarray(nibabel.Nifti1Image.from_bytes(data).dataobj)
     scaled = np.clip(np.rint(xyz * (255 / xyz.max())), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(scaled.transpose(2, 1, 0)[:, ::-1])
+    return np.ascontiguousarray(scaled.transpose(2, 1, 0)[::-1, ::-1])
 
 
 def write_slices(brain: npt.NDArray[np.uint8], folder: Path) -> list[str]:

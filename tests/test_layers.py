@@ -17,7 +17,7 @@ LAYERS = {
         "config",
     },
     2: {"slices.jpeg", "slices.vips", "storage"},
-    3: {"workplace", "prepare", "convert", "finalize", "transfer"},
+    3: {"workplace", "prepare", "convert", "finalize", "transfer", "second_reader"},
     4: {"local", "cli", "__main__"},
 }  # fmt: skip
 LEVEL = {name: level for level, names in LAYERS.items() for name in names}
@@ -84,6 +84,7 @@ def test_the_core_is_pure(name, path):
         ("pyvips", {"slices.vips"}),
         ("simplejpeg", {"slices.jpeg", "precomputed.chunks"}),
         ("isal", {"precomputed.chunks"}),
+        ("cloudvolume", {"second_reader"}),
         ("aws_lambda_powertools", set()),
         ("aws_cdk", set()),
     ],

@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from handlers import logger
 from zblocks.finalize import finalize
 from zblocks.prepare import Run
+from zblocks.second_reader import compare_samples
 from zblocks.workplace import open_workplace
 
 metrics = Metrics(namespace="zblocks", service="zblocks")
@@ -18,7 +19,9 @@ metrics = Metrics(namespace="zblocks", service="zblocks")
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     """Check everything, then publish; raises IncompleteVolume when something is missing."""
     work = open_workplace(event["destination"])
-    ending = finalize(work, Run(execution=event["execution"]), error=caught(event))
+    ending = finalize(
+        work, Run(execution=event["execution"]), caught(event), second_reader=compare_samples
+    )
     metrics.add_metric(name="VolumesPublished", unit=MetricUnit.Count, value=1)
     logger.info("volume published", location=ending.location)
     return {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -48,13 +48,20 @@ class Ending:
     """Slices that hold the fill value, with their z and why."""
 
 
-def finalize(work: Workplace, run: Run, error: str = "") -> Ending:
+def finalize(
+    work: Workplace,
+    run: Run,
+    error: str = "",
+    second_reader: Callable[[Workplace], int] | None = None,
+) -> Ending:
     """Judge the volume and publish it.
 
     Args:
         work: plan and stores.
         run: who asks.
         error: why the blocks' step ended early, if it did.
+        second_reader: a look at the volume by another reader, returning how many chunks it
+            compared; raises IncompleteVolume if they differ.
 
     Raises:
         IncompleteVolume: names what is missing; the report says so, too, and there is no `info`.
@@ -72,8 +79,10 @@ def finalize(work: Workplace, run: Run, error: str = "") -> Ending:
         )
         raise IncompleteVolume(msg)
     target.delete(target.stored_name(k, content_encoding(plan.volume)) for k in verdict.strays)
+    compared = second_reader(work) if second_reader else 0
     link = viewer_link(plan, target.url, contrast(work))
-    summary = _put_report(work, run, {"status": "COMPLETE", "link": link}, receipts)
+    ending = {"status": "COMPLETE", "link": link, "chunks_compared_by_second_reader": compared}
+    summary = _put_report(work, run, ending, receipts)
     target.put_json(PROVENANCE, build_provenance(plan, _config(target), summary))
     target.put_json(INFO, build_info(plan))
     filled = tuple(f"z {z}: {name} ({why})" for z, name, why in plan.filled)

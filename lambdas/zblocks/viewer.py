@@ -42,7 +42,7 @@ def viewer_link(
     state = {
         "dimensions": {n: [r * 1e-9, "m"] for n, r in zip(names, resolution, strict=True)},
         "position": middle,
-        "crossSectionScale": extent / min(resolution) / 600,
+        "crossSectionScale": extent / min(resolution) / 420,
         "projectionScale": extent / min(resolution) * 1.5,
         "layers": [layer],
         "layout": "4panel",

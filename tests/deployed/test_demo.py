@@ -1,0 +1,79 @@
+"""The demo volume in the real Neuroglancer: every chunk fetched, none failed, a brain seen."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from demo.__main__ import (
+    FOLDER,
+    VOLUMES,
+    check,
+    convert,
+    demo_context,
+    run_aws,
+    upload_slices,
+    viewer_url,
+    write_config,
+)
+from demo.browser import find_chromium, open_page
+from demo.deploy import bootstrap, deploy
+from demo.emulator import emulator
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The demo's own steps: an emulator that goes on serving, and the execution's output."""
+    folder = tmp_path_factory.mktemp("demo")
+    with emulator() as aws:
+        bootstrap(aws)
+        outputs = deploy(aws, demo_context())
+        lines = upload_slices(aws, folder)
+        ending = convert(aws, outputs["StateMachineArn"], write_config(folder))
+        check(aws, folder, lines)
+        yield aws, ending
+
+
+def document(aws, key):
+    return json.loads(run_aws(aws, "s3", "cp", f"s3://{VOLUMES}/{FOLDER}/{key}", "-"))
+
+
+def test_the_report_names_the_placeholder(demo):
+    aws, _ = demo
+    report = document(aws, ".zblocks/report.json")
+    assert report["filled_slices"] == [
+        {"z": 60, "name": "Placeholder_0060 60", "why": "placeholder"}
+    ]
+    assert report["chunks_compared_by_second_reader"] == 7  # three of scales 0 and 1, one of 2
+    assert report["execution"].startswith("arn:aws:states:")
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
+def test_every_chunk_loads_in_neuroglancer(demo, tmp_path):
+    aws, ending = demo
+    place = f"{aws.endpoint}/{VOLUMES}/{FOLDER}"
+    info = document(aws, "info")
+    listing = ("s3api", "list-objects-v2", "--bucket", VOLUMES, "--prefix", f"{FOLDER}/1000000_")
+    keys = {o["Key"] for o in json.loads(run_aws(aws, *listing))["Contents"]}
+    with open_page(viewer_url(aws, ending["link"]), place) as page:
+        page.show()
+        page.screenshot(tmp_path / "brain.png")
+        for scale in info["scales"]:
+            factor = scale["resolution"][0] / info["scales"][0]["resolution"][0]
+            depth = scale["chunk_sizes"][0][2]
+            for z in range(depth // 2, scale["size"][2] + depth // 2, depth):
+                middle = [98, 116, min(z, scale["size"][2] - 1) * factor]
+                page.show(position=middle, crossSectionScale=factor * 0.9, layout="xy")
+        assert page.failed == 0
+        assert set(page.fetched.values()) == {200}
+        chunks = {url for url in page.fetched if "-" in url.rsplit("/", 1)[-1]}
+    assert {f"{aws.endpoint}/{VOLUMES}/{key}" for key in keys} <= chunks
+    assert {url.split("/")[-2] for url in chunks} == {s["key"] for s in info["scales"]}
+    # Seen, not only fetched: the upper left panel holds a brain of many grey levels.
+    panel = np.asarray(Image.open(tmp_path / "brain.png").convert("L"))[60:460, 80:560]
+    assert panel.std() > 40
+    assert len(np.unique(panel)) > 100

@@ -1,0 +1,35 @@
+"""cloud-volume's look at a volume before it is published."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.flow.conftest import textured, write_stack, zblocks
+from zblocks.errors import IncompleteVolume
+from zblocks.finalize import finalize
+from zblocks.prepare import Run
+from zblocks.second_reader import compare_samples
+from zblocks.workplace import open_workplace
+
+
+@pytest.fixture
+def volume(tmp_path, write_config):
+    write_stack(tmp_path / "in", textured((9, 40, 50, 1), "uint8"))
+    assert (
+        zblocks("convert", write_config(chunk_size=[16, 16, 8], voxel_offset=[1, -2, 3])).code == 0
+    )
+    return open_workplace(f"file://{tmp_path}/out")
+
+
+def test_it_sees_the_same_voxels(volume):
+    assert compare_samples(volume) > 6
+
+
+def test_a_chunk_that_it_cannot_read_stops_the_publication(tmp_path, volume):
+    (tmp_path / "out" / "info").unlink()
+    chunk = tmp_path / "out" / "4_4_40" / "1-17_-2-14_3-11.gz"
+    size = chunk.stat().st_size
+    chunk.write_bytes(b"\0" * size)  # the right size, so that the listing has nothing to say
+    with pytest.raises(IncompleteVolume, match="4_4_40: cloud-volume can't read it"):
+        finalize(volume, Run(), second_reader=compare_samples)
+    assert not (tmp_path / "out" / "info").exists()
