@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
@@ -147,8 +146,7 @@ class _Display:
 
     def __init__(self) -> None:
         self._bar = Progress(
-            TextColumn("blocks"),
-            MofNCompleteColumn(),
+            TextColumn("blocks {task.fields[blocks]}"),
             BarColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
@@ -182,10 +180,15 @@ class _Display:
             errors.print(", ".join(p for p in (done, failed, rate) if p) + eta)
 
     def _draw(self, state: local.State, rate: str, failed: str) -> None:
-        """Move the bar; it runs in blocks, and in parts of blocks as voxels are done."""
+        """Move the bar: it runs in voxels, so that it moves within blocks, too."""
         if self._task is None:
-            self._task = self._bar.add_task("", total=state.plan.blocks, rate="", failed="")
-        self._bar.update(self._task, completed=state.blocks_done, rate=rate, failed=failed)
+            self._task = self._bar.add_task(
+                "", total=state.voxels_due, blocks="", rate="", failed=""
+            )
+        blocks = f"{state.blocks_done}/{state.plan.blocks}"
+        self._bar.update(
+            self._task, completed=state.voxels_done, blocks=blocks, rate=rate, failed=failed
+        )
 
     @staticmethod
     def _ended(state: local.State) -> bool:

@@ -246,7 +246,7 @@ class Config(BaseModel):
     chunk_size: Literal["auto"] | Annotated[tuple[Edge, Edge, Edge], Strict(False)] = Field(
         "auto",
         description='"auto", or the voxels of a chunk along x, y and z, three whole numbers from '
-        "1 to 2048, such as [64, 64, 64]",
+        "1 to 2048, such as [64, 64, 64]; coarser scales may have shallower ones",
     )
     scales: Literal["auto"] | Annotated[int, Field(ge=1, le=32)] = Field(
         "auto", description='"auto" (down to a scale of one chunk), or how many, from 1 to 32'

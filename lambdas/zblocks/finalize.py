@@ -68,7 +68,8 @@ def finalize(
     """
     plan, target = work.plan, work.target
     receipts = _read_receipts(target)
-    verdict = judge(plan, receipts, _stored(target, plan))
+    suffix = target.stored_name("", content_encoding(plan.volume))
+    verdict = judge(plan, receipts, _stored(target, plan), suffix)
     if not verdict.whole:
         failures = _read_failures(target, verdict)
         lines = [*_why(verdict, failures), *([error] if error and not failures else [])]
@@ -78,7 +79,7 @@ def finalize(
             "config again: only what is missing will be converted"
         )
         raise IncompleteVolume(msg)
-    target.delete(target.stored_name(k, content_encoding(plan.volume)) for k in verdict.strays)
+    target.delete(verdict.strays)
     compared = second_reader(work) if second_reader else 0
     link = viewer_link(plan, target.url, contrast(work))
     ending = {"status": "COMPLETE", "link": link, "chunks_compared_by_second_reader": compared}
@@ -113,11 +114,10 @@ def _read_failures(target: Store, verdict: Verdict) -> list[Failure]:
 
 
 def _stored(target: Store, plan: Plan) -> dict[str, int]:
-    """List the scales' folders: bytes by key, without the `.gz` of side files."""
-    suffix = target.stored_name("", content_encoding(plan.volume))
+    """List the scales' folders: bytes by name."""
     with ThreadPoolExecutor(len(plan.scales)) as pool:
         listings = pool.map(lambda s: list(target.list(s.key)), plan.scales)
-        return {o.key.removesuffix(suffix): o.bytes for found in listings for o in found}
+        return {o.key: o.bytes for found in listings for o in found}
 
 
 def _why(verdict: Verdict, failures: Sequence[Failure]) -> list[str]:

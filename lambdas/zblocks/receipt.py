@@ -77,17 +77,20 @@ def task_names(plan: Plan) -> list[str]:
     return blocks + [c.name for c in plan.coarse]
 
 
-def judge(plan: Plan, receipts: Iterable[Receipt], stored: Mapping[str, int]) -> Verdict:
+def judge(
+    plan: Plan, receipts: Iterable[Receipt], stored: Mapping[str, int], suffix: str = ""
+) -> Verdict:
     """Hold receipts and a listing against the plan.
 
     Args:
         plan: what was to be done.
         receipts: what is there of them, of this plan's fingerprint.
-        stored: bytes of each object in the scales' folders, by key.
+        stored: bytes of each object in the scales' folders, by name.
+        suffix: what the names of chunks end with, where they are stored as side files.
     """
     done = {r.task: r for r in receipts if r.fingerprint == plan.fingerprint}
     due = {chunk_key(scale, box) for scale in plan.scales for box in scale.box.cells(scale.chunk)}
-    receipted = {o.key: o.bytes for r in done.values() for o in r.objects}
+    receipted = {o.key + suffix: o.bytes for r in done.values() for o in r.objects}
     return Verdict(
         tasks=tuple(name for name in task_names(plan) if name not in done),
         absent=tuple(sorted(due - stored.keys())),

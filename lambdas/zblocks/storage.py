@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +29,9 @@ IMMUTABLE = "public, max-age=31536000"
 
 NO_CACHE = "no-cache"
 """Cache-Control of documents that a later run may replace."""
+
+DELETE_BATCH = 1000
+"""Keys of one DeleteObjects request."""
 
 _RETRY = {
     "max_retries": 8,
@@ -158,12 +161,11 @@ class Store:
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; those that aren't there are no error."""
-        for key in keys:
-            with self._named(key):
-                try:
-                    obstore.delete(self._raw, self._path(key))
-                except FileNotFoundError:
-                    continue
+        # A folder's files one by one, since one that isn't there would end the batch.
+        size = 1 if self.local else DELETE_BATCH
+        for batch in batched([self._path(key) for key in keys], size):
+            with self._named(batch[0]), suppress(FileNotFoundError):
+                obstore.delete(self._raw, batch)
 
     @contextmanager
     def _named(self, key: str) -> Iterator[None]:
@@ -178,6 +180,9 @@ class Store:
                 f"{place}: access denied; check the credentials and that they may use this "
                 f"bucket ({_brief(error)})"
             )
+            raise InvalidConfig(msg) from error
+        except ValueError as error:
+            msg = f"{place}: no name that can be stored under ({_brief(error)}); correct it"
             raise InvalidConfig(msg) from error
         except exceptions.BaseError as error:
             if "NoSuchBucket" in str(error):
@@ -219,6 +224,11 @@ class StoredFile:
         except FileNotFoundError as error:
             msg = f"{self.name}: gone since the plan was made; start again to plan anew"
             raise SourceChanged(msg) from error
+
+
+def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Cut a sequence into runs of at most `size`."""
+    return (items[i : i + size] for i in range(0, len(items), size))
 
 
 def _brief(error: BaseException) -> str:

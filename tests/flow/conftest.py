@@ -86,13 +86,14 @@ class Command:
         return json.loads(self.out)
 
 
-def zblocks(*arguments: str | Path, env: dict[str, str] | None = None) -> Command:
-    """Run the command as a user does."""
+def zblocks(*arguments: str | Path, env: dict[str, str | None] | None = None) -> Command:
+    """Run the command as a user does; a variable of `env` that is None is taken away."""
+    environment = {**os.environ, **(env or {})}
     done = subprocess.run(
         [sys.executable, "-m", "zblocks", *map(str, arguments)],
         capture_output=True,
         text=True,
-        env={**os.environ, **(env or {})},
+        env={name: value for name, value in environment.items() if value is not None},
         timeout=300,
         check=False,
     )

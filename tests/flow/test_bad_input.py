@@ -39,6 +39,13 @@ def test_a_bucket_that_does_not_exist(tmp_path, write_config, cloud):
     refused(tmp_path, config, "s3://nowhere-at-all/x", "no such bucket")
 
 
+def test_a_destination_bucket_that_does_not_exist(tmp_path, stack, write_config, cloud):
+    done = zblocks("convert", write_config(destination="s3://nowhere-at-all/x"))
+    assert done.code == 2
+    assert "s3://nowhere-at-all/x" in done.err
+    assert "no such bucket" in done.err
+
+
 def test_no_slices(tmp_path, write_config):
     refused(tmp_path, write_config(), "SliceListError", "no slices found", f"{tmp_path}/in")
 

@@ -95,6 +95,25 @@ def test_overwrite_replaces_a_volume_and_leaves_no_strays(tmp_path, write_config
     assert volume_bytes(tmp_path / "out") == volume_bytes(tmp_path / "fresh")
 
 
+def test_overwrite_with_another_compression_leaves_no_strays(tmp_path, write_config):
+    make_stack(tmp_path, 20)
+    assert zblocks("convert", write_config(compression="none")).code == 0
+    assert zblocks("convert", write_config(overwrite=True)).code == 0
+    names = [p.name for p in (tmp_path / "out" / "4_4_40").iterdir()]
+    assert names
+    assert all(name.endswith(".gz") for name in names)
+
+
+def test_overwrite_in_a_bucket_deletes_many_at_once(tmp_path, write_config, cloud):
+    make_stack(tmp_path, 20)
+    place = "s3://volumes/v"
+    assert zblocks("convert", write_config(destination=place, chunk_size=[16, 16, 4])).code == 0
+    assert zblocks("convert", write_config(destination=place, overwrite=True)).code == 0
+    info = cloud.json("volumes", "v/info")
+    assert info["scales"][0]["chunk_sizes"] == [[128, 128, 16]]
+    assert len([k for k in cloud.keys("volumes") if "/4_4_40/" in k]) == 2
+
+
 def test_ctrl_c_leaves_a_state_that_resumes(tmp_path, write_config):
     """Interrupted at several moments, the volume ends byte for byte as the undisturbed one."""
     write_stack(tmp_path / "in", textured((400, 200, 200, 1), "uint8"))

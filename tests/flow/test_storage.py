@@ -1,0 +1,81 @@
+"""One behaviour of the seam, over every store there is."""
+
+from __future__ import annotations
+
+import pytest
+
+from zblocks.errors import InvalidConfig, SourceChanged
+from zblocks.storage import StoredFile, open_store
+
+
+@pytest.fixture(params=["file", "s3"])
+def store(request, tmp_path):
+    if request.param == "file":
+        return open_store(f"file://{tmp_path}/a%20b/c")
+    request.getfixturevalue("cloud")
+    return open_store(f"s3://volumes/{tmp_path.name}")
+
+
+def test_put_get_head_list_delete(store):
+    assert list(store.list()) == []
+    assert store.head("a/b") is None
+    store.put_json("a/b", b"12345")
+    store.put_json("a/c/d", b"1")
+    assert store.get("a/b") == b"12345"
+    assert store.head("a/b").bytes == 5
+    assert {o.key for o in store.list()} == {"a/b", "a/c/d"}
+    assert {o.key for o in store.list("a/c")} == {"a/c/d"}
+    assert {o.key for o in store.list_folder("a")} == {"a/b"}
+    store.delete(["a/b", "never", "a/c/d"])
+    assert list(store.list()) == []
+
+
+def test_a_missing_object_is_a_missing_file(store):
+    with pytest.raises(FileNotFoundError):
+        store.get("nothing")
+
+
+def test_put_if_absent_writes_once(store):
+    assert store.put_if_absent("mark", b"1")
+    assert not store.put_if_absent("mark", b"2")
+    assert store.get("mark") == b"1"
+
+
+def test_gzip_is_a_side_file_in_a_folder_and_a_header_in_a_bucket(store):
+    store.put("chunk", b"zip", "application/octet-stream", "gzip")
+    name = "chunk.gz" if store.local else "chunk"
+    assert [o.key for o in store.list()] == [name]
+    assert store.stored_name("chunk", "gzip") == name
+
+
+@pytest.mark.parametrize("key", ["with space", "ä#%?&=+é", "a.b-c_d~(1)*'!"])
+def test_odd_names_stay_as_they_are(store, key):
+    store.put_json(key, b"x")
+    assert store.get(key) == b"x"
+    assert [o.key for o in store.list()] == [key]
+
+
+def test_a_stored_file_reads_ranges_of_the_version_it_knows(store):
+    store.put_json("slice", bytes(range(200)))
+    meta = store.head("slice")
+    file = StoredFile(store, "slice", meta.bytes, meta.etag, ahead=50)
+    assert file.read_at(0, 10) == bytes(range(10))
+    assert file.read_at(5, 20) == bytes(range(5, 25))
+    assert file.read_at(190, 99) == bytes(range(190, 200))
+    assert file.read_at(200, 1) == b""
+    store.put_json("slice", b"another")
+    with pytest.raises(SourceChanged, match="slice: changed since the plan"):
+        file.read_at(100, 10)
+    store.delete(["slice"])
+    with pytest.raises(SourceChanged, match="slice: gone since the plan"):
+        file.read_at(100, 10)
+
+
+def test_a_place_of_another_kind(store):
+    with pytest.raises(InvalidConfig, match="gs://x/y: not a place"):
+        open_store("gs://x/y")
+
+
+def test_a_path_that_no_store_has(store):
+    with pytest.raises(InvalidConfig, match="a//b: no name that can be stored"):
+        store.get("a//b")
