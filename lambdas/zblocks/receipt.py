@@ -89,7 +89,11 @@ def judge(
         suffix: what the names of chunks end with, where they are stored as side files.
     """
     done = {r.task: r for r in receipts if r.fingerprint == plan.fingerprint}
-    due = {chunk_key(scale, box) for scale in plan.scales for box in scale.box.cells(scale.chunk)}
+    due = {
+        chunk_key(scale, box) + suffix
+        for scale in plan.scales
+        for box in scale.box.cells(scale.chunk)
+    }
     receipted = {o.key + suffix: o.bytes for r in done.values() for o in r.objects}
     return Verdict(
         tasks=tuple(name for name in task_names(plan) if name not in done),
