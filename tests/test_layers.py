@@ -14,10 +14,13 @@ LAYERS = {
     1: {
         "pyramid", "pooling", "cascade", "memory", "plan", "receipt", "failure", "viewer",
         "slices", "slices.manifest", "precomputed", "precomputed.info", "precomputed.chunks",
-        "config",
+        "precomputed.shards", "config",
     },
     2: {"slices.jpeg", "slices.vips", "storage"},
-    3: {"workplace", "prepare", "convert", "finalize", "transfer", "second_reader"},
+    3: {
+        "workplace", "prepare", "convert", "finalize", "transfer", "second_reader", "machine",
+        "sink", "stored",
+    },
     4: {"local", "cli", "__main__"},
 }  # fmt: skip
 LEVEL = {name: level for level, names in LAYERS.items() for name in names}

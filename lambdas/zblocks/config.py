@@ -36,7 +36,6 @@ NOT_YET: Final[Mapping[str, tuple[object, ...]]] = {
     "layer_type": ("segmentation",),
     "encoding": ("png", "compressed_segmentation", "compresso"),
     "compression": ("br",),
-    "sharding": (True,),
     "missing": ("hole", "nearest", "interpolate"),
     "allow_partial": (),
     "max_cost_usd": (),
@@ -242,7 +241,10 @@ class Config(BaseModel):
     compression: Literal["gzip", "none"] = Field(
         "gzip", description='"gzip" or "none", for raw chunks'
     )
-    sharding: Literal["auto"] | bool = Field("auto", description='"auto" or false')
+    sharding: Literal["auto"] | bool = Field(
+        "auto",
+        description='"auto" (shards when there would be more than 20000 chunks), true or false',
+    )
     chunk_size: Literal["auto"] | Annotated[tuple[Edge, Edge, Edge], Strict(False)] = Field(
         "auto",
         description='"auto", or the voxels of a chunk along x, y and z, three whole numbers from '

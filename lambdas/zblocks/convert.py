@@ -9,43 +9,30 @@
 
 from __future__ import annotations
 
-import os
-import resource
-import sys
-import threading
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from zblocks.cascade import Band, Cascade, needed_z
-from zblocks.errors import IncompleteVolume, SliceError, ZblocksError
+from zblocks.errors import IncompleteVolume, ZblocksError
 from zblocks.failure import Failure
 from zblocks.geometry import Box
-from zblocks.memory import QUEUE_BYTES
+from zblocks.machine import cores, peak_mb
 from zblocks.plan import BlockTask, CoarseTask, Plan, SliceRef
 from zblocks.pooling import Voxels
-from zblocks.precomputed.chunks import chunk_key, content_encoding, decode, encode
 from zblocks.pyramid import Scale
-from zblocks.receipt import Receipt, Written
+from zblocks.receipt import Receipt
+from zblocks.sink import Sink
 from zblocks.slices import FillReader, SliceHeader, SliceReader, open_slice
-from zblocks.storage import IMMUTABLE, Store, StoredFile
+from zblocks.storage import Store, StoredFile
+from zblocks.stored import StoredScale
 from zblocks.workplace import FAILURES, RECEIPTS, Workplace
 
 Progress = Callable[[int], None]
 """Called with the number of scale 0 voxels done since the last call."""
-
-PUTS_PER_CORE = 8
-"""Threads that encode and store: more than cores, since a PUT mostly waits."""
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def convert_block(work: Workplace, task: BlockTask, progress: Progress = lambda _: None) -> str:
@@ -59,7 +46,7 @@ def convert_block(work: Workplace, task: BlockTask, progress: Progress = lambda 
     """
     plan = work.plan
 
-    def run(sink: ChunkObjects) -> int:
+    def run(sink: Sink) -> int:
         owned = [plan.owned_z(k, task.index) for k in range(plan.owned)]
         z0, z1 = needed_z(plan.scales[: plan.owned], owned)[0]
         slices = [s for s in task.slices if z0 <= s.z < z1]
@@ -83,7 +70,7 @@ def convert_coarse(work: Workplace, task: CoarseTask, progress: Progress = lambd
     plan = work.plan
     scales = plan.scales[task.first - 1 : task.last]
 
-    def run(sink: ChunkObjects) -> int:
+    def run(sink: Sink) -> int:
         owned = [(0, 0), *((s.box.start.z, s.box.stop.z) for s in scales[1:])]
         with ThreadPoolExecutor(max(cores(), 4) * 2) as pool:
             bands = _read_scale(plan, work.target, scales[0], pool)
@@ -94,15 +81,13 @@ def convert_coarse(work: Workplace, task: CoarseTask, progress: Progress = lambd
     return _perform(work, task.name, (box.start.z, box.stop.z), run)
 
 
-def _perform(
-    work: Workplace, name: str, z: tuple[int, int], run: Callable[[ChunkObjects], int]
-) -> str:
+def _perform(work: Workplace, name: str, z: tuple[int, int], run: Callable[[Sink], int]) -> str:
     """Do a task once and put its receipt, or a record of its failure."""
     plan, key = work.plan, f"{RECEIPTS}/{name}.json"
     if find_receipt(work, name):
         return key
     begun = time.monotonic()
-    with recorded(work, name, z), ChunkObjects(work.target, plan) as sink:
+    with recorded(work, name, z), Sink(work.target, plan) as sink:
         source_bytes = run(sink)
         objects = sink.finish()
         seconds = time.monotonic() - begun
@@ -135,17 +120,11 @@ def recorded(work: Workplace, name: str, z: tuple[int, int]) -> Iterator[None]:
         raise
 
 
-def peak_mb() -> int:
-    """Return the highest resident memory of this process so far, MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak >> (20 if sys.platform == "darwin" else 10)
-
-
 def _feed(
     scales: Sequence[Scale],
     owned: Sequence[tuple[int, int]],
     bands: Iterable[Voxels],
-    out: tuple[ChunkObjects, Progress],
+    out: tuple[Sink, Progress],
     first: int = 0,
 ) -> None:
     """Pass rows through the cascade and give every finished chunk to the sink."""
@@ -159,11 +138,11 @@ def _feed(
             progress(rows.size // rows.shape[3])
 
 
-def _cut(band: Band, scale: Scale, sink: ChunkObjects) -> None:
+def _cut(band: Band, scale: Scale, sink: Sink) -> None:
     """Cut a finished band into chunks, each one contiguous copy."""
     for box in scale.box.cells(scale.chunk, within=band.box):
         voxels = band.voxels[box.slices(band.box.start)]
-        sink.add(chunk_key(scale, box), np.array(voxels, order="C"))
+        sink.add(scale, box, np.array(voxels, order="C"))
 
 
 def _read_bands(
@@ -193,7 +172,7 @@ def _read_scale(
     plan: Plan, target: Store, scale: Scale, pool: ThreadPoolExecutor
 ) -> Iterator[Voxels]:
     """Read a stored scale back, one row of chunks over the whole depth at a time."""
-    box = scale.box
+    box, stored = scale.box, StoredScale(plan, target, scale)
     for y in range(box.start.y, box.stop.y, scale.chunk.y):
         area = box.with_y(y, min(y + scale.chunk.y, box.stop.y))
         shape = area.shape
@@ -202,80 +181,8 @@ def _read_scale(
         )
 
         def fill(cell: Box, rows: Voxels = rows, area: Box = area) -> None:
-            rows[cell.slices(area.start)] = read_chunk(plan, target, scale, cell)
+            rows[cell.slices(area.start)] = stored.read(cell)
 
         for _ in pool.map(fill, box.cells(scale.chunk, within=area)):
             pass
         yield rows
-
-
-def read_chunk(plan: Plan, target: Store, scale: Scale, box: Box) -> Voxels:
-    """Return the voxels (z, y, x, c) of a stored chunk.
-
-    Raises:
-        IncompleteVolume: it isn't there.
-        SliceError: it isn't what was stored.
-    """
-    key = target.stored_name(chunk_key(scale, box), content_encoding(plan.volume))
-    try:
-        return decode(plan.volume, target.get(key), box)
-    except FileNotFoundError as error:
-        msg = f"{target.url}/{key}: not there; run again to convert what is missing"
-        raise IncompleteVolume(msg) from error
-    except (ValueError, zlib.error) as error:
-        msg = f"{target.url}/{key}: {error}; run again with overwrite true"
-        raise SliceError(msg) from error
-
-
-@dataclass(slots=True)
-class ChunkObjects:
-    """Where finished chunks go: each encoded and stored as one object, by a pool of threads."""
-
-    target: Store
-    plan: Plan
-    _pool: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(cores() * PUTS_PER_CORE)
-    )
-    _room: threading.Semaphore = field(init=False)
-    _pending: list[Future[Written]] = field(default_factory=list)
-    _failed: threading.Event = field(default_factory=threading.Event)
-
-    def __post_init__(self) -> None:
-        chunk = self.plan.scales[0].chunk
-        pixel = self.plan.volume.channels * np.dtype(self.plan.volume.dtype).itemsize
-        self._room = threading.Semaphore(
-            max(4, QUEUE_BYTES // (chunk.x * chunk.y * chunk.z * pixel))
-        )
-
-    def __enter__(self) -> ChunkObjects:
-        """Start."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Wait for what is being stored; drop what hasn't begun."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def add(self, key: str, voxels: Voxels) -> None:
-        """Take a chunk (z, y, x, c), contiguous; waits while too many are on their way."""
-        self._room.acquire()
-        if self._failed.is_set():
-            self.finish()
-        self._pending.append(self._pool.submit(self._store, key, voxels))
-
-    def finish(self) -> tuple[Written, ...]:
-        """Wait for every object and return what was written."""
-        return tuple(done.result() for done in self._pending)
-
-    def _store(self, key: str, voxels: Voxels) -> Written:
-        """Encode and store one chunk."""
-        try:
-            packed = encode(self.plan.volume, voxels)
-            self.target.put(
-                key, packed.data, packed.content_type, packed.content_encoding, IMMUTABLE
-            )
-            return Written(key, len(packed.data), zlib.crc32(packed.data))
-        except BaseException:
-            self._failed.set()
-            raise
-        finally:
-            self._room.release()

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from zblocks import __version__
-from zblocks.convert import read_chunk
 from zblocks.errors import IncompleteVolume
 from zblocks.failure import Failure
 from zblocks.plan import VERSION, Plan
@@ -25,6 +24,7 @@ from zblocks.precomputed.info import INFO, PROVENANCE, build_info, build_provena
 from zblocks.prepare import Run
 from zblocks.receipt import Receipt, Verdict, judge
 from zblocks.storage import Store
+from zblocks.stored import StoredScale
 from zblocks.viewer import viewer_link
 from zblocks.workplace import CONFIG, FAILURES, RECEIPTS, REPORT, Workplace
 
@@ -68,7 +68,7 @@ def finalize(
     """
     plan, target = work.plan, work.target
     receipts = _read_receipts(target)
-    suffix = target.stored_name("", content_encoding(plan.volume))
+    suffix = target.stored_name("", content_encoding(plan.volume, plan.scales[0]))
     verdict = judge(plan, receipts, _stored(target, plan), suffix)
     if not verdict.whole:
         failures = _read_failures(target, verdict)
@@ -95,7 +95,8 @@ def contrast(work: Workplace) -> tuple[int, int] | None:
     plan, top = work.plan, work.plan.scales[-1]
     if plan.volume.channels != 1:
         return None
-    chunks = [read_chunk(plan, work.target, top, box) for box in top.box.cells(top.chunk)]
+    stored = StoredScale(plan, work.target, top)
+    chunks = [stored.read(box) for box in top.box.cells(top.chunk)]
     low, high = np.percentile(np.concatenate([c.ravel() for c in chunks]), [0.1, 99.9])
     return (int(low), int(high)) if high > low else None
 

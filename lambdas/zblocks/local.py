@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 
 from zblocks.config import Config
-from zblocks.convert import convert_block, convert_coarse, cores, find_receipt
+from zblocks.convert import convert_block, convert_coarse, find_receipt
 from zblocks.credentials import Credentials
 from zblocks.errors import DoesNotFit, ZblocksError
 from zblocks.finalize import Ending, finalize
+from zblocks.machine import cores
 from zblocks.plan import BlockTask, CoarseTask, Plan, task_from_json
 from zblocks.prepare import Run, prepare
 from zblocks.workplace import ITEMS, Workplace, open_workplace

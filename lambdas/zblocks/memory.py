@@ -2,13 +2,16 @@
 
 The worker holds, at the same time: the interpreter with its libraries; the rows of all its slices
 that are being decoded; what the decoders keep; the unfinished chunk rows of the coarser scales;
-and the chunks that wait to be compressed and stored.
+the chunks of unfinished shards; and the
+chunks that wait to be compressed and stored.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from zblocks.precomputed.shards import shard_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +50,8 @@ class Footprint:
     """Rows of a slice."""
     coarse_bytes: int
     """Unfinished chunk rows of the coarser scales."""
+    shard_bytes: int
+    """Chunks of unfinished shards of all scales, as if they didn't compress."""
 
     @classmethod
     def of(cls, volume: Volume, scales: Sequence[Scale], depth: int, rows: int) -> Footprint:
@@ -57,7 +62,17 @@ class Footprint:
             (depth // s.factor.z + 1) * min(s.chunk.y, s.box.shape.y) * s.box.shape.x * pixel
             for s in scales[1:]
         )
-        return cls(size.x, pixel, min(depth, size.z), min(rows, size.y), size.y, coarse)
+        shards = sum(_open_shards(s, depth) for s in scales if s.sharding) * pixel
+        return cls(size.x, pixel, min(depth, size.z), min(rows, size.y), size.y, coarse, shards)
+
+
+def _open_shards(scale: Scale, depth: int) -> int:
+    """Return the voxels of a block's unfinished shards of one scale: one row of shards."""
+    bits, size = scale.sharding, scale.box.shape
+    if bits is None:
+        return 0
+    rows = shard_size(bits, scale.grid).y * scale.chunk.y
+    return min(rows, size.y) * size.x * min(depth // scale.factor.z, size.z)
 
 
 def predict_peak(size: Footprint) -> int:
@@ -67,5 +82,5 @@ def predict_peak(size: Footprint) -> int:
     whole = size.rows >= size.height
     decoders = 4 * size.height * row if whole else size.depth * (STREAM_ROWS * row + STREAM_BYTES)
     queue = min(QUEUE_BYTES, slab) * 2
-    total = slab + decoders + size.coarse_bytes + queue
+    total = slab + decoders + size.coarse_bytes + size.shard_bytes + queue
     return INTERPRETER_MB + -(-total // MIB)

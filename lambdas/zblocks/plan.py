@@ -21,6 +21,7 @@ from typing import Any
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Box, Vec, ceil_div
 from zblocks.memory import Footprint, predict_peak
+from zblocks.precomputed.shards import ShardBits, choose_bits
 from zblocks.pyramid import (
     Resolution,
     Scale,
@@ -37,6 +38,15 @@ SHALLOWEST = 8
 
 DEEPEST = 64
 """Blocks of more slices gain nothing: their chunks are whole, and small stacks need many blocks."""
+
+MANY_OBJECTS = 20_000
+"""Chunks from which on they are put into shards, unless the user decides."""
+
+SHARDED_DEPTH = 16
+"""A sharded chunk's depth unless the user decides: four layers of them in a full block."""
+
+SHARD_LAYERS = 4
+"""Layers of chunks that a block wants of each scale: two z bits make shards of 256 chunks."""
 
 COARSE_SHARE = 0.02
 """Of all voxels, what Coarsen may make from stored chunks rather than from slices."""
@@ -83,7 +93,10 @@ class Wishes:
     offset: Vec
     """Scale 0 voxels, xyz."""
     chunk: Vec | None
+    """Of scale 0; coarser ones may be shallower."""
     scales: int | None
+    sharding: bool | None = None
+    """None: shards if there would be more than `MANY_OBJECTS` chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +175,12 @@ def fingerprint(volume: Volume, wishes: Wishes, source: str, slices: tuple[Slice
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def plan_scales(box: Box, wishes: Wishes) -> list[Scale]:
+def plan_scales(box: Box, wishes: Wishes, *, sharded: bool) -> list[Scale]:
     """Return all scales with the chunk shapes that they would like best."""
     scales: list[Scale] = []
     for factor, resolution, scaled in plan_steps(box, wishes.resolution):
-        chunk = wishes.chunk or default_chunk(resolution)
+        layered = sharded and factor.z * SHALLOWEST <= DEEPEST  # a block may own this scale
+        chunk = wishes.chunk or default_chunk(resolution, SHARDED_DEPTH if layered else DEEPEST)
         scales.append(Scale(factor, resolution, scaled, chunk))
         enough = wishes.scales == len(scales) if wishes.scales else fits_one_chunk(scaled, chunk)
         if enough or len(scales) == MAX_SCALES:
@@ -174,7 +188,7 @@ def plan_scales(box: Box, wishes: Wishes) -> list[Scale]:
     return scales
 
 
-def share_out(scales: list[Scale], depth: int) -> tuple[tuple[Scale, ...], int]:
+def share_out(scales: list[Scale], depth: int, *, sharded: bool) -> tuple[tuple[Scale, ...], int]:
     """Give blocks of `depth` slices as many scales as they can own.
 
     Returns:
@@ -182,18 +196,33 @@ def share_out(scales: list[Scale], depth: int) -> tuple[tuple[Scale, ...], int]:
     """
     shared: list[Scale] = []
     for scale in scales:
-        above = depth // scale.factor.z
-        if above < min(SHALLOWEST, depth, scale.chunk.z) or above * scale.factor.z != depth:
+        layers = _layers(scale, depth, sharded=sharded)
+        if not layers:
             break
-        chunk_z = min(scale.chunk.z, above)
-        if above % chunk_z:
-            break
-        shared.append(replace(scale, chunk=scale.chunk._replace(z=chunk_z)))
+        owned = replace(scale, chunk=scale.chunk._replace(z=depth // scale.factor.z // layers))
+        bits = choose_bits(owned.grid, layers.bit_length() - 1) if sharded else None
+        shared.append(replace(owned, sharding=bits))
     last = shared[-1]
     tiny = last.box.voxels <= COARSE_SHARE * scales[0].box.voxels
     if len(shared) == len(scales) > 1 and last.chunks > scales[-1].chunks and tiny:
         shared.pop()  # so that the last scale is one chunk
-    return (*shared, *scales[len(shared) :]), len(shared)
+    rest = scales[len(shared) :]
+    if sharded:
+        rest = [replace(s, sharding=choose_bits(s.grid, s.grid.z.bit_length())) for s in rest]
+    return (*shared, *rest), len(shared)
+
+
+def _layers(scale: Scale, depth: int, *, sharded: bool) -> int:
+    """Return how many layers of chunks a block holds at a scale; 0 if it can't own the scale."""
+    above = depth // scale.factor.z
+    if above < min(SHALLOWEST, depth, scale.chunk.z) or above * scale.factor.z != depth:
+        return 0
+    layers = 1
+    while above > scale.chunk.z * layers:
+        layers *= 2
+    while sharded and layers < SHARD_LAYERS and above >= 2 * layers * SHALLOWEST:
+        layers *= 2
+    return layers if above % layers == 0 else 0
 
 
 def count_blocks(scales: tuple[Scale, ...], owned: int, depth: int) -> int:
@@ -244,31 +273,43 @@ def make_plan(job: Job, memory_mb: int) -> tuple[Plan, tuple[BlockTask, ...]]:
     """
     start = job.wishes.offset
     box = Box(start, Vec(start.x + job.width, start.y + job.height, start.z + len(job.slices)))
-    wanted = plan_scales(box, job.wishes)
-    best = None
-    for depth in _depths(wanted[0].chunk.z, fixed=job.wishes.chunk is not None):
-        scales, owned = share_out(wanted, depth)
+    wanted = plan_scales(box, job.wishes, sharded=False)
+    sharded = job.wishes.sharding
+    if sharded is None:
+        sharded = sum(s.chunks for s in wanted) > MANY_OBJECTS
+    if sharded:
+        wanted = plan_scales(box, job.wishes, sharded=True)
+    return _decide(job, wanted, memory_mb, sharded=sharded)
+
+
+def _decide(
+    job: Job, wanted: list[Scale], memory_mb: int, *, sharded: bool
+) -> tuple[Plan, tuple[BlockTask, ...]]:
+    """Take the deepest block, decoded in the tallest strips, that fits in the worker."""
+    peaks = []
+    for depth in _depths(wanted[0].chunk.z, fixed=job.wishes.chunk is not None, sharded=sharded):
+        scales, owned = share_out(wanted, depth, sharded=sharded)
         for rows in _row_choices(job, scales[0].chunk.y):
             peak = predict_peak(Footprint.of(job.volume, scales[:owned], depth, rows))
-            if best is None or peak < best:
-                best = peak
+            peaks.append(peak)
             if peak <= memory_mb:
                 return _lay_out(job, scales, owned, (depth, rows, memory_mb, peak))
     msg = (
-        f"slices of {job.width}×{job.height} need a worker with at least {best} MiB, "
-        f"this one has {memory_mb}; raise its memory to {best}"
+        f"slices of {job.width}×{job.height} need a worker with at least {min(peaks)} MiB, "
+        f"this one has {memory_mb}; raise its memory to {min(peaks)}"
         + (" or choose a shallower chunk_size" if job.wishes.chunk else "")
     )
     raise DoesNotFit(msg)
 
 
-def _depths(chunk_z: int, *, fixed: bool) -> list[int]:
+def _depths(chunk_z: int, *, fixed: bool, sharded: bool) -> list[int]:
     """Return block depths to try, in slices, deepest first.
 
     A depth below the chunk's own makes chunks shallower, so it needs a chunk that zblocks chose.
     """
+    deepest = max(DEEPEST, SHARD_LAYERS * chunk_z) if sharded else DEEPEST
     depths = [chunk_z]
-    while depths[0] * 2 <= DEEPEST:
+    while depths[0] * 2 <= deepest:
         depths.insert(0, depths[0] * 2)
     if not fixed:
         while depths[-1] > 1:
@@ -329,6 +370,8 @@ def plan_to_json(plan: Plan) -> bytes:
             "start": s.box.start,
             "stop": s.box.stop,
             "chunk": s.chunk,
+            "sharding": s.sharding
+            and [s.sharding.preshift, s.sharding.minishard, s.sharding.shard],
         }
         for s in plan.scales
     ]
@@ -380,6 +423,7 @@ def _scale_from_json(document: dict[str, Any]) -> Scale:
         resolution=(x, y, z),
         box=Box(Vec(*document["start"]), Vec(*document["stop"])),
         chunk=Vec(*document["chunk"]),
+        sharding=ShardBits(*document["sharding"]) if document["sharding"] else None,
     )
 
 

@@ -123,6 +123,7 @@ def survey(
             offset=offset,
             chunk=None if config.chunk_size == "auto" else Vec(*config.chunk_size),
             scales=None if config.scales == "auto" else config.scales,
+            sharding=None if config.sharding == "auto" else config.sharding,
         ),
         width=common.width,
         height=common.height,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from zblocks.geometry import Box, Vec
+from zblocks.precomputed.shards import ShardBits, shard_size
 
 Resolution = tuple[float, float, float]
 """nm per voxel, xyz."""
@@ -35,6 +36,8 @@ class Scale:
     """All voxels of this scale; its start is the `voxel_offset` and the anchor of the grid."""
     chunk: Vec
     """Chunk size in voxels, xyz; chunks at the far edges are clipped."""
+    sharding: ShardBits | None = None
+    """How chunks share objects; None: one object a chunk."""
 
     @property
     def key(self) -> str:
@@ -42,10 +45,27 @@ class Scale:
         return "_".join(f"{r:.6f}".rstrip("0").rstrip(".") for r in self.resolution)
 
     @property
+    def grid(self) -> Vec:
+        """Chunks per axis, xyz."""
+        return self.box.grid(self.chunk)
+
+    @property
     def chunks(self) -> int:
         """Number of chunks."""
-        grid = self.box.grid(self.chunk)
-        return grid.x * grid.y * grid.z
+        return self.grid.x * self.grid.y * self.grid.z
+
+    @property
+    def objects(self) -> int:
+        """Number of objects that hold the chunks."""
+        if self.sharding is None:
+            return self.chunks
+        shards = Box(Vec(0, 0, 0), self.grid).grid(shard_size(self.sharding, self.grid))
+        return shards.x * shards.y * shards.z
+
+    def cell(self, box: Box) -> Vec:
+        """Return the place of a chunk in the grid, xyz."""
+        starts = zip(box.start, self.box.start, self.chunk, strict=True)
+        return Vec(*((a - o) // c for a, o, c in starts))
 
 
 def plan_steps(box: Box, resolution: Resolution) -> Iterator[tuple[Vec, Resolution, Box]]:
@@ -74,8 +94,10 @@ def halving(box: Box, resolution: Resolution) -> Vec:
     )
 
 
-def default_chunk(resolution: Resolution) -> Vec:
+def default_chunk(resolution: Resolution, deepest: int = 512) -> Vec:
     """Return the chunk of 2^18 voxels, powers of two from 8 to 512, that is nearest to a cube.
+
+    It is at most `deepest` slices deep.
 
     Nearest: the smallest ratio of the longest to the shortest side in nm; among equals the one
     with equal x and y, then the deepest.
@@ -86,7 +108,8 @@ def default_chunk(resolution: Resolution) -> Vec:
         extent = [r * 2**b for r, b in zip(resolution, bits, strict=True)]
         return round(max(extent) / min(extent), 9), abs(bits[0] - bits[1]), -bits[2]
 
-    best = min((b for b in product(sides, repeat=3) if sum(b) == CHUNK_BITS), key=rank)
+    shapes = (b for b in product(sides, repeat=3) if sum(b) == CHUNK_BITS and 1 << b[2] <= deepest)
+    best = min(shapes, key=rank)
     return Vec(*(1 << b for b in best))
 
 

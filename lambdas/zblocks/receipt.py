@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from zblocks.plan import VERSION, Plan
-from zblocks.precomputed.chunks import chunk_key
+from zblocks.precomputed.chunks import object_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,7 @@ def judge(
         suffix: what the names of chunks end with, where they are stored as side files.
     """
     done = {r.task: r for r in receipts if r.fingerprint == plan.fingerprint}
-    due = {
-        chunk_key(scale, box) + suffix
-        for scale in plan.scales
-        for box in scale.box.cells(scale.chunk)
-    }
+    due = {key + suffix for scale in plan.scales for key in object_keys(scale)}
     receipted = {o.key + suffix: o.bytes for r in done.values() for o in r.objects}
     return Verdict(
         tasks=tuple(name for name in task_names(plan) if name not in done),

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from zblocks.convert import read_chunk
 from zblocks.errors import IncompleteVolume
 from zblocks.geometry import Box, Vec
 from zblocks.pooling import Voxels
 from zblocks.precomputed.info import build_info
 from zblocks.pyramid import Scale
+from zblocks.stored import StoredScale
 from zblocks.workplace import Workplace
 
 
@@ -43,8 +43,9 @@ def compare_samples(work: Workplace) -> int:
         except Exception as error:  # whatever it raises, the volume isn't readable
             msg = f"{place}: cloud-volume can't read it: {error!r}"
             raise IncompleteVolume(msg) from error
+        stored = StoredScale(plan, work.target, scale)
         for box, voxels in found.items():
-            if not np.array_equal(voxels, read_chunk(plan, work.target, scale, box)):
+            if not np.array_equal(voxels, stored.read(box)):
                 msg = f"{place}/{box.name}: cloud-volume reads other voxels than were stored"
                 raise IncompleteVolume(msg)
         count += len(found)

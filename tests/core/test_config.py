@@ -94,7 +94,7 @@ def test_null_and_empty_places_count_as_left_out():
         ({"encoding": "zip"}, 'encoding: found "zip"; give "raw"'),
         ({"jpeg_quality": 0}, "jpeg_quality: found 0; give a whole number from 1 to 100"),
         ({"jpeg_quality": True}, "jpeg_quality: found true;"),
-        ({"sharding": 0}, 'sharding: found 0; give "auto" or false'),
+        ({"sharding": 0}, 'sharding: found 0; give "auto"'),
         ({"chunk_size": [64, 64]}, r"chunk_size: found \[64, 64\]; give"),
         ({"chunk_size": "big"}, 'chunk_size: found "big"; give "auto", or the voxels'),
         ({"chunk_size": [1, 256, 256], "encoding": "jpeg"}, "chunk_size: .* at most 65535 rows"),

@@ -9,6 +9,8 @@ import json
 from typing import Any, TypedDict
 
 from zblocks.plan import Plan
+from zblocks.precomputed.chunks import data_encoding
+from zblocks.precomputed.shards import ShardingInfo, sharding_info
 from zblocks.pyramid import Scale
 
 INFO = "info"
@@ -25,6 +27,7 @@ class ScaleInfo(TypedDict, total=False):
     chunk_sizes: list[list[int]]
     encoding: str
     jpeg_quality: int
+    sharding: ShardingInfo
 
 
 def build_info(plan: Plan) -> bytes:
@@ -51,6 +54,8 @@ def _scale_info(plan: Plan, scale: Scale) -> ScaleInfo:
     }
     if plan.volume.encoding == "jpeg":
         entry["jpeg_quality"] = plan.volume.jpeg_quality
+    if scale.sharding is not None:
+        entry["sharding"] = sharding_info(scale.sharding, data_encoding(plan.volume))
     return entry
 
 
