@@ -6,6 +6,9 @@ scale darker by up to half a grey level. Arrays are (z, y, x, c), C order.
 A coarse voxel at the edge of the volume covers fewer fine voxels. Counting each of those twice
 along the short axis leaves their mean as it is and makes every count a power of two, so that the
 division is a shift.
+
+Work goes in tiles that fit in a core's L2 cache, through buffers that are allocated once: fresh
+ones of this size would cost more in page faults than the sums themselves.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ _SUM: dict[np.dtype[Any], np.dtype[np.unsignedinteger[Any]]] = {
 """A type that holds the sum of eight voxels."""
 
 _TILE_BYTES = 1 << 18
-"""Input bytes pooled at a time: small enough to stay in a core's L2 cache."""
+"""Input bytes pooled at a time."""
 
 
 def pool_mean(voxels: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
@@ -40,15 +43,16 @@ def pool_mean(voxels: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
         out: coarse voxels (z, y, x, c), ceil(stop / step) - floor(start / step) per axis.
     """
     depth, rows = out.shape[:2]
-    row_bytes = voxels.strides[1] * step.y * step.z or 1
+    row_bytes = voxels.shape[2] * voxels.shape[3] * voxels.itemsize * step.y * step.z or 1
     tile = max(1, _TILE_BYTES // row_bytes)
+    buffers = _Buffers(voxels, step, min(tile, rows), out.shape[2])
     for z in range(depth):
         planes = _fine(z, z + 1, start.z, step.z, voxels.shape[0])
         for y in range(0, rows, tile):
             y1 = min(y + tile, rows)
-            part = voxels[planes, _fine(y, y1, start.y, step.y, voxels.shape[1])]
-            origin = Vec(start.x, start.y + y * step.y - (start.y % step.y if y else 0), start.z)
-            _pool_tile(part, origin, step, out[z, y:y1])
+            covered = _fine(y, y1, start.y, step.y, voxels.shape[1])
+            origin = start._replace(y=start.y + covered.start)
+            _pool_tile(voxels[planes, covered], origin, step, out[z, y:y1], buffers)
 
 
 def _fine(a: int, b: int, start: int, step: int, size: int) -> slice:
@@ -57,48 +61,81 @@ def _fine(a: int, b: int, start: int, step: int, size: int) -> slice:
     return slice(max(a * step - shift, 0), min(b * step - shift, size))
 
 
-def _pool_tile(part: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
+class _Buffers:
+    """Room for one tile of `rows` coarse rows of width `width`."""
+
+    def __init__(self, voxels: Voxels, step: Vec, rows: int, width: int) -> None:
+        wide, channels = _SUM[voxels.dtype], voxels.shape[3]
+        fine_rows = rows * step.y
+        self.even = np.empty((step.z, fine_rows, width * step.x, channels), voxels.dtype)
+        self.along_x = np.empty((step.z, fine_rows, width, channels), wide)
+        self.high = np.empty((step.z, fine_rows, width, channels), wide)
+        self.along_y = np.empty((step.z, rows, width, channels), wide)
+        self.plane = np.empty((rows, width, channels), wide)
+        self.odd = np.empty((rows, width, channels), wide)
+
+
+def _pool_tile(part: Voxels, start: Vec, step: Vec, out: Voxels, buffers: _Buffers) -> None:
     """Pool the one or two planes of `part` into the one plane `out` (y, x, c)."""
-    total = _pairs_along_x(part, start.x) if step.x == 2 else part.astype(_SUM[part.dtype])
+    planes, rows = len(part), len(out)
+    part = _paired(part, start, step, buffers.even[:planes, : rows * step.y])
+    total = buffers.along_x[:planes, : rows * step.y]
+    if step.x == 2:
+        _add_along_x(part, total, buffers.high[:planes, : rows * step.y])
+    else:
+        total[...] = part
     if step.y == 2:
-        total = _pairs(total, 1, start.y)
-    plane = total[0] + total[-1] if step.z == 2 else total[0]
-    shift = (step.x * step.y * step.z).bit_length() - 1
+        sums = buffers.along_y[:planes, :rows]
+        total = np.add(total[:, ::2], total[:, 1::2], out=sums)
+    plane = buffers.plane[:rows]
+    if step.z == 2:
+        np.add(total[0], total[-1], out=plane)
+    else:
+        plane[...] = total[0]
+    _divide(plane, (step.x * step.y * step.z).bit_length() - 1, buffers.odd[:rows], out)
+
+
+def _paired(part: Voxels, start: Vec, step: Vec, room: Voxels) -> Voxels:
+    """Return `part` with every voxel's partner in x and y: at an edge, the voxel itself again."""
+    if part.shape == room.shape and part[0].flags.c_contiguous:
+        return part
+    y, x = start.y % step.y, start.x % step.x
+    rows, width = part.shape[1:3]
+    room[:, y : y + rows, x : x + width] = part
+    if x:
+        room[:, :, 0] = room[:, :, 1]
+    if x + width < room.shape[2]:
+        room[:, :, -1] = room[:, :, -2]
+    if y:
+        room[:, 0] = room[:, 1]
+    if y + rows < room.shape[1]:
+        room[:, -1] = room[:, -2]
+    return room
+
+
+def _divide(plane: Voxels, shift: int, odd: Voxels, out: Voxels) -> None:
+    """Write plane / 2^shift, rounded half to even, into `out`."""
     if not shift:
         out[...] = plane
         return
-    odd = plane >> shift
+    np.right_shift(plane, shift, out=odd)
     odd &= 1
     plane += odd
     plane += (1 << (shift - 1)) - 1
     np.right_shift(plane, shift, out=out, casting="unsafe")
 
 
-def _pairs(total: Voxels, axis: int, start: int) -> Voxels:
-    """Add neighbours along an axis, paired on the global grid; a lone one counts twice."""
-    rows = np.moveaxis(total, axis, 0)
-    head, stop = start % 2, start + len(rows)
-    inner = len(rows) - head - (stop % 2 if len(rows) > head else 0)
-    sums = rows[head : head + inner : 2] + rows[head + 1 : head + inner : 2]
-    lone_first = [rows[:1] * 2] if head else []
-    lone_last = [rows[-1:] * 2] if stop % 2 and len(rows) > head else []
-    if lone_first or lone_last:
-        sums = np.concatenate([*lone_first, sums, *lone_last])
-    return np.moveaxis(sums, 0, axis)
+def _add_along_x(part: Voxels, out: Voxels, high: Voxels) -> None:
+    """Add pairs of x neighbours in the wider type.
 
-
-def _pairs_along_x(part: Voxels, start: int) -> Voxels:
-    """Add x neighbours in the wider type.
-
-    Two neighbours of one channel are the low and high half of one wider integer: two passes over
-    half as many items, several times faster than adding strided halves.
+    Two neighbours of one channel are the low and the high half of one wider integer: three passes
+    over half as many items, several times faster than adding strided halves.
     """
-    wide = _SUM[part.dtype]
-    width = part.shape[2]
-    if part.shape[3] > 1 or start % 2 or width % 2 or width == 0:
-        return _pairs(part.astype(wide), 2, start)
-    bits = part.dtype.itemsize * 8
-    both = part[..., 0].view(wide)
-    total: Voxels = both & wide.type((1 << bits) - 1)
-    total += both >> bits
-    return total[..., None]
+    if part.shape[3] > 1:
+        np.add(part[:, :, ::2], part[:, :, 1::2], out=out, dtype=out.dtype)
+        return
+    bits = part.itemsize * 8
+    both = part[..., 0].view(out.dtype)
+    np.right_shift(both, bits, out=high[..., 0])
+    np.bitwise_and(both, (1 << bits) - 1, out=out[..., 0])
+    out += high
