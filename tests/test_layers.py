@@ -14,7 +14,7 @@ LAYERS = {
     1: {
         "pyramid", "pooling", "cascade", "memory", "plan", "receipt", "failure", "viewer",
         "slices", "slices.manifest", "precomputed", "precomputed.info", "precomputed.chunks",
-        "precomputed.shards", "config",
+        "precomputed.shards", "config", "timing",
     },
     2: {"slices.jpeg", "slices.vips", "storage"},
     3: {

@@ -13,6 +13,7 @@ from zblocks.config import Config
 from zblocks.errors import InvalidConfig
 from zblocks.prepare import Prepared, Run, prepare
 from zblocks.storage import open_store
+from zblocks.timing import Worker
 from zblocks.workplace import ITEMS, MAP
 
 metrics = Metrics(namespace="zblocks", service="zblocks")
@@ -25,8 +26,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     config, trigger = read_input(event["input"])
     notes = config.for_cloud()
     refuse_other_places(config)
-    memory_mb = int(os.environ["ZBLOCKS_WORKER_MEMORY_MB"])
-    prepared = prepare(config, memory_mb, Run(execution=event["execution"], trigger=trigger))
+    worker = Worker.on_lambda(int(os.environ["ZBLOCKS_WORKER_MEMORY_MB"]))
+    prepared = prepare(config, worker, Run(execution=event["execution"], trigger=trigger))
     blocks = 0 if prepared.duplicate else prepared.plan.blocks
     metrics.add_metric(name="BlocksPlanned", unit=MetricUnit.Count, value=blocks)
     result = as_state(prepared, config.max_concurrency)

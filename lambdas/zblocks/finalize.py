@@ -163,6 +163,8 @@ def _put_report(
         "task_seconds": round(sum(r.seconds for r in mine), 3),
         "peak_mb": max((r.peak_mb for r in mine), default=0),
         "predicted_peak_mb": plan.predicted_peak_mb,
+        "longest_task_s": max((r.seconds for r in mine), default=0),
+        "predicted_block_s": plan.predicted_block_s,
     }
     report = {
         "version": VERSION,

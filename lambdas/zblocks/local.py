@@ -25,6 +25,7 @@ from zblocks.finalize import Ending, finalize
 from zblocks.machine import cores
 from zblocks.plan import BlockTask, CoarseTask, Plan, task_from_json
 from zblocks.prepare import Run, prepare
+from zblocks.timing import Worker
 from zblocks.workplace import ITEMS, Workplace, open_workplace
 
 MIB = 1 << 20
@@ -79,7 +80,7 @@ def convert(
     Raises:
         ZblocksError: bad input, or what stands in the way of a whole volume.
     """
-    plan = prepare(config, machine.memory_mb, Run(), credentials).plan
+    plan = prepare(config, Worker(machine.memory_mb), Run(), credentials).plan
     work = open_workplace(plan.destination, credentials)
     tasks = [task_from_json(t) for t in json.loads(work.target.get(ITEMS))]
     due = [t for t in tasks if find_receipt(work, t.name) is None]

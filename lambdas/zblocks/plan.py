@@ -29,6 +29,7 @@ from zblocks.pyramid import (
     fits_one_chunk,
     plan_steps,
 )
+from zblocks.timing import BlockWork, Worker, predict_seconds
 
 VERSION = 1
 """Version of the documents on the work prefix."""
@@ -150,6 +151,8 @@ class Plan:
     """Rows of all slices decoded at a time; the slice height when slices are decoded whole."""
     memory_mb: int
     predicted_peak_mb: int
+    predicted_block_s: float
+    """Seconds that a full block takes a worker."""
     filled: tuple[tuple[int, str, str], ...]
     """Slices that hold the fill value: z, name in the list, why."""
     notes: tuple[str, ...]
@@ -261,15 +264,15 @@ class Job:
     """Whether the slices can be decoded some rows at a time."""
 
 
-def make_plan(job: Job, memory_mb: int) -> tuple[Plan, tuple[BlockTask, ...]]:
+def make_plan(job: Job, worker: Worker) -> tuple[Plan, tuple[BlockTask, ...]]:
     """Decide everything.
 
     Args:
         job: what was asked for and what the slices are.
-        memory_mb: memory of one worker, MiB.
+        worker: what one worker has.
 
     Raises:
-        DoesNotFit: not even the smallest block fits in the worker.
+        DoesNotFit: not even the smallest block fits in the worker's memory or time.
     """
     start = job.wishes.offset
     box = Box(start, Vec(start.x + job.width, start.y + job.height, start.z + len(job.slices)))
@@ -279,27 +282,66 @@ def make_plan(job: Job, memory_mb: int) -> tuple[Plan, tuple[BlockTask, ...]]:
         sharded = sum(s.chunks for s in wanted) > MANY_OBJECTS
     if sharded:
         wanted = plan_scales(box, job.wishes, sharded=True)
-    return _decide(job, wanted, memory_mb, sharded=sharded)
+    return _decide(job, wanted, worker, sharded=sharded)
 
 
 def _decide(
-    job: Job, wanted: list[Scale], memory_mb: int, *, sharded: bool
+    job: Job, wanted: list[Scale], worker: Worker, *, sharded: bool
 ) -> tuple[Plan, tuple[BlockTask, ...]]:
     """Take the deepest block, decoded in the tallest strips, that fits in the worker."""
-    peaks = []
+    peaks, seconds = [], 0.0
     for depth in _depths(wanted[0].chunk.z, fixed=job.wishes.chunk is not None, sharded=sharded):
         scales, owned = share_out(wanted, depth, sharded=sharded)
+        seconds = predict_seconds(_block_work(job, depth), worker)
+        if seconds > worker.limit_s:
+            continue
         for rows in _row_choices(job, scales[0].chunk.y):
             peak = predict_peak(Footprint.of(job.volume, scales[:owned], depth, rows))
             peaks.append(peak)
-            if peak <= memory_mb:
-                return _lay_out(job, scales, owned, (depth, rows, memory_mb, peak))
-    msg = (
-        f"slices of {job.width}×{job.height} need a worker with at least {min(peaks)} MiB, "
-        f"this one has {memory_mb}; raise its memory to {min(peaks)}"
-        + (" or choose a shallower chunk_size" if job.wishes.chunk else "")
+            if peak <= worker.memory_mb:
+                fit = Fit(depth, rows, peak, round(seconds, 1))
+                return _lay_out(job, (scales, owned), worker, fit)
+    raise DoesNotFit(_why_not(job, worker, peaks, seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A block that fits."""
+
+    depth: int
+    rows: int
+    peak_mb: int
+    seconds: float
+
+
+def _block_work(job: Job, depth: int) -> BlockWork:
+    """Return what a block of so many slices has to do."""
+    present = [s for s in job.slices if s.key is not None]
+    share = min(depth / len(job.slices), 1.0)
+    pixel = job.volume.channels * (2 if job.volume.dtype == "uint16" else 1)
+    packing = "jpeg" if job.volume.encoding == "jpeg" else job.volume.compression
+    return BlockWork(
+        voxel_bytes=job.width * job.height * min(depth, len(job.slices)) * pixel,
+        source_bytes=int(sum(s.bytes for s in present) * share),
+        kind=present[0].kind,
+        packing=packing,
     )
-    raise DoesNotFit(msg)
+
+
+def _why_not(job: Job, worker: Worker, peaks: list[int], seconds: float) -> str:
+    """Say why no block fits and what would do."""
+    what = f"slices of {job.width}×{job.height}"
+    shallower = " or choose a shallower chunk_size" if job.wishes.chunk else ""
+    if not peaks:
+        return (
+            f"{what}: even the smallest block would take {seconds:.0f} s of a worker, more than "
+            f"the {worker.limit_s:.0f} s that may be planned for; raise its memory, which buys "
+            f"cores{shallower}"
+        )
+    return (
+        f"{what} need a worker with at least {min(peaks)} MiB, this one has {worker.memory_mb}; "
+        f"raise its memory to {min(peaks)}{shallower}"
+    )
 
 
 def _depths(chunk_z: int, *, fixed: bool, sharded: bool) -> list[int]:
@@ -328,10 +370,10 @@ def _row_choices(job: Job, chunk_y: int) -> list[int]:
 
 
 def _lay_out(
-    job: Job, scales: tuple[Scale, ...], owned: int, fit: tuple[int, int, int, int]
+    job: Job, shared: tuple[tuple[Scale, ...], int], worker: Worker, fit: Fit
 ) -> tuple[Plan, tuple[BlockTask, ...]]:
     """Write down the plan and cut the stack into blocks."""
-    depth, rows, memory_mb, peak = fit
+    scales, owned = shared
     coarse = (CoarseTask(0, owned, len(scales)),) if owned < len(scales) else ()
     plan = Plan(
         fingerprint=fingerprint(job.volume, job.wishes, job.source, job.slices),
@@ -340,12 +382,13 @@ def _lay_out(
         volume=job.volume,
         scales=scales,
         owned=owned,
-        block_depth=depth,
-        blocks=count_blocks(scales, owned, depth),
+        block_depth=fit.depth,
+        blocks=count_blocks(scales, owned, fit.depth),
         coarse=coarse,
-        rows=rows,
-        memory_mb=memory_mb,
-        predicted_peak_mb=peak,
+        rows=fit.rows,
+        memory_mb=worker.memory_mb,
+        predicted_peak_mb=fit.peak_mb,
+        predicted_block_s=fit.seconds,
         filled=job.filled,
         notes=job.notes,
     )
@@ -389,6 +432,7 @@ def plan_to_json(plan: Plan) -> bytes:
         "rows": plan.rows,
         "memory_mb": plan.memory_mb,
         "predicted_peak_mb": plan.predicted_peak_mb,
+        "predicted_block_s": plan.predicted_block_s,
         "filled": plan.filled,
         "notes": plan.notes,
     }
@@ -411,6 +455,7 @@ def plan_from_json(data: bytes) -> Plan:
         rows=document["rows"],
         memory_mb=document["memory_mb"],
         predicted_peak_mb=document["predicted_peak_mb"],
+        predicted_block_s=document["predicted_block_s"],
         filled=tuple((z, name, why) for z, name, why in document["filled"]),
         notes=tuple(document["notes"]),
     )

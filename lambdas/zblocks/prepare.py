@@ -38,6 +38,7 @@ from zblocks.precomputed.info import INFO, PROVENANCE
 from zblocks.slices import SliceHeader, probe
 from zblocks.slices.manifest import Slot, from_listing, parse_lines, resolve
 from zblocks.storage import Store, StoredFile, StoredObject, open_store
+from zblocks.timing import Worker
 from zblocks.workplace import CONFIG, FAILURES, ITEMS, PLAN, RECEIPTS, REPORT, TRIGGERS, WORK
 
 HEADER_BYTES = 1 << 14
@@ -70,13 +71,13 @@ class Prepared:
 
 
 def prepare(
-    config: Config, memory_mb: int, run: Run, credentials: Credentials | None = None
+    config: Config, worker: Worker, run: Run, credentials: Credentials | None = None
 ) -> Prepared:
     """Check everything, decide everything, and write the plan to the destination.
 
     Args:
         config: what the user wants.
-        memory_mb: memory of one worker, MiB.
+        worker: what one worker has.
         run: who asks.
         credentials: keys to use instead of the environment's.
 
@@ -84,7 +85,7 @@ def prepare(
         InvalidConfig, SliceListError, SliceError, DoesNotFit, DestinationConflict: what was found,
             where, and what to do; nothing has been written then.
     """
-    plan, tasks = survey(config, memory_mb, credentials)
+    plan, tasks = survey(config, worker, credentials)
     target = open_store(config.destination, credentials)
     standing = _standing_plan(target, plan, overwrite=config.overwrite)
     if run.trigger and not _first_of_trigger(target, run):
@@ -100,7 +101,7 @@ def prepare(
 
 
 def survey(
-    config: Config, memory_mb: int, credentials: Credentials | None = None
+    config: Config, worker: Worker, credentials: Credentials | None = None
 ) -> tuple[Plan, tuple[BlockTask, ...]]:
     """Look at the slices and plan; nothing is written anywhere."""
     source = open_store(config.source, credentials)
@@ -131,7 +132,7 @@ def survey(
         filled=tuple((s.z + offset.z, s.name, s.why) for s in slots if s.key is None),
         notes=notes,
     )
-    return make_plan(job, memory_mb)
+    return make_plan(job, worker)
 
 
 def list_slices(

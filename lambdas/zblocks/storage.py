@@ -54,12 +54,34 @@ class StoredObject:
     etag: str
 
 
+class Traffic:
+    """What went through a store: requests, and bytes of objects."""
+
+    def __init__(self) -> None:
+        self.gets = self.puts = self.bytes_read = self.bytes_written = 0
+        self._lock = threading.Lock()
+
+    def read(self, data: bytes) -> bytes:
+        """Count a GET; return its bytes."""
+        with self._lock:
+            self.gets += 1
+            self.bytes_read += len(data)
+        return data
+
+    def wrote(self, data: bytes) -> None:
+        """Count a PUT."""
+        with self._lock:
+            self.puts += 1
+            self.bytes_written += len(data)
+
+
 class Store:
     """Objects under one url; keys are relative to it."""
 
     def __init__(self, url: str, raw: S3Store | LocalStore, root: str = "") -> None:
         self.url = url
         self.local = isinstance(raw, LocalStore)
+        self.traffic = Traffic()
         self._raw = raw
         self._root = root
 
@@ -75,7 +97,7 @@ class Store:
             StorageError: the store failed after retries.
         """
         with self._named(key):
-            return bytes(obstore.get(self._raw, self._path(key)).bytes())
+            return self.traffic.read(bytes(obstore.get(self._raw, self._path(key)).bytes()))
 
     def get_range(self, key: str, start: int, length: int, etag: str = "") -> bytes:
         """Return `length` bytes from `start`.
@@ -88,7 +110,8 @@ class Store:
             options["if_match"] = etag
         try:
             with self._named(key):
-                return bytes(obstore.get(self._raw, self._path(key), options=options).bytes())
+                found = obstore.get(self._raw, self._path(key), options=options)
+                return self.traffic.read(bytes(found.bytes()))
         except exceptions.PreconditionError as error:
             msg = f"{self.url}/{key}: changed since the plan was made; start again to plan anew"
             raise SourceChanged(msg) from error
@@ -135,6 +158,7 @@ class Store:
     ) -> None:
         """Write an object, whole or not at all."""
         name = self.stored_name(key, content_encoding)
+        self.traffic.wrote(data)
         with self._named(name):
             obstore.put(
                 self._raw,

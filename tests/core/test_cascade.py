@@ -11,15 +11,16 @@ from tests.strategies import sizes, vecs
 from zblocks.cascade import Cascade, needed_z
 from zblocks.geometry import Vec
 from zblocks.plan import Job, SliceRef, Volume, Wishes, make_plan
+from zblocks.timing import Worker
 
 VOLUME = Volume("uint8", 1, "raw", 0, "gzip", 0)
 
 
 def plan_for(size, offset, chunk, resolution):
-    slices = tuple(SliceRef(offset.z + z, f"{z}") for z in range(size.z))
+    slices = tuple(SliceRef(offset.z + z, f"{z}", kind="png") for z in range(size.z))
     wishes = Wishes(resolution, offset, chunk, None)
     job = Job("file:///a", "file:///b", VOLUME, wishes, size.x, size.y, slices)
-    return make_plan(job, 4000)
+    return make_plan(job, Worker(4000))
 
 
 @given(

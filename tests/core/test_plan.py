@@ -21,6 +21,7 @@ from zblocks.plan import (
     task_from_json,
     task_to_json,
 )
+from zblocks.timing import Worker
 
 VOLUME = Volume("uint8", 1, "raw", 0, "gzip", 0)
 
@@ -48,7 +49,7 @@ def job(size, resolution=(1.0, 1.0, 1.0), offset=(0, 0, 0), **changes):
     ],
 )
 def test_table(size, resolution, blocks, chunk, scales, owned):
-    plan, tasks = make_plan(job(size, resolution), 4000)
+    plan, tasks = make_plan(job(size, resolution), Worker(4000))
     assert (plan.blocks, len(plan.scales), plan.owned) == (blocks, scales, owned)
     assert tuple(plan.scales[0].chunk) == chunk
     assert len(tasks) == blocks
@@ -65,23 +66,23 @@ def test_table(size, resolution, blocks, chunk, scales, owned):
     ],
 )
 def test_coarsen_makes_few_voxels(size, resolution):
-    plan, _ = make_plan(job(size, resolution), 4000)
+    plan, _ = make_plan(job(size, resolution), Worker(4000))
     share = sum(s.box.voxels for s in plan.scales[plan.owned :]) / plan.box.voxels
     assert share < COARSE_SHARE
 
 
 def test_fewer_scales_on_demand():
-    plan, _ = make_plan(job((500, 500, 60), scales=2), 4000)
+    plan, _ = make_plan(job((500, 500, 60), scales=2), Worker(4000))
     assert len(plan.scales) == 2
 
 
 def test_less_memory_makes_strips_then_shallower_blocks():
     """24000×18000 RGB: 64 whole slices are 77 GiB; a worker has 4."""
     big = job((24000, 18000, 256), (4.0, 4.0, 40.0), channels=3)
-    plan, _ = make_plan(big, 8000)
+    plan, _ = make_plan(big, Worker(8000))
     assert plan.rows < 18000
     assert plan.predicted_peak_mb <= 8000
-    small, _ = make_plan(big, 2500)
+    small, _ = make_plan(big, Worker(2500))
     assert small.block_depth < plan.block_depth
     assert small.predicted_peak_mb <= 2500
 
@@ -89,16 +90,18 @@ def test_less_memory_makes_strips_then_shallower_blocks():
 def test_a_stack_that_cannot_fit_says_what_would_do():
     big = job((24000, 18000, 256), (4.0, 4.0, 40.0), channels=3)
     with pytest.raises(DoesNotFit, match=r"24000×18000 need a worker with at least (\d+) MiB") as e:
-        make_plan(big, 150)
+        make_plan(big, Worker(150))
     enough = int(str(e.value).split("at least ")[1].split()[0])
-    plan, _ = make_plan(big, enough)
+    plan, _ = make_plan(big, Worker(enough))
     assert plan.predicted_peak_mb <= enough
 
 
 def test_the_fingerprint_tells_volumes_apart():
     base = job((30, 20, 10))
-    same, _ = make_plan(job((30, 20, 10)), 1000)
-    assert same.fingerprint == make_plan(base, 4000)[0].fingerprint  # memory changes no voxel
+    same, _ = make_plan(job((30, 20, 10)), Worker(1000))
+    assert (
+        same.fingerprint == make_plan(base, Worker(4000))[0].fingerprint
+    )  # memory changes no voxel
     others = [
         job((30, 20, 10), (2.0, 1.0, 1.0)),
         job((30, 20, 10), offset=(1, 0, 0)),
@@ -109,12 +112,31 @@ def test_the_fingerprint_tells_volumes_apart():
             base, slices=(dataclasses.replace(base.slices[0], etag="f"), *base.slices[1:])
         ),
     ]
-    prints = {make_plan(j, 1000)[0].fingerprint for j in others}
+    prints = {make_plan(j, Worker(1000))[0].fingerprint for j in others}
     assert len(prints | {same.fingerprint}) == len(others) + 1
 
 
 def test_documents_travel():
-    plan, tasks = make_plan(job((197, 233, 189), (1.5, 1.0, 2.0), (-3, 5, 7)), 4000)
+    plan, tasks = make_plan(job((197, 233, 189), (1.5, 1.0, 2.0), (-3, 5, 7)), Worker(4000))
     assert plan_from_json(plan_to_json(plan)) == plan
     for task in tasks:
         assert task_from_json(json.loads(json.dumps(task_to_json(task)))) == task
+
+
+def test_a_block_that_takes_too_long_is_made_smaller():
+    """64 slices of 40000×30000 RGB PNG take a Lambda more than 10 minutes; fewer don't."""
+    big = job((40000, 30000, 256), (4.0, 4.0, 40.0), channels=3)
+    slow = dataclasses.replace(
+        big, slices=tuple(dataclasses.replace(s, kind="png", bytes=10**9) for s in big.slices)
+    )
+    free, _ = make_plan(slow, Worker(10_000))
+    held, _ = make_plan(slow, Worker.on_lambda(10_000))
+    assert free.predicted_block_s > 600
+    assert held.predicted_block_s <= 600
+    assert held.block_depth < free.block_depth
+
+
+def test_a_block_that_can_only_take_too_long_is_refused():
+    big = job((40000, 30000, 256), (4.0, 4.0, 40.0), channels=3, chunk=Vec(64, 64, 64))
+    with pytest.raises(DoesNotFit, match="even the smallest block would take"):
+        make_plan(big, Worker.on_lambda(3000))

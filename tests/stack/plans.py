@@ -3,6 +3,7 @@
 from zblocks.geometry import Vec
 from zblocks.plan import Job, SliceRef, Volume, Wishes, make_plan
 from zblocks.prepare import Prepared
+from zblocks.timing import Worker
 
 
 def a_prepared(destination: str, *, slices: int = 20, duplicate: bool = False) -> Prepared:
@@ -15,4 +16,4 @@ def a_prepared(destination: str, *, slices: int = 20, duplicate: bool = False) -
         height=2000,
         slices=tuple(SliceRef(z, f"{z:05d}.jpg", 1, "e", "jpeg") for z in range(slices)),
     )
-    return Prepared(make_plan(job, 3538)[0], duplicate)
+    return Prepared(make_plan(job, Worker.on_lambda(3538))[0], duplicate)

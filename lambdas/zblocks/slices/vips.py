@@ -13,11 +13,9 @@ from zblocks.errors import SliceError
 from zblocks.pooling import Voxels
 from zblocks.slices import ByteSource, SliceHeader
 
-BUFFER = 1 << 20
-"""Bytes fetched at a time while rows are read; libvips asks for 4 KiB."""
-
-HEADER_BUFFER = 1 << 14
-"""Bytes fetched at a time while a header is read."""
+AHEAD_MIN, AHEAD_MAX = 1 << 14, 1 << 20
+"""Bytes fetched at a time: few after a jump (a TIFF's tags may lie anywhere), more with every read
+that goes on where the last one ended. libvips itself asks for 4 KiB."""
 
 FETCH_ROWS = 64
 """Rows that pass through a buffer of their own at a time."""
@@ -41,10 +39,10 @@ for _loader in _LOADERS.values():
 class _Stream:
     """A byte source as libvips wants it: read and seek, with a buffer."""
 
-    def __init__(self, source: ByteSource, buffer: int) -> None:
+    def __init__(self, source: ByteSource) -> None:
         self.source = source
         self.error: Exception | None = None
-        self._ahead = buffer
+        self._ahead = AHEAD_MIN
         self._at = 0
         self._start = 0
         self._held = b""
@@ -57,6 +55,8 @@ class _Stream:
         try:
             inside = self._at - self._start
             if not 0 <= inside < len(self._held):
+                goes_on = inside == len(self._held) > 0
+                self._ahead = min(self._ahead * 4, AHEAD_MAX) if goes_on else AHEAD_MIN
                 self._held = self.source.read_at(self._at, max(length, self._ahead))
                 self._start, inside = self._at, 0
         except Exception as error:  # none can pass through C
@@ -72,9 +72,9 @@ class _Stream:
         return self._at
 
 
-def _load(source: ByteSource, kind: str, buffer: int) -> tuple[pyvips.Image, _Stream]:
+def _load(source: ByteSource, kind: str) -> tuple[pyvips.Image, _Stream]:
     """Open an image for reading from the top down; only its header is read."""
-    stream = _Stream(source, buffer)
+    stream = _Stream(source)
     try:
         image = pyvips.Image.new_from_source(
             stream.vips, "", access="sequential", fail_on="warning"
@@ -100,7 +100,7 @@ def probe(source: ByteSource, kind: str) -> SliceHeader:
     Raises:
         SliceError: the file is damaged, or holds something that can't become voxels unchanged.
     """
-    image, _ = _load(source, kind, HEADER_BUFFER)
+    image, _ = _load(source, kind)
     refuse = f"{source.name}: this {kind.upper()} holds"
     advice = "this version reads 8- and 16-bit grey and RGB; convert it or take it off the list"
     if image.bands not in (1, 3):
@@ -125,7 +125,7 @@ class VipsReader:
     def __init__(self, source: ByteSource, header: SliceHeader) -> None:
         self._source = source
         self._kind = header.kind
-        image, self._stream = _load(source, header.kind, BUFFER)
+        image, self._stream = _load(source, header.kind)
         found = (image.width, image.height, image.bands, _DTYPES.get(image.format))
         if found != (header.width, header.height, header.channels, header.dtype):
             msg = f"{source.name}: is {found} where the plan says {header}; plan anew"

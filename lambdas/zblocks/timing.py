@@ -1,0 +1,76 @@
+"""How long does a worker take for a block? Rates per core, and the network, as data.
+
+Slower than what `make bench` measures, since a prediction that is too short ends in Lambda's
+time-out: about two thirds of the rates on shared x86_64 cores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MB = 1e6
+
+DECODE = {"jpeg": 400 * MB, "png": 130 * MB, "tiff": 140 * MB}
+"""Bytes of voxels that one core decodes in a second."""
+
+PACK = {"gzip": 280 * MB, "none": 2000 * MB, "jpeg": 400 * MB}
+"""Bytes of voxels that one core encodes in a second."""
+
+MOVE = 700 * MB
+"""Bytes of voxels that one core assembles, pools, cuts and checksums in a second."""
+
+NETWORK = 70 * MB
+"""Bytes that one worker reads from S3 and writes to it in a second."""
+
+COARSE = 4 / 3
+"""Voxels of all scales per voxel of scale 0, where x and y are halved; less where z is, too."""
+
+GZIP_RATIO = 0.7
+"""Bytes out per byte of voxels: sections of tissue with the noise of a camera."""
+
+JPEG_RATIO = 0.15
+
+START = 4.0
+"""Seconds that a cold worker takes before the first slice."""
+
+LAMBDA_VCPU_MB = 1769
+"""Memory that buys one vCPU of Lambda."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What one worker has."""
+
+    memory_mb: int
+    """MiB."""
+    cores: float = 1.0
+    limit_s: float = float("inf")
+    """Seconds that a block may be predicted to take."""
+
+    @classmethod
+    def on_lambda(cls, memory_mb: int) -> Worker:
+        """Return a Lambda of this memory; 600 of its 900 seconds may be planned for."""
+        return cls(memory_mb, memory_mb / LAMBDA_VCPU_MB, 600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockWork:
+    """The sizes that decide a block's time."""
+
+    voxel_bytes: int
+    """Bytes of scale 0 voxels."""
+    source_bytes: int
+    """Bytes of slices."""
+    kind: str
+    """Of the slices: `jpeg`, `png` or `tiff`."""
+    packing: str
+    """`gzip`, `none` or `jpeg`."""
+
+
+def predict_seconds(work: BlockWork, worker: Worker) -> float:
+    """Return the seconds that a block takes, network and cores one after the other."""
+    out = work.voxel_bytes * COARSE
+    cpu = work.voxel_bytes / DECODE[work.kind] + out / PACK[work.packing] + out / MOVE
+    ratio = {"gzip": GZIP_RATIO, "none": 1.0, "jpeg": JPEG_RATIO}[work.packing]
+    moved = work.source_bytes + out * ratio
+    return START + cpu / worker.cores + moved / NETWORK
