@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -21,6 +21,7 @@ from zblocks.errors import IncompleteVolume, ZblocksError
 from zblocks.failure import Failure
 from zblocks.geometry import Box
 from zblocks.machine import cores, peak_mb
+from zblocks.memory import DECODERS
 from zblocks.plan import BlockTask, CoarseTask, Plan, SliceRef
 from zblocks.pooling import Voxels
 from zblocks.pyramid import Scale
@@ -53,7 +54,7 @@ def convert_block(work: Workplace, task: BlockTask, progress: Progress = lambda 
         if [s.z for s in slices] != list(range(z0, z1)):
             msg = f"{task.name}: its item lacks slices of z {z0}–{z1}; start again to plan anew"
             raise IncompleteVolume(msg)
-        with ThreadPoolExecutor(max(cores(), 4)) as pool:
+        with ThreadPoolExecutor(max(cores(), DECODERS)) as pool:
             bands = _read_bands(plan, work.source, slices, pool)
             _feed(plan.scales[: plan.owned], owned, bands, (sink, progress))
         return sum(s.bytes for s in slices)
@@ -72,7 +73,7 @@ def convert_coarse(work: Workplace, task: CoarseTask, progress: Progress = lambd
 
     def run(sink: Sink) -> int:
         owned = [(0, 0), *((s.box.start.z, s.box.stop.z) for s in scales[1:])]
-        with ThreadPoolExecutor(max(cores(), 4) * 2) as pool:
+        with ThreadPoolExecutor(max(cores(), DECODERS) * 2) as pool:
             bands = _read_scale(plan, work.target, scales[0], pool)
             _feed(scales, owned, bands, (sink, progress), first=task.first - 1)
         return 0
@@ -150,13 +151,29 @@ def _read_bands(
 ) -> Iterator[Voxels]:
     """Decode all slices in lockstep, `plan.rows` rows at a time, into one array."""
     size, volume = plan.box.shape, plan.volume
-    readers = list(pool.map(lambda ref: _open(plan, source, ref), slices))
     slab = np.empty((len(slices), min(plan.rows, size.y), size.x, volume.channels), volume.dtype)
+    if plan.rows >= size.y:
+        # Opened one after the other, so that no decoder outlives its slice.
+        jobs = zip(slices, slab, strict=True)
+        _wait([pool.submit(_read_whole, plan, source, ref, rows) for ref, rows in jobs])
+        yield slab
+        return
+    readers = list(pool.map(lambda ref: _open(plan, source, ref), slices))
     for y in range(0, size.y, plan.rows):
         rows = slab[:, : min(plan.rows, size.y - y)]
-        for done in [pool.submit(r.read_rows, rows[z]) for z, r in enumerate(readers)]:
-            done.result()
+        _wait([pool.submit(r.read_rows, rows[z]) for z, r in enumerate(readers)])
         yield rows
+
+
+def _read_whole(plan: Plan, source: Store, ref: SliceRef, rows: Voxels) -> None:
+    """Decode one slice into `rows` (y, x, c)."""
+    _open(plan, source, ref).read_rows(rows)
+
+
+def _wait(jobs: Sequence[Future[None]]) -> None:
+    """Wait for all; raise the first error."""
+    for job in jobs:
+        job.result()
 
 
 def _open(plan: Plan, source: Store, ref: SliceRef) -> SliceReader:

@@ -8,6 +8,7 @@ chunks that wait to be compressed and stored.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,22 +17,27 @@ from zblocks.precomputed.shards import shard_size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from zblocks.plan import Volume
     from zblocks.pyramid import Scale
 
 MIB = 1 << 20
 
-INTERPRETER_MB = 110
-"""Python, numpy, obstore and the codecs, before the first voxel (measured)."""
+INTERPRETER_MB = 90
+"""Python, numpy, obstore and the codecs, and what their allocators keep (measured)."""
 
 QUEUE_BYTES = 64 * MIB
-"""Chunks that may wait for the encoders, in bytes of voxels; `convert` holds to it."""
+"""Chunks that may wait for the encoders, in bytes of voxels; the sink holds to it."""
 
-STREAM_ROWS = 640
-"""Rows of a slice that a streaming decoder keeps (measured: 40-62 MB for rows of 24 kB × 3)."""
+STREAM_ROWS = {"jpeg": 2150, "png": 1650, "tiff": 1800}
+"""Rows of a slice that libvips keeps while it is read in strips (measured)."""
 
-STREAM_BYTES = 2 * MIB
-"""Buffers of one open stream, besides its rows."""
+STREAM_BYTES = MIB
+"""What is fetched ahead of one open stream."""
+
+SLACK = 1.05
+"""What allocators keep of what was freed (measured)."""
+
+DECODERS = 4
+"""Slices that are decoded at the same time, where there are fewer cores than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,39 +54,46 @@ class Footprint:
     """Rows decoded at a time."""
     height: int
     """Rows of a slice."""
+    kind: str
+    """Of the slices: `jpeg`, `png` or `tiff`."""
+    file_bytes: int
+    """Size of a slice's file."""
     coarse_bytes: int
     """Unfinished chunk rows of the coarser scales."""
     shard_bytes: int
     """Chunks of unfinished shards of all scales, as if they didn't compress."""
 
-    @classmethod
-    def of(cls, volume: Volume, scales: Sequence[Scale], depth: int, rows: int) -> Footprint:
-        """Return the sizes of a block of `depth` slices, decoded `rows` rows at a time."""
-        pixel = volume.channels * (2 if volume.dtype == "uint16" else 1)
-        size = scales[0].box.shape
-        coarse = sum(
-            (depth // s.factor.z + 1) * min(s.chunk.y, s.box.shape.y) * s.box.shape.x * pixel
-            for s in scales[1:]
-        )
-        shards = sum(_open_shards(s, depth) for s in scales if s.sharding) * pixel
-        return cls(size.x, pixel, min(depth, size.z), min(rows, size.y), size.y, coarse, shards)
+
+def coarse_bytes(scales: Sequence[Scale], depth: int, pixel_bytes: int) -> int:
+    """Return the bytes of the coarser scales' rows of chunks that a block fills at a time."""
+    return sum(
+        (depth // s.factor.z + 1) * min(s.chunk.y, s.box.shape.y) * s.box.shape.x * pixel_bytes
+        for s in scales[1:]
+    )
 
 
-def _open_shards(scale: Scale, depth: int) -> int:
-    """Return the voxels of a block's unfinished shards of one scale: one row of shards."""
-    bits, size = scale.sharding, scale.box.shape
-    if bits is None:
-        return 0
-    rows = shard_size(bits, scale.grid).y * scale.chunk.y
-    return min(rows, size.y) * size.x * min(depth // scale.factor.z, size.z)
+def shard_bytes(scales: Sequence[Scale], depth: int, pixel_bytes: int) -> int:
+    """Return the bytes of a block's unfinished shards: of each scale one row of shards."""
+    voxels = 0
+    for s in scales:
+        if s.sharding is None:
+            continue
+        rows = min(shard_size(s.sharding, s.grid).y * s.chunk.y, s.box.shape.y)
+        voxels += rows * s.box.shape.x * min(depth // s.factor.z, s.box.shape.z)
+    return voxels * pixel_bytes
 
 
 def predict_peak(size: Footprint) -> int:
     """Return the predicted peak of resident memory, in MiB."""
     row = size.width * size.pixel_bytes
     slab = size.depth * size.rows * row
-    whole = size.rows >= size.height
-    decoders = 4 * size.height * row if whole else size.depth * (STREAM_ROWS * row + STREAM_BYTES)
+    stream = min(STREAM_ROWS[size.kind], size.height) * row + STREAM_BYTES
+    if size.rows < size.height:
+        decoders = size.depth * stream
+    elif size.kind == "jpeg":
+        decoders = DECODERS * size.file_bytes
+    else:
+        decoders = DECODERS * stream
     queue = min(QUEUE_BYTES, slab) * 2
     total = slab + decoders + size.coarse_bytes + size.shard_bytes + queue
-    return INTERPRETER_MB + -(-total // MIB)
+    return INTERPRETER_MB + math.ceil(total * SLACK / MIB)

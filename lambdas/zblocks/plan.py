@@ -20,7 +20,7 @@ from typing import Any
 
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Box, Vec, ceil_div
-from zblocks.memory import Footprint, predict_peak
+from zblocks.memory import Footprint, coarse_bytes, predict_peak, shard_bytes
 from zblocks.precomputed.shards import ShardBits, choose_bits
 from zblocks.pyramid import (
     Resolution,
@@ -296,7 +296,7 @@ def _decide(
         if seconds > worker.limit_s:
             continue
         for rows in _row_choices(job, scales[0].chunk.y):
-            peak = predict_peak(Footprint.of(job.volume, scales[:owned], depth, rows))
+            peak = predict_peak(_footprint(job, scales[:owned], depth, rows))
             peaks.append(peak)
             if peak <= worker.memory_mb:
                 fit = Fit(depth, rows, peak, round(seconds, 1))
@@ -314,14 +314,36 @@ class Fit:
     seconds: float
 
 
+def _footprint(job: Job, scales: tuple[Scale, ...], depth: int, rows: int) -> Footprint:
+    """Return the sizes of a block of `depth` slices, decoded `rows` rows at a time."""
+    pixel, kind = pixel_bytes(job.volume), next(s.kind for s in job.slices if s.key is not None)
+    halo = max(s.factor.z - 1 if scales[0].box.start.z % s.factor.z else 0 for s in scales)
+    held = min(depth + halo, len(job.slices))
+    return Footprint(
+        width=job.width,
+        pixel_bytes=pixel,
+        depth=held,
+        rows=min(rows, job.height),
+        height=job.height,
+        kind=kind,
+        file_bytes=max(s.bytes for s in job.slices),
+        coarse_bytes=coarse_bytes(scales, held, pixel),
+        shard_bytes=shard_bytes(scales, depth, pixel),
+    )
+
+
+def pixel_bytes(volume: Volume) -> int:
+    """Return the bytes of all channels of a voxel."""
+    return volume.channels * (2 if volume.dtype == "uint16" else 1)
+
+
 def _block_work(job: Job, depth: int) -> BlockWork:
     """Return what a block of so many slices has to do."""
     present = [s for s in job.slices if s.key is not None]
     share = min(depth / len(job.slices), 1.0)
-    pixel = job.volume.channels * (2 if job.volume.dtype == "uint16" else 1)
     packing = "jpeg" if job.volume.encoding == "jpeg" else job.volume.compression
     return BlockWork(
-        voxel_bytes=job.width * job.height * min(depth, len(job.slices)) * pixel,
+        voxel_bytes=job.width * job.height * min(depth, len(job.slices)) * pixel_bytes(job.volume),
         source_bytes=int(sum(s.bytes for s in present) * share),
         kind=present[0].kind,
         packing=packing,
