@@ -1,0 +1,229 @@
+"""`make bench`: this project and its peers on the same stack, in one run, interleaved.
+
+Prints and writes docs/bench.md and docs/bench.png. Medians of the rounds; ratios are of figures of
+the same round. `--quick`: 64 slices, one round, to see that it works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.measure import Figures, run
+from benchmarks.peers import CHUNK, NM, SCALES, TOOLS
+from benchmarks.stack import EXT, make_stack
+
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = ROOT / ".cache" / "bench"
+PEERS = ROOT / ".venv-bench" / "bin" / "python"
+
+OURS = {
+    "zblocks gzip": ({}, 1),
+    "zblocks raw": ({"compression": "none"}, 1),
+    "zblocks sharded gzip": ({"sharding": True}, 1),
+    "zblocks gzip, 2 workers": ({}, 2),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """One line of what is to be reached."""
+
+    what: str
+    value: Callable[[dict[str, Figures], dict[str, float]], float]
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def reached(self, value: float) -> bool:
+        """Tell whether a value is good enough."""
+        low = self.at_least is None or value >= self.at_least
+        return low and (self.at_most is None or value <= self.at_most)
+
+    @property
+    def limit(self) -> str:
+        """What is asked for, in words."""
+        return f"≥ {self.at_least}" if self.at_most is None else f"≤ {self.at_most}"
+
+
+GOALS = [
+    Goal("gzip: × the speed of light", lambda f, c: f["zblocks gzip"].cpu_s / c["gzip all"],
+         at_most=1.25),
+    Goal("gzip: less CPU than neuroglancer-scripts gzip, ×",
+         lambda f, _: f["neuroglancer-scripts gzip"].cpu_s / f["zblocks gzip"].cpu_s, at_least=20),
+    Goal("gzip: less CPU than cloud-volume + igneous, ×",
+         lambda f, _: f["cloud-volume + igneous gzip"].cpu_s / f["zblocks gzip"].cpu_s,
+         at_least=10),
+    Goal("raw: less CPU than tensorstore raw, ×",
+         lambda f, _: f["tensorstore raw"].cpu_s / f["zblocks raw"].cpu_s, at_least=2.5),
+    Goal("raw: less CPU than neuroglancer-scripts raw (the seed's flags), ×",
+         lambda f, _: f["neuroglancer-scripts raw"].cpu_s / f["zblocks raw"].cpu_s, at_least=5),
+    Goal("sharded: less CPU than tensorstore sharded, ×",
+         lambda f, _: f["tensorstore sharded gzip"].cpu_s / f["zblocks sharded gzip"].cpu_s,
+         at_least=8),
+    Goal("sharded: × our own unsharded",
+         lambda f, _: f["zblocks sharded gzip"].cpu_s / f["zblocks gzip"].cpu_s, at_most=1.1),
+    Goal("2 workers: × the throughput of 1",
+         lambda f, _: f["zblocks gzip"].wall_s / f["zblocks gzip, 2 workers"].wall_s,
+         at_least=1.85),
+    Goal("import of the block handler, CPU s", lambda _, c: c["import"], at_most=0.4),
+]  # fmt: skip
+
+
+def command(tool: str, folder: Path, out: Path) -> list[str]:
+    """Return the command line of one job."""
+    if tool in TOOLS:
+        return [str(PEERS), "-m", "benchmarks.peers", tool, str(folder), str(out)]
+    fields, workers = OURS[tool]
+    config = out.with_suffix(".json")
+    document = {
+        "source": f"file://{folder}",
+        "destination": f"file://{out}",
+        "ext": next(EXT[k] for k in EXT if folder.name.startswith(k)),
+        "voxel_resolution": [NM] * 3,
+        "chunk_size": [CHUNK] * 3,
+        "scales": SCALES,
+        **fields,
+    }
+    config.write_text(json.dumps(document))
+    line = [sys.executable, "-m", "zblocks", "convert", str(config)]
+    return [*line, "--workers", str(workers)]
+
+
+def one_round(tools: list[str], folder: Path, scratch: Path) -> dict[str, Figures]:
+    """Run every tool once."""
+    found = {}
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}/lambdas:{ROOT}"}
+    for tool in tools:
+        out = scratch / "out"
+        found[tool] = run(command(tool, folder, out), out, env)
+        shutil.rmtree(out, ignore_errors=True)
+        print(
+            f"  {tool:30} {found[tool].cpu_s:7.1f} CPU s  {found[tool].wall_s:7.1f} s", flush=True
+        )
+    return found
+
+
+def parts_alone(folder: Path, scratch: Path) -> dict[str, float]:
+    """Return the speed of light, and what a worker's start costs, CPU seconds."""
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}/lambdas:{ROOT}"}
+    line = [sys.executable, "-m", "benchmarks.light", str(folder), str(scratch / "light")]
+    found = json.loads(subprocess.run(line, env=env, check=True, capture_output=True).stdout)
+    shutil.rmtree(scratch / "light")
+    code = "import time, handlers.block; print(time.process_time())"
+    line = [sys.executable, "-c", code]
+    started = subprocess.run(line, env=env, check=True, capture_output=True).stdout
+    return {**found, "import": float(started)}
+
+
+def median(rounds: list[dict[str, Figures]], tool: str) -> Figures:
+    """Return the median of each figure."""
+    every = [r[tool] for r in rounds]
+    return Figures(*(statistics.median(getattr(f, n) for f in every) for n in Figures.__slots__))
+
+
+def table(kind: str, voxels: float, rounds: list[dict[str, Figures]], light: float) -> list[str]:
+    """Return the rows of one stack's table."""
+    rows = [
+        f"\n### {kind}, {voxels / 1e6:.0f} Mvoxel\n",
+        "| tool | CPU s | × light | wall s | peak MB | files | MB out | Mvoxel per CPU s |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for tool in rounds[0]:
+        f = median(rounds, tool)
+        times = f"{f.cpu_s / light:.1f}" if light else ""
+        rows.append(
+            f"| {tool} | {f.cpu_s:.1f} | {times} | {f.wall_s:.1f} | {f.peak_mb:.0f} "
+            f"| {f.files:.0f} | {f.out_mb:.0f} | {voxels / 1e6 / f.cpu_s:.0f} |"
+        )
+    return rows
+
+
+def goal_rows(rounds: list[dict[str, Figures]], parts: list[dict[str, float]]) -> list[str]:
+    """Return the table of goals; each value is the median of the rounds' ratios."""
+    rows = ["\n### Goals\n", "| goal | asked | measured | |", "|---|---|---|---|"]
+    for goal in GOALS:
+        try:
+            value = statistics.median(goal.value(f, c) for f, c in zip(rounds, parts, strict=True))
+        except KeyError:
+            continue
+        mark = "reached" if goal.reached(value) else "not reached"
+        rows.append(f"| {goal.what} | {goal.limit} | {value:.2f} | {mark} |")
+    return rows
+
+
+def draw(rounds: list[dict[str, Figures]], path: Path) -> None:
+    """Draw CPU seconds per tool."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    tools = sorted(rounds[0], key=lambda t: median(rounds, t).cpu_s)
+    seconds = [median(rounds, t).cpu_s for t in tools]
+    figure, axes = plt.subplots(figsize=(8, 0.38 * len(tools) + 1))
+    colours = ["#1f6f8b" if t.startswith("zblocks") else "#b9b9b9" for t in tools]
+    bars = axes.barh(tools, seconds, color=colours)
+    axes.bar_label(bars, fmt="%.1f", padding=3, fontsize=8)
+    axes.set_xlabel("CPU seconds for the same volume (less is better)")
+    axes.margins(x=0.08)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.invert_yaxis()
+    axes.tick_params(labelsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """Measure everything and write the page."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    slices, count = (64, 1) if options.quick else (None, options.rounds)
+    stacks = {k: make_stack(CACHE, k, slices) for k in EXT}
+    how = (
+        f"\n`make bench`: {count} rounds, interleaved; {os.cpu_count()} shared cores "
+        f"({platform.machine()}), Python {platform.python_version()}, local disk. Medians; ratios "
+        "are of figures of one round. × light: CPU against the sum of decode, assemble, cut, gzip, "
+        "means and write, each alone on one core in the same run."
+    )
+    lines = ["# Benchmarks", how]
+    with tempfile.TemporaryDirectory(prefix="zblocks-bench-", dir=CACHE) as name:
+        scratch = Path(name)
+        rounds, parts = [], []
+        for number in range(count):
+            print(f"round {number + 1} of {count}", flush=True)
+            parts.append(parts_alone(stacks["jpeg"], scratch))
+            rounds.append(one_round([*OURS, *TOOLS], stacks["jpeg"], scratch))
+        light = statistics.median(p["gzip all"] for p in parts)
+        voxels = 1576 * 1864 * (slices or 189)
+        lines += table("JPEG", voxels, rounds, light) + goal_rows(rounds, parts)
+        lines += ["\nParts alone, CPU s: " + json.dumps(parts[-1])]
+        for kind in ("tiff-lzw", "tiff-16"):
+            print(kind, flush=True)
+            tools = [
+                "zblocks gzip",
+                "zblocks raw",
+                "tensorstore raw",
+                "cloud-volume + igneous gzip",
+            ]
+            lines += table(kind, voxels, [one_round(tools, stacks[kind], scratch)], 0)
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if not options.quick:
+        (ROOT / "docs" / "bench.md").write_text(text)
+        draw(rounds, ROOT / "docs" / "bench.png")
+
+
+if __name__ == "__main__":
+    main()
