@@ -55,7 +55,7 @@ def neuroglancer_scripts(folder: Path, out: Path, *, gzip: bool) -> None:
     flags = ["--flat"] if gzip else ["--flat", "--no-gzip"]
     scales = [str(tools / "generate-scales-info"), str(full), str(out), "--max-scales", str(SCALES)]
     subprocess.run(scales, check=True)
-    images = [str(tools / "slices-to-precomputed"), *flags, "--input-orientation", "RIA"]
+    images = [str(tools / "slices-to-precomputed"), *flags, "--input-orientation", "RAS"]
     subprocess.run([*images, str(folder), str(out)], check=True)
     subprocess.run([str(tools / "compute-scales"), *flags, str(out)], check=True)
 

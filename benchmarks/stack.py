@@ -21,7 +21,8 @@ EXT = {"jpeg": ".jpg", "tiff-lzw": ".tif", "tiff-16": ".tif"}
 def make_stack(cache: Path, kind: str, slices: int | None = None) -> Path:
     """Write the stack once; return its folder."""
     folder = cache / (kind if slices is None else f"{kind}-{slices}")
-    if (folder / "done").exists():
+    done = folder.with_suffix(".done")
+    if done.exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
@@ -30,7 +31,7 @@ def make_stack(cache: Path, kind: str, slices: int | None = None) -> Path:
         large = np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC))
         noisy = large + rng.normal(0, 3, large.shape)
         write(folder / f"s_{z:04d}{EXT[kind]}", noisy, kind)
-    (folder / "done").touch()
+    done.touch()
     return folder
 
 

@@ -21,7 +21,7 @@ LAYERS = {
         "workplace", "prepare", "convert", "finalize", "transfer", "second_reader", "machine",
         "sink", "stored",
     },
-    4: {"local", "cli", "__main__"},
+    4: {"worker", "local", "cli", "__main__"},
 }  # fmt: skip
 LEVEL = {name: level for level, names in LAYERS.items() for name in names}
 

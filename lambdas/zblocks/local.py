@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,16 +16,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 
+from zblocks import worker
 from zblocks.config import Config
-from zblocks.convert import convert_block, convert_coarse, find_receipt
+from zblocks.convert import find_receipt
 from zblocks.credentials import Credentials
 from zblocks.errors import DoesNotFit, ZblocksError
 from zblocks.finalize import Ending, finalize
 from zblocks.machine import cores
-from zblocks.plan import BlockTask, CoarseTask, Plan, task_from_json
+from zblocks.plan import BlockTask, Plan, task_from_json
 from zblocks.prepare import Run, prepare
 from zblocks.timing import Worker
-from zblocks.workplace import ITEMS, Workplace, open_workplace
+from zblocks.workplace import ITEMS, open_workplace
 
 MIB = 1 << 20
 SHARE = 0.7
@@ -86,11 +86,11 @@ def convert(
     due = [t for t in tasks if find_receipt(work, t.name) is None]
     counter: Synchronized[int] = multiprocessing.get_context("spawn").Value("q", 0)
     with _processes(min(machine.workers, max(len(due), 1)), counter) as pool:
-        jobs = [pool.submit(_work, plan.destination, t, credentials) for t in due]
+        jobs = [pool.submit(worker.work, plan.destination, t, credentials) for t in due]
         _await(jobs, _Watch(plan, len(tasks) - len(due), _voxels(plan, due), counter, observe))
         if not any(job.exception() for job in jobs):
             for task in plan.coarse:
-                pool.submit(_work, plan.destination, task, credentials).result()
+                pool.submit(worker.work, plan.destination, task, credentials).result()
     return finalize(work, Run())
 
 
@@ -136,15 +136,11 @@ def _voxels(plan: Plan, tasks: list[BlockTask]) -> int:
     return sum(len(t.slices) for t in tasks) * plan.box.shape.x * plan.box.shape.y
 
 
-_counter: Synchronized[int] | None = None
-"""In a worker: where it counts the voxels that it has done."""
-
-
 @contextmanager
 def _processes(count: int, counter: Synchronized[int]) -> Iterator[ProcessPoolExecutor]:
     """Open a pool of workers; on Ctrl-C or an error they are ended at once, between two objects."""
     context = multiprocessing.get_context("spawn")  # threads and fork don't go together
-    pool = ProcessPoolExecutor(count, context, _begin, (counter,))
+    pool = ProcessPoolExecutor(count, context, worker.begin, (counter,))
     try:
         yield pool
     except BaseException:
@@ -153,25 +149,3 @@ def _processes(count: int, counter: Synchronized[int]) -> Iterator[ProcessPoolEx
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
-
-
-def _begin(counter: Synchronized[int]) -> None:
-    """Set a worker up: Ctrl-C is the parent's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    global _counter  # noqa: PLW0603 - a worker's one piece of state
-    _counter = counter
-
-
-def _count(voxels: int) -> None:
-    """Count voxels that are done."""
-    if _counter is not None:
-        with _counter.get_lock():
-            _counter.value += voxels
-
-
-def _work(destination: str, task: BlockTask | CoarseTask, credentials: Credentials | None) -> str:
-    """Do one task, in a worker."""
-    work: Workplace = open_workplace(destination, credentials)
-    if isinstance(task, CoarseTask):
-        return convert_coarse(work, task)
-    return convert_block(work, task, _count)

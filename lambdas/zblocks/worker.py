@@ -1,0 +1,39 @@
+"""What runs in a process of `zblocks convert`: one task after the other.
+
+A module of its own, so that a process starts without what only the command line needs.
+"""
+
+from __future__ import annotations
+
+import signal
+from multiprocessing.sharedctypes import Synchronized
+
+from zblocks.convert import convert_block, convert_coarse
+from zblocks.credentials import Credentials
+from zblocks.plan import BlockTask, CoarseTask
+from zblocks.workplace import open_workplace
+
+_counter: Synchronized[int] | None = None
+"""Where this process counts the voxels that it has done."""
+
+
+def begin(counter: Synchronized[int]) -> None:
+    """Set the process up: Ctrl-C is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    global _counter  # noqa: PLW0603 - the process's one piece of state
+    _counter = counter
+
+
+def work(destination: str, task: BlockTask | CoarseTask, credentials: Credentials | None) -> str:
+    """Do one task; return the key of its receipt."""
+    place = open_workplace(destination, credentials)
+    if isinstance(task, CoarseTask):
+        return convert_coarse(place, task)
+    return convert_block(place, task, _count)
+
+
+def _count(voxels: int) -> None:
+    """Count voxels that are done."""
+    if _counter is not None:
+        with _counter.get_lock():
+            _counter.value += voxels
