@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 WORKERS ?= 2
 
-.PHONY: setup demo test fast lint clean
+.PHONY: setup demo test fast lint bench clean
 
 setup: .venv/.ready node_modules/.ready ## the environment in .venv, and the CDK command line
 
@@ -34,5 +34,15 @@ lint: setup
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+bench: setup .venv-bench/.ready ## this project and its peers on one stack; a quarter of an hour a round
+	$(PY) -m benchmarks $(BENCH)
+	$(PY) -m benchmarks.planning
+	$(PY) -m benchmarks.memory
+
+.venv-bench/.ready: requirements/bench.txt
+	test -x .venv-bench/bin/python || python3 -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 clean:
-	rm -rf .venv node_modules .cache cdk.out build
+	rm -rf .venv .venv-bench node_modules .cache cdk.out build

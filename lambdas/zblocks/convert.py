@@ -140,10 +140,9 @@ def _feed(
 
 
 def _cut(band: Band, scale: Scale, sink: Sink) -> None:
-    """Cut a finished band into chunks, each one contiguous copy."""
+    """Cut a finished band into chunks."""
     for box in scale.box.cells(scale.chunk, within=band.box):
-        voxels = band.voxels[box.slices(band.box.start)]
-        sink.add(scale, box, np.array(voxels, order="C"))
+        sink.add(scale, box, band.voxels[box.slices(band.box.start)])
 
 
 def _read_bands(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import queue
 import threading
-import zlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
+from isal import isal_zlib
 
 from zblocks.geometry import Box
 from zblocks.machine import cores
@@ -15,6 +16,7 @@ from zblocks.memory import QUEUE_BYTES
 from zblocks.plan import Plan
 from zblocks.pooling import Voxels
 from zblocks.precomputed.chunks import (
+    Buffer,
     chunk_key,
     content_encoding,
     content_type,
@@ -56,25 +58,21 @@ class OpenShards:
         return bool(self._chunks)
 
 
-@dataclass(slots=True)
 class Sink:
-    """Encodes and stores the chunks of one task."""
+    """Encodes and stores the chunks of one task.
 
-    target: Store
-    plan: Plan
-    _shards: OpenShards = field(default_factory=OpenShards)
-    _pool: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(cores() * PUTS_PER_CORE)
-    )
-    _room: threading.Semaphore = field(init=False)
-    _pending: list[Future[Written | None]] = field(default_factory=list)
-    _failed: threading.Event = field(default_factory=threading.Event)
+    Chunks are copied into buffers that are allocated once and go round; when all are under way,
+    `add` waits for one to come back.
+    """
 
-    def __post_init__(self) -> None:
-        chunk = self.plan.scales[0].chunk
-        pixel = self.plan.volume.channels * np.dtype(self.plan.volume.dtype).itemsize
-        size = chunk.x * chunk.y * chunk.z * pixel
-        self._room = threading.Semaphore(max(4, QUEUE_BYTES // size))
+    def __init__(self, target: Store, plan: Plan) -> None:
+        self._target, self._plan = target, plan
+        self._shards = OpenShards()
+        self._pool = ThreadPoolExecutor(cores() * PUTS_PER_CORE)
+        self._pending: list[Future[Written | None]] = []
+        self._failed = threading.Event()
+        self._buffers: queue.SimpleQueue[Voxels] = queue.SimpleQueue()
+        self._unused, self._size = _buffer_count(plan)
 
     def __enter__(self) -> Sink:
         """Start."""
@@ -85,11 +83,13 @@ class Sink:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def add(self, scale: Scale, box: Box, voxels: Voxels) -> None:
-        """Take a chunk (z, y, x, c), contiguous; waits while too many are on their way."""
-        self._room.acquire()
+        """Take a chunk, a view (z, y, x, c) of a slab; it is copied before this returns."""
+        buffer = self._buffer()
         if self._failed.is_set():
             self.finish()
-        self._pending.append(self._pool.submit(self._store, scale, box, voxels))
+        chunk = buffer[: voxels.size].reshape(voxels.shape)
+        np.copyto(chunk, voxels)
+        self._pending.append(self._pool.submit(self._store, scale, box, chunk, buffer))
 
     def finish(self) -> tuple[Written, ...]:
         """Wait for every object and return what was written.
@@ -103,14 +103,24 @@ class Sink:
             raise RuntimeError(msg)
         return written
 
-    def _store(self, scale: Scale, box: Box, voxels: Voxels) -> Written | None:
+    def _buffer(self) -> Voxels:
+        """Return a buffer that is free: one that came back, a new one, or wait."""
+        try:
+            return self._buffers.get_nowait()
+        except queue.Empty:
+            if not self._unused:
+                return self._buffers.get()
+            self._unused -= 1
+            return np.empty(self._size, self._plan.volume.dtype)
+
+    def _store(self, scale: Scale, box: Box, chunk: Voxels, buffer: Voxels) -> Written | None:
         """Encode a chunk and store it, or its shard if that is whole now."""
         try:
-            data = encode(self.plan.volume, voxels)
+            data = encode(self._plan.volume, chunk)
             bits = scale.sharding
             if bits is None:
                 return self._put(scale, chunk_key(scale, box), data)
-            chunks = self._shards.add(scale, bits, box, data)
+            chunks = self._shards.add(scale, bits, box, bytes(data))
             if chunks is None:
                 return None
             key = shard_key(scale, bits, next(iter(chunks)) >> bits.low)
@@ -119,11 +129,19 @@ class Sink:
             self._failed.set()
             raise
         finally:
-            self._room.release()
+            self._buffers.put(buffer)
 
-    def _put(self, scale: Scale, key: str, data: bytes) -> Written:
+    def _put(self, scale: Scale, key: str, data: Buffer) -> Written:
         """Store one object."""
-        volume = self.plan.volume
+        volume = self._plan.volume
         kind, packed = content_type(volume, scale), content_encoding(volume, scale)
-        self.target.put(key, data, kind, packed, IMMUTABLE)
-        return Written(key, len(data), zlib.crc32(data))
+        self._target.put(key, data, kind, packed, IMMUTABLE)
+        return Written(key, len(data), isal_zlib.crc32(data))
+
+
+def _buffer_count(plan: Plan) -> tuple[int, int]:
+    """Return how many buffers there may be, and how many values each holds."""
+    sizes = [s.chunk.x * s.chunk.y * s.chunk.z for s in plan.scales]
+    values = max(sizes) * plan.volume.channels
+    bytes_each = values * np.dtype(plan.volume.dtype).itemsize
+    return max(4, QUEUE_BYTES // bytes_each), values

@@ -68,7 +68,7 @@ class Traffic:
             self.bytes_read += len(data)
         return data
 
-    def wrote(self, data: bytes) -> None:
+    def wrote(self, data: bytes | memoryview) -> None:
         """Count a PUT."""
         with self._lock:
             self.puts += 1
@@ -151,7 +151,7 @@ class Store:
     def put(
         self,
         key: str,
-        data: bytes,
+        data: bytes | memoryview,
         content_type: str,
         content_encoding: str = "",
         cache_control: str = NO_CACHE,

@@ -17,6 +17,9 @@ from zblocks.pooling import Voxels
 from zblocks.precomputed.shards import ShardBits, shard_boxes, shard_name
 from zblocks.pyramid import Scale
 
+Buffer = bytes | memoryview
+"""Bytes, possibly where they lie."""
+
 GZIP_LEVEL = 1
 """igzip's level 1: on 8-bit sections within 4 % of level 3's size at 1.15 times its speed."""
 
@@ -58,13 +61,16 @@ def content_type(volume: Volume, scale: Scale) -> str:
     return "image/jpeg" if plain else "application/octet-stream"
 
 
-def encode(volume: Volume, voxels: Voxels) -> bytes:
-    """Return the bytes of one chunk, voxels (z, y, x, c), contiguous."""
+def encode(volume: Volume, voxels: Voxels) -> Buffer:
+    """Return the bytes of one chunk, voxels (z, y, x, c), contiguous.
+
+    Uncompressed voxels of one channel are returned as they lie, without a copy.
+    """
     if volume.encoding == "jpeg":
         return _jpeg(voxels, volume.jpeg_quality)
-    raw: bytes | memoryview = voxels.data if voxels.shape[3] == 1 else _channels_first(voxels)
+    raw = voxels.data.cast("B") if voxels.shape[3] == 1 else _channels_first(voxels)
     if data_encoding(volume) == "raw":
-        return bytes(raw)
+        return raw
     from isal import isal_zlib
 
     packed: bytes = isal_zlib.compress(raw, GZIP_LEVEL, 31)  # 31: gzip, no time stamp in it
