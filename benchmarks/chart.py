@@ -11,7 +11,7 @@ import sys
 import matplotlib as mpl
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 
 def draw(seconds: dict[str, float], path: str) -> None:
