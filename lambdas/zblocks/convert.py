@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -36,6 +37,10 @@ Progress = Callable[[int], None]
 """Called with the number of scale 0 voxels done since the last call."""
 
 
+TURN = 7
+"""Chunks by which one block begins further on than the block before it."""
+
+
 def convert_block(work: Workplace, task: BlockTask, progress: Progress = lambda _: None) -> str:
     """Convert one z-block.
 
@@ -56,13 +61,13 @@ def convert_block(work: Workplace, task: BlockTask, progress: Progress = lambda 
             raise IncompleteVolume(msg)
         with ThreadPoolExecutor(max(cores(), DECODERS)) as pool:
             bands = _read_bands(plan, work.source, slices, pool)
-            _feed(plan.scales[: plan.owned], owned, bands, (sink, progress))
+            _feed(plan.scales[: plan.owned], owned, bands, _Out(sink, progress, task.index))
         return sum(s.bytes for s in slices)
 
     return _perform(work, task.name, (task.z0, task.z1), run)
 
 
-def convert_coarse(work: Workplace, task: CoarseTask, progress: Progress = lambda _: None) -> str:
+def convert_coarse(work: Workplace, task: CoarseTask) -> str:
     """Make the scales that no block owns from the last one that blocks wrote.
 
     Returns:
@@ -75,7 +80,7 @@ def convert_coarse(work: Workplace, task: CoarseTask, progress: Progress = lambd
         owned = [(0, 0), *((s.box.start.z, s.box.stop.z) for s in scales[1:])]
         with ThreadPoolExecutor(max(cores(), DECODERS) * 2) as pool:
             bands = _read_scale(plan, work.target, scales[0], pool)
-            _feed(scales, owned, bands, (sink, progress), first=task.first - 1)
+            _feed(scales, owned, bands, _Out(sink, lambda _: None, 0))
         return 0
 
     box = plan.box
@@ -121,28 +126,38 @@ def recorded(work: Workplace, name: str, z: tuple[int, int]) -> Iterator[None]:
         raise
 
 
+@dataclass(frozen=True, slots=True)
+class _Out:
+    """Where finished chunks go, and who is told."""
+
+    sink: Sink
+    progress: Progress
+    turn: int
+    """Where in a row of chunks to begin: another place for each block, so that workers who start
+    together don't all write keys with the same beginning."""
+
+
 def _feed(
     scales: Sequence[Scale],
     owned: Sequence[tuple[int, int]],
     bands: Iterable[Voxels],
-    out: tuple[Sink, Progress],
-    first: int = 0,
+    out: _Out,
 ) -> None:
     """Pass rows through the cascade and give every finished chunk to the sink."""
-    sink, progress = out
     cascade: Cascade | None = None
     for rows in bands:
         cascade = cascade or Cascade(scales, owned, rows.dtype, rows.shape[3])
         for band in cascade.push(rows):
-            _cut(band, scales[band.scale], sink)
-        if not first:
-            progress(rows.size // rows.shape[3])
+            _cut(band, scales[band.scale], out)
+        out.progress(rows.size // rows.shape[3])
 
 
-def _cut(band: Band, scale: Scale, sink: Sink) -> None:
+def _cut(band: Band, scale: Scale, out: _Out) -> None:
     """Cut a finished band into chunks."""
-    for box in scale.box.cells(scale.chunk, within=band.box):
-        sink.add(scale, box, band.voxels[box.slices(band.box.start)])
+    boxes = list(scale.box.cells(scale.chunk, within=band.box))
+    first = out.turn * TURN % len(boxes)
+    for box in boxes[first:] + boxes[:first]:
+        out.sink.add(scale, box, band.voxels[box.slices(band.box.start)])
 
 
 def _read_bands(

@@ -20,7 +20,15 @@ from typing import Any
 
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Box, Vec, ceil_div
-from zblocks.memory import Footprint, coarse_bytes, predict_peak, shard_bytes
+from zblocks.memory import (
+    INTERPRETER_MB,
+    MIB,
+    QUEUE_BYTES,
+    Footprint,
+    coarse_bytes,
+    predict_peak,
+    shard_bytes,
+)
 from zblocks.precomputed.shards import ShardBits, choose_bits
 from zblocks.pyramid import (
     Resolution,
@@ -29,7 +37,7 @@ from zblocks.pyramid import (
     fits_one_chunk,
     plan_steps,
 )
-from zblocks.timing import BlockWork, Worker, predict_seconds
+from zblocks.timing import BlockWork, Worker, predict_coarse_seconds, predict_seconds
 
 VERSION = 1
 """Version of the documents on the work prefix."""
@@ -295,13 +303,44 @@ def _decide(
         seconds = predict_seconds(_block_work(job, depth), worker)
         if seconds > worker.limit_s:
             continue
+        if owned < len(scales):
+            _check_coarse_time(job, scales[owned - 1], worker)
         for rows in _row_choices(job, scales[0].chunk.y):
-            peak = predict_peak(_footprint(job, scales[:owned], depth, rows))
+            block = predict_peak(_footprint(job, scales[:owned], depth, rows))
+            peak = max(block, _coarse_peak(job, scales[owned - 1 :]))
             peaks.append(peak)
             if peak <= worker.memory_mb:
                 fit = Fit(depth, rows, peak, round(seconds, 1))
                 return _lay_out(job, (scales, owned), worker, fit)
     raise DoesNotFit(_why_not(job, worker, peaks, seconds))
+
+
+def _coarse_peak(job: Job, scales: tuple[Scale, ...]) -> int:
+    """Return the MiB that one worker needs to make the rest of `scales` from the first of them."""
+    if len(scales) == 1:
+        return 0
+    source, pixel = scales[0], pixel_bytes(job.volume)
+    size, rows = source.box.shape, min(source.chunk.y, source.box.shape.y)
+    slab = size.z * rows * size.x * pixel
+    shards = shard_bytes(scales[1:], size.z * source.factor.z, pixel)
+    return INTERPRETER_MB + (2 * slab + shards + 2 * min(QUEUE_BYTES, slab)) // MIB
+
+
+def _check_coarse_time(job: Job, source: Scale, worker: Worker) -> None:
+    """See that one worker can make the scales above `source` in time.
+
+    Raises:
+        DoesNotFit: it can't; that takes a volume of tens of teravoxels with cubic voxels.
+    """
+    seconds = predict_coarse_seconds(source.box.voxels * pixel_bytes(job.volume), worker)
+    if seconds > worker.limit_s:
+        size = source.box.shape
+        msg = (
+            f"the coarsest scales are made by one worker from a scale of {size.x}×{size.y}×"
+            f"{size.z}, which takes {seconds:.0f} s, more than the {worker.limit_s:.0f} s that may "
+            f"be planned for; ask for fewer scales"
+        )
+        raise DoesNotFit(msg)
 
 
 @dataclass(frozen=True, slots=True)

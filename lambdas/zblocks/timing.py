@@ -16,6 +16,9 @@ DECODE = {"jpeg": 400 * MB, "png": 130 * MB, "tiff": 140 * MB}
 PACK = {"gzip": 280 * MB, "none": 2000 * MB, "jpeg": 400 * MB}
 """Bytes of voxels that one core encodes in a second."""
 
+UNPACK = 300 * MB
+"""Bytes of voxels that one core unpacks in a second."""
+
 MOVE = 700 * MB
 """Bytes of voxels that one core assembles, pools, cuts and checksums in a second."""
 
@@ -74,3 +77,9 @@ def predict_seconds(work: BlockWork, worker: Worker) -> float:
     ratio = {"gzip": GZIP_RATIO, "none": 1.0, "jpeg": JPEG_RATIO}[work.packing]
     moved = work.source_bytes + out * ratio
     return START + cpu / worker.cores + moved / NETWORK
+
+
+def predict_coarse_seconds(source_bytes: int, worker: Worker) -> float:
+    """Return the seconds that Coarsen takes for a stored scale of so many bytes of voxels."""
+    cpu = source_bytes / UNPACK + source_bytes / MOVE
+    return START + cpu / worker.cores + source_bytes * GZIP_RATIO / NETWORK

@@ -28,9 +28,8 @@ VOLUME = Volume("uint8", 1, "raw", 0, "gzip", 0)
 
 def job(size, resolution=(1.0, 1.0, 1.0), offset=(0, 0, 0), **changes):
     slices = tuple(SliceRef(offset[2] + z, f"s{z}", 10, "e", "jpeg") for z in range(size[2]))
-    wishes = Wishes(
-        resolution, Vec(*offset), changes.pop("chunk", None), changes.pop("scales", None)
-    )
+    grid = [changes.pop(name, None) for name in ("chunk", "scales", "sharding")]
+    wishes = Wishes(resolution, Vec(*offset), *grid)
     volume = dataclasses.replace(VOLUME, **changes)
     return Job("s3://a", "s3://b/c", volume, wishes, size[0], size[1], slices)
 
@@ -140,3 +139,12 @@ def test_a_block_that_can_only_take_too_long_is_refused():
     big = job((40000, 30000, 256), (4.0, 4.0, 40.0), channels=3, chunk=Vec(64, 64, 64))
     with pytest.raises(DoesNotFit, match="even the smallest block would take"):
         make_plan(big, Worker.on_lambda(3000))
+
+
+def test_what_no_single_worker_can_coarsen_is_refused():
+    """100 teravoxels of cubes: the scale that blocks end at has 195 gigavoxels."""
+    cubes = job((46_416, 46_416, 46_416), (10.0, 10.0, 10.0), sharding=True)
+    with pytest.raises(DoesNotFit, match=r"made by one worker from a scale of 5802×5802×5802"):
+        make_plan(cubes, Worker.on_lambda(10_240))
+    sections = job((46_416, 46_416, 46_416), (4.0, 4.0, 40.0), sharding=True)
+    assert make_plan(sections, Worker.on_lambda(10_240))[0].coarse
