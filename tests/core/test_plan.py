@@ -146,5 +146,3 @@ def test_what_no_single_worker_can_coarsen_is_refused():
     cubes = job((46_416, 46_416, 46_416), (10.0, 10.0, 10.0), sharding=True)
     with pytest.raises(DoesNotFit, match="made by one worker from a scale of"):
         make_plan(cubes, Worker.on_lambda(10_240))
-    sections = job((46_416, 46_416, 46_416), (4.0, 4.0, 40.0), sharding=True)
-    assert make_plan(sections, Worker.on_lambda(10_240))[0].coarse
