@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zblocks.geometry import Vec
-from zblocks.plan import Job, Plan, SliceRef, Volume, Wishes, make_plan
+from zblocks.plan import Plan, SliceRef, Volume, Wishes
+from zblocks.planner import Job, make_plan
 from zblocks.timing import LAMBDA_VCPU_MB, Worker
 
 ROOT = Path(__file__).resolve().parents[1]

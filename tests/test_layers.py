@@ -14,7 +14,7 @@ LAYERS = {
     1: {
         "pyramid", "pooling", "cascade", "memory", "plan", "receipt", "failure", "viewer",
         "slices", "slices.manifest", "precomputed", "precomputed.info", "precomputed.chunks",
-        "precomputed.shards", "config", "timing",
+        "precomputed.shards", "config", "timing", "sharing", "planner",
     },
     2: {"slices.jpeg", "slices.vips", "storage"},
     3: {

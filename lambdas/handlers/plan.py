@@ -80,6 +80,6 @@ def as_state(prepared: Prepared, max_concurrency: int) -> dict[str, Any]:
         "map_prefix": f"{folder}/{MAP}".lstrip("/"),
         "fingerprint": plan.fingerprint,
         "blocks": plan.blocks,
-        "coarse": [task.index for task in plan.coarse],
+        "coarse": plan.stages(),
         "max_concurrency": max_concurrency,
     }

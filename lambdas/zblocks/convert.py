@@ -23,7 +23,7 @@ from zblocks.failure import Failure
 from zblocks.geometry import Box
 from zblocks.machine import cores, peak_mb
 from zblocks.memory import DECODERS
-from zblocks.plan import BlockTask, CoarseTask, Plan, SliceRef
+from zblocks.plan import BlockTask, CoarseTask, Plan, SliceRef, part_z
 from zblocks.pooling import Voxels
 from zblocks.pyramid import Scale
 from zblocks.receipt import Receipt
@@ -68,7 +68,7 @@ def convert_block(work: Workplace, task: BlockTask, progress: Progress = lambda 
 
 
 def convert_coarse(work: Workplace, task: CoarseTask) -> str:
-    """Make the scales that no block owns from the last one that blocks wrote.
+    """Make a part of the scales that no block owns from the finer scale that is stored.
 
     Returns:
         The key of its receipt, relative to the destination.
@@ -77,14 +77,14 @@ def convert_coarse(work: Workplace, task: CoarseTask) -> str:
     scales = plan.scales[task.first - 1 : task.last]
 
     def run(sink: Sink) -> int:
-        owned = [(0, 0), *((s.box.start.z, s.box.stop.z) for s in scales[1:])]
+        owned = [(0, 0), *(part_z(s, task.depth, task.part) for s in scales[1:])]
         with ThreadPoolExecutor(max(cores(), DECODERS) * 2) as pool:
-            bands = _read_scale(plan, work.target, scales[0], pool)
+            z = needed_z(scales, owned)[0]
+            bands = _read_scale(StoredScale(plan, work.target, scales[0]), z, pool)
             _feed(scales, owned, bands, _Out(sink, lambda _: None, 0))
         return 0
 
-    box = plan.box
-    return _perform(work, task.name, (box.start.z, box.stop.z), run)
+    return _perform(work, task.name, part_z(plan.scales[0], task.depth, task.part), run)
 
 
 def _perform(work: Workplace, name: str, z: tuple[int, int], run: Callable[[Sink], int]) -> str:
@@ -200,20 +200,22 @@ def _open(plan: Plan, source: Store, ref: SliceRef) -> SliceReader:
 
 
 def _read_scale(
-    plan: Plan, target: Store, scale: Scale, pool: ThreadPoolExecutor
+    stored: StoredScale, z: tuple[int, int], pool: ThreadPoolExecutor
 ) -> Iterator[Voxels]:
-    """Read a stored scale back, one row of chunks over the whole depth at a time."""
-    box, stored = scale.box, StoredScale(plan, target, scale)
-    for y in range(box.start.y, box.stop.y, scale.chunk.y):
-        area = box.with_y(y, min(y + scale.chunk.y, box.stop.y))
+    """Read slices [z0, z1) of a stored scale back, one row of chunks at a time."""
+    scale, volume = stored.scale, stored.plan.volume
+    box, size = scale.box, scale.chunk
+    first = box.start.z + (z[0] - box.start.z) // size.z * size.z
+    for y in range(box.start.y, box.stop.y, size.y):
+        area = box.with_y(y, min(y + size.y, box.stop.y)).with_z(*z)
         shape = area.shape
-        rows: Voxels = np.empty(
-            (shape.z, shape.y, shape.x, plan.volume.channels), plan.volume.dtype
-        )
+        rows: Voxels = np.empty((shape.z, shape.y, shape.x, volume.channels), volume.dtype)
 
         def fill(cell: Box, rows: Voxels = rows, area: Box = area) -> None:
-            rows[cell.slices(area.start)] = stored.read(cell)
+            inside = cell & area
+            rows[inside.slices(area.start)] = stored.read(cell)[inside.slices(cell.start)]
 
-        for _ in pool.map(fill, box.cells(scale.chunk, within=area)):
+        cells = box.cells(size, within=area.with_z(first, z[1]))
+        for _ in pool.map(fill, cells):
             pass
         yield rows

@@ -89,8 +89,13 @@ def convert(
         jobs = [pool.submit(worker.work, plan.destination, t, credentials) for t in due]
         _await(jobs, _Watch(plan, len(tasks) - len(due), _voxels(plan, due), counter, observe))
         if not any(job.exception() for job in jobs):
-            for task in plan.coarse:
-                pool.submit(worker.work, plan.destination, task, credentials).result()
+            for stage in plan.stages():
+                wait(
+                    [
+                        pool.submit(worker.work, plan.destination, plan.coarse[i], credentials)
+                        for i in stage
+                    ]
+                )
     return finalize(work, Run())
 
 

@@ -24,16 +24,15 @@ from zblocks.errors import DestinationConflict, InvalidConfig, SliceError, Slice
 from zblocks.geometry import Vec
 from zblocks.plan import (
     BlockTask,
-    Job,
     Plan,
     SliceRef,
     Volume,
     Wishes,
-    make_plan,
     plan_from_json,
     plan_to_json,
     task_to_json,
 )
+from zblocks.planner import Job, make_plan
 from zblocks.precomputed.info import INFO, PROVENANCE
 from zblocks.slices import SliceHeader, probe
 from zblocks.slices.manifest import Slot, from_listing, parse_lines, resolve

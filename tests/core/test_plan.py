@@ -10,18 +10,17 @@ import pytest
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Vec
 from zblocks.plan import (
-    COARSE_SHARE,
-    Job,
     SliceRef,
     Volume,
     Wishes,
-    make_plan,
     plan_from_json,
     plan_to_json,
     task_from_json,
     task_to_json,
 )
-from zblocks.timing import Worker
+from zblocks.planner import Job, make_plan
+from zblocks.sharing import COARSE_SHARE
+from zblocks.timing import Worker, predict_coarse_seconds
 
 VOLUME = Volume("uint8", 1, "raw", 0, "gzip", 0)
 
@@ -141,8 +140,22 @@ def test_a_block_that_can_only_take_too_long_is_refused():
         make_plan(big, Worker.on_lambda(3000))
 
 
-def test_what_no_single_worker_can_coarsen_is_refused():
-    """100 teravoxels of cubes: the scale that blocks end at has too many voxels."""
+def test_what_is_too_much_for_one_worker_is_coarsened_in_stages():
+    """100 teravoxels of cubes: hundreds of tasks first, one at the end; each scale made once."""
     cubes = job((46_416, 46_416, 46_416), (10.0, 10.0, 10.0), sharding=True)
-    with pytest.raises(DoesNotFit, match="made by one worker from a scale of"):
-        make_plan(cubes, Worker.on_lambda(10_240))
+    plan, _ = make_plan(cubes, Worker.on_lambda(10_240))
+    stages = plan.stages()
+    assert len(stages) > 1
+    assert len(stages[-1]) == 1
+    assert sorted(i for stage in stages for i in stage) == list(range(len(plan.coarse)))
+    made = sorted({k for c in plan.coarse for k in range(c.first, c.last)})
+    assert made == list(range(plan.owned, len(plan.scales)))
+    for task in plan.coarse:
+        source = plan.scales[task.first - 1].box.voxels
+        share = task.depth / plan.box.shape.z if task.depth else 1
+        assert predict_coarse_seconds(int(source * min(share, 1)), Worker.on_lambda(10_240)) < 700
+
+
+def test_little_is_coarsened_by_one_task():
+    plan, _ = make_plan(job((2000, 2000, 2000)), Worker.on_lambda(4000))
+    assert plan.stages() == [[0]]

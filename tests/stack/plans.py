@@ -1,7 +1,8 @@
 """A plan of a stack of any length, made by the planner itself."""
 
 from zblocks.geometry import Vec
-from zblocks.plan import Job, SliceRef, Volume, Wishes, make_plan
+from zblocks.plan import SliceRef, Volume, Wishes
+from zblocks.planner import Job, make_plan
 from zblocks.prepare import Prepared
 from zblocks.timing import Worker
 

@@ -150,5 +150,5 @@ def test_the_paths_are_fields_of_the_plans_result(machine):
 
     fields = set(as_state(a_prepared("s3://b/p"), 1))
     text = json.dumps({k: v for k, v in machine["States"].items() if k != "Plan"})
-    used = set(re.findall(r'"\$\.(\w+)', text)) - {"error", "Payload"}
+    used = set(re.findall(r'"\$\.(\w+)', text)) - {"error", "Payload", "stage"}
     assert used <= fields
