@@ -35,6 +35,18 @@ def make_stack(cache: Path, kind: str, slices: int | None = None) -> Path:
     return folder
 
 
+def repeat_stack(folder: Path, slices: int) -> Path:
+    """Return a folder of so many slices, the same ones over and over (hard links)."""
+    deep = folder.with_name(f"{folder.name}-x{slices}")
+    paths = sorted(folder.iterdir())
+    deep.mkdir(exist_ok=True)
+    for z in range(slices):
+        link = deep / f"s_{z:04d}{paths[0].suffix}"
+        if not link.exists():
+            link.hardlink_to(paths[z % len(paths)])
+    return deep
+
+
 def write(path: Path, noisy: np.ndarray, kind: str) -> None:
     """Write one slice."""
     if kind == "tiff-16":

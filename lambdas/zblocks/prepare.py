@@ -44,7 +44,7 @@ HEADER_BYTES = 1 << 14
 """Bytes read of each slice to know its size and type; TIFF may need a second read."""
 
 PROBES = 64
-"""Headers read at the same time."""
+"""Headers read from S3 at the same time; local ones one after the other, which is faster."""
 
 NAMED = 20
 """Odd slices that an error names one by one."""
@@ -193,7 +193,7 @@ def _read_headers(files: Sequence[StoredFile]) -> list[tuple[StoredFile, SliceHe
         except SliceError as error:
             return error
 
-    with ThreadPoolExecutor(PROBES) as pool:
+    with ThreadPoolExecutor(1 if files[0].local else PROBES) as pool:
         results = list(zip(files, pool.map(read, files), strict=True))
     bad = [str(r) for _, r in results if isinstance(r, SliceError)]
     if bad:

@@ -31,6 +31,9 @@ from zblocks.storage import IMMUTABLE, Store
 PUTS_PER_CORE = 8
 """Threads that encode and store: more than cores, since a PUT mostly waits."""
 
+LOCAL_PUTS_PER_CORE = 2
+"""A file mostly doesn't wait; more threads would only queue for the interpreter's lock."""
+
 
 @dataclass(slots=True)
 class OpenShards:
@@ -68,7 +71,9 @@ class Sink:
     def __init__(self, target: Store, plan: Plan) -> None:
         self._target, self._plan = target, plan
         self._shards = OpenShards()
-        self._pool = ThreadPoolExecutor(cores() * PUTS_PER_CORE)
+        self._pool = ThreadPoolExecutor(
+            cores() * (LOCAL_PUTS_PER_CORE if target.local else PUTS_PER_CORE)
+        )
         self._pending: list[Future[Written | None]] = []
         self._failed = threading.Event()
         self._buffers: queue.SimpleQueue[Voxels] = queue.SimpleQueue()

@@ -221,6 +221,7 @@ class StoredFile:
 
     def __init__(self, store: Store, key: str, size: int, etag: str = "", ahead: int = 0) -> None:
         self.name = f"{store.url}/{key}"
+        self.local = store.local
         self.size = size
         self._store = store
         self._key = key
