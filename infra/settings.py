@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 Lookup = Callable[[str], object]
 BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}")
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653)
 
 
@@ -35,8 +36,12 @@ class Settings:
     """True: the stack makes the buckets. False: they exist already."""
     viewer_origins: tuple[str, ...] = ("*",)
     """Web pages that may read a destination bucket made by the stack (CORS)."""
+    public_results: bool = False
+    """True: anybody may read the destination bucket that the stack makes."""
     kms_key_arns: tuple[str, ...] = ()
     """Keys of buckets that are encrypted with SSE-KMS."""
+    source_role_arns: tuple[str, ...] = ()
+    """Roles that a config may name to read slices of other accounts."""
     runtime: str = "python3.13"
     """Lambda's name of the Python version."""
     architecture: str = "arm64"
@@ -62,7 +67,9 @@ def read_settings(lookup: Lookup) -> Settings:
         jobs_bucket=_bucket("jobs_bucket", lookup("jobs_bucket") or destination),
         create_buckets=_flag("create_buckets", lookup("create_buckets")),
         viewer_origins=_words(lookup("viewer_origins")) or ("*",),
+        public_results=_flag("public_results", lookup("public_results")),
         kms_key_arns=_words(lookup("kms_key_arns")),
+        source_role_arns=_roles(lookup("source_role_arns")),
         runtime=_runtime(lookup("runtime"), host),
         architecture=host_architecture() if host else architecture,
         host=host,
@@ -109,6 +116,14 @@ def _buckets(name: str, value: object) -> tuple[str, ...]:
     if not words:
         raise SettingsError(f"context {name} is missing: add `-c {name}=bucket-a,bucket-b`")
     return tuple(dict.fromkeys(_bucket(name, word) for word in words))
+
+
+def _roles(value: object) -> tuple[str, ...]:
+    words = _words(value)
+    for word in words:
+        if not ROLE_ARN.fullmatch(word):
+            raise SettingsError(f"context source_role_arns: {word!r} is not the ARN of a role")
+    return words
 
 
 def _flag(name: str, value: object) -> bool:

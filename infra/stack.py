@@ -41,6 +41,20 @@ Statements = Sequence[iam.PolicyStatement]
 MAP_LABEL = "Blocks"
 """The "Label" of the Distributed Map in the ASL: part of its child executions' ARNs."""
 FUNCTION_TIMEOUT = Duration.minutes(15)
+OPEN_TO_POLICY = s3.BlockPublicAccess(
+    block_public_acls=True,
+    ignore_public_acls=True,
+    block_public_policy=False,
+    restrict_public_buckets=False,
+)
+"""Readable through the bucket's policy; never through an object's ACL."""
+EXPIRE_MAP_RESULTS = s3.LifecycleRule(
+    id="map-results", prefix=".zblocks/map/", expiration=Duration.days(30)
+)
+"""Step Functions' own record of each block; receipts and reports stay with their volume."""
+ABORT_UPLOADS = s3.LifecycleRule(
+    id="unfinished-uploads", abort_incomplete_multipart_upload_after=Duration.days(1)
+)
 CONTROL_MEMORY_MB = 1769
 """Of the plan's function: one whole vCPU; it waits for headers most of the time."""
 
@@ -92,16 +106,29 @@ class ZblocksStack(Stack):
 
     def _new_bucket(self, name: str) -> s3.IBucket:
         chosen = self._settings
+        results = name == chosen.destination_bucket
+        public = results and chosen.public_results
         bucket = s3.Bucket(
             self,
             f"Bucket {name}",
             bucket_name=name,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            block_public_access=OPEN_TO_POLICY if public else s3.BlockPublicAccess.BLOCK_ALL,
             encryption=s3.BucketEncryption.S3_MANAGED,
             enforce_ssl=True,
-            cors=[self._viewer_may_read()] if name == chosen.destination_bucket else None,
+            # A volume can be made again from its slices: old versions of chunks would only cost.
+            versioned=False,
+            lifecycle_rules=[EXPIRE_MAP_RESULTS, ABORT_UPLOADS] if results else [ABORT_UPLOADS],
+            cors=[self._viewer_may_read()] if results else None,
             removal_policy=RemovalPolicy.RETAIN,
         )
+        if public:
+            bucket.add_to_resource_policy(
+                iam.PolicyStatement(
+                    actions=["s3:GetObject"],
+                    resources=[bucket.arn_for_objects("*")],
+                    principals=[iam.AnyPrincipal()],
+                )
+            )
         if name == chosen.jobs_bucket:
             # event_bridge_enabled=True would add a custom-resource function for this one line.
             resource = _cfn(bucket)
@@ -123,14 +150,18 @@ class ZblocksStack(Stack):
     def _plan_statements(self) -> Statements:
         jobs = self._buckets[self._settings.jobs_bucket]
         config = _allow(["s3:GetObject"], jobs.arn_for_objects("jobs/*"))
-        return [config, *self._read_sources(), *self._write(delete=True)]
+        # Whether the execution that holds a destination still runs.
+        ask = _allow(["states:DescribeExecution"], self._executions(self.stack_name, ":*"))
+        return [config, ask, *self._read_sources(), *self._write(delete=True)]
 
     def _read_sources(self) -> Statements:
         sources = [self._buckets[name] for name in self._settings.source_buckets]
+        roles = self._settings.source_role_arns
         return [
             _allow(["s3:GetObject"], *(bucket.arn_for_objects("*") for bucket in sources)),
             # Without it S3 answers 403 where 404 is meant, and a prefix cannot be listed.
             _allow(["s3:ListBucket"], *(bucket.bucket_arn for bucket in sources)),
+            *([_allow(["sts:AssumeRole"], *roles)] if roles else []),
         ]
 
     def _write(self, *, delete: bool) -> Statements:
@@ -248,16 +279,17 @@ class ZblocksStack(Stack):
 
     def _map_statements(self, machine: sfn.StateMachine) -> Statements:
         bucket = self._buckets[self._settings.destination_bucket]
-        children = self._executions(machine, f"/{MAP_LABEL}:*")
-        results = bucket.arn_for_objects("*.zblocks/map/*")
+        name = machine.state_machine_name
+        children = self._executions(name, f"/{MAP_LABEL}:*")
+        results = bucket.arn_for_objects(".zblocks/map/*")
         return [
             _allow(["states:StartExecution"], machine.state_machine_arn),
             _allow(
                 ["states:DescribeExecution", "states:StopExecution"],
-                *(self._executions(machine, ":*"), children),
+                *(self._executions(name, ":*"), children),
             ),
             _allow(["states:RedriveExecution"], children),
-            _allow(["s3:GetObject"], bucket.arn_for_objects("*.zblocks/items.json")),
+            _allow(["s3:GetObject"], bucket.arn_for_objects("*.zblocks/due.json")),
             _allow(
                 [
                     "s3:GetObject",
@@ -269,8 +301,7 @@ class ZblocksStack(Stack):
             ),
         ]
 
-    def _executions(self, machine: sfn.StateMachine, suffix: str) -> str:
-        name = machine.state_machine_name
+    def _executions(self, name: str, suffix: str) -> str:
         parts = ArnComponents(
             service="states",
             resource="execution",

@@ -15,11 +15,12 @@ LAYERS = {
         "pyramid", "pooling", "cascade", "memory", "plan", "receipt", "failure", "viewer",
         "slices", "slices.manifest", "precomputed", "precomputed.info", "precomputed.chunks",
         "precomputed.shards", "config", "timing", "sharing", "planner",
+        "slice_stats",
     },
     2: {"slices.jpeg", "slices.vips", "storage"},
     3: {
         "workplace", "prepare", "convert", "finalize", "transfer", "second_reader", "machine",
-        "sink", "stored",
+        "sink", "stored", "standing", "claim", "perform",
     },
     4: {"worker", "local", "cli", "__main__"},
 }  # fmt: skip
@@ -86,7 +87,7 @@ def test_the_core_is_pure(name, path):
         ("rich", {"cli"}),
         ("pyvips", {"slices.vips"}),
         ("simplejpeg", {"slices.jpeg", "precomputed.chunks"}),
-        ("isal", {"precomputed.chunks", "sink"}),
+        ("isal", {"precomputed.chunks", "sink", "standing"}),
         ("cloudvolume", {"second_reader"}),
         ("aws_lambda_powertools", set()),
         ("aws_cdk", set()),

@@ -13,6 +13,7 @@ from zblocks.workplace import open_workplace
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     """Do the coarse task number `index` of the plan at `destination`; return its receipt's key."""
     work = open_workplace(event["destination"])
-    receipt = convert_coarse(work, work.plan.coarse[event["index"]])
+    task = work.plan.coarse[event["index"]]
+    receipt = convert_coarse(work, task, allow_holes=event["allow_partial"])
     logger.info("scales converted", receipt=receipt, destination=event["destination"])
     return {"receipt": receipt}

@@ -1,4 +1,7 @@
-"""The end of an execution: publish the volume, or say which blocks are missing and why."""
+"""The end of an execution: publish the volume, or say which blocks are missing and why.
+
+An execution that failed so and is redriven begins here again; it is sent back to its blocks.
+"""
 
 from typing import Any
 
@@ -6,7 +9,7 @@ from aws_lambda_powertools.metrics import Metrics, MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from handlers import logger
-from zblocks.finalize import finalize
+from zblocks.finalize import finalize, go_on
 from zblocks.prepare import Run
 from zblocks.second_reader import compare_samples
 from zblocks.workplace import open_workplace
@@ -18,10 +21,15 @@ metrics = Metrics(namespace="zblocks", service="zblocks")
 @metrics.log_metrics
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     """Check everything, then publish; raises IncompleteVolume when something is missing."""
-    work = open_workplace(event["destination"])
-    ending = finalize(
-        work, Run(execution=event["execution"]), caught(event), second_reader=compare_samples
+    work, execution = open_workplace(event["destination"]), event["execution"]
+    run = Run(
+        execution,
+        resume=f"aws stepfunctions redrive-execution --execution-arn {execution}",
+        redrives=event.get("redrive") or 0,
     )
+    if go_on(work, run):
+        return {"status": "AGAIN"}
+    ending = finalize(work, run, caught(event), second_reader=compare_samples)
     metrics.add_metric(name="VolumesPublished", unit=MetricUnit.Count, value=1)
     logger.info("volume published", location=ending.location)
     return {

@@ -14,7 +14,7 @@ from zblocks.errors import InvalidConfig
 from zblocks.prepare import Prepared, Run, prepare
 from zblocks.storage import open_store
 from zblocks.timing import Worker
-from zblocks.workplace import ITEMS, MAP
+from zblocks.workplace import DUE, MAP
 
 metrics = Metrics(namespace="zblocks", service="zblocks")
 
@@ -27,10 +27,10 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     notes = config.for_cloud()
     refuse_other_places(config)
     worker = Worker.on_lambda(int(os.environ["ZBLOCKS_WORKER_MEMORY_MB"]))
-    prepared = prepare(config, worker, Run(execution=event["execution"], trigger=trigger))
-    blocks = 0 if prepared.duplicate else prepared.plan.blocks
-    metrics.add_metric(name="BlocksPlanned", unit=MetricUnit.Count, value=blocks)
-    result = as_state(prepared, config.max_concurrency)
+    run = Run(execution=event["execution"], trigger=trigger, is_running=is_running)
+    prepared = prepare(config, worker, run)
+    metrics.add_metric(name="BlocksPlanned", unit=MetricUnit.Count, value=len(prepared.due))
+    result = as_state(prepared, config)
     logger.info("planned", notes=notes, **result)
     return result
 
@@ -67,7 +67,19 @@ def refuse_other_places(config: Config) -> None:
         )
 
 
-def as_state(prepared: Prepared, max_concurrency: int) -> dict[str, Any]:
+def is_running(execution: str) -> bool:
+    """Ask Step Functions after an execution."""
+    import boto3  # of Lambda's own runtime; needed only where a claim stands
+
+    client = boto3.client("stepfunctions")
+    try:
+        status: str = client.describe_execution(executionArn=execution)["status"]
+    except (client.exceptions.ExecutionDoesNotExist, client.exceptions.InvalidArn):
+        return False
+    return status == "RUNNING"
+
+
+def as_state(prepared: Prepared, config: Config) -> dict[str, Any]:
     """Give the execution's state: names and counts, of one size however large the stack is."""
     plan = prepared.plan
     bucket, _, folder = plan.destination.removeprefix("s3://").partition("/")
@@ -76,10 +88,13 @@ def as_state(prepared: Prepared, max_concurrency: int) -> dict[str, Any]:
         "status": "duplicate" if prepared.duplicate else "planned",
         "destination": plan.destination,
         "bucket": bucket,
-        "items_key": f"{folder}/{ITEMS}".lstrip("/"),
-        "map_prefix": f"{folder}/{MAP}".lstrip("/"),
+        "due_key": f"{folder}/{DUE}".lstrip("/"),
+        # At the bucket's root, where a lifecycle rule can find it.
+        "map_prefix": f"{MAP}/{folder}".rstrip("/"),
         "fingerprint": plan.fingerprint,
-        "blocks": plan.blocks,
+        "blocks": len(prepared.due),
         "coarse": plan.stages(),
-        "max_concurrency": max_concurrency,
+        "max_concurrency": config.max_concurrency,
+        "allow_partial": config.allow_partial,
+        "error": {},
     }

@@ -25,7 +25,7 @@ from rich.progress import (
 from zblocks import __version__, local, transfer
 from zblocks.config import Config
 from zblocks.credentials import Credentials, load_credentials
-from zblocks.errors import IncompleteVolume, StorageError, ZblocksError
+from zblocks.errors import DestinationClaimed, IncompleteVolume, StorageError, ZblocksError
 
 app = typer.Typer(
     name="zblocks",
@@ -42,6 +42,9 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The job: a JSON file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
+
+NOT_THE_INPUT = (DestinationClaimed, IncompleteVolume, StorageError)
+"""Errors after which the same command may well succeed."""
 
 PLAIN_EVERY = 5.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -80,6 +83,8 @@ def convert(
             return
         for line in ending.filled:
             print(f"filled {line}")
+        for line in ending.holes:
+            print(f"left out: {line}")
         print(f"{ending.status}: {ending.location}\nreport: {ending.report}")
         if ending.location.startswith("s3://"):
             print(f"view: {ending.link}")
@@ -132,7 +137,7 @@ def reporting() -> Iterator[None]:
         sys.exit(130)
     except ZblocksError as error:
         errors.print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}")
-        sys.exit(1 if isinstance(error, IncompleteVolume | StorageError) else 2)
+        sys.exit(1 if isinstance(error, NOT_THE_INPUT) else 2)
 
 
 def _credentials(config: Config) -> Credentials | None:

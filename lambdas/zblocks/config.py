@@ -37,7 +37,6 @@ NOT_YET: Final[Mapping[str, tuple[object, ...]]] = {
     "encoding": ("png", "compressed_segmentation", "compresso"),
     "compression": ("br",),
     "missing": ("hole", "nearest", "interpolate"),
-    "allow_partial": (),
     "max_cost_usd": (),
 }
 """Designed, but not in this version: the values of a field, or () for the whole field."""
@@ -47,6 +46,7 @@ IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".jp2")
 SEED_EXT = ".tif"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}")
 _BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*[.-]{2})[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
@@ -115,6 +115,12 @@ def _folder_path(path: str) -> str:
 
 def _file_url(path: str) -> str:
     return f"file://{quote(_folder_path(path))}"
+
+
+def _role(text: str) -> str:
+    if text and not _ROLE.fullmatch(text):
+        raise ValueError('is not like "arn:aws:iam::111122223333:role/name"')
+    return text
 
 
 def _list_place(text: str) -> str:
@@ -265,6 +271,17 @@ class Config(BaseModel):
         200, description="how many blocks are converted at the same time, from 1 to 10000"
     )
 
+    source_role: Annotated[str, Field(max_length=2048), AfterValidator(_role)] = Field(
+        "",
+        description="the ARN of an IAM role that may read the slices, in another account for "
+        'instance, such as "arn:aws:iam::111122223333:role/slices"',
+    )
+    allow_partial: bool = Field(
+        False,
+        description="true to publish what could be made when some blocks fail, with those declared "
+        "as holes, or false to publish nothing then",
+    )
+
     _base: Path | None = PrivateAttr(None)
 
     @classmethod
@@ -313,6 +330,11 @@ class Config(BaseModel):
         if self.s3_bucket_name_for_download:
             return f"s3://{self.s3_bucket_name_for_download}"
         return self.given_source or self._folder_url(self.folder_to_convert_from)
+
+    def role_for(self, url: str) -> str:
+        """Return the role that reads an url: the slices' own bucket is read with theirs."""
+        place = self.source.split("/", 3)[:3]
+        return self.source_role if url.split("/", 3)[:3] == place else ""
 
     @property
     def destination(self) -> str:

@@ -9,33 +9,35 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
 from zblocks.cascade import Band, Cascade, needed_z
-from zblocks.errors import IncompleteVolume, ZblocksError
-from zblocks.failure import Failure
+from zblocks.errors import IncompleteVolume
 from zblocks.geometry import Box
-from zblocks.machine import cores, peak_mb
+from zblocks.machine import cores
 from zblocks.memory import DECODERS
+from zblocks.perform import Outcome, perform
 from zblocks.plan import BlockTask, CoarseTask, Plan, SliceRef, part_z
 from zblocks.pooling import Voxels
 from zblocks.pyramid import Scale
-from zblocks.receipt import Receipt
+from zblocks.receipt import Source
 from zblocks.sink import Sink
+from zblocks.slice_stats import Tally
 from zblocks.slices import FillReader, SliceHeader, SliceReader, open_slice
 from zblocks.storage import Store, StoredFile
 from zblocks.stored import StoredScale
-from zblocks.workplace import FAILURES, RECEIPTS, Workplace
+from zblocks.workplace import Workplace
 
 Progress = Callable[[int], None]
 """Called with the number of scale 0 voxels done since the last call."""
 
+
+_Counted = tuple[SliceRef, Tally]
+"""A slice, and what is counted of it."""
 
 TURN = 7
 """Chunks by which one block begins further on than the block before it."""
@@ -52,78 +54,52 @@ def convert_block(work: Workplace, task: BlockTask, progress: Progress = lambda 
     """
     plan = work.plan
 
-    def run(sink: Sink) -> int:
+    def run(sink: Sink) -> Outcome:
         owned = [plan.owned_z(k, task.index) for k in range(plan.owned)]
         z0, z1 = needed_z(plan.scales[: plan.owned], owned)[0]
         slices = [s for s in task.slices if z0 <= s.z < z1]
         if [s.z for s in slices] != list(range(z0, z1)):
             msg = f"{task.name}: its item lacks slices of z {z0}–{z1}; start again to plan anew"
             raise IncompleteVolume(msg)
+        tallies = [Tally(s.z, plan.volume.dtype) for s in slices]
         with ThreadPoolExecutor(max(cores(), DECODERS)) as pool:
-            bands = _read_bands(plan, work.source, slices, pool)
+            bands = _read_bands(plan, work.source, list(zip(slices, tallies, strict=True)), pool)
             _feed(plan.scales[: plan.owned], owned, bands, _Out(sink, progress, task.index))
-        return sum(s.bytes for s in slices)
+        return Outcome(
+            sources=Source.all_of(slices),
+            slices=tuple(t.result() for t in tallies if task.z0 <= t.z < task.z1),
+        )
 
-    return _perform(work, task.name, (task.z0, task.z1), run)
+    return perform(work, task.name, (task.z0, task.z1), run)
 
 
-def convert_coarse(work: Workplace, task: CoarseTask) -> str:
+def convert_coarse(work: Workplace, task: CoarseTask, *, allow_holes: bool = False) -> str:
     """Make a part of the scales that no block owns from the finer scale that is stored.
+
+    Args:
+        work: the plan and its stores.
+        task: what to do.
+        allow_holes: take chunks that aren't there for the fill value; the receipt says so then.
 
     Returns:
         The key of its receipt, relative to the destination.
+
+    Raises:
+        IncompleteVolume: a chunk isn't there, and holes are not allowed.
     """
     plan = work.plan
     scales = plan.scales[task.first - 1 : task.last]
 
-    def run(sink: Sink) -> int:
+    def run(sink: Sink) -> Outcome:
+        stored = StoredScale(plan, work.target, scales[0], allow_holes=allow_holes)
         owned = [(0, 0), *(part_z(s, task.depth, task.part) for s in scales[1:])]
         with ThreadPoolExecutor(max(cores(), DECODERS) * 2) as pool:
             z = needed_z(scales, owned)[0]
-            bands = _read_scale(StoredScale(plan, work.target, scales[0]), z, pool)
+            bands = _read_scale(stored, z, pool)
             _feed(scales, owned, bands, _Out(sink, lambda _: None, 0))
-        return 0
+        return Outcome(partial=stored.holes > 0)
 
-    return _perform(work, task.name, part_z(plan.scales[0], task.depth, task.part), run)
-
-
-def _perform(work: Workplace, name: str, z: tuple[int, int], run: Callable[[Sink], int]) -> str:
-    """Do a task once and put its receipt, or a record of its failure."""
-    plan, key = work.plan, f"{RECEIPTS}/{name}.json"
-    if find_receipt(work, name):
-        return key
-    begun = time.monotonic()
-    with recorded(work, name, z), Sink(work.target, plan) as sink:
-        source_bytes = run(sink)
-        objects = sink.finish()
-        seconds = time.monotonic() - begun
-        receipt = Receipt(
-            plan.fingerprint, name, objects, source_bytes, round(seconds, 3), peak_mb()
-        )
-        work.target.put_json(key, receipt.to_json())
-    return key
-
-
-def find_receipt(work: Workplace, name: str) -> Receipt | None:
-    """Return a task's receipt of this plan, if it stands."""
-    try:
-        receipt = Receipt.from_json(work.target.get(f"{RECEIPTS}/{name}.json"))
-    except FileNotFoundError:
-        return None
-    return receipt if receipt.fingerprint == work.plan.fingerprint else None
-
-
-@contextmanager
-def recorded(work: Workplace, name: str, z: tuple[int, int]) -> Iterator[None]:
-    """Store what went wrong before passing it on; the report is made from these records."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, ZblocksError):
-            error.args = (f"{name} (z {z[0]}–{z[1]}): {error}",)
-        failure = Failure(name, z[0], z[1], type(error).__name__, str(error))
-        work.target.put_json(f"{FAILURES}/{name}.json", failure.to_json())
-        raise
+    return perform(work, task.name, part_z(plan.scales[0], task.depth, task.part), run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +137,7 @@ def _cut(band: Band, scale: Scale, out: _Out) -> None:
 
 
 def _read_bands(
-    plan: Plan, source: Store, slices: Sequence[SliceRef], pool: ThreadPoolExecutor
+    plan: Plan, source: Store, slices: Sequence[_Counted], pool: ThreadPoolExecutor
 ) -> Iterator[Voxels]:
     """Decode all slices in lockstep, `plan.rows` rows at a time, into one array."""
     size, volume = plan.box.shape, plan.volume
@@ -169,19 +145,27 @@ def _read_bands(
     if plan.rows >= size.y:
         # Opened one after the other, so that no decoder outlives its slice.
         jobs = zip(slices, slab, strict=True)
-        _wait([pool.submit(_read_whole, plan, source, ref, rows) for ref, rows in jobs])
+        _wait([pool.submit(_read_whole, plan, source, one, rows) for one, rows in jobs])
         yield slab
         return
-    readers = list(pool.map(lambda ref: _open(plan, source, ref), slices))
+    readers = list(pool.map(lambda one: _open(plan, source, one[0]), slices))
     for y in range(0, size.y, plan.rows):
         rows = slab[:, : min(plan.rows, size.y - y)]
-        _wait([pool.submit(r.read_rows, rows[z]) for z, r in enumerate(readers)])
+        strips = zip(readers, slices, rows, strict=True)
+        _wait([pool.submit(_read_rows, reader, tally, into) for reader, (_, tally), into in strips])
         yield rows
 
 
-def _read_whole(plan: Plan, source: Store, ref: SliceRef, rows: Voxels) -> None:
+def _read_whole(plan: Plan, source: Store, one: _Counted, rows: Voxels) -> None:
     """Decode one slice into `rows` (y, x, c)."""
-    _open(plan, source, ref).read_rows(rows)
+    ref, tally = one
+    _read_rows(_open(plan, source, ref), tally, rows)
+
+
+def _read_rows(reader: SliceReader, tally: Tally, rows: Voxels) -> None:
+    """Decode the next rows (y, x, c) of a slice and count them."""
+    reader.read_rows(rows)
+    tally.add(rows)
 
 
 def _wait(jobs: Sequence[Future[None]]) -> None:

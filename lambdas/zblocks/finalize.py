@@ -1,7 +1,8 @@
 """Is the volume whole? Only then it is published: `provenance`, the report, and `info` last.
 
 A volume without `info` doesn't exist for a viewer, so `info` is the commit point. What stands in
-the way is named: which blocks failed and why, which objects are absent or not as receipted.
+the way is named: which blocks failed and why, which objects are absent or not as receipted. With
+`allow_partial`, failed blocks become declared holes of a volume that is published as PARTIAL.
 """
 
 from __future__ import annotations
@@ -9,27 +10,30 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from zblocks import __version__
+from zblocks import __version__, claim
 from zblocks.errors import IncompleteVolume
 from zblocks.failure import Failure
-from zblocks.plan import VERSION, Plan
-from zblocks.precomputed.chunks import content_encoding
-from zblocks.precomputed.info import INFO, PROVENANCE, build_info, build_provenance
-from zblocks.prepare import Run
-from zblocks.receipt import Receipt, Verdict, judge
+from zblocks.geometry import Box
+from zblocks.perform import read_tasks
+from zblocks.plan import VERSION, Plan, block_name
+from zblocks.precomputed.info import INFO, PROVENANCE, Hole, build_info, build_provenance
+from zblocks.prepare import Run, list_due
+from zblocks.receipt import Receipt, Verdict
+from zblocks.standing import look
 from zblocks.storage import Store
 from zblocks.stored import StoredScale
 from zblocks.viewer import viewer_link
-from zblocks.workplace import CONFIG, FAILURES, RECEIPTS, REPORT, Workplace
+from zblocks.workplace import CONFIG, FAILURES, REPLACED, REPORT, WORK, Workplace
 
-READS = 32
-"""Documents read at the same time."""
+SecondReader = Callable[[Workplace, Sequence[Hole]], int]
+"""A look at the volume by another reader, returning how many chunks outside the holes it compared;
+raises IncompleteVolume if they differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Ending:
     """How the run ended."""
 
     status: str
-    """`COMPLETE`."""
+    """`COMPLETE`, or `PARTIAL` with holes."""
     location: str
     """Url of the volume."""
     link: str
@@ -46,48 +50,101 @@ class Ending:
     """Url of the report."""
     filled: tuple[str, ...]
     """Slices that hold the fill value, with their z and why."""
+    holes: tuple[str, ...]
+    """What failed and was left out, and why."""
 
 
 def finalize(
-    work: Workplace,
-    run: Run,
-    error: str = "",
-    second_reader: Callable[[Workplace], int] | None = None,
+    work: Workplace, run: Run, error: str = "", second_reader: SecondReader | None = None
 ) -> Ending:
-    """Judge the volume and publish it.
+    """Judge the volume, publish it, and give back the claim.
 
     Args:
         work: plan and stores.
         run: who asks.
-        error: why the blocks' step ended early, if it did.
-        second_reader: a look at the volume by another reader, returning how many chunks it
-            compared; raises IncompleteVolume if they differ.
+        error: why an earlier step ended early, if it did.
+        second_reader: another reader's look at the volume.
 
     Raises:
         IncompleteVolume: names what is missing; the report says so, too, and there is no `info`.
     """
+    try:
+        return _finalize(work, run, error, second_reader)
+    finally:
+        claim.give_back(work.target, run.execution)
+
+
+def go_on(work: Workplace, run: Run) -> bool:
+    """Tell whether a redriven execution is to convert its blocks first; once for each redrive.
+
+    Raises:
+        DestinationClaimed: another run has begun meanwhile.
+    """
+    target = work.target
+    try:
+        report = json.loads(target.get(REPORT))
+    except FileNotFoundError:
+        report = {}
+    seen = report.get("redrives", 0) if report.get("execution") == run.execution else 0
+    if run.redrives <= seen:
+        return False
+    claim.take(target, run.execution)
+    report |= {"status": "RUNNING", "execution": run.execution, "redrives": run.redrives}
+    target.put_json(REPORT, json.dumps(report, indent=1).encode())
+    list_due(work.plan, target, read_tasks(work))
+    return True
+
+
+def _finalize(work: Workplace, run: Run, error: str, second_reader: SecondReader | None) -> Ending:
+    """Judge the volume and publish it."""
     plan, target = work.plan, work.target
-    receipts = _read_receipts(target)
-    suffix = target.stored_name("", content_encoding(plan.volume, plan.scales[0]))
-    verdict = judge(plan, receipts, _stored(target, plan), suffix)
-    if not verdict.whole:
-        failures = _read_failures(target, verdict)
+    standing = look(plan, target)
+    verdict, config = standing.verdict, _config(target)
+    failures = _read_failures(target, verdict)
+    holes = _holes(plan, verdict) if config.get("allow_partial") else ()
+    if not verdict.whole and not holes:
         lines = [*_why(verdict, failures), *([error] if error and not failures else [])]
-        _put_report(work, run, {"status": "FAILED", "problems": lines}, receipts)
+        ending = {
+            "status": "FAILED",
+            "problems": lines,
+            "failed": _failed(work, failures),
+            "resume": run.resume,
+        }
+        _put_report(work, run, ending, standing.receipts)
         msg = (
             f"{target.url}: not published, {'; '.join(lines[:5])}; mend that and start the same "
             "config again: only what is missing will be converted"
         )
         raise IncompleteVolume(msg)
-    target.delete(verdict.strays)
-    compared = second_reader(work) if second_reader else 0
+    _clear(plan, target, verdict)
     link = viewer_link(plan, target.url, contrast(work))
-    ending = {"status": "COMPLETE", "link": link, "chunks_compared_by_second_reader": compared}
-    summary = _put_report(work, run, ending, receipts)
-    target.put_json(PROVENANCE, build_provenance(plan, _config(target), summary))
+    left_out = tuple(_why(verdict, failures)) if holes else ()
+    done: dict[str, Any] = {
+        "status": "PARTIAL" if holes else "COMPLETE",
+        "link": link,
+        "chunks_compared_by_second_reader": second_reader(work, holes) if second_reader else 0,
+    }
+    if holes:
+        done |= {"problems": left_out, "failed": _failed(work, failures), "resume": run.resume}
+        done |= {"holes": [hole.entry for hole in holes]}
+    summary = _put_report(work, run, done, standing.receipts)
+    target.put_json(PROVENANCE, build_provenance(plan, config, summary, holes))
     target.put_json(INFO, build_info(plan))
     filled = tuple(f"z {z}: {name} ({why})" for z, name, why in plan.filled)
-    return Ending("COMPLETE", target.url, link, f"{target.url}/{REPORT}", filled)
+    report = f"{target.url}/{REPORT}"
+    return Ending(done["status"], target.url, link, report, filled, left_out)
+
+
+def _holes(plan: Plan, verdict: Verdict) -> tuple[Hole, ...]:
+    """Return the boxes of failed tasks; none if something else is wrong, or nothing was made."""
+    blocks = {block_name(i) for i in range(plan.blocks)}
+    if verdict.spoilt or blocks <= set(verdict.tasks):
+        return ()
+    return tuple(
+        Hole(scale.key, Box(scale.box.start._replace(z=z0), scale.box.stop._replace(z=z1)))
+        for task in verdict.tasks
+        for scale, z0, z1 in plan.written_by(task)
+    )
 
 
 def contrast(work: Workplace) -> tuple[int, int] | None:
@@ -95,17 +152,10 @@ def contrast(work: Workplace) -> tuple[int, int] | None:
     plan, top = work.plan, work.plan.scales[-1]
     if plan.volume.channels != 1:
         return None
-    stored = StoredScale(plan, work.target, top)
+    stored = StoredScale(plan, work.target, top, allow_holes=True)
     chunks = [stored.read(box) for box in top.box.cells(top.chunk)]
     low, high = np.percentile(np.concatenate([c.ravel() for c in chunks]), [0.1, 99.9])
     return (int(low), int(high)) if high > low else None
-
-
-def _read_receipts(target: Store) -> list[Receipt]:
-    """Read every receipt."""
-    keys = [o.key for o in target.list(RECEIPTS)]
-    with ThreadPoolExecutor(READS) as pool:
-        return [Receipt.from_json(data) for data in pool.map(target.get, keys)]
 
 
 def _read_failures(target: Store, verdict: Verdict) -> list[Failure]:
@@ -114,23 +164,45 @@ def _read_failures(target: Store, verdict: Verdict) -> list[Failure]:
     return sorted((f for f in found if f.task in verdict.tasks), key=lambda f: f.task)
 
 
-def _stored(target: Store, plan: Plan) -> dict[str, int]:
-    """List the scales' folders: bytes by name."""
-    with ThreadPoolExecutor(len(plan.scales)) as pool:
-        listings = pool.map(lambda s: list(target.list(s.key)), plan.scales)
-        return {o.key: o.bytes for found in listings for o in found}
+def _clear(plan: Plan, target: Store, verdict: Verdict) -> None:
+    """Remove what a replaced volume left: in this plan's folders, and in those of the old one."""
+    target.delete(verdict.strays)
+    if target.head(REPLACED) is None:
+        return
+    kept = tuple(f"{folder}/" for folder in (*(s.key for s in plan.scales), WORK))
+    for folder in json.loads(target.get(REPLACED))["folders"]:
+        target.delete([o.key for o in target.list(folder) if not o.key.startswith(kept)])
+    target.delete([REPLACED])
+
+
+def _failed(work: Workplace, failures: Sequence[Failure]) -> list[dict[str, Any]]:
+    """Return the report's entry of each failed task."""
+    names = {
+        t.name: [PurePosixPath(s.key).name for s in t.slices if s.key] for t in read_tasks(work)
+    }
+    return [
+        {
+            "task": f.task,
+            "z": [f.z0, f.z1],
+            "slices": names.get(f.task, []),
+            "error": f.error,
+            "message": f.line,
+            "tries": f.tries,
+        }
+        for f in failures
+    ]
 
 
 def _why(verdict: Verdict, failures: Sequence[Failure]) -> list[str]:
     """Say what stands in the way, failed tasks with their reasons first."""
-    lines = [f.message if f.task in f.message else f"{f.task}: {f.message}" for f in failures]
+    lines = [f.line for f in failures]
     silent = sorted(set(verdict.tasks) - {f.task for f in failures})
     if silent:
         lines.append(f"{len(silent)} blocks did not report: {_some(silent)}")
     if verdict.absent and not verdict.tasks:
         lines.append(f"{len(verdict.absent)} objects are not there: {_some(verdict.absent)}")
     if verdict.wrong and not verdict.tasks:
-        lines.append(f"{len(verdict.wrong)} objects have another size: {_some(verdict.wrong)}")
+        lines.append(f"{len(verdict.wrong)} objects are not as written: {_some(verdict.wrong)}")
     return lines
 
 
@@ -150,20 +222,20 @@ def _put_report(
 ) -> dict[str, Any]:
     """Write `report.json`; return its numbers."""
     plan = work.plan
-    mine = [r for r in receipts if r.fingerprint == plan.fingerprint]
     numbers = {
         "zblocks": __version__,
         "python": platform.python_version(),
         "execution": run.execution,
+        "redrives": run.redrives,
         "blocks": plan.blocks,
-        "tasks_done": len(mine),
-        "objects": sum(len(r.objects) for r in mine),
-        "bytes_written": sum(o.bytes for r in mine for o in r.objects),
-        "bytes_read": sum(r.source_bytes for r in mine),
-        "task_seconds": round(sum(r.seconds for r in mine), 3),
-        "peak_mb": max((r.peak_mb for r in mine), default=0),
+        "tasks_done": len(receipts),
+        "objects": sum(len(r.objects) for r in receipts),
+        "bytes_written": sum(o.bytes for r in receipts for o in r.objects),
+        "bytes_read": sum(r.source_bytes for r in receipts),
+        "task_seconds": round(sum(r.seconds for r in receipts), 3),
+        "peak_mb": max((r.peak_mb for r in receipts), default=0),
         "predicted_peak_mb": plan.predicted_peak_mb,
-        "longest_task_s": max((r.seconds for r in mine), default=0),
+        "longest_task_s": max((r.seconds for r in receipts), default=0),
         "predicted_block_s": plan.predicted_block_s,
     }
     report = {

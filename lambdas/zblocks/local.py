@@ -6,27 +6,28 @@ interrupted run leaves receipts for the blocks that are done, so that the same c
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 
-from zblocks import worker
+from zblocks import claim, worker
 from zblocks.config import Config
-from zblocks.convert import find_receipt
 from zblocks.credentials import Credentials
 from zblocks.errors import DoesNotFit, ZblocksError
 from zblocks.finalize import Ending, finalize
 from zblocks.machine import cores
-from zblocks.plan import BlockTask, Plan, task_from_json
+from zblocks.plan import BlockTask, CoarseTask, Plan
 from zblocks.prepare import Run, prepare
 from zblocks.timing import Worker
-from zblocks.workplace import ITEMS, open_workplace
+from zblocks.workplace import Workplace, open_workplace
 
 MIB = 1 << 20
 SHARE = 0.7
@@ -80,23 +81,42 @@ def convert(
     Raises:
         ZblocksError: bad input, or what stands in the way of a whole volume.
     """
-    plan = prepare(config, Worker(machine.memory_mb), Run(), credentials).plan
-    work = open_workplace(plan.destination, credentials)
-    tasks = [task_from_json(t) for t in json.loads(work.target.get(ITEMS))]
-    due = [t for t in tasks if find_receipt(work, t.name) is None]
+    run = Run(resume=shlex.join(sys.argv))
+    prepared = prepare(config, Worker(machine.memory_mb), run, credentials)
+    work = open_workplace(prepared.plan.destination, credentials)
+    try:
+        _do_all(work, prepared.due, machine, _Job(config.allow_partial, credentials, observe))
+    except BaseException:
+        claim.give_back(work.target, run.execution)
+        raise
+    return finalize(work, run)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What all of a run's work has in common."""
+
+    allow_partial: bool
+    credentials: Credentials | None
+    observe: Observer
+
+
+def _do_all(work: Workplace, due: Sequence[BlockTask], machine: Machine, job: _Job) -> None:
+    """Convert the blocks that are due, then the scales that no block owns."""
+    plan = work.plan
     counter: Synchronized[int] = multiprocessing.get_context("spawn").Value("q", 0)
+
+    def submit(task: BlockTask | CoarseTask) -> Future[str]:
+        order = worker.Order(plan.destination, task, job.credentials, job.allow_partial)
+        return pool.submit(worker.work, order)
+
     with _processes(min(machine.workers, max(len(due), 1)), counter) as pool:
-        jobs = [pool.submit(worker.work, plan.destination, t, credentials) for t in due]
-        _await(jobs, _Watch(plan, len(tasks) - len(due), _voxels(plan, due), counter, observe))
-        if not any(job.exception() for job in jobs):
+        blocks = [submit(task) for task in due]
+        watch = _Watch(plan, plan.blocks - len(due), _voxels(plan, due), counter, job.observe)
+        _await(blocks, watch, lambda: claim.renew(work.target))
+        if job.allow_partial or not any(block.exception() for block in blocks):
             for stage in plan.stages():
-                wait(
-                    [
-                        pool.submit(worker.work, plan.destination, plan.coarse[i], credentials)
-                        for i in stage
-                    ]
-                )
-    return finalize(work, Run())
+                wait([submit(plan.coarse[i]) for i in stage])
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +134,14 @@ class _Watch:
         self.observe(State(self.plan, self.already + done, failed, self.counter.value, self.voxels))
 
 
-def _await(jobs: list[Future[str]], watch: _Watch) -> None:
+def _await(jobs: list[Future[str]], watch: _Watch, live: Callable[[], None]) -> None:
     """Wait for all jobs, telling the observer; a block's own error waits for the ending."""
     pending: set[Future[str]] = set(jobs)
+    alive = time.monotonic()
     while True:
+        if time.monotonic() - alive > claim.RENEW:
+            alive = time.monotonic()
+            live()
         done = [j for j in jobs if j.done()]
         failed = [j for j in done if j.exception()]
         watch.tell(len(done) - len(failed), len(failed))
@@ -136,7 +160,7 @@ def _await(jobs: list[Future[str]], watch: _Watch) -> None:
         _, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
 
 
-def _voxels(plan: Plan, tasks: list[BlockTask]) -> int:
+def _voxels(plan: Plan, tasks: Sequence[BlockTask]) -> int:
     """Return how many scale 0 voxels tasks read."""
     return sum(len(t.slices) for t in tasks) * plan.box.shape.x * plan.box.shape.y
 

@@ -10,6 +10,7 @@ the offset, a block reads up to `factor - 1` slices before its own: its halo.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +68,11 @@ class Wishes:
     """None: shards if there would be more than `MANY_OBJECTS` chunks."""
 
 
+def block_name(index: int) -> str:
+    """Return the name of a block's receipt."""
+    return f"block-{index:05d}"
+
+
 @dataclass(frozen=True, slots=True)
 class BlockTask:
     """The work of one z-block."""
@@ -81,7 +87,7 @@ class BlockTask:
     @property
     def name(self) -> str:
         """Name of its receipt, in the order of z."""
-        return f"block-{self.index:05d}"
+        return block_name(self.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,8 @@ class Plan:
     fingerprint: str
     """Identity of the volume: the same slices asked for in the same way."""
     source: str
+    source_role: str
+    """ARN of the role that reads the slices, or empty."""
     destination: str
     volume: Volume
     scales: tuple[Scale, ...]
@@ -130,6 +138,12 @@ class Plan:
     notes: tuple[str, ...]
 
     @property
+    def grid(self) -> str:
+        """Identity of the work: plans of one grid cut any slices into the same objects."""
+        parts = (VERSION, self.source, self.volume, self.scales, self.owned, self.block_depth)
+        return hashlib.sha256(repr((*parts, self.coarse)).encode()).hexdigest()[:32]
+
+    @property
     def box(self) -> Box:
         """Scale 0 voxels."""
         return self.scales[0].box
@@ -137,6 +151,22 @@ class Plan:
     def owned_z(self, scale: int, block: int) -> tuple[int, int]:
         """Return the z range of a scale, in its voxels, that a block writes (may be empty)."""
         return part_z(self.scales[scale], self.block_depth, block)
+
+    def written_by(self, task: str) -> list[tuple[Scale, int, int]]:
+        """Return the scales that a task writes, each with its z range (not empty), in voxels."""
+        ranges = [
+            (self.scales[k], *self.owned_z(k, b))
+            for b in range(self.blocks)
+            if task == block_name(b)
+            for k in range(self.owned)
+        ]
+        ranges += [
+            (self.scales[k], *part_z(self.scales[k], c.depth, c.part))
+            for c in self.coarse
+            if task == c.name
+            for k in range(c.first, c.last)
+        ]
+        return [(scale, z0, z1) for scale, z0, z1 in ranges if z0 < z1]
 
     def stages(self) -> list[list[int]]:
         """Return the indices of the coarse tasks, stage by stage."""
@@ -177,6 +207,7 @@ def plan_to_json(plan: Plan) -> bytes:
         "version": VERSION,
         "fingerprint": plan.fingerprint,
         "source": plan.source,
+        "source_role": plan.source_role,
         "destination": plan.destination,
         "volume": {name: getattr(plan.volume, name) for name in Volume.__slots__},
         "scales": scales,
@@ -200,6 +231,7 @@ def plan_from_json(data: bytes) -> Plan:
     return Plan(
         fingerprint=document["fingerprint"],
         source=document["source"],
+        source_role=document["source_role"],
         destination=document["destination"],
         volume=Volume(**document["volume"]),
         scales=tuple(_scale_from_json(s) for s in document["scales"]),

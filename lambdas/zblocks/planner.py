@@ -57,6 +57,8 @@ class Job:
     """Every z of the stack once, in order."""
     filled: tuple[tuple[int, str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    source_role: str = ""
+    """ARN of the role that reads the slices, or empty."""
     strips: bool = True
     """Whether the slices can be decoded some rows at a time."""
 
@@ -269,6 +271,7 @@ def _lay_out(
     plan = Plan(
         fingerprint=fingerprint(job.volume, job.wishes, job.source, job.slices),
         source=job.source,
+        source_role=job.source_role,
         destination=job.destination,
         volume=job.volume,
         scales=scales,

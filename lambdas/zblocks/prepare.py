@@ -18,11 +18,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from zblocks import claim
+from zblocks.claim import IsRunning
 from zblocks.config import Config
 from zblocks.credentials import Credentials
-from zblocks.errors import DestinationConflict, InvalidConfig, SliceError, SliceListError
+from zblocks.errors import (
+    DestinationConflict,
+    DoesNotFit,
+    InvalidConfig,
+    SliceError,
+    SliceListError,
+    SourceChanged,
+)
 from zblocks.geometry import Vec
 from zblocks.plan import (
+    VERSION,
     BlockTask,
     Plan,
     SliceRef,
@@ -30,15 +40,29 @@ from zblocks.plan import (
     Wishes,
     plan_from_json,
     plan_to_json,
+    task_from_json,
     task_to_json,
 )
 from zblocks.planner import Job, make_plan
 from zblocks.precomputed.info import INFO, PROVENANCE
+from zblocks.receipt import Source
 from zblocks.slices import SliceHeader, probe
 from zblocks.slices.manifest import Slot, from_listing, parse_lines, resolve
+from zblocks.standing import look, read_receipts
 from zblocks.storage import Store, StoredFile, StoredObject, open_store
 from zblocks.timing import Worker
-from zblocks.workplace import CONFIG, FAILURES, ITEMS, PLAN, RECEIPTS, REPORT, TRIGGERS, WORK
+from zblocks.workplace import (
+    CONFIG,
+    DUE,
+    FAILURES,
+    ITEMS,
+    PLAN,
+    RECEIPTS,
+    REPLACED,
+    REPORT,
+    TRIGGERS,
+    WORK,
+)
 
 HEADER_BYTES = 1 << 14
 """Bytes read of each slice to know its size and type; TIFF may need a second read."""
@@ -58,21 +82,28 @@ class Run:
     """Id of the Step Functions execution, or empty on one machine."""
     trigger: str = ""
     """Id of the upload that started it, or empty."""
+    resume: str = "start the same config again"
+    """The command that goes on where this run stops, for the report."""
+    redrives: int = 0
+    """How often the execution was redriven."""
+    is_running: IsRunning | None = None
+    """How to ask after the execution that holds a destination."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A plan, and whether this run is to carry it out."""
+    """A plan, and what this run is to do of it."""
 
     plan: Plan
-    duplicate: bool
+    due: tuple[BlockTask, ...]
+    duplicate: bool = False
     """Another run was started by the same upload; this one is to end."""
 
 
 def prepare(
     config: Config, worker: Worker, run: Run, credentials: Credentials | None = None
 ) -> Prepared:
-    """Check everything, decide everything, and write the plan to the destination.
+    """Check everything, decide everything, claim the destination and write the plan to it.
 
     Args:
         config: what the user wants.
@@ -81,29 +112,76 @@ def prepare(
         credentials: keys to use instead of the environment's.
 
     Raises:
-        InvalidConfig, SliceListError, SliceError, DoesNotFit, DestinationConflict: what was found,
-            where, and what to do; nothing has been written then.
+        DestinationClaimed: another run is writing there.
+        ZblocksError: bad input, a destination that isn't ours to write, or work that doesn't fit;
+            the message says what, where, and what to do; nothing has been written then.
     """
     plan, tasks = survey(config, worker, credentials)
     target = open_store(config.destination, credentials)
-    standing = _standing_plan(target, plan, overwrite=config.overwrite)
+    standing = _standing_plan(target)
+    if not config.overwrite:
+        _refuse_others(target, standing, plan, tasks)
     if run.trigger and not _first_of_trigger(target, run):
-        return Prepared(standing or plan, duplicate=True)
-    if config.overwrite:
-        _withdraw(target)
-    elif standing and target.head(ITEMS):
-        return Prepared(standing, duplicate=False)
-    target.put_json(ITEMS, json.dumps([task_to_json(t) for t in tasks]).encode())
-    target.put_json(CONFIG, config.model_dump_json(by_alias=True, exclude_unset=True).encode())
+        return Prepared(standing or plan, (), duplicate=True)
+    claim.take(target, run.execution, run.is_running)
+    try:
+        target.put_json(CONFIG, config.model_dump_json(by_alias=True, exclude_unset=True).encode())
+        return _settle(config, worker, target, standing, (plan, tasks))
+    except BaseException:
+        claim.give_back(target, run.execution)
+        raise
+
+
+def _settle(
+    config: Config,
+    worker: Worker,
+    target: Store,
+    standing: Plan | None,
+    new: tuple[Plan, tuple[BlockTask, ...]],
+) -> Prepared:
+    """Go on with what stands, or write the new plan; return the work that is due."""
+    plan, tasks = new
+    unfinished = target.head(INFO) is None
+    same = standing is not None and standing.fingerprint == plan.fingerprint
+    if standing and same and (unfinished or not config.overwrite) and target.head(ITEMS):
+        if standing.grid != plan.grid:  # planned for other workers; what is done is worth keeping
+            _refuse_small_workers(standing, worker)
+            plan = standing
+            tasks = tuple(task_from_json(t) for t in json.loads(target.get(ITEMS)))
+    elif standing and unfinished and standing.grid == plan.grid:
+        _forget_changed(target, tasks)
+    else:
+        _withdraw(target, standing, plan)
+    target.put_json(ITEMS, _to_json(tasks))
     target.put_json(PLAN, plan_to_json(plan))
-    return Prepared(plan, duplicate=False)
+    due = list_due(plan, target, tasks)
+    return Prepared(plan, due)
+
+
+def list_due(plan: Plan, target: Store, tasks: Sequence[BlockTask]) -> tuple[BlockTask, ...]:
+    """Return the blocks to be converted, and write them down for the map.
+
+    Receipts that don't hold any more are taken away; `info` is, too, if anything is due.
+    """
+    names = look(plan, target).verdict.due
+    if names:
+        target.delete([INFO])
+        target.delete([f"{RECEIPTS}/{name}.json" for name in sorted(names)])
+    due = tuple(t for t in tasks if t.name in names)
+    target.put_json(DUE, _to_json(due))
+    return due
+
+
+def _to_json(tasks: Sequence[BlockTask]) -> bytes:
+    """Return a list of tasks as a document."""
+    return json.dumps([task_to_json(t) for t in tasks]).encode()
 
 
 def survey(
     config: Config, worker: Worker, credentials: Credentials | None = None
 ) -> tuple[Plan, tuple[BlockTask, ...]]:
     """Look at the slices and plan; nothing is written anywhere."""
-    source = open_store(config.source, credentials)
+    source = open_store(config.source, credentials, config.source_role)
     slots, found, notes = list_slices(config, source, credentials)
     files = [
         StoredFile(source, s.key, found[s.key].bytes, found[s.key].etag, HEADER_BYTES)
@@ -116,6 +194,7 @@ def survey(
     offset = Vec(*config.voxel_offset)
     job = Job(
         source=config.source,
+        source_role=config.source_role,
         destination=config.destination,
         volume=_volume(config, common),
         wishes=Wishes(
@@ -167,7 +246,7 @@ def _read_list(config: Config, credentials: Credentials | None) -> list[str]:
         data = place.path.read_bytes()
     elif place and place.url:
         folder, _, name = place.url.rpartition("/")
-        stored = open_store(folder, credentials)
+        stored = open_store(folder, credentials, config.role_for(folder))
         if stored.head(name):
             data = stored.get(name)
     if data is None:
@@ -255,28 +334,50 @@ def _slice_ref(
     return SliceRef(slot.z + z0, slot.key, meta.bytes, meta.etag, kinds[f"{url}/{slot.key}"])
 
 
-def _standing_plan(target: Store, plan: Plan, *, overwrite: bool) -> Plan | None:
-    """Return the plan that stands at the destination, if it is of the same volume.
+def _standing_plan(target: Store) -> Plan | None:
+    """Return the plan that stands at the destination."""
+    try:
+        return plan_from_json(target.get(PLAN))
+    except FileNotFoundError:
+        return None
+
+
+def _refuse_others(
+    target: Store, standing: Plan | None, plan: Plan, tasks: Sequence[BlockTask]
+) -> None:
+    """Refuse a destination that holds anything but this volume.
 
     Raises:
-        DestinationConflict: it holds something else, and that is not to be overwritten.
+        DestinationConflict: it does.
+        SourceChanged: it is this volume, unfinished, of slices that have changed since.
     """
-    if overwrite:
-        return None
     advice = 'choose another destination, or set "overwrite": true to replace it'
-    try:
-        standing = plan_from_json(target.get(PLAN))
-    except FileNotFoundError:
-        stray = next((o.key for o in target.list() if not o.key.startswith(f"{TRIGGERS}/")), None)
+    if standing is None:
+        stray = next((o.key for o in target.list() if not is_work(o.key)), None)
         if stray is None:
-            return None
+            return
         msg = f"{target.url}: already holds {stray}, which no plan of zblocks explains; {advice}"
-        raise DestinationConflict(msg) from None
-    if standing.fingerprint != plan.fingerprint:
-        what = "; ".join(_differences(standing, plan)) or "its slices are not the same objects"
-        msg = f"{target.url}: already holds a different volume ({what}); {advice}"
         raise DestinationConflict(msg)
-    return standing
+    if standing.fingerprint == plan.fingerprint:
+        return
+    if standing.grid == plan.grid and target.head(INFO) is None:
+        changed = _changed_slices(target, tasks)
+        msg = (
+            f"{plan.source}: {_several(changed)} changed since the volume at {target.url} was "
+            'begun; set "overwrite": true to go on with the new ones (blocks of other slices are '
+            "kept), or put the old ones back"
+        )
+        raise SourceChanged(msg)
+    what = "; ".join(_differences(standing, plan)) or "its slices are not the same objects"
+    msg = f"{target.url}: already holds a different volume ({what}); {advice}"
+    raise DestinationConflict(msg)
+
+
+def _changed_slices(target: Store, tasks: Sequence[BlockTask]) -> list[str]:
+    """Name the slices that aren't those of the items at the destination, in z order."""
+    old = {s for t in json.loads(target.get(ITEMS)) for s in task_from_json(t).slices}
+    new = {s for t in tasks for s in t.slices} - old
+    return [f"{s.key or 'nothing'} (z {s.z})" for s in sorted(new, key=lambda s: s.z)]
 
 
 def _differences(a: Plan, b: Plan) -> Iterable[str]:
@@ -300,11 +401,54 @@ def _first_of_trigger(target: Store, run: Run) -> bool:
     return target.put_if_absent(key, mark) or target.get(key) == mark
 
 
-def _withdraw(target: Store) -> None:
-    """Take a volume back: first `info`, so that no viewer opens a mixture, then the receipts."""
-    target.delete([INFO, PROVENANCE, PLAN, REPORT])
+def _refuse_small_workers(plan: Plan, worker: Worker) -> None:
+    """Refuse to go on with a plan that was made for larger workers.
+
+    Raises:
+        DoesNotFit: the plan's blocks don't fit in these workers.
+    """
+    if plan.predicted_peak_mb > worker.memory_mb:
+        msg = (
+            f"{plan.destination}: was begun with blocks that need {plan.predicted_peak_mb} MiB a "
+            f"worker, these have {worker.memory_mb}; give them as much, or set "
+            '"overwrite": true to plan anew and begin from the start'
+        )
+        raise DoesNotFit(msg)
+
+
+def _forget_changed(target: Store, tasks: Sequence[BlockTask]) -> None:
+    """Take away receipts of what was made from slices that aren't the same objects any more."""
+    due = {t.name: Source.all_of(t.slices) for t in tasks}
+    kept = {r.task for r in read_receipts(target) if r.sources and r.sources == due.get(r.task)}
+    names = [o.key for o in target.list(RECEIPTS)]
+    target.delete([k for k in names if PurePosixPath(k).stem not in kept])
+
+
+def _withdraw(target: Store, standing: Plan | None, plan: Plan) -> None:
+    """Take a volume back: first `info`, so that no viewer opens a mixture, then the receipts.
+
+    Its folders are written down, to be cleared once the new volume is whole.
+    """
+    folders = {s.key for s in standing.scales} if standing else set(_foreign_folders(target))
+    if target.head(REPLACED):
+        folders |= set(json.loads(target.get(REPLACED))["folders"])
+    folders -= {s.key for s in plan.scales}
+    if folders:
+        document = {"version": VERSION, "folders": sorted(folders)}
+        target.put_json(REPLACED, json.dumps(document).encode())
+    target.delete([INFO, PROVENANCE, REPORT])
     for folder in (RECEIPTS, FAILURES):
         target.delete([o.key for o in target.list(folder)])
+
+
+def _foreign_folders(target: Store) -> list[str]:
+    """Return the scales' folders of a volume that zblocks didn't make, as its `info` names them."""
+    try:
+        scales = json.loads(target.get(INFO))["scales"]
+        keys = [str(s["key"]).strip("/") for s in scales]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return []
+    return [k for k in keys if k and ".." not in k.split("/") and not is_work(k)]
 
 
 def is_work(key: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,14 @@ import numpy as np
 from zblocks.errors import IncompleteVolume
 from zblocks.geometry import Box, Vec
 from zblocks.pooling import Voxels
-from zblocks.precomputed.info import build_info
+from zblocks.precomputed.info import Hole, build_info
 from zblocks.pyramid import Scale
 from zblocks.stored import StoredScale
 from zblocks.workplace import Workplace
 
 
-def compare_samples(work: Workplace) -> int:
-    """Read samples with cloud-volume; return how many chunks were compared.
+def compare_samples(work: Workplace, holes: Sequence[Hole]) -> int:
+    """Read samples outside the holes with cloud-volume; return how many chunks were compared.
 
     Raises:
         IncompleteVolume: cloud-volume can't read a chunk, or reads other voxels.
@@ -39,7 +40,7 @@ def compare_samples(work: Workplace) -> int:
             volume = CloudVolume(
                 _cloud_path(work.target.url), mip=mip, info=info, fill_missing=False, progress=False
             )
-            found = {box: _read(volume, box) for box in _samples(scale)}
+            found = {box: _read(volume, box) for box in _samples(scale, holes)}
         except Exception as error:  # whatever it raises, the volume isn't readable
             msg = f"{place}: cloud-volume can't read it: {error!r}"
             raise IncompleteVolume(msg) from error
@@ -58,9 +59,12 @@ def _read(volume: Any, box: Box) -> Voxels:
     return np.asarray(volume[x, y, z]).transpose(2, 1, 0, 3)
 
 
-def _samples(scale: Scale) -> list[Box]:
-    """Return the first, the middle and the last chunk."""
-    cells = list(scale.box.cells(scale.chunk))
+def _samples(scale: Scale, holes: Sequence[Hole]) -> list[Box]:
+    """Return the first, the middle and the last chunk that isn't in a hole."""
+    left_out = [hole.box for hole in holes if hole.scale == scale.key]
+    cells = [c for c in scale.box.cells(scale.chunk) if not any((c & h).voxels for h in left_out)]
+    if not cells:
+        return []
     return [cells[i] for i in sorted({0, len(cells) // 2, len(cells) - 1})]
 
 

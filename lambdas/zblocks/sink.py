@@ -140,8 +140,8 @@ class Sink:
         """Store one object."""
         volume = self._plan.volume
         kind, packed = content_type(volume, scale), content_encoding(volume, scale)
-        self._target.put(key, data, kind, packed, IMMUTABLE)
-        return Written(key, len(data), isal_zlib.crc32(data))
+        etag = self._target.put(key, data, kind, packed, IMMUTABLE)
+        return Written(key, len(data), isal_zlib.crc32(data), etag)
 
 
 def _buffer_count(plan: Plan) -> tuple[int, int]:

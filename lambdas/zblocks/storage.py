@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -23,6 +24,9 @@ from obstore.store import LocalStore, S3Store
 
 from zblocks.credentials import Credentials
 from zblocks.errors import InvalidConfig, SourceChanged, StorageError
+
+if TYPE_CHECKING:
+    from obstore.auth.boto3 import StsCredentialProvider
 
 IMMUTABLE = "public, max-age=31536000"
 """Cache-Control of chunks: a volume's chunks never change in place unless it is overwritten."""
@@ -155,12 +159,12 @@ class Store:
         content_type: str,
         content_encoding: str = "",
         cache_control: str = NO_CACHE,
-    ) -> None:
-        """Write an object, whole or not at all."""
+    ) -> str:
+        """Write an object, whole or not at all; return its ETag."""
         name = self.stored_name(key, content_encoding)
         self.traffic.wrote(data)
         with self._named(name):
-            obstore.put(
+            done = obstore.put(
                 self._raw,
                 self._path(name),
                 data,
@@ -169,6 +173,7 @@ class Store:
                 if self.local
                 else _headers(content_type, content_encoding, cache_control),
             )
+        return done["e_tag"] or ""
 
     def put_json(self, key: str, data: bytes) -> None:
         """Write a document."""
@@ -180,6 +185,21 @@ class Store:
             with self._named(key):
                 obstore.put(self._raw, self._path(key), data, mode="create")
         except exceptions.AlreadyExistsError:
+            return False
+        return True
+
+    def put_if_unchanged(self, key: str, data: bytes, etag: str) -> bool:
+        """Replace a document unless it isn't `etag` any more; tell whether it was replaced."""
+        if self.local:  # no file system compares and swaps; the loser of such a race sees it next
+            found = self.head(key)
+            if found is None or found.etag != etag:
+                return False
+            self.put_json(key, data)
+            return True
+        try:
+            with self._named(key):
+                obstore.put(self._raw, self._path(key), data, mode={"e_tag": etag})
+        except (exceptions.PreconditionError, FileNotFoundError):
             return False
         return True
 
@@ -267,52 +287,60 @@ def _headers(content_type: str, content_encoding: str, cache_control: str) -> di
     return headers | ({"Content-Encoding": content_encoding} if content_encoding else {})
 
 
-_cache: dict[tuple[str, Credentials | None, int], Store] = {}
+_cache: dict[tuple[str, Credentials | None, str, int], Store] = {}
 _lock = threading.Lock()
 
 
-def open_store(url: str, credentials: Credentials | None = None) -> Store:
+def open_store(url: str, credentials: Credentials | None = None, role: str = "") -> Store:
     """Return the store of a `file://` or `s3://` url; the same one when asked again.
+
+    Args:
+        url: where the objects are.
+        credentials: keys to use instead of the environment's.
+        role: ARN of an IAM role to assume for it, or empty.
 
     Raises:
         InvalidConfig: another kind of url.
     """
-    key = (url, credentials, os.getpid())
+    key = (url, credentials, role, os.getpid())
     with _lock:
         if key not in _cache:
-            _cache[key] = _open(url.rstrip("/"), credentials)
+            _cache[key] = _open(url.rstrip("/"), credentials, role)
         return _cache[key]
 
 
-def _open(url: str, credentials: Credentials | None) -> Store:
+def _open(url: str, credentials: Credentials | None, role: str) -> Store:
     """Open a store."""
     parts = urlsplit(url)
     if parts.scheme == "file":
         # Rooted at "/", so that a folder that isn't there yet is made by the first write only.
         return Store(url, LocalStore(), str(Path(unquote(parts.path))).strip("/"))
     if parts.scheme == "s3":
-        return Store(url, _s3(parts.netloc, parts.path.strip("/"), credentials))
+        return Store(url, _s3(parts.netloc, parts.path.strip("/"), credentials, role))
     msg = f"{url}: not a place for slices or volumes; use s3://bucket/prefix or file:///folder"
     raise InvalidConfig(msg)
 
 
-def _s3(bucket: str, prefix: str, credentials: Credentials | None) -> S3Store:
-    """Open a bucket with the user's file of keys, else as AWS's own clients would."""
+def _s3(bucket: str, prefix: str, credentials: Credentials | None, role: str) -> S3Store:
+    """Open a bucket as a role, or with the user's file of keys, or as AWS's own clients would."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     options: dict[str, object] = {"prefix": prefix or None}
     if endpoint:
         options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if credentials:
+    if role:
+        options["credential_provider"] = _assume(role, credentials)
+    elif credentials:
         options |= {
             "access_key_id": credentials.access_key,
             "secret_access_key": credentials.secret_key,
         }
-        region = credentials.region or region
     elif "AWS_ACCESS_KEY_ID" not in os.environ:
         from obstore.auth.boto3 import Boto3CredentialProvider  # profiles, SSO, instance roles
 
         options["credential_provider"] = Boto3CredentialProvider()
+    if credentials and credentials.region:
+        region = credentials.region
     if region:
         options["region"] = region
     return S3Store(
@@ -321,3 +349,19 @@ def _s3(bucket: str, prefix: str, credentials: Credentials | None) -> S3Store:
         retry_config=_RETRY,  # type: ignore[arg-type]
         **options,  # type: ignore[arg-type]
     )
+
+
+def _assume(role: str, credentials: Credentials | None) -> StsCredentialProvider:
+    """Return short-lived keys of a role, asked for with the user's keys or the environment's."""
+    import boto3
+    from obstore.auth.boto3 import StsCredentialProvider
+
+    keys = (
+        {
+            "aws_access_key_id": credentials.access_key,
+            "aws_secret_access_key": credentials.secret_key,
+        }
+        if credentials
+        else {}
+    )
+    return StsCredentialProvider(boto3.Session(**keys), RoleArn=role, RoleSessionName="zblocks")

@@ -6,6 +6,8 @@ import threading
 import zlib
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from zblocks.errors import IncompleteVolume, SliceError
 from zblocks.geometry import Box
 from zblocks.plan import Plan
@@ -29,6 +31,10 @@ class StoredScale:
     plan: Plan
     target: Store
     scale: Scale
+    allow_holes: bool = False
+    """Whether a chunk that isn't there is read as the fill value."""
+    holes: int = 0
+    """How many such chunks were read."""
     _indices: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)
     """Where each chunk lies in its shard, by the shard's key."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -37,7 +43,7 @@ class StoredScale:
         """Return the voxels (z, y, x, c) of one chunk.
 
         Raises:
-            IncompleteVolume: it isn't there.
+            IncompleteVolume: it isn't there, and holes are not allowed.
             SliceError: it isn't what was stored.
         """
         bits = self.scale.sharding
@@ -46,11 +52,20 @@ class StoredScale:
             data = self._object(name) if bits is None else self._from_shard(bits, box)
             return decode(self.plan.volume, data, box)
         except (FileNotFoundError, KeyError) as error:
+            if self.allow_holes:
+                with self._lock:
+                    self.holes += 1
+                return self._hole(box)
             msg = f"{self.target.url}/{name}: not there; run again to convert what is missing"
             raise IncompleteVolume(msg) from error
         except (ValueError, OSError, zlib.error) as error:
             msg = f"{self.target.url}/{name}: {error}; run again with overwrite true"
             raise SliceError(msg) from error
+
+    def _hole(self, box: Box) -> Voxels:
+        """Return what stands for a chunk that isn't there."""
+        size, volume = box.shape, self.plan.volume
+        return np.full((size.z, size.y, size.x, volume.channels), volume.fill, volume.dtype)
 
     def _object(self, name: str) -> bytes:
         """Return a chunk that is an object of its own."""

@@ -44,7 +44,7 @@ def download(config: Config, credentials: Credentials | None, progress: Progress
     if config.download_folder is None:
         msg = "folder_to_write_to: missing; give the folder that the slices are to be copied to"
         raise InvalidConfig(msg)
-    source = open_store(config.source, credentials)
+    source = open_store(config.source, credentials, config.source_role)
     slots, found, _ = list_slices(config, source, credentials)
     target = open_store(f"file://{config.download_folder}")
     there = {o.key: o.bytes for o in target.list()}

@@ -6,6 +6,7 @@ A module of its own, so that a process starts without what only the command line
 from __future__ import annotations
 
 import signal
+from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 
 from zblocks.convert import convert_block, convert_coarse
@@ -24,12 +25,22 @@ def begin(counter: Synchronized[int]) -> None:
     _counter = counter
 
 
-def work(destination: str, task: BlockTask | CoarseTask, credentials: Credentials | None) -> str:
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One task, and what a process needs to do it."""
+
+    destination: str
+    task: BlockTask | CoarseTask
+    credentials: Credentials | None
+    allow_holes: bool
+
+
+def work(order: Order) -> str:
     """Do one task; return the key of its receipt."""
-    place = open_workplace(destination, credentials)
-    if isinstance(task, CoarseTask):
-        return convert_coarse(place, task)
-    return convert_block(place, task, _count)
+    place = open_workplace(order.destination, order.credentials)
+    if isinstance(order.task, CoarseTask):
+        return convert_coarse(place, order.task, allow_holes=order.allow_holes)
+    return convert_block(place, order.task, _count)
 
 
 def _count(voxels: int) -> None:

@@ -16,6 +16,12 @@ from zblocks.storage import Store, open_store
 WORK = ".zblocks"
 PLAN = f"{WORK}/plan.json"
 ITEMS = f"{WORK}/items.json"
+"""Every block."""
+DUE = f"{WORK}/due.json"
+"""The blocks that this run is to convert: the map's input."""
+CLAIM = f"{WORK}/claim.json"
+REPLACED = f"{WORK}/replaced.json"
+"""Folders of a volume that is being replaced, to be cleared of what the new one doesn't have."""
 CONFIG = f"{WORK}/config.json"
 REPORT = f"{WORK}/report.json"
 MAP = f"{WORK}/map"
@@ -45,4 +51,4 @@ def open_workplace(destination: str, credentials: Credentials | None = None) -> 
     except FileNotFoundError as error:
         msg = f"{destination}/{PLAN}: there is no plan; start the conversion from its config"
         raise IncompleteVolume(msg) from error
-    return Workplace(plan, open_store(plan.source, credentials), target)
+    return Workplace(plan, open_store(plan.source, credentials, plan.source_role), target)

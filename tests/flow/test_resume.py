@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 import numpy as np
+import pytest
 
 from tests.flow.conftest import textured, write_stack, zblocks
 from tests.references import read_cloudvolume, read_info
@@ -25,7 +28,7 @@ def volume_bytes(folder):
 
 
 def test_a_damaged_slice_fails_its_block_alone(tmp_path, write_config):
-    voxels = make_stack(tmp_path)
+    make_stack(tmp_path)
     bad = tmp_path / "in" / "s_070.png"
     good = bad.read_bytes()
     bad.write_bytes(good[: len(good) // 2])
@@ -41,13 +44,39 @@ def test_a_damaged_slice_fails_its_block_alone(tmp_path, write_config):
     receipts = {p.name for p in (tmp_path / "out/.zblocks/receipts").iterdir()}
     assert {"block-00000.json", "block-00002.json"} <= receipts
     assert "block-00001.json" not in receipts
-    # A mended slice is another object, so this is another volume: the user says so.
+    (failed,) = report["failed"]
+    assert failed["z"] == [64, 128]
+    assert failed["slices"][6] == "s_070.png"
+    assert (failed["error"], failed["tries"]) == ("SliceError", 1)
+    assert report["resume"].endswith("config.json")
+    assert "convert" in report["resume"]
+
+
+def test_a_mended_slice_costs_its_own_block_only(tmp_path, write_config):
+    voxels = make_stack(tmp_path)
+    bad = tmp_path / "in" / "s_070.png"
+    good = bad.read_bytes()
+    bad.write_bytes(good[: len(good) // 2])
+    assert zblocks("convert", write_config()).code == 1
     bad.write_bytes(good)
     again = zblocks("convert", write_config())
     assert again.code == 2
+    assert "SourceChanged" in again.err
+    assert "s_070.png (z 70) changed since" in again.err
+    kept = receipt_stamps(tmp_path)
     assert zblocks("convert", write_config(overwrite=True)).code == 0
+    assert {"block-00000", "block-00002"} == unchanged(kept, receipt_stamps(tmp_path))
     found = read_cloudvolume(f"precomputed://file://{tmp_path}/out", read_info(tmp_path / "out"))
     np.testing.assert_array_equal(found[0], voxels)
+
+
+def receipt_stamps(tmp_path):
+    folder = tmp_path / "out/.zblocks/receipts"
+    return {p.stem: p.stat().st_mtime_ns for p in folder.iterdir()}
+
+
+def unchanged(before, after):
+    return {name for name, stamp in before.items() if after.get(name) == stamp}
 
 
 def test_the_same_config_again_converts_nothing(tmp_path, write_config):
@@ -72,17 +101,157 @@ def test_a_lost_receipt_is_the_only_work_redone(tmp_path, write_config):
     assert (receipts / "block-00000.json").stat().st_mtime_ns == kept
 
 
-def test_a_lost_chunk_is_noticed(tmp_path, write_config):
+@pytest.mark.parametrize("damage", ["lost", "cut", "same size"])
+def test_a_chunk_that_is_not_as_receipted_is_made_again(tmp_path, write_config, damage):
+    """Its block is converted again, and only that."""
     make_stack(tmp_path)
     config = write_config()
     assert zblocks("convert", config).code == 0
-    (tmp_path / "out" / "info").unlink()
-    chunk = next((tmp_path / "out" / "4_4_40").iterdir())
-    chunk.unlink()
-    done = zblocks("convert", config)
+    before, stamps = volume_bytes(tmp_path / "out"), receipt_stamps(tmp_path)
+    chunk = next((tmp_path / "out" / "4_4_40").glob("*_64-80.gz"))
+    data = bytearray(chunk.read_bytes())
+    if damage == "lost":
+        chunk.unlink()
+    elif damage == "cut":
+        chunk.write_bytes(data[:-1])
+    else:
+        data[len(data) // 2] ^= 1
+        chunk.write_bytes(data)
+    assert zblocks("convert", config).code == 0
+    assert volume_bytes(tmp_path / "out") == before
+    assert set(stamps) - unchanged(stamps, receipt_stamps(tmp_path)) == {"block-00001"}
+
+
+def test_a_copied_volume_is_not_converted_again(tmp_path, write_config):
+    """Its files have other ETags; their checksums say that they are what was written."""
+    make_stack(tmp_path, 70)
+    assert zblocks("convert", write_config()).code == 0
+    shutil.copytree(tmp_path / "out", tmp_path / "copy")
+    config = write_config(destination=f"file://{tmp_path}/copy")
+    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "copy").rglob("*.gz")}
+    assert zblocks("convert", config).code == 0
+    assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
+
+
+def claim_file(tmp_path, **fields):
+    now = time.time()
+    document = {"version": 1, "execution": "", "host": "elsewhere", "process": 1, "begun": now}
+    folder = tmp_path / "out" / ".zblocks"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "claim.json"
+    path.write_text(json.dumps(document | {"renewed": now} | fields))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "process 1 on elsewhere"),
+        ({"host": socket.gethostname(), "process": os.getpid()}, f"process {os.getpid()} on"),
+        ({"execution": "arn:aws:states:…:execution:zblocks:run-7", "process": 0}, "zblocks:run-7"),
+    ],
+)
+def test_a_run_that_finds_another_one_ends_at_once(tmp_path, write_config, fields, words):
+    make_stack(tmp_path, 5)
+    claim = claim_file(tmp_path, **fields)
+    found = claim.read_bytes()
+    done = zblocks("convert", write_config())
     assert done.code == 1
-    assert chunk.name.removesuffix(".gz") in done.err
+    assert "DestinationClaimed" in done.err
+    assert words in done.err
+    assert [p.name for p in (tmp_path / "out").rglob("*") if p.is_file()] == ["claim.json"]
+    assert claim.read_bytes() == found
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"host": socket.gethostname(), "process": 2**22 + 1},
+        {"renewed": time.time() - 4000},
+        {"execution": "arn:aws:states:…:execution:zblocks:run-7", "renewed": time.time() - 4000},
+    ],
+    ids=["its process is dead", "silent for an hour", "an execution silent for an hour"],
+)
+def test_a_claim_that_was_left_behind_is_void(tmp_path, write_config, fields):
+    make_stack(tmp_path, 5)
+    claim = claim_file(tmp_path, **fields)
+    assert zblocks("convert", write_config()).code == 0
+    assert not claim.exists()
+
+
+def test_a_failed_run_gives_its_claim_back(tmp_path, write_config):
+    make_stack(tmp_path, 5)
+    (tmp_path / "in" / "s_003.png").write_bytes((tmp_path / "in" / "s_003.png").read_bytes()[:-300])
+    assert zblocks("convert", write_config()).code == 1
+    assert not (tmp_path / "out/.zblocks/claim.json").exists()
+
+
+def test_of_two_runs_at_once_one_converts(tmp_path, write_config, cloud):
+    """By S3's conditional write."""
+    write_stack(tmp_path / "in", textured((260, 100, 100, 1), "uint8"))
+    config = write_config(destination="s3://volumes/v", chunk_size=[32, 32, 16])
+    line = [sys.executable, "-m", "zblocks", "convert", str(config), "--workers", "1"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    runs = [subprocess.Popen(line, **pipes) for _ in range(2)]
+    said = [run.communicate(timeout=120)[1] for run in runs]
+    assert sorted(run.returncode for run in runs) == [0, 1]
+    assert ["DestinationClaimed" in text for text in said].count(True) == 1
+    assert "v/info" in cloud.keys("volumes")
+    assert "v/.zblocks/claim.json" not in cloud.keys("volumes")
+
+
+def test_a_volume_with_failed_blocks_is_published_by_leave_and_mended_later(tmp_path, write_config):
+    voxels = make_stack(tmp_path)
+    bad = tmp_path / "in" / "s_070.png"
+    good = bad.read_bytes()
+    bad.write_bytes(good[: len(good) // 2])
+    done = zblocks("convert", write_config(allow_partial=True))
+    assert done.code == 0
+    assert "PARTIAL" in done.out
+    assert "left out: block-00001 (z 64–128)" in done.out
+    provenance = json.loads((tmp_path / "out" / "provenance").read_text())
+    box = {"scale": "4_4_40", "box": "0-96_0-64_64-128"}
+    assert box in provenance["holes"]
+    report = json.loads((tmp_path / "out/.zblocks/report.json").read_text())
+    assert report["status"] == "PARTIAL"
+    assert report["failed"][0]["task"] == "block-00001"
+    bad.write_bytes(good)
+    assert zblocks("convert", write_config(overwrite=True)).code == 0
+    assert not json.loads((tmp_path / "out" / "provenance").read_text())["holes"]
+    found = read_cloudvolume(f"precomputed://file://{tmp_path}/out", read_info(tmp_path / "out"))
+    np.testing.assert_array_equal(found[0], voxels)
+
+
+def test_a_volume_of_which_nothing_could_be_made_is_not_published(tmp_path, write_config):
+    make_stack(tmp_path, 5)
+    (tmp_path / "in" / "s_003.png").write_bytes((tmp_path / "in" / "s_003.png").read_bytes()[:-300])
+    assert zblocks("convert", write_config(allow_partial=True)).code == 1
     assert not (tmp_path / "out" / "info").exists()
+
+
+def test_receipts_say_how_bright_each_slice_is(tmp_path, write_config):
+    voxels = write_stack(tmp_path / "in", textured((70, 64, 96, 1), "uint16"), ".tif")
+    assert zblocks("convert", write_config()).code == 0
+    receipts = [json.loads(p.read_text()) for p in (tmp_path / "out/.zblocks").glob("receipts/b*")]
+    stats = sorted((s for r in receipts for s in r["slices"]), key=lambda s: s["z"])
+    assert [s["z"] for s in stats] == list(range(70))
+    assert [(s["low"], s["high"]) for s in stats] == [(v.min(), v.max()) for v in voxels]
+    for one, plane in zip(stats, voxels, strict=True):
+        assert one["mean"] == pytest.approx(plane[::8].mean(), abs=0.001)
+        counts = np.bincount(plane[::8].ravel() // one["step"])
+        assert one["histogram"] == counts.tolist()
+    sources = sorted(z for r in receipts for z, *_ in r["sources"])
+    assert sources == list(range(70))
+
+
+def test_a_run_begun_with_larger_workers_says_so(tmp_path, write_config):
+    write_stack(tmp_path / "in", textured((150, 900, 900, 1), "uint8"))
+    (tmp_path / "in" / "s_149.png").write_bytes((tmp_path / "in" / "s_149.png").read_bytes()[:-300])
+    assert zblocks("convert", write_config(), "--memory", 2000).code == 1
+    again = zblocks("convert", write_config(), "--memory", 130)
+    assert again.code == 2
+    assert "DoesNotFit" in again.err
+    assert "was begun with blocks that need" in again.err
 
 
 def test_overwrite_replaces_a_volume_and_leaves_no_strays(tmp_path, write_config):
@@ -93,6 +262,33 @@ def test_overwrite_replaces_a_volume_and_leaves_no_strays(tmp_path, write_config
     fresh = write_config(chunk_size=[64, 64, 16], destination=f"file://{tmp_path}/fresh")
     assert zblocks("convert", fresh).code == 0
     assert volume_bytes(tmp_path / "out") == volume_bytes(tmp_path / "fresh")
+
+
+def test_overwrite_clears_the_folders_of_the_old_grid(tmp_path, write_config):
+    make_stack(tmp_path, 20)
+    assert zblocks("convert", write_config(voxel_resolution=[8, 8, 8])).code == 0
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    assert zblocks("convert", write_config(overwrite=True)).code == 0
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert "notes.txt" in names
+    assert not list((tmp_path / "out").glob("8_8_8/*"))
+    assert not (tmp_path / "out/.zblocks/replaced.json").exists()
+
+
+def test_overwrite_clears_another_tools_volume(tmp_path, write_config):
+    make_stack(tmp_path, 5)
+    folder = tmp_path / "out" / "full"
+    folder.mkdir(parents=True)
+    (folder / "0-1_0-1_0-1").write_bytes(b"x")
+    kept = tmp_path / "kept"
+    kept.write_text("not in the volume")
+    scales = [{"key": "full"}, {"key": "../"}, {"key": ".zblocks"}]
+    (tmp_path / "out" / "info").write_text(json.dumps({"scales": scales}))
+    assert zblocks("convert", write_config()).code == 2
+    assert folder.exists()
+    assert zblocks("convert", write_config(overwrite=True)).code == 0
+    assert not list(folder.glob("*"))
+    assert kept.exists()
 
 
 def test_overwrite_with_another_compression_leaves_no_strays(tmp_path, write_config):

@@ -1,10 +1,18 @@
 """A plan of a stack of any length, made by the planner itself."""
 
+from zblocks.config import Config
 from zblocks.geometry import Vec
 from zblocks.plan import SliceRef, Volume, Wishes
 from zblocks.planner import Job, make_plan
 from zblocks.prepare import Prepared
 from zblocks.timing import Worker
+
+JOB = {
+    "source": "s3://slices/brain",
+    "destination": "s3://volumes/brain",
+    "voxel_resolution": [3680, 3680, 20000],
+}
+CONFIG = Config.parse(JOB, base=None)
 
 
 def a_prepared(destination: str, *, slices: int = 20, duplicate: bool = False) -> Prepared:
@@ -17,4 +25,5 @@ def a_prepared(destination: str, *, slices: int = 20, duplicate: bool = False) -
         height=2000,
         slices=tuple(SliceRef(z, f"{z:05d}.jpg", 1, "e", "jpeg") for z in range(slices)),
     )
-    return Prepared(make_plan(job, Worker.on_lambda(3538))[0], duplicate)
+    plan, tasks = make_plan(job, Worker.on_lambda(3538))
+    return Prepared(plan, tasks, duplicate)

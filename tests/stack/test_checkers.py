@@ -23,11 +23,14 @@ ACCEPTED = {
     ("AwsSolutions-IAM5[Resource::*:execution:<*.Name>*:[*]]", "Map policy"): (
         "executions of this machine get their ids at run time"
     ),
-    ("AwsSolutions-IAM5[Resource::*/[*].zblocks/items.json]", "Map policy"): (
+    ("AwsSolutions-IAM5[Resource::*/[*].zblocks/due.json]", "Map policy"): (
         "the item list of a volume in any folder of the bucket"
     ),
-    ("AwsSolutions-IAM5[Resource::*/[*].zblocks/map/[*]]", "Map policy"): (
+    ("AwsSolutions-IAM5[Resource::*/.zblocks/map/[*]]", "Map policy"): (
         "the map's results of a volume in any folder of the bucket"
+    ),
+    ("AwsSolutions-IAM5[Resource::*:execution:zblocks:[*]]", "Role plan"): (
+        "executions of this machine get their ids at run time"
     ),
     ("AwsSolutions-SF1", "State machine"): (
         "ALL would log an event for each state of each of thousands of blocks; errors are logged"

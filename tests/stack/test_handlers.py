@@ -9,13 +9,7 @@ from handlers import finalize, plan
 from zblocks.config import Config
 from zblocks.errors import InvalidConfig
 
-from .plans import a_prepared
-
-JOB = {
-    "source": "s3://slices/brain",
-    "destination": "s3://volumes/brain",
-    "voxel_resolution": [3680, 3680, 20000],
-}
+from .plans import CONFIG, JOB, a_prepared
 
 
 @pytest.fixture(autouse=True)
@@ -51,22 +45,22 @@ def test_places_that_this_deployment_may_not_write_are_refused(destination, mess
      ("s3://volumes", ".zblocks")],
 )  # fmt: skip
 def test_the_state_says_where_the_work_lies(destination, work):
-    state = plan.as_state(a_prepared(destination), 200)
+    state = plan.as_state(a_prepared(destination), CONFIG)
     assert state["bucket"] == "volumes"
-    assert state["items_key"] == f"{work}/items.json"
-    assert state["map_prefix"] == f"{work}/map"
+    assert state["due_key"] == f"{work}/due.json"
+    assert state["map_prefix"] == f".zblocks/map/{work.removesuffix('.zblocks')}".rstrip("/")
     assert (state["status"], state["max_concurrency"]) == ("planned", 200)
 
 
 def test_a_duplicate_says_so():
-    state = plan.as_state(a_prepared("s3://volumes/a", duplicate=True), 200)
+    state = plan.as_state(a_prepared("s3://volumes/a", duplicate=True), CONFIG)
     assert state["status"] == "duplicate"
 
 
 def test_the_state_is_small_however_large_the_stack_is():
     prepared = a_prepared("s3://volumes/" + "x" * 900, slices=10_000)
     assert prepared.plan.blocks > 100
-    assert len(json.dumps(plan.as_state(prepared, 10_000))) < 8 * 1024
+    assert len(json.dumps(plan.as_state(prepared, CONFIG))) < 8 * 1024
 
 
 def test_a_caught_error_becomes_one_line():

@@ -13,7 +13,10 @@ SOURCES = {"slices-a": LIST, "slices-b": LIST, "slices-a/*": READ, "slices-b/*":
 EXECUTIONS = "states:execution:{Statemachine.Name}"
 
 ALLOWED = {
-    "Roleplan": {"{Logplan}": LOGS, "jobs/jobs/*": READ}
+    "Roleplan": {
+        "{Logplan}": LOGS, "jobs/jobs/*": READ,
+        "states:execution:zblocks:*": {"states:DescribeExecution"},
+    }
     | SOURCES
     | {"volumes": LIST, "volumes/*": REPLACE},
     "Roleblock": {"{Logblock}": LOGS, "volumes": LIST, "volumes/*": WRITE} | SOURCES,
@@ -27,8 +30,8 @@ ALLOWED = {
         f"{EXECUTIONS}/Blocks:*": {
             "states:DescribeExecution", "states:StopExecution", "states:RedriveExecution",
         },
-        "volumes/*.zblocks/items.json": READ,
-        "volumes/*.zblocks/map/*": RESULTS,
+        "volumes/*.zblocks/due.json": READ,
+        "volumes/.zblocks/map/*": RESULTS,
         # AWS knows no narrower resource for these two groups.
         "*": {
             "xray:PutTraceSegments", "xray:PutTelemetryRecords",
@@ -72,6 +75,41 @@ def test_a_key_is_granted_when_named(synthesise):
     assert {role for role, rights in granted(template).items() if rights.get(arn) == use} == {
         role for role in ALLOWED if not role.endswith("EventsRole")
     }
+
+
+def test_a_role_of_another_account_may_be_assumed_when_named(synthesise):
+    arn = "arn:aws:iam::444455556666:role/slices"
+    template, _ = synthesise({"source_role_arns": arn})
+    holders = {role for role, rights in granted(template).items() if arn in rights}
+    assert holders == {"Roleplan", "Roleblock"}
+    assert granted(template)["Roleblock"][arn] == {"sts:AssumeRole"}
+
+
+def test_buckets_made_here_are_closed_encrypted_and_kept_tidy(synthesise):
+    template, _ = synthesise({"create_buckets": "true"})
+    for properties in of_type(template, "AWS::S3::Bucket").values():
+        assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+        assert properties["BucketEncryption"]
+        assert "VersioningConfiguration" not in properties
+        rules = {r["Id"]: r for r in properties["LifecycleConfiguration"]["Rules"]}
+        assert rules["unfinished-uploads"]["AbortIncompleteMultipartUpload"]
+        results = properties["BucketName"] == "volumes"
+        assert (rules.get("map-results", {}).get("Prefix") == ".zblocks/map/") == results
+    policies = of_type(template, "AWS::S3::BucketPolicy").values()
+    effects = [s["Effect"] for p in policies for s in p["PolicyDocument"]["Statement"]]
+    assert set(effects) == {"Deny"}  # of what isn't TLS
+
+
+def test_results_are_public_only_by_the_deployers_word(synthesise):
+    template, _ = synthesise({"create_buckets": "true", "public_results": "true"})
+    policies = of_type(template, "AWS::S3::BucketPolicy").values()
+    allowed = [
+        (plain(template, s["Resource"]), s["Action"], s["Principal"])
+        for p in policies
+        for s in p["PolicyDocument"]["Statement"]
+        if s["Effect"] == "Allow"
+    ]
+    assert allowed == [("volumes/*", "s3:GetObject", {"AWS": "*"})]
 
 
 def granted(template: dict) -> dict[str, dict[str, set[str]]]:

@@ -6,8 +6,11 @@ Format: Neuroglancer, `src/datasource/precomputed/volume.md`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from zblocks.geometry import Box
 from zblocks.plan import Plan
 from zblocks.precomputed.chunks import data_encoding
 from zblocks.precomputed.shards import ShardingInfo, sharding_info
@@ -15,6 +18,20 @@ from zblocks.pyramid import Scale
 
 INFO = "info"
 PROVENANCE = "provenance"
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Chunks that were left out: a box of one scale, in its voxels, xyz."""
+
+    scale: str
+    """Its key."""
+    box: Box
+
+    @property
+    def entry(self) -> dict[str, str]:
+        """How provenance and report name it."""
+        return {"scale": self.scale, "box": self.box.name}
 
 
 class ScaleInfo(TypedDict, total=False):
@@ -59,13 +76,16 @@ def _scale_info(plan: Plan, scale: Scale) -> ScaleInfo:
     return entry
 
 
-def build_provenance(plan: Plan, config: dict[str, Any], run: dict[str, Any]) -> bytes:
+def build_provenance(
+    plan: Plan, config: dict[str, Any], run: dict[str, Any], holes: Sequence[Hole]
+) -> bytes:
     """Return the `provenance` document: cloud-volume's fields, and what this run did.
 
     Args:
         plan: the plan that was carried out.
         config: the user's config as it was parsed, without secrets.
         run: numbers of the run (versions, blocks, bytes, seconds).
+        holes: what was left out, by the user's leave.
     """
     document = {
         "description": "",
@@ -73,5 +93,6 @@ def build_provenance(plan: Plan, config: dict[str, Any], run: dict[str, Any]) ->
         "sources": [plan.source],
         "processing": [{"method": {"task": "zblocks", "config": config, "run": run}, "by": ""}],
         "filled_slices": [{"z": z, "name": name, "why": why} for z, name, why in plan.filled],
+        "holes": [hole.entry for hole in holes],
     }
     return json.dumps(document, indent=1).encode()
