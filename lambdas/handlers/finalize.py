@@ -9,6 +9,7 @@ from aws_lambda_powertools.metrics import Metrics, MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from handlers import logger
+from zblocks.errors import IncompleteVolume
 from zblocks.finalize import finalize, go_on
 from zblocks.prepare import Run
 from zblocks.second_reader import compare_samples
@@ -28,8 +29,13 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
         redrives=event.get("redrive") or 0,
     )
     if go_on(work, run):
+        metrics.add_metric(name="Redrives", unit=MetricUnit.Count, value=1)
         return {"status": "AGAIN"}
-    ending = finalize(work, run, caught(event), second_reader=compare_samples)
+    try:
+        ending = finalize(work, run, caught(event), second_reader=compare_samples)
+    except IncompleteVolume:
+        metrics.add_metric(name="VolumesFailed", unit=MetricUnit.Count, value=1)
+        raise
     metrics.add_metric(name="VolumesPublished", unit=MetricUnit.Count, value=1)
     logger.info("volume published", location=ending.location)
     return {

@@ -161,7 +161,7 @@ def contrast(work: Workplace) -> tuple[int, int] | None:
 def _read_failures(target: Store, verdict: Verdict) -> list[Failure]:
     """Read what failed tasks left behind, in the order of z."""
     found = [Failure.from_json(target.get(o.key)) for o in target.list(FAILURES)]
-    return sorted((f for f in found if f.task in verdict.tasks), key=lambda f: f.task)
+    return sorted((f for f in found if f.task in _to_blame(verdict)), key=lambda f: f.task)
 
 
 def _clear(plan: Plan, target: Store, verdict: Verdict) -> None:
@@ -196,14 +196,26 @@ def _failed(work: Workplace, failures: Sequence[Failure]) -> list[dict[str, Any]
 def _why(verdict: Verdict, failures: Sequence[Failure]) -> list[str]:
     """Say what stands in the way, failed tasks with their reasons first."""
     lines = [f.line for f in failures]
-    silent = sorted(set(verdict.tasks) - {f.task for f in failures})
+    said = {f.task for f in failures}
+    silent = [t for t in _to_blame(verdict) if t not in said]
     if silent:
-        lines.append(f"{len(silent)} blocks did not report: {_some(silent)}")
+        lines.append(f"{_counted(silent, 'task')} did not report: {_some(silent)}")
     if verdict.absent and not verdict.tasks:
-        lines.append(f"{len(verdict.absent)} objects are not there: {_some(verdict.absent)}")
+        lines.append(f"not there: {_counted(verdict.absent, 'object')}, {_some(verdict.absent)}")
     if verdict.wrong and not verdict.tasks:
-        lines.append(f"{len(verdict.wrong)} objects are not as written: {_some(verdict.wrong)}")
+        what = _counted(verdict.wrong, "object")
+        lines.append(f"not as written: {what}, {_some(verdict.wrong)}")
     return lines
+
+
+def _to_blame(verdict: Verdict) -> tuple[str, ...]:
+    """Return the tasks that are missing; coarse ones are missing because blocks are."""
+    return tuple(t for t in verdict.tasks if t.startswith("block-")) or verdict.tasks
+
+
+def _counted(names: Sequence[str], what: str) -> str:
+    """Return how many there are, in words."""
+    return f"{len(names)} {what}{'s' if len(names) > 1 else ''}"
 
 
 def _some(names: Sequence[str]) -> str:

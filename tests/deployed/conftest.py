@@ -81,6 +81,10 @@ class Cloud:
     def document(self, key: str) -> dict:
         return json.loads(self.cli("s3", "cp", f"s3://{VOLUMES}/{key}", "-"))
 
+    def put(self, key: str, document: object, path: Path) -> None:
+        path.write_text(json.dumps(document))
+        self.cli("s3", "cp", path, f"s3://{VOLUMES}/{key}")
+
 
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[Cloud]:

@@ -122,8 +122,45 @@ def test_one_broken_slice_fails_the_execution_and_is_named(cloud, stack, job):
     report = cloud.document("brains/broken/.zblocks/report.json")
     assert report["status"] == "FAILED"
     assert "s0100.jpg" in json.dumps(report)
-    failures = [key for key in keys if "/.zblocks/failures/" in key]
-    assert len(failures) == 1
+    (failed,) = report["failed"]
+    assert failed["z"] == [64, 128]
+    assert "s0100.jpg" in failed["slices"]
+    assert failed["tries"] == 1
+    assert report["resume"].startswith("aws stepfunctions redrive-execution --execution-arn arn:")
+    receipts = {key.rpartition("/")[2] for key in keys if "/.zblocks/receipts/" in key}
+    assert {"block-00000.json", "block-00002.json"} <= receipts  # the others were converted
+
+
+def test_failed_blocks_become_declared_holes_by_leave(cloud, stack, job):
+    broken = stack.folder / "s0100.jpg"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[: whole.index(b"\xff\xda") + 40])
+    cloud.upload(stack.folder, "s3://slices/holes/")
+
+    ended = cloud.wait(cloud.start(job("holes", {"allow_partial": True})))
+
+    assert ended["status"] == "SUCCEEDED", ended.get("cause")
+    assert json.loads(ended["output"])["status"] == "PARTIAL"
+    holes = cloud.document("brains/holes/provenance")["holes"]
+    assert {"scale": "3680_3680_20000", "box": "0-90_0-70_64-128"} in holes
+
+
+def test_a_second_execution_on_one_destination_ends_at_once(cloud, stack, job, tmp_path):
+    """The first one holds the claim as long as it runs; a claim of an ended one is void."""
+    cloud.upload(stack.folder, "s3://slices/claimed/")
+    first = cloud.start(job("claimed"))
+    second = cloud.start(job("claimed"))
+    endings = [cloud.wait(first), cloud.wait(second)]
+    failed = [e for e in endings if e["status"] == "FAILED"]
+    if failed:  # else the first had ended when the second began
+        assert len(failed) == 1
+        assert "is being written by" in failed[0]["cause"]
+    claim = {"version": 1, "execution": first, "host": "", "process": 0}
+    now = time.time()
+    claim |= {"begun": now, "renewed": now}
+    cloud.put("brains/claimed/.zblocks/claim.json", claim, tmp_path / "claim.json")
+    ended = cloud.wait(cloud.start(job("claimed")))
+    assert ended["status"] == "SUCCEEDED", ended.get("cause")
 
 
 def test_a_mended_slice_and_a_second_start_finish_the_volume(cloud, stack, job, tmp_path):
