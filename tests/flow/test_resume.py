@@ -150,6 +150,7 @@ def claim_file(tmp_path, **fields):
         ({"host": socket.gethostname(), "process": os.getpid()}, f"process {os.getpid()} on"),
         ({"execution": "arn:aws:states:…:execution:zblocks:run-7", "process": 0}, "zblocks:run-7"),
     ],
+    ids=["on another machine", "on this machine", "in the cloud"],
 )
 def test_a_run_that_finds_another_one_ends_at_once(tmp_path, write_config, fields, words):
     make_stack(tmp_path, 5)
