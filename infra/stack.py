@@ -209,7 +209,10 @@ class ZblocksStack(Stack):
             timeout=FUNCTION_TIMEOUT,
             log_group=log,
             role=self._function_role(name, log, statements),
-            environment={"ZBLOCKS_DESTINATION_BUCKET": self._settings.destination_bucket},
+            environment={
+                "ZBLOCKS_DESTINATION_BUCKET": self._settings.destination_bucket,
+                "MALLOC_ARENA_MAX": "2",  # as on one machine: see zblocks/local.py
+            },
         )
 
     def _function_role(self, name: str, log: logs.ILogGroup, statements: Statements) -> iam.Role:

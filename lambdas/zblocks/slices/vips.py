@@ -6,6 +6,8 @@ any size takes little memory, and of a file in a bucket only what is needed is f
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pyvips
 
@@ -46,11 +48,8 @@ class _Stream:
         self._at = 0
         self._start = 0
         self._held = b""
-        self.vips = pyvips.SourceCustom()
-        self.vips.on_read(self._read)
-        self.vips.on_seek(self._seek)
 
-    def _read(self, length: int) -> bytes:
+    def read(self, length: int) -> bytes:
         """Return up to `length` bytes; a failed fetch is kept and ends the stream."""
         try:
             inside = self._at - self._start
@@ -66,22 +65,35 @@ class _Stream:
         self._at += len(part)
         return part
 
-    def _seek(self, offset: int, whence: int) -> int:
+    def seek(self, offset: int, whence: int) -> int:
         """Move as `lseek` does."""
         self._at = offset + (0, self._at, self.source.size)[whence]
         return self._at
 
 
-def _load(source: ByteSource, kind: str) -> tuple[pyvips.Image, _Stream]:
+class _Opened(NamedTuple):
+    """An image that is read through a stream.
+
+    The stream doesn't know its libvips source: such a cycle would outlive the block, and the
+    memory of its decoder with it, until Python's collector comes round.
+    """
+
+    image: pyvips.Image
+    stream: _Stream
+    vips: pyvips.SourceCustom
+    """Holds the callbacks; libvips doesn't."""
+
+
+def _load(source: ByteSource, kind: str) -> _Opened:
     """Open an image for reading from the top down; only its header is read."""
-    stream = _Stream(source)
+    stream, vips = _Stream(source), pyvips.SourceCustom()
+    vips.on_read(stream.read)
+    vips.on_seek(stream.seek)
     try:
-        image = pyvips.Image.new_from_source(
-            stream.vips, "", access="sequential", fail_on="warning"
-        )
+        image = pyvips.Image.new_from_source(vips, "", access="sequential", fail_on="warning")
     except pyvips.Error as error:
         raise _failed(source, kind, stream, error) from error
-    return image, stream
+    return _Opened(image, stream, vips)
 
 
 def _failed(source: ByteSource, kind: str, stream: _Stream, error: Exception) -> Exception:
@@ -100,7 +112,7 @@ def probe(source: ByteSource, kind: str) -> SliceHeader:
     Raises:
         SliceError: the file is damaged, or holds something that can't become voxels unchanged.
     """
-    image, _ = _load(source, kind)
+    image = _load(source, kind).image
     refuse = f"{source.name}: this {kind.upper()} holds"
     advice = "this version reads 8- and 16-bit grey and RGB; convert it or take it off the list"
     if image.bands not in (1, 3):
@@ -125,7 +137,8 @@ class VipsReader:
     def __init__(self, source: ByteSource, header: SliceHeader) -> None:
         self._source = source
         self._kind = header.kind
-        image, self._stream = _load(source, header.kind)
+        self._opened = _load(source, header.kind)
+        image, self._stream, _ = self._opened
         found = (image.width, image.height, image.bands, _DTYPES.get(image.format))
         if found != (header.width, header.height, header.channels, header.dtype):
             msg = f"{source.name}: is {found} where the plan says {header}; plan anew"
