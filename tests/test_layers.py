@@ -21,6 +21,8 @@ LAYERS = {
     3: {
         "workplace", "prepare", "convert", "finalize", "transfer", "second_reader", "machine",
         "sink", "stored", "standing", "claim", "perform",
+        "verify", "verify.findings", "verify.info", "verify.decode", "verify.files",
+        "verify.voxels",
     },
     4: {"worker", "local", "cli", "__main__"},
 }  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -23,9 +23,11 @@ from rich.progress import (
 )
 
 from zblocks import __version__, local, transfer
+from zblocks import verify as checks
 from zblocks.config import Config
 from zblocks.credentials import Credentials, load_credentials
 from zblocks.errors import DestinationClaimed, IncompleteVolume, StorageError, ZblocksError
+from zblocks.verify.findings import Findings
 
 app = typer.Typer(
     name="zblocks",
@@ -45,6 +47,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.
 
 NOT_THE_INPUT = (DestinationClaimed, IncompleteVolume, StorageError)
 """Errors after which the same command may well succeed."""
+
+EXAMPLES = 3
+"""Problems of one kind that are printed."""
 
 PLAIN_EVERY = 5.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -111,6 +116,69 @@ def upload(config: ConfigFile, as_json: AsJson = False) -> None:
         _print_moved(moved, f"the volume is at {job.destination}", as_json=as_json)
 
 
+@app.command()
+def verify(
+    location: Annotated[str, typer.Argument(help="A folder, file:/// or s3:// url.")],
+    source: Annotated[
+        Path | None, typer.Option(metavar="CONFIG", help="Compare with this job's slices.")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Compare voxels of so many chunks of each scale.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Chooses the sample.")] = 0,
+    allow_holes: Annotated[
+        bool,
+        typer.Option("--allow-holes", help="Chunks may be absent, as tensorstore leaves them."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a finished volume, of zblocks or of any other tool.
+
+    Exit codes: 0 sound, 1 not, 2 could not check.
+    """
+    with reporting(otherwise=2):
+        job = Config.load(source) if source else None
+        place = location if "://" in location else Path(location).absolute().as_uri()
+        wanted = checks.Wanted(job, sample, seed, allow_holes)
+        found = checks.verify(place, wanted, _credentials(job) if job else None)
+    if as_json:
+        print(json.dumps(_as_json(place, wanted, found)))
+    else:
+        _print_findings(place, wanted, found)
+    sys.exit(0 if found.sound else 1)
+
+
+def _as_json(place: str, wanted: checks.Wanted, found: Findings) -> dict[str, Any]:
+    """Return what was found, for machines."""
+    return {
+        "location": place,
+        "sound": found.sound,
+        "sample": wanted.sample,
+        "seed": wanted.seed,
+        "problems": [asdict(p) for p in found.problems],
+        "counts": found.counts,
+        "checked": found.numbers,
+        "notes": found.notes,
+    }
+
+
+def _print_findings(place: str, wanted: checks.Wanted, found: Findings) -> None:
+    """Print what was found, for people: the first of each kind."""
+    for kind, count in found.counts.items():
+        some = [p for p in found.problems if p.kind == kind][:EXAMPLES]
+        print(f"{kind}: {count}")
+        for problem in some:
+            print(f"  {problem.place} {problem.message}")
+        if count > len(some):
+            print(f"  … and {count - len(some)} more (--json names them)")
+    for note in found.notes:
+        print(f"note: {note}")
+    looked = ", ".join(f"{number:,} {what}" for what, number in found.numbers.items())
+    chosen = f" (a sample of {wanted.sample} chunks a scale, seed {wanted.seed})"
+    print(f"looked at {looked or 'info only'}{chosen if wanted.sample else ''}")
+    print(f"{place}: {'sound' if found.sound else 'NOT SOUND'}")
+
+
 def _version(show: bool) -> None:
     """Print the version and end."""
     if show:
@@ -128,8 +196,12 @@ def options(
 
 
 @contextmanager
-def reporting() -> Iterator[None]:
-    """Turn errors into one message and an exit code."""
+def reporting(otherwise: int = 1) -> Iterator[None]:
+    """Turn errors into one message and an exit code.
+
+    Args:
+        otherwise: the code where the input isn't to blame.
+    """
     try:
         yield
     except KeyboardInterrupt:
@@ -137,7 +209,7 @@ def reporting() -> Iterator[None]:
         sys.exit(130)
     except ZblocksError as error:
         errors.print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}")
-        sys.exit(1 if isinstance(error, NOT_THE_INPUT) else 2)
+        sys.exit(otherwise if isinstance(error, NOT_THE_INPUT) else 2)
 
 
 def _credentials(config: Config) -> Credentials | None:

@@ -63,7 +63,7 @@ def convert_block(work: Workplace, task: BlockTask, progress: Progress = lambda 
             raise IncompleteVolume(msg)
         tallies = [Tally(s.z, plan.volume.dtype) for s in slices]
         with ThreadPoolExecutor(max(cores(), DECODERS)) as pool:
-            bands = _read_bands(plan, work.source, list(zip(slices, tallies, strict=True)), pool)
+            bands = read_bands(plan, work.source, slices, pool, tallies)
             _feed(plan.scales[: plan.owned], owned, bands, _Out(sink, progress, task.index))
         return Outcome(
             sources=Source.all_of(slices),
@@ -136,23 +136,44 @@ def _cut(band: Band, scale: Scale, out: _Out) -> None:
         out.sink.add(scale, box, band.voxels[box.slices(band.box.start)])
 
 
-def _read_bands(
-    plan: Plan, source: Store, slices: Sequence[_Counted], pool: ThreadPoolExecutor
+def read_bands(
+    plan: Plan,
+    source: Store,
+    slices: Sequence[SliceRef],
+    pool: ThreadPoolExecutor,
+    tallies: Sequence[Tally] | None = None,
 ) -> Iterator[Voxels]:
-    """Decode all slices in lockstep, `plan.rows` rows at a time, into one array."""
+    """Decode slices in lockstep, `plan.rows` rows at a time, into one array.
+
+    Args:
+        plan: what every slice is, and how many rows to decode at a time.
+        source: where the slices are.
+        slices: in z order.
+        pool: decodes.
+        tallies: count each slice's voxels, where that is wanted.
+
+    Yields:
+        The next rows of all slices (z, y, x, c): one array, filled anew each time.
+
+    Raises:
+        SliceError: a slice is damaged.
+        SourceChanged: a slice isn't the object any more that the plan names.
+    """
+    tallies = tallies or [Tally(s.z, plan.volume.dtype) for s in slices]
+    counted = list(zip(slices, tallies, strict=True))
     size, volume = plan.box.shape, plan.volume
     slab = np.empty((len(slices), min(plan.rows, size.y), size.x, volume.channels), volume.dtype)
     if plan.rows >= size.y:
         # Opened one after the other, so that no decoder outlives its slice.
-        jobs = zip(slices, slab, strict=True)
+        jobs = zip(counted, slab, strict=True)
         _wait([pool.submit(_read_whole, plan, source, one, rows) for one, rows in jobs])
         yield slab
         return
-    readers = list(pool.map(lambda one: _open(plan, source, one[0]), slices))
+    readers = list(pool.map(lambda ref: _open(plan, source, ref), slices))
     for y in range(0, size.y, plan.rows):
         rows = slab[:, : min(plan.rows, size.y - y)]
-        strips = zip(readers, slices, rows, strict=True)
-        _wait([pool.submit(_read_rows, reader, tally, into) for reader, (_, tally), into in strips])
+        strips = zip(readers, tallies, rows, strict=True)
+        _wait([pool.submit(_read_rows, reader, tally, into) for reader, tally, into in strips])
         yield rows
 
 

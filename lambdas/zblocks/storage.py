@@ -103,6 +103,19 @@ class Store:
         with self._named(key):
             return self.traffic.read(bytes(obstore.get(self._raw, self._path(key)).bytes()))
 
+    def get_packed(self, key: str) -> tuple[bytes, str]:
+        """Return a whole object and its Content-Encoding (empty for none)."""
+        with self._named(key):
+            found = obstore.get(self._raw, self._path(key))
+            packing = str(found.attributes.get("Content-Encoding", ""))
+            return self.traffic.read(bytes(found.bytes())), packing
+
+    def packing(self, key: str) -> str:
+        """Return an object's Content-Encoding (empty for none)."""
+        with self._named(key):
+            found = obstore.get(self._raw, self._path(key), options={"range": (0, 1)})
+            return str(found.attributes.get("Content-Encoding", ""))
+
     def get_range(self, key: str, start: int, length: int, etag: str = "") -> bytes:
         """Return `length` bytes from `start`.
 

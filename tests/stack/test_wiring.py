@@ -36,6 +36,7 @@ def test_each_function_has_the_runtime_time_and_environment(functions):
         assert "EphemeralStorage" not in function
         variables = dict(function["Environment"]["Variables"])
         assert variables.pop("ZBLOCKS_DESTINATION_BUCKET") == "volumes"
+        assert variables.pop("MALLOC_ARENA_MAX") == "2"
         assert set(variables) == {
             "plan": {"ZBLOCKS_WORKER_MEMORY_MB"},
             "finalize": {"CLOUD_VOLUME_DIR"},

@@ -1,0 +1,382 @@
+"""Every kind of deliberate damage, one test each: `zblocks verify` finds it and calls it by name.
+
+`python -m pytest tests/flow/test_damage.py -q` prints how many kinds are caught.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.flow.conftest import textured, write_stack, zblocks
+from tests.flow.test_verify import SHAPE, assert_sound, labels, verify, write_tensorstore
+
+KEY = "4_4_4"
+Deed = Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What is done to which sound volume, and the kind that it must be called."""
+
+    volume: str
+    kind: str
+    deed: Deed
+
+
+# --- sound volumes, made once
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory):
+    """Folder of sound volumes: loose, raw, jpeg, shards, labels."""
+    root = tmp_path_factory.mktemp("sound")
+    write_stack(root / "in", textured((*SHAPE, 1), "uint8"))
+    fields = {"loose": {}, "raw": {"compression": "none"}, "jpeg": {"encoding": "jpeg"},
+              "shards": {"sharding": True, "chunk_size": [8, 8, 4]}}  # fmt: skip
+    for name, more in fields.items():
+        config = {
+            "source": f"file://{root}/in",
+            "destination": f"file://{root}/{name}",
+            "voxel_resolution": [4, 4, 4],
+            "chunk_size": [16, 16, 8],
+            **more,
+        }
+        (root / "config.json").write_text(json.dumps(config))
+        assert zblocks("convert", root / "config.json").code == 0
+    block = {"compressed_segmentation_block_size": [8, 8, 8]}
+    encoding = {"encoding": "compressed_segmentation", **block, "resolution": [4, 4, 4]}
+    write_tensorstore(root / "labels", labels("uint64"), layer="segmentation", **encoding)
+    return root
+
+
+@pytest.mark.parametrize("name", ["loose", "raw", "shards", "labels"])
+def test_undamaged_it_is_sound(sound, name):
+    assert_sound(sound / name)
+
+
+# --- deeds
+
+
+def top(**fields) -> Deed:
+    """Change fields of `info`; None takes one away."""
+
+    def deed(volume: Path) -> None:
+        document = json.loads((volume / "info").read_text())
+        merged = {k: v for k, v in (document | fields).items() if v is not None}
+        (volume / "info").write_text(json.dumps(merged))
+
+    return deed
+
+
+def scale(number: int = 0, **fields) -> Deed:
+    """Change fields of a scale; None takes one away."""
+
+    def deed(volume: Path) -> None:
+        document = json.loads((volume / "info").read_text())
+        entry = document["scales"][number] | fields
+        document["scales"][number] = {k: v for k, v in entry.items() if v is not None}
+        (volume / "info").write_text(json.dumps(document))
+
+    return deed
+
+
+def both(*deeds: Deed) -> Deed:
+    """Do one thing after the other."""
+
+    def deed(volume: Path) -> None:
+        for one in deeds:
+            one(volume)
+
+    return deed
+
+
+def hide_all(volume: Path) -> None:
+    """Hide every scale."""
+    for number in range(len(json.loads((volume / "info").read_text())["scales"])):
+        scale(number, hidden=True)(volume)
+
+
+def misname_shards(volume: Path) -> None:
+    """Store a shard's bytes under another's name."""
+    one, two, *_ = sorted((volume / KEY).glob("*.shard"))
+    shutil.copy(one, two)
+
+
+def sharded(**fields) -> Deed:
+    """Change how shards are said to be."""
+
+    def deed(volume: Path) -> None:
+        document = json.loads((volume / "info").read_text())
+        document["scales"][0]["sharding"] |= fields
+        (volume / "info").write_text(json.dumps(document))
+
+    return deed
+
+
+def text(name: str, words: str) -> Deed:
+    return lambda volume: (volume / name).write_text(words) and None
+
+
+def first(volume: Path) -> Path:
+    """The first chunk of scale 0."""
+    return min((volume / KEY).glob("0-16_0-16_0-8*"))
+
+
+def change(edit: Callable[[bytes], bytes]) -> Deed:
+    """Change a chunk's stored bytes."""
+    return lambda volume: first(volume).write_bytes(edit(first(volume).read_bytes())) and None
+
+
+def voxels(edit: Callable[[bytearray], object]) -> Deed:
+    """Change a gzipped chunk's voxels."""
+
+    def deed(volume: Path) -> None:
+        raw = bytearray(gzip.decompress(first(volume).read_bytes()))
+        edit(raw)
+        first(volume).write_bytes(gzip.compress(bytes(raw), mtime=0))
+        shutil.rmtree(volume / ".zblocks" / "receipts")
+
+    return deed
+
+
+def rename(new: str) -> Deed:
+    return lambda volume: first(volume).rename(volume / KEY / new) and None
+
+
+def add(name: str, data: bytes = b"x") -> Deed:
+    return lambda volume: (volume / KEY / name).write_bytes(data) and None
+
+
+def swap(a: str, b: str) -> Deed:
+    """Exchange two chunks."""
+
+    def deed(volume: Path) -> None:
+        one, two = volume / KEY / a, volume / KEY / b
+        x, y = one.read_bytes(), two.read_bytes()
+        one.write_bytes(y)
+        two.write_bytes(x)
+        shutil.rmtree(volume / ".zblocks" / "receipts")
+
+    return deed
+
+
+def shard(volume: Path) -> Path:
+    return min((volume / KEY).glob("*.shard"))
+
+
+def on_shard(edit: Callable[[bytes], bytes]) -> Deed:
+    """Change a shard's bytes."""
+    return lambda volume: shard(volume).write_bytes(edit(shard(volume).read_bytes())) and None
+
+
+def on_index(edit: Callable[[np.ndarray], np.ndarray | bytes]) -> Deed:
+    """Change the only minishard index of a shard: rows of ids, starts, sizes (as stored)."""
+
+    def change_one(data: bytes) -> bytes:
+        start, end = struct.unpack_from("<QQ", data)
+        rows = np.frombuffer(gzip.decompress(data[16 + start : 16 + end]), "<u8").reshape(3, -1)
+        new = edit(rows.copy())
+        packed = gzip.compress(new if isinstance(new, bytes) else new.astype("<u8").tobytes())
+        return struct.pack("<QQ", start, start + len(packed)) + data[16 : 16 + start] + packed
+
+    return on_shard(change_one)
+
+
+def put(row: int, column: int, value: int) -> Callable[[np.ndarray], np.ndarray]:
+    def edit(rows: np.ndarray) -> np.ndarray:
+        rows[row, column] = value
+        return rows
+
+    return edit
+
+
+def coarse_zeros(volume: Path) -> None:
+    """A coarse chunk of zeros, as if it had never been filled."""
+    path = min((volume / "8_8_8").iterdir())
+    path.write_bytes(gzip.compress(bytes(len(gzip.decompress(path.read_bytes()))), mtime=0))
+    shutil.rmtree(volume / ".zblocks" / "receipts")
+
+
+def truncated_mean(volume: Path) -> None:
+    """A coarse voxel one too dark, as tools that truncate make it."""
+    path = min((volume / "8_8_8").iterdir())
+    raw = bytearray(gzip.decompress(path.read_bytes()))
+    raw[100] = max(raw[100], 1) - 1 if raw[100] else 1
+    path.write_bytes(gzip.compress(bytes(raw), mtime=0))
+    shutil.rmtree(volume / ".zblocks" / "receipts")
+
+
+def shifted(volume: Path) -> None:
+    """All chunks of a layer hold the next layer: slices shifted in z."""
+    for path in sorted((volume / KEY).glob("*_0-8.gz")):
+        path.write_bytes((volume / KEY / path.name.replace("_0-8.", "_8-16.")).read_bytes())
+    shutil.rmtree(volume / ".zblocks" / "receipts")
+
+
+def tail_lost(volume: Path) -> None:
+    """Scale 1 ends a voxel early, as when offset and size are halved apart."""
+    document = json.loads((volume / "info").read_text())
+    document["scales"][1]["size"][0] -= 1
+    (volume / "info").write_text(json.dumps(document))
+
+
+def lose(pattern: str) -> Deed:
+    return lambda volume: min((volume / KEY).glob(pattern)).unlink()
+
+
+SHARDING = "neuroglancer_uint64_sharded_v1"
+DAMAGES = {
+    # info
+    "info is cut": Damage("loose", "info-not-json", text("info", '{"scales": [')),
+    "info is a list": Damage("loose", "info-not-object", text("info", "[]")),
+    "another @type": Damage("loose", "bad-@type", top(**{"@type": "precomputed"})),
+    "another layer type": Damage("loose", "bad-type", top(type="picture")),
+    "float64": Damage("loose", "bad-data-type", top(data_type="float64")),
+    "no channels": Damage("loose", "bad-num-channels", top(num_channels=0)),
+    "labels of float": Damage(
+        "loose", "float-labels", top(type="segmentation", data_type="float32")
+    ),
+    "labels of 3 channels": Damage("labels", "label-channels", top(num_channels=3)),
+    "a mesh of an image": Damage("loose", "misplaced-field", top(mesh="mesh")),
+    "no scales": Damage("loose", "no-scales", top(scales=[])),
+    "a scale that is text": Damage("loose", "bad-scale", top(scales=["4_4_4"])),
+    "every scale hidden": Damage("loose", "nothing-visible", hide_all),
+    "no key": Damage("loose", "bad-key", scale(key=None)),
+    "a key that leaves the volume": Damage("loose", "key-outside", scale(key="../x")),
+    "one key twice": Damage("loose", "duplicate-key", scale(1, key=KEY)),
+    "a size of 0": Damage("loose", "bad-size", scale(size=[53, 0, 37])),
+    "a resolution of 0": Damage("loose", "bad-resolution", scale(resolution=[4, 4, 0])),
+    "half a voxel of offset": Damage("loose", "bad-offset", scale(voxel_offset=[0.5, 0, 0])),
+    "no chunk size": Damage("loose", "bad-chunk-sizes", scale(chunk_sizes=[])),
+    "two chunk sizes of shards": Damage(
+        "shards", "sharded-chunk-sizes", scale(chunk_sizes=[[16, 16, 8], [8, 8, 8]])
+    ),
+    "an encoding of a fork": Damage("loose", "bad-encoding", scale(encoding="fpzip")),
+    "16 bits as JPEG": Damage(
+        "loose",
+        "encoding-misfit",
+        both(top(data_type="uint16"), scale(encoding="jpeg")),
+    ),
+    "no block size": Damage(
+        "labels", "bad-block-size", scale(compressed_segmentation_block_size=None)
+    ),
+    "a quality of raw chunks": Damage("loose", "bad-quality", scale(jpeg_quality=90)),
+    "hidden by a word": Damage("loose", "bad-hidden", scale(hidden="no")),
+    "scales in the wrong order": Damage("loose", "scale-order", scale(1, resolution=[2, 2, 2])),
+    "a scale that lies elsewhere": Damage(
+        "loose", "scale-misplaced", scale(1, voxel_offset=[9, 0, 0])
+    ),
+    "a scale that ends early": Damage("loose", "scale-cover", tail_lost),
+    # loose chunks
+    "a chunk is lost": Damage("loose", "missing-chunk", lose("16-32_*")),
+    "the last chunk is lost": Damage("loose", "missing-chunk", lose("48-53_32-41_32-37*")),
+    "a raw chunk is cut": Damage("raw", "bad-chunk", change(lambda d: d[:-1])),
+    "a raw chunk is too long": Damage("raw", "bad-chunk", change(lambda d: d + b"\0")),
+    "an empty chunk": Damage("raw", "bad-chunk", change(lambda _: b"")),
+    "a gzipped chunk is cut": Damage("loose", "bad-chunk", change(lambda d: d[:-9])),
+    "a bit of a gzipped chunk flipped": Damage(
+        "loose", "bad-chunk", change(lambda d: d[:60] + bytes([d[60] ^ 8]) + d[61:])
+    ),
+    "a gzipped chunk isn't gzipped": Damage("loose", "bad-chunk", change(gzip.decompress)),
+    "gzipped twice": Damage("loose", "bad-chunk", change(gzip.compress)),
+    "bytes after the gzip stream": Damage("loose", "bad-chunk", change(lambda d: d + b"more")),
+    "a gzip bomb": Damage("loose", "bad-chunk", change(lambda _: gzip.compress(bytes(10**8)))),
+    "a JPEG chunk is cut": Damage("jpeg", "bad-chunk", change(lambda d: d[:40])),
+    "a JPEG chunk is raw": Damage("jpeg", "bad-chunk", change(lambda _: bytes(2048))),
+    "labels are cut": Damage("labels", "bad-chunk", change(lambda d: d[:3])),
+    "labels are cut in a block": Damage("labels", "bad-chunk", change(lambda d: d[:44])),
+    "labels beyond their table": Damage(
+        "labels", "bad-chunk", change(lambda d: d[:4] + b"\xff\xff\xff" + d[7:])
+    ),
+    "labels of 3 bits": Damage("labels", "bad-chunk", change(lambda d: d[:7] + b"\x03" + d[8:])),
+    "a chunk is there twice": Damage("loose", "duplicate-chunk", add("0-16_0-16_0-8")),
+    "a chunk of another grid": Damage("loose", "off-grid-chunk", add("0-32_0-32_0-16.gz")),
+    "a chunk beyond the volume": Damage("loose", "off-grid-chunk", add("64-80_0-16_0-8.gz")),
+    "an edge chunk that isn't clipped": Damage("loose", "off-grid-chunk", add("48-64_0-16_0-8.gz")),
+    "a file that is no chunk": Damage("loose", "stray-object", add("Thumbs.db")),
+    # voxels
+    "a voxel is off by one": Damage(
+        "loose",
+        "scale-differs",
+        voxels(lambda raw: [raw.__setitem__(i, raw[i] ^ 128) for i in range(64)]),
+    ),
+    "a chunk of zeros": Damage(
+        "loose", "scale-differs", voxels(lambda raw: raw.__setitem__(slice(None), bytes(len(raw))))
+    ),
+    "two chunks exchanged": Damage(
+        "loose", "scale-differs", swap("0-16_0-16_0-8.gz", "16-32_0-16_0-8.gz")
+    ),
+    "a layer shifted in z": Damage("loose", "scale-differs", shifted),
+    "a coarse chunk of zeros": Damage("loose", "scale-differs", coarse_zeros),
+    "a mean that was truncated": Damage("loose", "scale-differs", truncated_mean),
+    "another compression than receipted": Damage(
+        "loose", "receipt-differs", change(lambda d: gzip.compress(gzip.decompress(d), 9))
+    ),
+    # shards
+    "another kind of shards": Damage("shards", "sharding-type", sharded(**{"@type": "v2"})),
+    "another hash": Damage("shards", "sharding-hash", sharded(hash="md5")),
+    "65 bits": Damage("shards", "sharding-bits", sharded(shard_bits=65)),
+    "shards of brotli": Damage("shards", "sharding-encoding", sharded(data_encoding="br")),
+    "a shard is lost": Damage("shards", "missing-chunk", lose("*.shard")),
+    "a shard shorter than its index": Damage("shards", "short-shard", on_shard(lambda d: d[:15])),
+    "a shard is cut": Damage("shards", "minishard-range", on_shard(lambda d: d[:-20])),
+    "a minishard ends before it begins": Damage(
+        "shards", "minishard-range", on_shard(lambda d: struct.pack("<QQ", 90, 80) + d[16:])
+    ),
+    "a minishard index that isn't gzipped": Damage(
+        "shards",
+        "minishard-index",
+        on_shard(lambda d: d[:-40] + bytes(40)),
+    ),
+    "a minishard index of 25 bytes": Damage(
+        "shards", "minishard-index", on_index(lambda _: bytes(25))
+    ),
+    "a chunk beyond the grid": Damage("shards", "chunk-outside", on_index(put(0, -1, 10**6))),
+    "a chunk listed twice": Damage("shards", "chunk-twice", on_index(put(0, 1, 0))),
+    "a chunk beyond the file": Damage("shards", "chunk-range", on_index(put(2, -1, 10**9))),
+    "two chunks that share bytes": Damage(
+        "shards", "shard-overlap", on_index(put(1, 1, 2**64 - 40))
+    ),
+    "a chunk missing from its shard": Damage(
+        "shards", "missing-chunk", on_index(lambda r: r[:, :-1])
+    ),
+    "a chunk of a shard is spoilt": Damage(
+        "shards", "bad-chunk", on_shard(lambda d: d[:16] + bytes(30) + d[46:])
+    ),
+    "the wrong minishard bits": Damage("shards", "short-shard", sharded(minishard_bits=40)),
+    "shards under each other's names": Damage(
+        "shards",
+        "chunk-misplaced",
+        misname_shards,
+    ),
+    "a shard that no grid has": Damage("shards", "stray-object", add("ffff.shard")),
+    "the old pair of files": Damage("shards", "obsolete-shard", add("0.index")),
+    # documents
+    "provenance is cut": Damage("loose", "provenance-not-json", text("provenance", "{")),
+    "holes that can't be read": Damage("loose", "bad-holes", text("provenance", '{"holes": [1]}')),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_it_is_found_and_called_by_its_name(sound, tmp_path, name):
+    damage = DAMAGES[name]
+    volume = tmp_path / "v"
+    shutil.copytree(sound / damage.volume, volume)
+    damage.deed(volume)
+    code, found = verify(volume)
+    assert code == 1
+    assert damage.kind in found["counts"]
+
+
+def test_there_are_many_kinds():
+    assert len(DAMAGES) >= 40
+    assert len({d.kind for d in DAMAGES.values()}) >= 40
