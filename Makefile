@@ -2,8 +2,9 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 WORKERS ?= 2
+SEEDS ?= 50
 
-.PHONY: setup demo test fast lint bench clean
+.PHONY: setup demo test fast lint chaos bench clean
 
 setup: .venv/.ready node_modules/.ready ## the environment in .venv, and the CDK command line
 
@@ -23,7 +24,7 @@ demo: setup ## a brain in slices becomes a volume in an emulated AWS; serves it 
 
 test: setup lint ## everything; fast tests first
 	$(PY) -m pytest tests/core tests/test_layers.py -n $(WORKERS) -q
-	$(PY) -m pytest tests/flow tests/stack -n $(WORKERS) -q
+	$(PY) -m pytest tests/flow tests/stack tests/chaos -n $(WORKERS) -q
 	$(PY) -m pytest tests/deployed -q
 
 fast: setup ## the pure core, in seconds
@@ -33,6 +34,9 @@ lint: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+chaos: setup ## faults, kills and a jumping clock; the volume must be that of a clean run
+	$(PY) -m tests.chaos --seeds $(SEEDS)
 
 bench: setup .venv-bench/.ready ## this project and its peers on one stack; a quarter of an hour a round
 	$(PY) -m benchmarks $(BENCH)

@@ -226,7 +226,7 @@ def _some(names: Sequence[str]) -> str:
 def _config(target: Store) -> dict[str, Any]:
     """Read the config that the run was started with."""
     document: dict[str, Any] = json.loads(target.get(CONFIG))
-    return {k: v for k, v in document.items() if k != "s3_creds_file"}
+    return document
 
 
 def _put_report(

@@ -125,7 +125,10 @@ def prepare(
         return Prepared(standing or plan, (), duplicate=True)
     claim.take(target, run.execution, run.is_running)
     try:
-        target.put_json(CONFIG, config.model_dump_json(by_alias=True, exclude_unset=True).encode())
+        stored = config.model_dump_json(
+            by_alias=True, exclude_unset=True, exclude={"s3_creds_file"}
+        )
+        target.put_json(CONFIG, stored.encode())
         return _settle(config, worker, target, standing, (plan, tasks))
     except BaseException:
         claim.give_back(target, run.execution)
@@ -398,7 +401,7 @@ def _first_of_trigger(target: Store, run: Run) -> bool:
     name = hashlib.sha256(run.trigger.encode()).hexdigest()[:32]
     key = f"{TRIGGERS}/{name}.json"
     mark = json.dumps({"trigger": run.trigger, "execution": run.execution}).encode()
-    return target.put_if_absent(key, mark) or target.get(key) == mark
+    return target.put_if_absent(key, mark)
 
 
 def _refuse_small_workers(plan: Plan, worker: Worker) -> None:

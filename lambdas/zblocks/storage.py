@@ -9,11 +9,13 @@ Reads the environment for what AWS's own clients read there: credentials, region
 from __future__ import annotations
 
 import os
+import random
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -26,7 +28,8 @@ from zblocks.credentials import Credentials
 from zblocks.errors import InvalidConfig, SourceChanged, StorageError
 
 if TYPE_CHECKING:
-    from obstore.auth.boto3 import StsCredentialProvider
+    from obstore import PutMode
+    from obstore.store import S3Credential
 
 IMMUTABLE = "public, max-age=31536000"
 """Cache-Control of chunks: a volume's chunks never change in place unless it is overwritten."""
@@ -36,6 +39,8 @@ NO_CACHE = "no-cache"
 
 DELETE_BATCH = 1000
 """Keys of one DeleteObjects request."""
+
+CONDITIONAL_TRIES = 5
 
 _RETRY = {
     "max_retries": 8,
@@ -193,12 +198,14 @@ class Store:
         self.put(key, data, "application/json")
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
-        """Write a document unless one is there; tell whether it was written."""
+        """Write a document unless one is there; tell whether it was written.
+
+        A document of the same bytes counts as written: by an attempt whose answer was lost.
+        """
         try:
-            with self._named(key):
-                obstore.put(self._raw, self._path(key), data, mode="create")
+            self._put_conditionally(key, data, "create")
         except exceptions.AlreadyExistsError:
-            return False
+            return self.get(key) == data
         return True
 
     def put_if_unchanged(self, key: str, data: bytes, etag: str) -> bool:
@@ -210,11 +217,23 @@ class Store:
             self.put_json(key, data)
             return True
         try:
-            with self._named(key):
-                obstore.put(self._raw, self._path(key), data, mode={"e_tag": etag})
+            self._put_conditionally(key, data, {"e_tag": etag})
         except (exceptions.PreconditionError, FileNotFoundError):
             return False
         return True
+
+    def _put_conditionally(self, key: str, data: bytes, mode: PutMode) -> None:
+        """Put on a condition; obstore itself repeats such a request only if it is answered."""
+        for attempt in range(CONDITIONAL_TRIES):
+            try:
+                with self._named(key):
+                    obstore.put(self._raw, self._path(key), data, mode=mode)
+            except StorageError:
+                if attempt + 1 == CONDITIONAL_TRIES:
+                    raise
+                time.sleep(random.uniform(0, 2**attempt))  # noqa: S311 - full jitter, no secret
+            else:
+                return
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; those that aren't there are no error."""
@@ -227,7 +246,7 @@ class Store:
     @contextmanager
     def _named(self, key: str) -> Iterator[None]:
         """Make the store's errors say which object, and tell faults from absence."""
-        place = f"{self.url}/{key}"
+        place = f"{self.url}/{key.lstrip('/')}"
         try:
             yield
         except (FileNotFoundError, exceptions.AlreadyExistsError, exceptions.PreconditionError):
@@ -364,10 +383,12 @@ def _s3(bucket: str, prefix: str, credentials: Credentials | None, role: str) ->
     )
 
 
-def _assume(role: str, credentials: Credentials | None) -> StsCredentialProvider:
-    """Return short-lived keys of a role, asked for with the user's keys or the environment's."""
+def _assume(role: str, credentials: Credentials | None) -> Callable[[], S3Credential]:
+    """Return a source of a role's short-lived keys, asked for anew when they expire.
+
+    obstore's own provider refuses the time zone of boto3's answers.
+    """
     import boto3
-    from obstore.auth.boto3 import StsCredentialProvider
 
     keys = (
         {
@@ -377,4 +398,16 @@ def _assume(role: str, credentials: Credentials | None) -> StsCredentialProvider
         if credentials
         else {}
     )
-    return StsCredentialProvider(boto3.Session(**keys), RoleArn=role, RoleSessionName="zblocks")
+    session = boto3.Session(**keys)
+
+    def ask() -> S3Credential:
+        answer = session.client("sts").assume_role(RoleArn=role, RoleSessionName="zblocks")
+        lent = answer["Credentials"]
+        return {
+            "access_key_id": lent["AccessKeyId"],
+            "secret_access_key": lent["SecretAccessKey"],
+            "token": lent["SessionToken"],
+            "expires_at": lent["Expiration"].astimezone(UTC),
+        }
+
+    return ask

@@ -5,7 +5,10 @@ A module of its own, so that a process starts without what only the command line
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
+import threading
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 
@@ -19,10 +22,19 @@ _counter: Synchronized[int] | None = None
 
 
 def begin(counter: Synchronized[int]) -> None:
-    """Set the process up: Ctrl-C is the parent's to handle."""
+    """Set the process up: Ctrl-C is the parent's to handle, and without a parent it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     global _counter  # noqa: PLW0603 - the process's one piece of state
     _counter = counter
+
+
+def _end_with_parent() -> None:
+    """End at once when the parent was killed: it can't say so, and the next run has the claim."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @dataclass(frozen=True, slots=True)

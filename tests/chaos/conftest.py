@@ -1,0 +1,5 @@
+"""The stacks and the S3 of the flow tests."""
+
+from tests.flow.conftest import cloud, moto, write_config
+
+__all__ = ["cloud", "moto", "write_config"]

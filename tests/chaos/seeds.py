@@ -1,0 +1,213 @@
+"""One seed: a stack, a failing S3, workers and orchestrators killed; then the volume must be right.
+
+`python -m tests.chaos --seeds 50` runs many; `--seed 7` runs one again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.proxy import Weather, failing
+from tests.flow.conftest import textured, write_stack
+
+SHARE = 0.05
+"""Of requests that fail."""
+
+TRIES = 8
+"""Starts after which a seed counts as lost."""
+
+WORKERS = 2
+
+SHAPES: list[dict[str, Any]] = [
+    {"shape": (150, 70, 90, 1)},
+    {"shape": (150, 70, 90, 1), "sharding": True, "voxel_offset": [-3, 5, 7]},
+    {"shape": (200, 40, 50, 3), "chunk_size": [32, 32, 16], "voxel_offset": [1, -2, 3]},
+    {"shape": (300, 30, 40, 1), "chunk_size": [32, 32, 16], "voxel_resolution": [1, 1, 1]},
+    {"shape": (300, 30, 40, 1), "chunk_size": [16, 16, 16], "sharding": True,
+     "voxel_resolution": [1, 1, 1]},
+    {"shape": (130, 60, 70, 1), "compression": "none", "chunk_size": [32, 32, 8]},
+]  # fmt: skip
+
+
+@dataclass
+class Outcome:
+    """What a seed went through."""
+
+    seed: int
+    starts: int = 0
+    kills: Counter[str] = field(default_factory=Counter)
+    injected: Counter[str] = field(default_factory=Counter)
+    requests: int = 0
+    blocks: int = 0
+    redone: int = 0
+    """Blocks converted again though they were receipted before a kill."""
+    in_flight: int = 0
+    """Blocks that were begun and lost by kills: at most the workers, each time."""
+    trouble: str = ""
+
+
+class Killer:
+    """Kills the run, or one of its workers, after some objects were stored."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._left = chance.randint(3, 40)
+        self._whom = chance.choice(["orchestrator", "worker"])
+        self.killed = ""
+        self.process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+
+    def stored(self, _path: str) -> None:
+        """Count a stored object; strike when it is time."""
+        with self._lock:
+            self._left -= 1
+            if self._left or self.process is None:
+                return
+        if self._whom == "orchestrator":
+            self.process.kill()
+            self.killed = self._whom
+            return
+        workers = _children(self.process.pid)
+        if workers:
+            os.kill(workers[0], signal.SIGKILL)
+            self.killed = self._whom
+
+
+def _children(parent: int) -> list[int]:
+    """Return the worker processes of a run (spawned by multiprocessing), by pid."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit():
+                stat = (entry / "stat").read_text().rpartition(")")[2].split()
+                line = (entry / "cmdline").read_bytes()
+                if int(stat[1]) == parent and b"spawn_main" in line:
+                    found.append(int(entry.name))
+        except OSError:
+            continue
+    return sorted(found)
+
+
+class Bucket:
+    """What a run left in the emulated S3."""
+
+    def __init__(self, s3: Any, name: str, prefix: str) -> None:
+        self._s3, self._name, self._prefix = s3, name, prefix
+
+    def _keys(self) -> list[str]:
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self._name, Prefix=f"{self._prefix}/"
+        )
+        return [o["Key"] for page in pages for o in page.get("Contents", [])]
+
+    def _body(self, key: str) -> bytes:
+        return bytes(self._s3.get_object(Bucket=self._name, Key=key)["Body"].read())
+
+    def volume(self) -> dict[str, bytes]:
+        """Return every object of the volume; provenance holds times, the work prefix is no part."""
+        cut = len(self._prefix) + 1
+        keys = [k for k in self._keys() if "/.zblocks/" not in k and not k.endswith("/provenance")]
+        return {k[cut:]: self._body(k) for k in keys}
+
+    def receipts(self) -> dict[str, bytes]:
+        """Return the receipts of blocks by name."""
+        keys = [k for k in self._keys() if "/.zblocks/receipts/block-" in k]
+        return {k.rpartition("/")[2]: self._body(k) for k in keys}
+
+
+def write_config(folder: Path, destination: str, fields: dict[str, Any]) -> Path:
+    """Write the config of a seed."""
+    rest = {k: v for k, v in fields.items() if k != "shape"}
+    document = {
+        "source": f"file://{folder}/in",
+        "destination": destination,
+        "voxel_resolution": [4, 4, 40],
+        "chunk_size": [32, 32, 16],
+        **rest,
+    }
+    path = folder / f"{destination.rpartition('/')[2]}.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def convert(config: Path, endpoint: str, killer: Killer | None, extra: dict[str, str]) -> int:
+    """Run the user's command; its exit code."""
+    line = [sys.executable, "-m", "zblocks", "convert", str(config), "--workers", str(WORKERS)]
+    env = {**os.environ, "AWS_ENDPOINT_URL": endpoint, **extra}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(line, env=env, **pipes)  # type: ignore[call-overload]
+    if killer:
+        killer.process = process
+    said, _ = process.communicate(timeout=600)
+    if "Traceback" in said:
+        raise AssertionError(said[-3000:])
+    return int(process.returncode)
+
+
+def run_seed(seed: int, folder: Path, s3: Any, upstream: str, *, stalls: int = 0) -> Outcome:
+    """Go through one seed; `Outcome.trouble` says what is wrong, if anything is."""
+    chance, outcome = random.Random(seed), Outcome(seed)
+    fields = chance.choice(SHAPES)
+    write_stack(folder / "in", textured(fields["shape"], "uint8", seed=seed % 7))
+    clean = write_config(folder, f"s3://volumes/clean-{seed}", fields)
+    if convert(clean, upstream, None, {}):
+        outcome.trouble = "the clean run failed"
+        return outcome
+    config = write_config(folder, f"s3://volumes/chaos-{seed}", fields)
+    spoilt = Bucket(s3, "volumes", f"chaos-{seed}")
+    weather = Weather(seed, SHARE, stalls)
+    with failing(upstream, weather) as endpoint:
+        for start in range(TRIES):
+            outcome.starts += 1
+            # Two kills at most, so that the last starts can end.
+            killer = Killer(chance) if start < 2 else None
+            weather.on_put = killer.stored if killer else lambda _path: None
+            before = spoilt.receipts()
+            code = convert(config, endpoint, killer, _jumping_clock(chance, folder))
+            after = spoilt.receipts()
+            outcome.redone += sum(after.get(name) != data for name, data in before.items())
+            if killer and killer.killed:
+                outcome.kills[killer.killed] += 1
+                outcome.in_flight += WORKERS
+            if code == 0:
+                break
+            time.sleep(0.3)
+    outcome.injected, outcome.requests = weather.injected, sum(weather.passed.values())
+    outcome.blocks = len(spoilt.receipts())
+    there, due = spoilt.volume(), Bucket(s3, "volumes", f"clean-{seed}").volume()
+    if code:
+        outcome.trouble = f"not complete after {TRIES} starts (exit code {code})"
+    elif there != due:
+        odd = sorted(k for k in there.keys() | due.keys() if there.get(k) != due.get(k))
+        outcome.trouble = f"{len(odd)} objects differ from the clean run's: {odd[:5]}"
+    elif outcome.redone > outcome.in_flight:
+        outcome.trouble = f"{outcome.redone} receipted blocks were converted again"
+    return outcome
+
+
+def _jumping_clock(chance: random.Random, folder: Path) -> dict[str, str]:
+    """Return an environment in which, for one start of three, the clock jumps by hours."""
+    if chance.random() > 1 / 3:
+        return {}
+    site = folder / "site"
+    site.mkdir(exist_ok=True)
+    (site / "sitecustomize.py").write_text(JUMPS)
+    path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {"PYTHONPATH": path, "JUMP_SEED": str(chance.randint(0, 10**6))}
+
+
+JUMPS = """
+import os, random, time
+_chance, _real = random.Random(int(os.environ["JUMP_SEED"])), time.time
+time.time = lambda: _real() + 3600 * _chance.choice([0, 0, 0, -30, -2, 2, 30])
+"""
