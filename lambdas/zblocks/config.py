@@ -328,7 +328,7 @@ class Config(BaseModel):
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read and check a config file; relative paths in it start at its folder."""
-        data = _read_object(path)
+        data = read_object(_read_file(path), str(path))
         try:
             return cls.parse(data, base=path.parent)
         except InvalidConfig as error:
@@ -543,25 +543,43 @@ class Config(BaseModel):
 # --- reading and errors -------------------------------------------------------------------------
 
 
-def _read_object(path: Path) -> dict[str, object]:
-    """Read a JSON file whose root is an object with no field twice."""
+def read_object(data: bytes, where: str) -> dict[str, object]:
+    """Read a JSON document whose root is an object with no field twice.
+
+    Args:
+        data: the document.
+        where: names it in errors.
+
+    Raises:
+        InvalidConfig: it is none, or larger than any config.
+    """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InvalidConfig(f"{path}: larger than 10 MB, so it is no config; check the path")
-        data = json.loads(path.read_text("utf-8-sig"), object_pairs_hook=_once)
-    except OSError as error:
-        raise InvalidConfig(f"{path}: can't be read ({error.strerror}); check the path") from error
+        if len(data) > MAX_BYTES:
+            raise InvalidConfig(f"{where}: larger than 10 MB, so it is no config; check the path")
+        document = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         raise InvalidConfig(
-            f"{path}: line {error.lineno}, column {error.colno}: not JSON ({error.msg}); correct it"
+            f"{where}: line {error.lineno}, column {error.colno}: not JSON ({error.msg}); "
+            "correct it"
         ) from None
     except UnicodeDecodeError as error:
-        raise InvalidConfig(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8") from None
+        raise InvalidConfig(f"{where}: byte {error.start} is not UTF-8; save it as UTF-8") from None
     except (ValueError, RecursionError) as error:
-        raise InvalidConfig(f"{path}: {error}") from None
-    if not isinstance(data, dict):
-        raise InvalidConfig(f"{path}: holds {_show(data)}; give one JSON object of fields")
-    return data
+        raise InvalidConfig(f"{where}: {error}; correct it") from None
+    if not isinstance(document, dict):
+        raise InvalidConfig(f"{where}: holds {_show(document)}; give one JSON object of fields")
+    return document
+
+
+def _read_file(path: Path) -> bytes:
+    """Read a config file, no more of it than any config has."""
+    try:
+        if not path.is_file() and path.exists():  # a device or a FIFO would never end
+            raise InvalidConfig(f"{path}: is no file; give the path of a config file")
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InvalidConfig(f"{path}: can't be read ({error.strerror}); check the path") from error
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
