@@ -52,7 +52,10 @@ class Case:
     hidden: tuple[str, ...] = ()
     """Must not be in it, nor in anything that was stored."""
     command: tuple[str, ...] = ("convert",)
-    code: int = 2
+
+
+BLOCK = "IncompleteVolume"
+"""What a slice that fails while it is decoded ends in: exit code 1, and the slice is named."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Ended:
     text: str
     seconds: float
     peak_mb: int
-    """Of its largest process."""
+    """Of its largest process; Linux counts in what the process had that started it."""
 
 
 CASES: list[Case] = []
@@ -103,10 +106,8 @@ def run(one: Case, folder: Path) -> Ended:
             stderr=said,
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-            preexec_fn=lambda: resource.setrlimit(
-                resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE)
-            ),
         )
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
         signal_at = begun + SECONDS
         while True:
             pid, status, used = os.wait4(process.pid, os.WNOHANG)
@@ -126,7 +127,7 @@ def run(one: Case, folder: Path) -> Ended:
 def judge(one: Case, ended: Ended, folder: Path) -> list[str]:
     """Return what is wrong with how a case ended; nothing if all is right."""
     wrong = []
-    if ended.code != (one.code if one.error else 0):
+    if ended.code != ({"": 0, BLOCK: 1}.get(one.error, 2)):
         wrong.append(f"exit code {ended.code}")
     if one.error and f"{one.error}: " not in ended.text:
         wrong.append(f"no {one.error}")
@@ -260,29 +261,32 @@ def png_interlaced_and_huge(folder: Path) -> Made:
     return alone(folder, png(30_000, 30_000, zeros(900 * MIB), interlaced=True), ".png")
 
 
-@case("SliceError", "s_002.png")
+@case("")
 def png_data_beyond_its_header(folder: Path) -> Made:
+    """What the header has no place for is never unpacked; the voxels are right."""
     return among(folder, png(pixels=zeros(256 * MIB)), ".png", png())
 
 
-@case("SliceError", "s_002.png")
+@case("")
 def png_text_that_expands(folder: Path) -> Made:
+    """What the header has no place for is never unpacked; the voxels are right."""
     text = png_chunk(b"zTXt", b"a\0\0" + zeros(256 * MIB))
     return among(folder, png(extra=text), ".png", png())
 
 
-@case("SliceError", "s_002.png")
+@case("")
 def png_profile_that_expands(folder: Path) -> Made:
+    """What the header has no place for is never unpacked; the voxels are right."""
     text = png_chunk(b"iCCP", b"a\0\0" + zeros(256 * MIB))
     return among(folder, png(extra=text), ".png", png())
 
 
-@case("SliceError", "s_002.png", "PNG")
+@case(BLOCK, "s_002.png", "PNG")
 def png_half(folder: Path) -> Made:
     return among(folder, png()[: len(png()) // 2], ".png", png())
 
 
-@case("SliceError", "s_002.png", "PNG")
+@case(BLOCK, "s_002.png", "PNG")
 def png_lacks_its_last_bytes(folder: Path) -> Made:
     return among(folder, png()[:-20], ".png", png())
 
@@ -292,17 +296,17 @@ def png_ends_in_its_header(folder: Path) -> Made:
     return among(folder, png()[:20], ".png", png())
 
 
-@case("SliceError", "s_002.png", "PNG")
+@case("SliceError", "s_002.png")
 def png_flipped_in_the_header(folder: Path) -> Made:
     return among(folder, flipped(png(), 17 / len(png())), ".png", png())
 
 
-@case("SliceError", "s_002.png", "PNG")
+@case(BLOCK, "s_002.png", "PNG")
 def png_flipped_in_the_voxels(folder: Path) -> Made:
     return among(folder, flipped(png(), 0.5), ".png", png())
 
 
-@case("SliceError", "s_002.png", "PNG")
+@case(BLOCK, "s_002.png", "PNG")
 def png_flipped_in_the_last_checksum(folder: Path) -> Made:
     return among(folder, flipped(png(), 1 - 14 / len(png())), ".png", png())
 
@@ -321,17 +325,17 @@ def jpeg_claims_4_gigapixels(folder: Path) -> Made:
     return alone(folder, resized(jpeg(), 65_500, 65_500), ".jpg")
 
 
-@case("SliceError", "s_002.jpg", "JPEG")
+@case(BLOCK, "s_002.jpg", "JPEG")
 def jpeg_claims_more_rows(folder: Path) -> Made:
     return alone(folder, resized(jpeg(), WIDTH, 5000), ".jpg")
 
 
-@case("SliceError", "s_002.jpg", "JPEG")
+@case(BLOCK, "s_002.jpg", "JPEG")
 def jpeg_half(folder: Path) -> Made:
     return among(folder, jpeg()[: len(jpeg()) // 2], ".jpg", jpeg())
 
 
-@case("SliceError", "s_002.jpg", "JPEG")
+@case(BLOCK, "s_002.jpg", "JPEG")
 def jpeg_lacks_its_last_bytes(folder: Path) -> Made:
     return among(folder, jpeg()[:-40], ".jpg", jpeg())
 
@@ -341,18 +345,13 @@ def jpeg_ends_in_its_header(folder: Path) -> Made:
     return among(folder, jpeg()[:100], ".jpg", jpeg())
 
 
-@case("SliceError", "s_002.jpg", "JPEG")
+@case(BLOCK, "s_002.jpg", "JPEG", command=("convert", "--workers", "1", "--memory", "340"))
 def jpeg_half_in_strips(folder: Path) -> Made:
     big = jpeg(12_000, 9000)
     return alone(folder, big[: len(big) // 2], ".jpg")
 
 
-CASES[-1] = Case(
-    **{**CASES[-1].__dict__, "command": ("convert", "--workers", "1", "--memory", "340")}
-)
-
-
-@case("SliceError", "s_002.jpg", "scans")
+@case(BLOCK, "s_002.jpg", "scans")
 def jpeg_of_thousands_of_scans(folder: Path) -> Made:
     """A progressive JPEG takes a walk over all its blocks for each scan, however empty."""
     from io import BytesIO
@@ -396,45 +395,46 @@ def tiff_claims_a_terapixel_in_tiles(folder: Path) -> Made:
     return alone(folder, data, ".tif")
 
 
-@case("SliceError", "s_002.tif", "TIFF")
+@case(BLOCK, "s_002.tif", "TIFF")
 def tiff_of_strips_half(folder: Path) -> Made:
     data = tiff(**STRIPS)
     return among(folder, data[: len(data) // 2], ".tif", data)
 
 
-@case("SliceError", "s_002.tif", "TIFF")
+@case(BLOCK, "s_002.tif", "TIFF")
 def tiff_of_tiles_half(folder: Path) -> Made:
     data = tiff(**TILES)
     return among(folder, data[: len(data) // 2], ".tif", data)
 
 
-@case("SliceError", "s_002.tif", "TIFF")
+@case(BLOCK, "s_002.tif", "TIFF")
 def tiff_lacks_its_last_bytes(folder: Path) -> Made:
     data = tiff(**STRIPS)
     return among(folder, data[:-20], ".tif", data)
 
 
-@case("SliceError", "s_002.tif", "TIFF")
+@case(BLOCK, "s_002.tif", "TIFF")
 def tiff_deflate_flipped(folder: Path) -> Made:
     data = tiff(compression="zlib", **STRIPS)
     return among(folder, flipped(data, 0.6), ".tif", data)
 
 
-@case("SliceError", "s_002.tif", "TIFF")
+@case(BLOCK, "s_002.tif", "TIFF")
 def tiff_lzw_of_tiles_ends_early(folder: Path) -> Made:
     data = tiff(compression="zlib", **TILES)
     return among(folder, data[: int(len(data) * 0.7)], ".tif", data)
 
 
-@case("SliceError", "s_002.tif")
+@case("")
 def tiff_data_beyond_its_header(folder: Path) -> Made:
+    """What the header has no place for is never unpacked; the voxels are right."""
     data = bytearray(tiff(compression="zlib", rowsperstrip=HEIGHT))
     bomb = zeros(256 * MIB)
     data = bytearray(with_tag(bytes(data), 273, len(data)))
     return among(folder, with_tag(bytes(data), 279, len(bomb)) + bomb, ".tif", tiff(**STRIPS))
 
 
-@case("SliceError", "s_002.tif", "pages")
+@case(BLOCK, "s_002.tif")
 def tiff_of_pages_in_a_circle(folder: Path) -> Made:
     data = bytearray(tiff(**STRIPS))
     start = struct.unpack_from("<I", data, 4)[0]
@@ -443,21 +443,21 @@ def tiff_of_pages_in_a_circle(folder: Path) -> Made:
     return among(folder, bytes(data), ".tif", tiff(**STRIPS))
 
 
-def _tag_case(name: str, tag: int, **change: int) -> None:
+def _tag_case(name: str, tag: int, error: str = "SliceError", **change: int) -> None:
     def make(folder: Path) -> Made:
         return among(folder, with_tag(tiff(**STRIPS), tag, **change), ".tif", tiff(**STRIPS))
 
-    CASES.append(Case(f"tiff_{name}", make, "SliceError", ("s_002.tif",)))
+    CASES.append(Case(f"tiff_{name}", make, error, ("s_002.tif",) if error else ()))
 
 
 _tag_case("width_of_4_gigapixels", 256, value=2**32 - 1)
 _tag_case("height_of_zero", 257, value=0)
 _tag_case("of_65535_channels", 277, value=65_535)
 _tag_case("of_64_bits", 258, value=64)
-_tag_case("of_an_unknown_compression", 259, value=65_000)
-_tag_case("of_an_unknown_photometric", 262, value=60_000)
+_tag_case("of_an_unknown_compression", 259, BLOCK, value=65_000)
+_tag_case("of_an_unknown_photometric", 262, "", value=60_000)
 _tag_case("strips_of_zero_rows", 278, value=0)
-_tag_case("offsets_of_4_billion_strips", 273, count=2**32 - 1)
+_tag_case("offsets_of_4_billion_strips", 273, "", count=2**32 - 1)
 _tag_case("offsets_beyond_the_file", 273, value=2**32 - 16)
 _tag_case("byte_counts_beyond_the_file", 279, value=2**32 - 16)
 
@@ -664,16 +664,12 @@ _list_case("list_that_expands_to_3_gigabytes", list_file(gz_bomb), "names.txt", 
 _list_case(
     "list_of_64_million_lines", list_file(lambda: b"\n" * (1 << 26)), "names.txt", "1000000 lines"
 )
-_list_case(
-    "list_of_100_megabytes", list_file(lambda: b"a" * 100 * MIB), "names.txt", "64 MiB"
-)
+_list_case("list_of_100_megabytes", list_file(lambda: b"a" * 100 * MIB), "names.txt", "64 MiB")
 _list_case("list_of_a_million_bad_lines", list_file(b"a\n" * 10**6), "names.txt", "line 1")
 _list_case(
     "list_gzip_cut_off", list_file(gzip.compress(b"s_000 0\n" * 99)[:-9]), "names.txt", "not text"
 )
-_list_case(
-    "list_gzip_flipped", list_file(flipped(gzip.compress(b"s_000 0\n"), 0.6)), "names.txt"
-)
+_list_case("list_gzip_flipped", list_file(flipped(gzip.compress(b"s_000 0\n"), 0.6)), "names.txt")
 _list_case("list_of_bytes", list_file(b"s_000 0\n\xff\xfe 1\n"), "names.txt", "not text")
 
 

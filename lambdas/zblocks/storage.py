@@ -156,17 +156,16 @@ class Store:
         """
         if not self.local:
             return
-        path = Path("/", self._root, folder)
-        for part in (path, *path.parents):
-            if part == Path("/", self._root):
-                break
-            if part.is_symlink():
-                yield f"{folder}/*", f"{part} is a link to another folder", True
-                return
-        with (
-            suppress(FileNotFoundError, NotADirectoryError, PermissionError),
-            os.scandir(path) as it,
-        ):
+        path = os.path.join("/", self._root, folder)  # noqa: PTH118 (a list may name many folders)
+        try:
+            entries = os.scandir(path)
+        except OSError:
+            return  # nothing can be found there, which is said of each slice
+        above = [Path("/", self._root, p) for p in (Path(folder), *Path(folder).parents)[:-1]]
+        if link := next((p for p in above if p.is_symlink()), None):
+            yield f"{folder}/*", f"{link} is a link to another folder", True
+            return
+        with entries as it:
             for entry in it:
                 why, blocks = _oddness(entry)
                 if why:
