@@ -10,16 +10,13 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import resource
-import signal
 import struct
 import subprocess
 import sys
-import tempfile
-import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +28,7 @@ MIB = 1 << 20
 ADDRESS_SPACE = 6 << 30
 """Bytes that a process may map: most of it is never touched (threads' stacks and arenas)."""
 
-PEAK_MB, SECONDS = 420, 60.0
+PEAK_MB, SECONDS = 300, 60.0
 """What a refusal may take: resident memory of the largest process (the largest of it is a config
 of 10 MB whose fields are all wrong; a conversion's own interpreter takes 90), and time."""
 
@@ -63,10 +60,10 @@ class Ended:
     """How a command ended."""
 
     code: int
-    text: str
     seconds: float
     peak_mb: int
-    """Of its largest process; Linux counts in what the process had that started it."""
+    """Of its largest process."""
+    text: str
 
 
 CASES: list[Case] = []
@@ -97,31 +94,32 @@ def run(one: Case, folder: Path) -> Ended:
         made = json.dumps({k: v for k, v in document.items() if v is not None}).encode()
     if not config.exists():  # a case may have put something else there
         config.write_bytes(made)
-    with tempfile.TemporaryFile() as said:
-        begun = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "zblocks", *one.command, str(config)],
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        )
-        resource.prlimit(process.pid, resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-        signal_at = begun + SECONDS
-        while True:
-            pid, status, used = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                break
-            if time.monotonic() > signal_at:
-                os.killpg(process.pid, signal.SIGKILL)
-                signal_at = float("inf")
-            time.sleep(0.01)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.monotonic() - begun
-        said.seek(0)
-        text = said.read().decode(errors="replace")
-    return Ended(process.returncode, text, seconds, used.ru_maxrss >> 10)
+    said = folder / "said.txt"
+    request = {
+        "arguments": [*one.command, str(config)],
+        "said": str(said),
+        "bytes": ADDRESS_SPACE,
+        "seconds": SECONDS,
+    }
+    launcher = _launcher()
+    assert launcher.stdin
+    assert launcher.stdout
+    launcher.stdin.write(json.dumps(request) + "\n")
+    launcher.stdin.flush()
+    answer = json.loads(launcher.stdout.readline())
+    return Ended(text=said.read_text(errors="replace"), **answer)
+
+
+@cache
+def _launcher() -> subprocess.Popen[str]:
+    """Start the process that runs the commands; it ends with this one."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.launcher"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
 
 
 def judge(one: Case, ended: Ended, folder: Path) -> list[str]:
@@ -258,26 +256,26 @@ def png_claims_more_than_its_bytes_can_hold(folder: Path) -> Made:
 
 @case("SliceError", "s_002.png", "interlaced")
 def png_interlaced_and_huge(folder: Path) -> Made:
-    return alone(folder, png(30_000, 30_000, zeros(900 * MIB), interlaced=True), ".png")
+    return alone(folder, png(30_000, 30_000, bytes(MIB), interlaced=True), ".png")
 
 
 @case("")
 def png_data_beyond_its_header(folder: Path) -> Made:
     """What the header has no place for is never unpacked; the voxels are right."""
-    return among(folder, png(pixels=zeros(256 * MIB)), ".png", png())
+    return among(folder, png(pixels=zeros(64 * MIB)), ".png", png())
 
 
 @case("")
 def png_text_that_expands(folder: Path) -> Made:
     """What the header has no place for is never unpacked; the voxels are right."""
-    text = png_chunk(b"zTXt", b"a\0\0" + zeros(256 * MIB))
+    text = png_chunk(b"zTXt", b"a\0\0" + zeros(64 * MIB))
     return among(folder, png(extra=text), ".png", png())
 
 
 @case("")
 def png_profile_that_expands(folder: Path) -> Made:
     """What the header has no place for is never unpacked; the voxels are right."""
-    text = png_chunk(b"iCCP", b"a\0\0" + zeros(256 * MIB))
+    text = png_chunk(b"iCCP", b"a\0\0" + zeros(64 * MIB))
     return among(folder, png(extra=text), ".png", png())
 
 
@@ -347,7 +345,7 @@ def jpeg_ends_in_its_header(folder: Path) -> Made:
 
 @case(BLOCK, "s_002.jpg", "JPEG", command=("convert", "--workers", "1", "--memory", "340"))
 def jpeg_half_in_strips(folder: Path) -> Made:
-    big = jpeg(12_000, 9000)
+    big = simplejpeg.encode_jpeg(np.tile(plane(), (45, 40))[..., None], colorspace="GRAY")
     return alone(folder, big[: len(big) // 2], ".jpg")
 
 
@@ -373,7 +371,7 @@ def jpeg_progressive_and_huge(folder: Path) -> Made:
     from PIL import Image
 
     file = BytesIO()
-    Image.fromarray(np.zeros((12_000, 12_000), np.uint8)).save(file, "JPEG", progressive=True)
+    Image.fromarray(np.zeros((6000, 6000), np.uint8)).save(file, "JPEG", progressive=True)
     return alone(folder, file.getvalue(), ".jpg")
 
 
@@ -429,7 +427,7 @@ def tiff_lzw_of_tiles_ends_early(folder: Path) -> Made:
 def tiff_data_beyond_its_header(folder: Path) -> Made:
     """What the header has no place for is never unpacked; the voxels are right."""
     data = bytearray(tiff(compression="zlib", rowsperstrip=HEIGHT))
-    bomb = zeros(256 * MIB)
+    bomb = zeros(64 * MIB)
     data = bytearray(with_tag(bytes(data), 273, len(data)))
     return among(folder, with_tag(bytes(data), 279, len(bomb)) + bomb, ".tif", tiff(**STRIPS))
 
@@ -655,9 +653,7 @@ def list_file(data: bytes | Callable[[], bytes]) -> Callable[[Path], Made]:
 
 
 def gz_bomb() -> bytes:
-    pack = zlib.compressobj(9, wbits=31)
-    piece = b"a 1\n" * (MIB // 4)
-    return b"".join(pack.compress(piece) for _ in range(3000)) + pack.flush()
+    return gzip.compress(b"a 1\n" * (16 * MIB)) * 48
 
 
 _list_case("list_that_expands_to_3_gigabytes", list_file(gz_bomb), "names.txt", "no list of slices")
