@@ -1,7 +1,9 @@
 """Damaged slices become voxels of the promised shape or one of our errors, whatever the damage.
 
-A flip in the entropy-coded data of a JPEG, or in the voxels of a TIFF without compression, may go
-unnoticed: these formats have no checksum. That PNG and deflated TIFF notice is tested, too.
+What can't be told, so that voxels are wrong without a word: a flip in the entropy-coded data of a
+JPEG or in the voxels of a TIFF without compression or with LZW, since nothing there is a checksum;
+and about a seventh of the flips in deflated TIFF, since libtiff stops before the checksum once it
+has a strip's or tile's bytes. PNG tells every flip, and each format every truncation: tested here.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ import subprocess
 import sys
 import threading
 import zlib
-from functools import partial
 
 import pytest
 import simplejpeg
@@ -93,15 +94,12 @@ def test_damaged_slices(kind, decoder):
     assert int(decoder.ask(b"")) < PEAK_MB
 
 
-@pytest.mark.parametrize(
-    "seed", [png(), tiff(tile=(64, 64), compression="zlib"), tiff(compression="zlib")]
-)
-def test_checksums_tell_every_flip_in_the_voxels(seed, decoder):
-    @budget(80)
-    @given(st.floats(0.25, 0.75), st.integers(0, 7), st.sampled_from([0, 7]))
+def test_a_checksum_tells_every_flip_in_the_voxels(decoder):
+    @budget(150)
+    @given(st.floats(0.01, 0.99), st.integers(0, 7), st.sampled_from([0, 7]))
     def check(at, bit, rows):
-        TRIED["flips under a checksum"] += 1
-        assert decoder.ask(partial(flipped, seed)(at, bit), rows) == "refused"
+        TRIED["png flips"] += 1
+        assert decoder.ask(flipped(png(), at, bit), rows) == "refused"
 
     check()
 

@@ -102,9 +102,8 @@ def test_lists(given_lines):
         keys = {e.index: (f"p/{e.name}.tif",) for e in entries}
         there = {key for some in list(keys.values())[::2] for key in some}
         slots = resolve(entries, lambda e: keys[e.index], there, "fill")
-    except SliceListError as error:
+    except SliceListError:
         TRIED["lists refused"] += 1
-        assert len(str(error)) < 20_000
         return
     TRIED["lists taken"] += 1
     assert [slot.z for slot in slots] == list(range(len(slots)))
