@@ -28,7 +28,9 @@ def budget(examples: int) -> settings:
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print executions and findings."""
+    """Print executions and findings; under xdist they are counted elsewhere."""
+    if not TRIED:
+        return
     for name, count in sorted(TRIED.items()):
         terminalreporter.write_line(f"fuzz: {name}: {count}")
     failed = len(terminalreporter.stats.get("failed", []))

@@ -18,8 +18,8 @@ with atheris.instrument_imports(include=["zblocks"]):
     from zblocks.slices.manifest import from_listing, parse_lines, resolve
 
 SEEDS = (
-    b'{"source": "s3://slices/a", "destination": "s3://volumes/b", "voxel_resolution": [4, 4, 40], '
-    b'"chunk_size": "auto", "scales": 3, "sorted_filename": ["a 0", "Placeholder 1"], "ext": ""}',
+    b'{"source": "s3://slices/a", "destination": "s3://volumes/b", "voxel_resolution": [4, 4, 9]}',
+    b'{"sorted_filename": ["a 0", "Placeholder 1"], "scales": 3, "chunk_size": "auto", "ext": ""}',
     b"Brain 7_001 12\r\nPlaceholder_x 13\nBrain 7_003 15\n",
     b"s_001.tif\ns_002.tif\ns_10.tif",
 )
