@@ -3,8 +3,10 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 WORKERS ?= 2
 SEEDS ?= 50
+FUZZ ?= 20
+FUZZ_SECONDS ?= 60
 
-.PHONY: setup demo test fast lint chaos bench clean
+.PHONY: setup demo test fast lint chaos fuzz bench clean
 
 setup: .venv/.ready node_modules/.ready ## the environment in .venv, and the CDK command line
 
@@ -24,7 +26,7 @@ demo: setup ## a brain in slices becomes a volume in an emulated AWS; serves it 
 
 test: setup lint ## everything; fast tests first
 	$(PY) -m pytest tests/core tests/test_layers.py -n $(WORKERS) -q
-	$(PY) -m pytest tests/flow tests/stack tests/chaos -n $(WORKERS) -q
+	$(PY) -m pytest tests/flow tests/stack tests/fuzz tests/chaos -n $(WORKERS) -q
 	$(PY) -m pytest tests/deployed -q
 
 fast: setup ## the pure core, in seconds
@@ -38,6 +40,15 @@ lint: setup
 chaos: setup ## faults, kills and a jumping clock; the volume must be that of a clean run
 	$(PY) -m tests.chaos --seeds $(SEEDS)
 
+fuzz: setup .venv-fuzz/.ready ## longer than in `make test`, other examples each time; some minutes
+	ZBLOCKS_FUZZ=$(FUZZ) $(PY) -m pytest tests/fuzz -q --timeout 0
+	PYTHONPATH=lambdas .venv-fuzz/bin/python -m tests.fuzz.coverage_guided -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048
+
+.venv-fuzz/.ready: requirements/fuzz.txt requirements/worker.txt
+	test -x .venv-fuzz/bin/python || python3 -m venv .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 bench: setup .venv-bench/.ready ## this project and its peers on one stack; a quarter of an hour a round
 	$(PY) -m benchmarks $(BENCH)
 	$(PY) -m benchmarks.planning
@@ -49,4 +60,4 @@ bench: setup .venv-bench/.ready ## this project and its peers on one stack; a qu
 	touch $@
 
 clean:
-	rm -rf .venv .venv-bench node_modules .cache cdk.out build
+	rm -rf .venv .venv-bench .venv-fuzz node_modules .cache cdk.out build

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1] / "lambdas"
 
 LAYERS = {
-    0: {"errors", "geometry", "credentials"},
+    0: {"errors", "geometry", "credentials", "keylike"},
     1: {
         "pyramid", "pooling", "cascade", "memory", "plan", "receipt", "failure", "viewer",
         "slices", "slices.manifest", "precomputed", "precomputed.info", "precomputed.chunks",

@@ -1,6 +1,5 @@
 """The start of an execution: its input becomes a plan on S3 and a small result for the state."""
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -9,10 +8,10 @@ from aws_lambda_powertools.metrics import Metrics, MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from handlers import logger
-from zblocks.config import Config
+from zblocks.config import MAX_BYTES, Config, read_object
 from zblocks.errors import InvalidConfig
 from zblocks.prepare import Prepared, Run, prepare
-from zblocks.storage import open_store
+from zblocks.storage import StoredFile, open_store
 from zblocks.timing import Worker
 from zblocks.workplace import DUE, MAP
 
@@ -41,12 +40,13 @@ def read_input(given: Mapping[str, Any]) -> tuple[Config, str]:
         return Config.parse(given, base=None), ""
     upload = given["trigger"]
     place = f"s3://{upload['bucket']}/{upload['key']}"
-    try:
-        data = json.loads(open_store(f"s3://{upload['bucket']}").get(upload["key"]))
-    except FileNotFoundError:
-        raise InvalidConfig(f"{place}: gone before it was read; upload it again") from None
-    except ValueError as error:
-        raise InvalidConfig(f"{place}: not JSON ({error}); correct it, upload again") from None
+    store = open_store(f"s3://{upload['bucket']}")
+    found = store.head(upload["key"])
+    if found is None:
+        raise InvalidConfig(f"{place}: gone before it was read; upload it again")
+    # One byte more than a config may have is enough to refuse it.
+    file = StoredFile(store, upload["key"], found.bytes, found.etag)
+    data = read_object(file.read_at(0, MAX_BYTES + 1), place)
     # Of one upload these four stay the same however often the event is delivered.
     return Config.parse(data, base=None), f"{place}@{upload['etag']}:{upload['sequencer']}"
 

@@ -31,6 +31,7 @@ from pydantic import (
 )
 
 from zblocks.errors import InvalidConfig
+from zblocks.keylike import find_key, names_a_key
 
 NOT_YET: Final[Mapping[str, tuple[object, ...]]] = {
     "layer_type": ("segmentation",),
@@ -42,6 +43,9 @@ NOT_YET: Final[Mapping[str, tuple[object, ...]]] = {
 """Designed, but not in this version: the values of a field, or () for the whole field."""
 
 MAX_BYTES = 10 * 2**20
+SHOWN = 20
+"""Unknown fields that are named one by one."""
+
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".jp2")
 SEED_EXT = ".tif"
 
@@ -188,7 +192,11 @@ class Config(BaseModel):
     )
     sorted_filename: (
         Annotated[str, Field(max_length=4096), AfterValidator(_list_place)]
-        | Annotated[tuple[str, ...], Strict(False), Field(min_length=1, max_length=10**6)]
+        | Annotated[
+            tuple[str, ...],
+            Strict(False),
+            Field(min_length=1, max_length=10**6, fail_fast=True),
+        ]
         | None
     ) = Field(
         None,
@@ -298,6 +306,8 @@ class Config(BaseModel):
         if not isinstance(data, Mapping):
             raise InvalidConfig(f"the config is {_show(data)}; give one JSON object of fields")
         known = [info.alias or name for name, info in cls.model_fields.items()]
+        if keys := list(_keys(data, known)):
+            raise _invalid(keys)  # before any other message could show them
         refused = _not_yet(data)
         problems = [*refused.values(), *_unknown(data, known)]
         given = {
@@ -318,7 +328,7 @@ class Config(BaseModel):
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read and check a config file; relative paths in it start at its folder."""
-        data = _read_object(path)
+        data = read_object(_read_file(path), str(path))
         try:
             return cls.parse(data, base=path.parent)
         except InvalidConfig as error:
@@ -533,25 +543,43 @@ class Config(BaseModel):
 # --- reading and errors -------------------------------------------------------------------------
 
 
-def _read_object(path: Path) -> dict[str, object]:
-    """Read a JSON file whose root is an object with no field twice."""
+def read_object(data: bytes, where: str) -> dict[str, object]:
+    """Read a JSON document whose root is an object with no field twice.
+
+    Args:
+        data: the document.
+        where: names it in errors.
+
+    Raises:
+        InvalidConfig: it is none, or larger than any config.
+    """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InvalidConfig(f"{path}: larger than 10 MB, so it is no config; check the path")
-        data = json.loads(path.read_text("utf-8-sig"), object_pairs_hook=_once)
-    except OSError as error:
-        raise InvalidConfig(f"{path}: can't be read ({error.strerror}); check the path") from error
+        if len(data) > MAX_BYTES:
+            raise InvalidConfig(f"{where}: larger than 10 MB, so it is no config; check the path")
+        document = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         raise InvalidConfig(
-            f"{path}: line {error.lineno}, column {error.colno}: not JSON ({error.msg}); correct it"
+            f"{where}: line {error.lineno}, column {error.colno}: not JSON ({error.msg}); "
+            "correct it"
         ) from None
     except UnicodeDecodeError as error:
-        raise InvalidConfig(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8") from None
+        raise InvalidConfig(f"{where}: byte {error.start} is not UTF-8; save it as UTF-8") from None
     except (ValueError, RecursionError) as error:
-        raise InvalidConfig(f"{path}: {error}") from None
-    if not isinstance(data, dict):
-        raise InvalidConfig(f"{path}: holds {_show(data)}; give one JSON object of fields")
-    return data
+        raise InvalidConfig(f"{where}: {error}; correct it") from None
+    if not isinstance(document, dict):
+        raise InvalidConfig(f"{where}: holds {_show(document)}; give one JSON object of fields")
+    return document
+
+
+def _read_file(path: Path) -> bytes:
+    """Read a config file, no more of it than any config has."""
+    try:
+        if not path.is_file() and path.exists():  # a device or a FIFO would never end
+            raise InvalidConfig(f"{path}: is no file; give the path of a config file")
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InvalidConfig(f"{path}: can't be read ({error.strerror}); check the path") from error
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -591,13 +619,27 @@ def _not_yet(data: Mapping[str, object]) -> dict[str, str]:
     return problems
 
 
+def _keys(data: Mapping[str, object], known: list[str]) -> Iterator[str]:
+    """Name the fields that hold what looks like a key; their values are never shown."""
+    for name, value in data.items():
+        kind = find_key(str(name)) or find_key(value)
+        if kind or names_a_key(str(name)):
+            yield (
+                f"{name if name in known else _show(name)}: holds what looks like "
+                f"{kind or 'a key, by its name'} (not shown), but a config is kept beside its "
+                "volume; remove it, and replace the key if others can read this config: in the "
+                "cloud IAM roles give access, on one machine s3_creds_file names a file of keys"
+            )
+
+
 def _unknown(data: Mapping[str, object], known: list[str]) -> Iterator[str]:
-    for name in data:
-        if name in known or name in NOT_YET:
-            continue
+    unknown = [name for name in data if name not in known and name not in NOT_YET]
+    for name in unknown[:SHOWN]:
         near = difflib.get_close_matches(str(name)[:100].lower(), known, n=1)
         do = f'did you mean "{near[0]}"?' if near else "remove it, or see the table of fields"
         yield f"{_show(name)}: no such field; {do}"
+    if len(unknown) > SHOWN:
+        yield f"and {len(unknown) - SHOWN} more fields that don't exist; check the path"
 
 
 def _field_problems(error: ValidationError, given: Mapping[str, object]) -> Iterator[str]:
@@ -632,7 +674,9 @@ def _invalid(problems: Iterable[str]) -> InvalidConfig:
 
 
 def _show(value: object) -> str:
-    """As JSON, on one line, at most 80 characters."""
+    """As JSON, on one line, at most 80 characters; what looks like a key is not shown."""
+    if kind := find_key(value):
+        return f"what looks like {kind} (not shown)"
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
+import re
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -69,6 +72,9 @@ HEADER_BYTES = 1 << 14
 
 PROBES = 64
 """Headers read from S3 at the same time; local ones one after the other, which is faster."""
+
+LIST_BYTES, LIST_LINES = 1 << 26, 10**6
+"""What a list of slices may have, unzipped: memory for it is bounded before it is read."""
 
 NAMED = 20
 """Odd slices that an error names one by one."""
@@ -224,6 +230,7 @@ def list_slices(
     if place is None:
         prefix = config.listing_prefix
         folder = prefix.rpartition("/")[0]
+        _refuse_odd_entries(source, [folder], config.is_slice)
         found = {o.key: o for o in source.list_folder(folder) if config.is_slice(o.key)}
         where = f"{source.url}/{prefix}*{config.s3_parts}{config.ext or ''}"
         slots, notes = from_listing(found, config.missing, where)
@@ -231,10 +238,46 @@ def list_slices(
     lines = place.lines or _read_list(config, credentials)
     entries = parse_lines(lines, str(place))
     names = {e.index: config.candidates(e.name, e.index) for e in entries if e.name is not None}
-    folders = {key.rpartition("/")[0] for keys in names.values() for key in keys}
+    listed = {key for keys in names.values() for key in keys}
+    folders = {key.rpartition("/")[0] for key in listed}
+    _refuse_outside(folders, config)
+    _refuse_odd_entries(source, folders, listed.__contains__)
     found = {o.key: o for folder in sorted(folders) for o in source.list_folder(folder)}
     slots = resolve(entries, lambda e: names.get(e.index, ()), found, config.missing)
     return slots, found, ()
+
+
+def _refuse_outside(folders: Iterable[str], config: Config) -> None:
+    """Refuse keys that leave the source once prefix, name, parts and ext are put together.
+
+    Raises:
+        SliceListError: one does, or has an empty or "." part, which no store takes for itself.
+    """
+    for folder in folders:
+        if folder and {"", ".", ".."} & set(folder.split("/")):
+            msg = (
+                f'{config.source}: the listed folder {json.dumps(folder)[:200]} has an empty, "." '
+                'or ".." part; correct s3_prefix, s3_parts or the names on the list'
+            )
+            raise SliceListError(msg)
+
+
+def _refuse_odd_entries(
+    source: Store, folders: Iterable[str], is_slice: Callable[[str], bool]
+) -> None:
+    """Refuse what stands in a slice's place and is no file; links to files are fine.
+
+    Raises:
+        SliceListError: names every link that leads nowhere or to a folder, device or FIFO.
+    """
+    odd = [
+        f"{source.url}/{key}: {why}"
+        for folder in sorted(folders)
+        for key, why, blocks in source.odd_entries(folder)
+        if blocks or is_slice(key)
+    ]
+    if odd:
+        raise SliceListError(f"{_several(odd)}\nput a file or a link to a file there")
 
 
 def _read_list(config: Config, credentials: Credentials | None) -> list[str]:
@@ -246,20 +289,36 @@ def _read_list(config: Config, credentials: Credentials | None) -> list[str]:
     place = config.slice_list
     data = None
     if place and place.path and place.path.is_file():
-        data = place.path.read_bytes()
+        with place.path.open("rb") as file:
+            data = file.read(LIST_BYTES + 1)
     elif place and place.url:
         folder, _, name = place.url.rpartition("/")
         stored = open_store(folder, credentials, config.role_for(folder))
-        if stored.head(name):
-            data = stored.get(name)
+        if found := stored.head(name):
+            data = StoredFile(stored, name, found.bytes, found.etag).read_at(0, LIST_BYTES + 1)
     if data is None:
         msg = f"sorted_filename: {place} is not there; correct the path or key, or give the lines"
         raise SliceListError(msg)
     try:
-        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode().splitlines()
-    except (UnicodeDecodeError, OSError) as error:
+        text = _unzipped(data).decode()
+    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
         msg = f"sorted_filename: {place} is not text ({error}); give lines of `<name> <index>`"
         raise SliceListError(msg) from error
+    if len(text) > LIST_BYTES or text.count("\n") + text.count("\r") > 2 * LIST_LINES:
+        msg = (
+            f"sorted_filename: {place} has more than {LIST_LINES} lines or {LIST_BYTES >> 20} MiB, "
+            "so it is no list of slices; correct the path or key"
+        )
+        raise SliceListError(msg)
+    return re.split("\r\n|\r|\n", text)
+
+
+def _unzipped(data: bytes) -> bytes:
+    """Unzip what is gzipped, up to one byte more than a list may have."""
+    if data[:2] != b"\x1f\x8b":
+        return data
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        return file.read(LIST_BYTES + 1)
 
 
 def _read_headers(files: Sequence[StoredFile]) -> list[tuple[StoredFile, SliceHeader]]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import random
+import re
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,6 +43,8 @@ DELETE_BATCH = 1000
 """Keys of one DeleteObjects request."""
 
 CONDITIONAL_TRIES = 5
+_UNLISTED = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""What no name in a local folder may have, or obstore lists none of the folder."""
 
 _RETRY = {
     "max_retries": 8,
@@ -160,6 +164,31 @@ class Store:
             found = obstore.list_with_delimiter(self._raw, self._path(folder) or None)
             for meta in found["objects"]:
                 yield self._described(meta)
+
+    def odd_entries(self, folder: str) -> Iterator[tuple[str, str, bool]]:
+        """Walk what is right in a local folder and no regular file nor plain folder.
+
+        Yields:
+            Its key, what it is, and whether nothing in the folder can be listed because of it.
+        """
+        if not self.local:
+            return
+        path = os.path.join("/", self._root, folder)  # noqa: PTH118 (a list may name many folders)
+        try:
+            entries = os.scandir(path)
+        except OSError:
+            return  # nothing can be found there, which is said of each slice
+        above = [Path("/", self._root, p) for p in (Path(folder), *Path(folder).parents)[:-1]]
+        if link := next((p for p in above if p.is_symlink()), None):
+            yield f"{folder}/*", f"{link} is a link to another folder", True
+            return
+        with entries as it:
+            for entry in it:
+                why, blocks = _oddness(entry)
+                if why:
+                    name = os.fsencode(entry.name).decode(errors="replace")
+                    name = "".join(c if c.isprintable() else "?" for c in name)
+                    yield f"{folder}/{name}".strip("/"), why, blocks
 
     def _described(self, meta: obstore.ObjectMeta) -> StoredObject:
         """Return a listed object with its key relative to the url."""
@@ -301,6 +330,24 @@ class StoredFile:
         except FileNotFoundError as error:
             msg = f"{self.name}: gone since the plan was made; start again to plan anew"
             raise SourceChanged(msg) from error
+
+
+def _oddness(entry: os.DirEntry[str]) -> tuple[str, bool]:
+    """Return what a folder's entry is, if no regular file nor plain folder, and if it blocks it."""
+    if _UNLISTED.search(entry.name):
+        return "has a control character, or one that is not UTF-8, in its name", True
+    try:
+        if entry.is_file() or entry.is_dir(follow_symlinks=False):
+            return "", False
+        mode = entry.stat().st_mode
+    except FileNotFoundError:
+        return "is a link to a file that is not there", False
+    except OSError as error:
+        return f"is a link that can't be followed ({error.strerror})", True
+    if stat.S_ISDIR(mode):
+        here, there = Path(entry.path).parent.resolve(), Path(entry.path).resolve()
+        return "is a link to a folder", there in (here, *here.parents)
+    return "is a device, FIFO or socket", False
 
 
 def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

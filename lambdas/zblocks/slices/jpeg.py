@@ -8,6 +8,9 @@ from zblocks.errors import SliceError
 from zblocks.pooling import Voxels
 from zblocks.slices import ByteSource
 
+MOST_SCANS = 100
+"""Of a progressive JPEG, mostly 10: each is a walk over all blocks, however few its bytes are."""
+
 
 @dataclass(slots=True)
 class WholeJpeg:
@@ -21,6 +24,10 @@ class WholeJpeg:
 
         data = self.source.read_at(0, self.source.size)
         space = "GRAY" if out.shape[2] == 1 else "RGB"
+        scans = data.count(b"\xff\xda")  # can't come from voxels: there 0 follows a byte of 255
+        if scans > MOST_SCANS:
+            msg = f"{self.source.name}: JPEG of {scans} scans; save it with {MOST_SCANS} at most"
+            raise SliceError(msg)
         try:
             height, width, _, _ = simplejpeg.decode_jpeg_header(data)
             if (height, width) != out.shape[:2]:

@@ -19,8 +19,18 @@ AHEAD_MIN, AHEAD_MAX = 1 << 14, 1 << 20
 """Bytes fetched at a time: few after a jump (a TIFF's tags may lie anywhere), more with every read
 that goes on where the last one ended. libvips itself asks for 4 KiB."""
 
+MIN_BYTES = 1 << 16
+"""Voxels, in bytes, that any file may claim."""
+
 FETCH_ROWS = 64
 """Rows that pass through a buffer of their own at a time."""
+
+MOST_PER_BYTE = {"jpeg": 2_000, "png": 1_100, "tiff": 50_000}
+"""Bytes of voxels that one byte of a file can stand for, at most: deflate gives 1032, Huffman codes
+of JPEG 1365 (a bit a block, chroma 4 × 4 as coarse); of TIFF's codecs zstd gives about 33,000."""
+
+WHOLE_BYTES = 1 << 26
+"""What a decoder may hold of a slice that can't be read in strips: the plan doesn't count it."""
 
 _LOADERS = {
     "jpeg": "VipsForeignLoadJpeg",
@@ -128,7 +138,36 @@ def probe(source: ByteSource, kind: str) -> SliceHeader:
     if "orientation" in fields and image.get("orientation") > 1:
         msg = f"{refuse} an orientation tag ({image.get('orientation')}); turn the pixels instead"
         raise SliceError(msg)
+    size = image.width * image.height * image.bands * (2 if image.format == "ushort" else 1)
+    if size > source.size * MOST_PER_BYTE[kind] + MIN_BYTES:
+        msg = (
+            f"{source.name}: claims {image.width}×{image.height}, more than its {source.size} "
+            "bytes can hold; replace the file and run again"
+        )
+        raise SliceError(msg)
+    _refuse_unstreamable(source, kind, image, size)
     return SliceHeader(kind, image.width, image.height, image.bands, _DTYPES[image.format])
+
+
+def _refuse_unstreamable(source: ByteSource, kind: str, image: pyvips.Image, size: int) -> None:
+    """Refuse a slice that its decoder would hold whole, if that is more than the plan has room for.
+
+    Raises:
+        SliceError: it is a large interlaced PNG or progressive JPEG.
+    """
+    fields = image.get_fields()
+    if kind == "png" and "interlaced" in fields and image.get("interlaced"):
+        what, held = "interlaced", size
+    elif kind == "jpeg" and "jpeg-multiscan" in fields and image.get("jpeg-multiscan"):
+        what, held = "progressive", 2 * size  # coefficients have 16 bits
+    else:
+        return
+    if held > WHOLE_BYTES:
+        msg = (
+            f"{source.name}: is {what}, so {held >> 20} MiB of it must be held to decode any row "
+            f"(at most {WHOLE_BYTES >> 20}); save it without"
+        )
+        raise SliceError(msg)
 
 
 class VipsReader:
