@@ -627,7 +627,7 @@ _list_case(
     error="InvalidConfig",
 )
 _list_case("list_that_composes_two_dots", listed("a/. 0", s3_parts="./x"), "a/..", '".."')
-_list_case("list_of_empty_folders", listed("a//b 0"), '"a/"', "empty")
+_list_case("list_of_empty_folders", listed("a//b 0"), 'a/"', "empty")
 _list_case(
     "download_leaves_the_folder",
     listed("../../x 0", folder_to_write_to="down"),

@@ -42,6 +42,11 @@ def find_key(value: object) -> str:
     return _KINDS[str(found.lastgroup)] if found else ""
 
 
+def hide_keys(text: str) -> str:
+    """Return a text with what looks like keys taken out: what a store says may hold some."""
+    return _KEY.sub("(a key, not shown)", text)
+
+
 def _texts(value: object) -> Iterator[str]:
     """Walk all texts in a JSON value, without recursion: it may be nested deeply."""
     left = [value]

@@ -253,7 +253,7 @@ def _refuse_outside(folders: Iterable[str], config: Config) -> None:
     Raises:
         SliceListError: one does, or has an empty or "." part, which no store takes for itself.
     """
-    for folder in folders:
+    for folder in sorted(folders):
         if folder and {"", ".", ".."} & set(folder.split("/")):
             msg = (
                 f'{config.source}: the listed folder {json.dumps(folder)[:200]} has an empty, "." '

@@ -28,6 +28,7 @@ from obstore.store import LocalStore, S3Store
 
 from zblocks.credentials import Credentials
 from zblocks.errors import InvalidConfig, SourceChanged, StorageError
+from zblocks.keylike import hide_keys
 
 if TYPE_CHECKING:
     from obstore import PutMode
@@ -289,6 +290,9 @@ class Store:
         except ValueError as error:
             msg = f"{place}: no name that can be stored under ({_brief(error)}); correct it"
             raise InvalidConfig(msg) from error
+        except exceptions.InvalidPathError as error:
+            msg = f"{place}: has a name that can't be read ({_brief(error)}); rename or remove it"
+            raise InvalidConfig(msg) from error
         except exceptions.BaseError as error:
             if "NoSuchBucket" in str(error):
                 msg = f"{place}: no such bucket; check the name in the config"
@@ -356,8 +360,9 @@ def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 
 def _brief(error: BaseException) -> str:
-    """Return the first line of obstore's long messages."""
-    return str(error).strip().splitlines()[0][:300]
+    """Return the first line of obstore's long messages, with nothing odd or secret in it."""
+    text = str(error).strip().partition("\n\n")[0].removesuffix("Debug source:")
+    return hide_keys("".join(c if c.isprintable() else "?" for c in text))[:300]
 
 
 def _headers(content_type: str, content_encoding: str, cache_control: str) -> dict[str, str]:

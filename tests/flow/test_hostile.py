@@ -7,13 +7,18 @@ entropy-coded data of a JPEG, which has no checksum.
 from __future__ import annotations
 
 import gzip
+import json
 
 import numpy as np
 import pytest
 import tensorstore as ts
 from PIL import Image
 
-from tests.hostile import CASES, judge, plane, run
+from handlers.plan import read_input
+from tests.flow.conftest import zblocks
+from tests.hostile import CASES, KEY_ID, MIB, SECRET, judge, plane, png, run
+from zblocks.errors import InvalidConfig
+from zblocks.keylike import hide_keys
 
 
 @pytest.mark.parametrize("one", CASES, ids=lambda one: one.name)
@@ -48,3 +53,48 @@ def assert_exact(folder, name):
 
 def test_the_names_are_unlike():
     assert len({one.name for one in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize("key", ["s/../evil.png", "s//x.png", "s/e\x1b[31m.png", "s/./x.png"])
+def test_an_object_whose_key_can_not_be_read(key, cloud, write_config):
+    for name in ("s/s_0.png", key):
+        cloud.s3.put_object(Bucket="slices", Key=name, Body=png())
+    done = zblocks("convert", write_config(source="s3://slices/s"))
+    assert done.code == 2
+    assert "InvalidConfig: s3://slices/s/" in done.err
+    assert "has a name that can't be read" in done.err
+    assert "\x1b" not in done.err
+
+
+UPLOADS = {
+    "large": (b" " * (10 * MIB + 1), "larger than 10 MB"),
+    "empty": (b"", "line 1, column 1: not JSON"),
+    "deep": (b"[" * 10**6, "maximum recursion depth"),
+    "twice": (b'{"ext": ".png", "ext": ".tif"}', '"ext" is there twice'),
+    "not utf8": (b'{"ext": "\xff"}', "byte 9 is not UTF-8"),
+    "a key": (
+        json.dumps({"s3_prefix": SECRET}).encode(),
+        "s3_prefix: holds what looks like",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UPLOADS)
+def test_an_uploaded_config(name, cloud):
+    data, words = UPLOADS[name]
+    cloud.s3.put_object(Bucket="slices", Key="jobs/a.json", Body=data)
+    upload = {"bucket": "slices", "key": "jobs/a.json", "etag": "", "sequencer": ""}
+    with pytest.raises(InvalidConfig) as caught:
+        read_input({"trigger": upload})
+    assert words in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_key_in_an_executions_input():
+    with pytest.raises(InvalidConfig, match=r"access_key.*not shown"):
+        read_input({"access_key": KEY_ID, "voxel_resolution": [1, 1, 1]})
+
+
+def test_a_key_in_what_a_store_says_is_not_shown():
+    answer = f"<Code>SignatureDoesNotMatch</Code><AWSAccessKeyId>{KEY_ID}</AWSAccessKeyId>"
+    assert hide_keys(answer) == answer.replace(KEY_ID, "(a key, not shown)")
