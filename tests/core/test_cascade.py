@@ -32,7 +32,7 @@ def plan_for(size, offset, chunk, resolution):
     rows=st.integers(1, 50),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_blocks_together_make_every_owned_voxel_once(size, offset, chunk, resolution, rows, seed):
     """Whatever the bands and blocks: each voxel of each owned scale comes out once, right."""
     plan, tasks = plan_for(size, offset, chunk, resolution)
