@@ -11,7 +11,7 @@ without the slices.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,9 @@ import numpy as np
 from zblocks.geometry import Box, Vec, ceil_div
 from zblocks.pooling import Voxels, pool_mean
 from zblocks.pyramid import Scale
+
+Pool = Callable[[Voxels, Vec, Vec, Voxels], None]
+"""Fine voxels, their global start, the step, and room for the coarse ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +73,18 @@ class Cascade:
         owned: per scale, the z range [z0, z1) to put out, in its voxels.
         dtype: of the voxels.
         channels: of the voxels.
+        pool: makes a coarser scale, as `pool_mean` does.
     """
 
     def __init__(
         self,
         scales: Sequence[Scale],
         owned: Sequence[tuple[int, int]],
-        dtype: np.dtype[np.unsignedinteger[Any]],
+        dtype: np.dtype[Any],
         channels: int,
+        pool: Pool = pool_mean,
     ) -> None:
+        self._pool_voxels = pool
         needed = needed_z(scales, owned)
         self._levels: list[_Level] = []
         for k, scale in enumerate(scales):
@@ -164,7 +170,7 @@ class Cascade:
             part = rows[:, y - start.y : until - start.y]
             count = ceil_div(until, level.step.y) - y // level.step.y
             out = level.rows[:, level.filled : level.filled + count]
-            pool_mean(part, start._replace(y=y), level.step, out)
+            self._pool_voxels(part, start._replace(y=y), level.step, out)
             y = until
             yield from self._advance(level, count)
 

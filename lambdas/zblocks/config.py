@@ -34,9 +34,6 @@ from zblocks.errors import InvalidConfig
 from zblocks.keylike import find_key, names_a_key
 
 NOT_YET: Final[Mapping[str, tuple[object, ...]]] = {
-    "layer_type": ("segmentation",),
-    "encoding": ("png", "compressed_segmentation", "compresso"),
-    "compression": ("br",),
     "missing": ("hole", "nearest", "interpolate"),
     "max_cost_usd": (),
 }
@@ -245,15 +242,33 @@ class Config(BaseModel):
         description='"s3://bucket/prefix" or "file:///folder" for the volume, instead of '
         "s3_bucket_name_for_upload and s3_dir_to_write_to",
     )
-    layer_type: Literal["image"] = Field("image", description='"image"')
-    encoding: Literal["raw", "jpeg"] = Field(
-        "raw", description='"raw" (exact), or "jpeg" (smaller, loses a little; 8 bit only)'
+    layer_type: Literal["image", "segmentation"] = Field(
+        "image",
+        description='"image", or "segmentation" for labels: coarser scales then take the commonest '
+        "label and never a mean",
+    )
+    encoding: Literal["raw", "jpeg", "png", "compressed_segmentation", "compresso"] = Field(
+        "raw",
+        description='"raw" (exact), "jpeg" (smaller, loses a little; 8 bit only), "png" (exact; 8 '
+        'and 16 bit), or for labels "compressed_segmentation" or "compresso"',
+    )
+    dtype: Literal["auto", "uint8", "uint16", "uint32", "uint64"] = Field(
+        "auto",
+        description='"auto" (that of the slices; uint32 at least for compressed_segmentation), or '
+        "a wider type for labels",
+    )
+    sparse_labels: bool = Field(
+        False,
+        description="true to let label 0 give way to any other in coarser scales, or false to "
+        "count it like the others",
     )
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = Field(
         90, description="a whole number from 1 to 100, for encoding jpeg"
     )
-    compression: Literal["gzip", "none"] = Field(
-        "gzip", description='"gzip" or "none", for raw chunks'
+    compression: Literal["gzip", "br", "none"] = Field(
+        "gzip",
+        description='"gzip", "br" (a little smaller, slower; never in shards) or "none", for '
+        "chunks that are no JPEG or PNG",
     )
     sharding: Literal["auto"] | bool = Field(
         "auto",
@@ -502,11 +517,30 @@ class Config(BaseModel):
                 "themselves"
             )
         chunk = self.chunk_size
+        yield from self._encoding_misfits()
         if self.encoding == "jpeg" and chunk != "auto" and chunk[1] * chunk[2] > 65_535:
             yield (
                 f"chunk_size: found {_show(list(chunk))}, but a JPEG image has at most 65535 rows "
                 "and a chunk needs y times z; give a smaller one, or encoding raw"
             )
+
+    def _encoding_misfits(self) -> Iterator[str]:
+        labels = self.layer_type == "segmentation"
+        if labels and self.encoding in ("jpeg", "png"):
+            yield (
+                f"encoding: {_show(self.encoding)} is for images, and layer_type is "
+                '"segmentation"; give "raw", "compressed_segmentation" or "compresso"'
+            )
+        if not labels and self.encoding in ("compressed_segmentation", "compresso"):
+            yield (
+                f'encoding: {_show(self.encoding)} is for labels; give "layer_type": '
+                '"segmentation" with it, or encoding raw'
+            )
+        if self.compression == "br" and self.sharding is True:
+            yield 'compression: shards can\'t hold "br"; give "gzip" or "none"'
+        if not labels and (self.dtype != "auto" or self.sparse_labels):
+            name = "sparse_labels" if self.sparse_labels else "dtype"
+            yield f'{name}: is for labels, and layer_type is "image"; remove it'
 
     def _source_misfits(self) -> Iterator[str]:
         if self.given_source and self.s3_bucket_name_for_download:

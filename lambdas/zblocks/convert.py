@@ -12,17 +12,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from zblocks.cascade import Band, Cascade, needed_z
+from zblocks.cascade import Band, Cascade, Pool, needed_z
 from zblocks.errors import IncompleteVolume
 from zblocks.geometry import Box
 from zblocks.machine import cores
 from zblocks.memory import DECODERS
 from zblocks.perform import Outcome, perform
-from zblocks.plan import BlockTask, CoarseTask, Plan, SliceRef, part_z
-from zblocks.pooling import Voxels
+from zblocks.plan import BlockTask, CoarseTask, Plan, SliceRef, Volume, part_z
+from zblocks.pooling import Voxels, pool_mean, pool_mode
 from zblocks.pyramid import Scale
 from zblocks.receipt import Source
 from zblocks.sink import Sink
@@ -64,7 +65,12 @@ def convert_block(work: Workplace, task: BlockTask, progress: Progress = lambda 
         tallies = [Tally(s.z, plan.volume.dtype) for s in slices]
         with ThreadPoolExecutor(max(cores(), DECODERS)) as pool:
             bands = read_bands(plan, work.source, slices, pool, tallies)
-            _feed(plan.scales[: plan.owned], owned, bands, _Out(sink, progress, task.index))
+            _feed(
+                plan.scales[: plan.owned],
+                owned,
+                bands,
+                _Out(sink, progress, pool_of(plan.volume), task.index),
+            )
         return Outcome(
             sources=Source.all_of(slices),
             slices=tuple(t.result() for t in tallies if task.z0 <= t.z < task.z1),
@@ -96,10 +102,17 @@ def convert_coarse(work: Workplace, task: CoarseTask, *, allow_holes: bool = Fal
         with ThreadPoolExecutor(max(cores(), DECODERS) * 2) as pool:
             z = needed_z(scales, owned)[0]
             bands = _read_scale(stored, z, pool)
-            _feed(scales, owned, bands, _Out(sink, lambda _: None, 0))
+            _feed(scales, owned, bands, _Out(sink, lambda _: None, pool_of(plan.volume), 0))
         return Outcome(partial=stored.holes > 0)
 
     return perform(work, task.name, part_z(plan.scales[0], task.depth, task.part), run)
+
+
+def pool_of(volume: Volume) -> Pool:
+    """Return how a volume's coarser scales are made."""
+    if volume.layer == "image":
+        return pool_mean
+    return partial(pool_mode, sparse=volume.sparse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +121,8 @@ class _Out:
 
     sink: Sink
     progress: Progress
+    pool: Pool
+    """Makes coarser scales."""
     turn: int
     """Where in a row of chunks to begin: another place for each block, so that workers who start
     together don't all write keys with the same beginning."""
@@ -122,7 +137,7 @@ def _feed(
     """Pass rows through the cascade and give every finished chunk to the sink."""
     cascade: Cascade | None = None
     for rows in bands:
-        cascade = cascade or Cascade(scales, owned, rows.dtype, rows.shape[3])
+        cascade = cascade or Cascade(scales, owned, rows.dtype, rows.shape[3], out.pool)
         for band in cascade.push(rows):
             _cut(band, scales[band.scale], out)
         out.progress(rows.size // rows.shape[3])
@@ -200,7 +215,9 @@ def _open(plan: Plan, source: Store, ref: SliceRef) -> SliceReader:
     if ref.key is None:
         return FillReader(plan.volume.fill)
     size, volume = plan.box.shape, plan.volume
-    header = SliceHeader(ref.kind, size.x, size.y, volume.channels, volume.dtype)
+    header = SliceHeader(
+        ref.kind, size.x, size.y, volume.channels, volume.slice_dtype or volume.dtype
+    )
     return open_slice(StoredFile(source, ref.key, ref.bytes, ref.etag), header, plan.rows)
 
 

@@ -27,7 +27,6 @@ from zblocks.prepare import Run, list_due
 from zblocks.receipt import Receipt, Verdict
 from zblocks.standing import look
 from zblocks.storage import Store
-from zblocks.stored import StoredScale
 from zblocks.viewer import viewer_link
 from zblocks.workplace import CONFIG, FAILURES, REPLACED, REPORT, WORK, Workplace
 
@@ -117,7 +116,7 @@ def _finalize(work: Workplace, run: Run, error: str, second_reader: SecondReader
         )
         raise IncompleteVolume(msg)
     _clear(plan, target, verdict)
-    link = viewer_link(plan, target.url, contrast(work))
+    link = viewer_link(plan, target.url, contrast(plan, standing.receipts))
     left_out = tuple(_why(verdict, failures)) if holes else ()
     done: dict[str, Any] = {
         "status": "PARTIAL" if holes else "COMPLETE",
@@ -147,15 +146,18 @@ def _holes(plan: Plan, verdict: Verdict) -> tuple[Hole, ...]:
     )
 
 
-def contrast(work: Workplace) -> tuple[int, int] | None:
-    """Return the values to show black and white: the 0.1 and 99.9 % marks of the top scale."""
-    plan, top = work.plan, work.plan.scales[-1]
-    if plan.volume.channels != 1:
+def contrast(plan: Plan, receipts: Sequence[Receipt]) -> tuple[int, int] | None:
+    """Return the values to show black and white: the 0.1 and 99.9 % marks of the slices."""
+    stats = [s for r in receipts for s in r.slices if s.step]
+    if plan.volume.channels != 1 or not stats:
         return None
-    stored = StoredScale(plan, work.target, top, allow_holes=True)
-    chunks = [stored.read(box) for box in top.box.cells(top.chunk)]
-    low, high = np.percentile(np.concatenate([c.ravel() for c in chunks]), [0.1, 99.9])
-    return (int(low), int(high)) if high > low else None
+    step = max(s.step for s in stats)
+    counts = np.zeros(1 + max((len(s.histogram) * s.step - 1) // step for s in stats), np.int64)
+    for s in stats:
+        np.add.at(counts, np.arange(len(s.histogram)) * s.step // step, s.histogram)
+    marks = np.searchsorted(np.cumsum(counts), counts.sum() * np.array([0.001, 0.999]))
+    low, high = int(marks[0]) * step, int(marks[1]) * step + step - 1
+    return (low, high) if marks[1] > marks[0] else None
 
 
 def _read_failures(target: Store, verdict: Verdict) -> list[Failure]:

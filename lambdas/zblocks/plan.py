@@ -42,15 +42,21 @@ class Volume:
     """What every chunk of the volume has in common."""
 
     dtype: str
-    """`uint8` or `uint16`."""
+    """`uint8`, `uint16`, `uint32`, `uint64` or `float32`."""
     channels: int
     encoding: str
-    """`raw` or `jpeg`."""
+    """`raw`, `jpeg`, `png`, `compressed_segmentation` or `compresso`."""
     jpeg_quality: int
     compression: str
-    """Content-Encoding of raw chunks: `gzip` or `none`."""
-    fill: int
+    """Of chunks that are not images: `gzip`, `br` or `none`."""
+    fill: float
     """Value of the voxels of a missing slice."""
+    layer: str = "image"
+    """`image` or `segmentation`."""
+    slice_dtype: str = ""
+    """Of the slices, where that is narrower than `dtype`."""
+    sparse: bool = False
+    """Of labels: 0 gives way to any other when a coarser scale is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +191,7 @@ def part_z(scale: Scale, depth: int, part: int) -> tuple[int, int]:
 
 def pixel_bytes(volume: Volume) -> int:
     """Return the bytes of all channels of a voxel."""
-    return volume.channels * (2 if volume.dtype == "uint16" else 1)
+    return volume.channels * {"uint8": 1, "uint16": 2, "uint64": 8}.get(volume.dtype, 4)
 
 
 def plan_to_json(plan: Plan) -> bytes:

@@ -86,6 +86,8 @@ def make_plan(job: Job, worker: Worker) -> tuple[Plan, tuple[BlockTask, ...]]:
     box = Box(start, Vec(start.x + job.width, start.y + job.height, start.z + len(job.slices)))
     wanted = plan_scales(box, job.wishes, sharded=False)
     sharded = job.wishes.sharding
+    if sharded is None and job.volume.compression == "br":
+        sharded = False  # shards know gzip only
     if sharded is None:
         sharded = sum(s.chunks for s in wanted) > MANY_OBJECTS
     if sharded:
@@ -144,7 +146,8 @@ def _block_work(job: Job, depth: int) -> BlockWork:
     """Return what a block of so many slices has to do."""
     present = [s for s in job.slices if s.key is not None]
     share = min(depth / len(job.slices), 1.0)
-    packing = "jpeg" if job.volume.encoding == "jpeg" else job.volume.compression
+    raw = job.volume.encoding == "raw"
+    packing = job.volume.compression if raw else job.volume.encoding
     return BlockWork(
         voxel_bytes=job.width * job.height * min(depth, len(job.slices)) * pixel_bytes(job.volume),
         source_bytes=int(sum(s.bytes for s in present) * share),

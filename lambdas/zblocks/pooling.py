@@ -1,4 +1,4 @@
-"""Means of neighbouring voxels, rounded half to even: numpy in, numpy out.
+"""Neighbouring voxels made one: means, rounded half to even, and modes of labels.
 
 Half to even keeps the brightness of a volume the same over all scales; truncating makes each
 scale darker by up to half a grey level. Arrays are (z, y, x, c), C order.
@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from zblocks.geometry import Vec
 
-Voxels = npt.NDArray[np.unsignedinteger[Any]]
-"""Voxels (z, y, x, c), uint8 or uint16, C order."""
+Voxels = npt.NDArray[Any]
+"""Voxels (z, y, x, c), C order, of any type that a volume may have."""
 
 _SUM: dict[np.dtype[Any], np.dtype[np.unsignedinteger[Any]]] = {
     np.dtype(np.uint8): np.dtype("<u2"),
@@ -37,11 +37,14 @@ def pool_mean(voxels: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
     """Write the mean of every coarse voxel's fine voxels into `out`.
 
     Args:
-        voxels: fine voxels (z, y, x, c), uint8 or uint16.
+        voxels: fine voxels (z, y, x, c); 8 and 16 bits go the fast way.
         start: global position of `voxels[0, 0, 0]`, xyz; its parity decides what pairs up.
         step: 1 or 2 fine voxels per coarse voxel, xyz.
         out: coarse voxels (z, y, x, c), ceil(stop / step) - floor(start / step) per axis.
     """
+    if voxels.dtype not in _SUM:
+        _pool_plainly(voxels, start, step, out)
+        return
     depth, rows = out.shape[:2]
     row_bytes = voxels.shape[2] * voxels.shape[3] * voxels.itemsize * step.y * step.z or 1
     tile = max(1, _TILE_BYTES // row_bytes)
@@ -53,6 +56,61 @@ def pool_mean(voxels: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
             covered = _fine(y, y1, start.y, step.y, voxels.shape[1])
             origin = start._replace(y=start.y + covered.start)
             _pool_tile(voxels[planes, covered], origin, step, out[z, y:y1], buffers)
+
+
+def pool_mode(voxels: Voxels, start: Vec, step: Vec, out: Voxels, *, sparse: bool) -> None:
+    """Write the commonest label of every coarse voxel's fine voxels into `out`.
+
+    Of labels that are equally common the smallest is taken, so that none depends on the order of
+    voxels; none is ever made up.
+
+    Args:
+        voxels: fine labels (z, y, x, c).
+        start: global position of `voxels[0, 0, 0]`, xyz.
+        step: 1 or 2 fine voxels per coarse voxel, xyz.
+        out: coarse labels (z, y, x, c).
+        sparse: 0 is background: it is taken only where there is nothing else.
+    """
+    for z in range(out.shape[0]):
+        planes = _fine(z, z + 1, start.z, step.z, voxels.shape[0])
+        samples, there = _samples(voxels[planes], start, step, out.shape[1:])
+        if sparse:
+            there &= samples != 0
+        best, most = np.zeros(out.shape[1:], out.dtype), np.zeros(out.shape[1:], np.uint8)
+        for candidate, counts in zip(samples, there, strict=True):
+            votes = ((samples == candidate) & there).sum(axis=0, dtype=np.uint8) * counts
+            wins = (votes > most) | ((votes == most) & (votes > 0) & (candidate < best))
+            np.copyto(best, candidate, where=wins)
+            np.maximum(most, votes, out=most)
+        out[z] = best
+
+
+def _samples(
+    part: Voxels, start: Vec, step: Vec, shape: tuple[int, ...]
+) -> tuple[Voxels, npt.NDArray[np.bool_]]:
+    """Return the fine voxels of each coarse one, (sample, y, x, c), and which of them exist."""
+    y, x = start.y % step.y, start.x % step.x
+    room = (len(part), shape[0] * step.y, shape[1] * step.x, shape[2])
+    padded, exists = np.zeros(room, part.dtype), np.zeros(room, np.bool_)
+    inside = slice(None), slice(y, y + part.shape[1]), slice(x, x + part.shape[2])
+    padded[inside], exists[inside] = part, True
+    corners = [
+        (z, slice(dy, None, step.y), slice(dx, None, step.x))
+        for z in range(len(part))
+        for dy in range(step.y)
+        for dx in range(step.x)
+    ]
+    return np.stack([padded[c] for c in corners]), np.stack([exists[c] for c in corners])
+
+
+def _pool_plainly(voxels: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
+    """Write means of types that are rare; whole numbers rounded half to even."""
+    whole = np.issubdtype(out.dtype, np.integer)
+    for z in range(out.shape[0]):
+        planes = _fine(z, z + 1, start.z, step.z, voxels.shape[0])
+        samples, there = _samples(voxels[planes], start, step, out.shape[1:])
+        means = samples.sum(axis=0, dtype=np.float64) / there.sum(axis=0)
+        out[z] = np.rint(means) if whole else means
 
 
 def _fine(a: int, b: int, start: int, step: int, size: int) -> slice:

@@ -47,6 +47,7 @@ from zblocks.plan import (
     task_to_json,
 )
 from zblocks.planner import Job, make_plan
+from zblocks.precomputed.chunks import IMAGES
 from zblocks.precomputed.info import INFO, PROVENANCE
 from zblocks.receipt import Source
 from zblocks.slices import SliceHeader, probe
@@ -124,7 +125,7 @@ def prepare(
     """
     plan, tasks = survey(config, worker, credentials)
     target = open_store(config.destination, credentials)
-    standing = _standing_plan(target)
+    standing = read_plan(target)
     if not config.overwrite:
         _refuse_others(target, standing, plan, tasks)
     if run.trigger and not _first_of_trigger(target, run):
@@ -362,28 +363,58 @@ def _several(lines: Sequence[str]) -> str:
     return "\n".join([*lines[:NAMED], *more])
 
 
+WIDTH = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}
+"""Bits of a label."""
+
+
 def _volume(config: Config, header: SliceHeader) -> Volume:
     """Join the config's output fields with what the slices are.
 
     Raises:
         InvalidConfig: they don't go together.
     """
-    if config.encoding == "jpeg" and header.dtype != "uint8":
-        msg = f'encoding: "jpeg" holds 8 bits, the slices are {header}; use "raw"'
+    dtype = _dtype(config, header)
+    bits = {"jpeg": 8, "png": 16}.get(config.encoding)
+    if bits and WIDTH.get(dtype, 99) > bits:
+        msg = f'encoding: "{config.encoding}" holds {bits} bits, the slices are {header}; use "raw"'
         raise InvalidConfig(msg)
-    top = 255 if header.dtype == "uint8" else 65535
-    fill = config.fill_value
-    if fill != int(fill) or not 0 <= fill <= top:
-        msg = f"fill_value: {fill} doesn't fit the slices' {header.dtype}; use 0 to {top}"
+    fill, top = config.fill_value, (1 << WIDTH[dtype]) - 1 if dtype in WIDTH else None
+    if top is not None and (fill != int(fill) or not 0 <= fill <= top):
+        msg = f"fill_value: {fill} doesn't fit the volume's {dtype}; use 0 to {top}"
         raise InvalidConfig(msg)
+    image = config.encoding in IMAGES
     return Volume(
-        dtype=header.dtype,
+        dtype=dtype,
         channels=header.channels,
         encoding=config.encoding,
         jpeg_quality=config.jpeg_quality if config.encoding == "jpeg" else 0,
-        compression=config.compression if config.encoding == "raw" else "none",
-        fill=int(fill),
+        compression="none" if image else config.compression,
+        fill=int(fill) if dtype in WIDTH else fill,
+        layer=config.layer_type,
+        slice_dtype=header.dtype if header.dtype != dtype else "",
+        sparse=config.sparse_labels,
     )
+
+
+def _dtype(config: Config, header: SliceHeader) -> str:
+    """Return the type of the volume's voxels.
+
+    Raises:
+        InvalidConfig: labels of these slices don't fit, or they are none.
+    """
+    if config.layer_type == "image":
+        return header.dtype
+    if header.channels != 1 or header.dtype not in WIDTH:
+        msg = f'layer_type: "segmentation" needs slices of one whole number a voxel, not {header}'
+        raise InvalidConfig(msg)
+    least = "uint32" if config.encoding == "compressed_segmentation" else header.dtype
+    wanted = max(least, header.dtype, key=lambda d: WIDTH[d])
+    dtype = wanted if config.dtype == "auto" else config.dtype
+    if WIDTH[dtype] < WIDTH[wanted]:
+        what = f"slices are {header.dtype}" if least == header.dtype else config.encoding
+        msg = f'dtype: {dtype} is too narrow for {what}; give "auto" or {wanted}'
+        raise InvalidConfig(msg)
+    return dtype
 
 
 def _slice_ref(
@@ -396,7 +427,7 @@ def _slice_ref(
     return SliceRef(slot.z + z0, slot.key, meta.bytes, meta.etag, kinds[f"{url}/{slot.key}"])
 
 
-def _standing_plan(target: Store) -> Plan | None:
+def read_plan(target: Store) -> Plan | None:
     """Return the plan that stands at the destination."""
     try:
         return plan_from_json(target.get(PLAN))

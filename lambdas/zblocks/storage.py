@@ -40,6 +40,9 @@ IMMUTABLE = "public, max-age=31536000"
 NO_CACHE = "no-cache"
 """Cache-Control of documents that a later run may replace."""
 
+SIDE_FILES = {"gzip": ".gz", "br": ".br"}
+"""What the names of packed chunks end with in a folder, where there are no headers."""
+
 DELETE_BATCH = 1000
 """Keys of one DeleteObjects request."""
 
@@ -198,7 +201,7 @@ class Store:
 
     def stored_name(self, key: str, content_encoding: str) -> str:
         """Return the name under which `put` stores an object with this encoding."""
-        return f"{key}.gz" if self.local and content_encoding == "gzip" else key
+        return f"{key}{SIDE_FILES.get(content_encoding, '')}" if self.local else key
 
     def put(
         self,

@@ -13,7 +13,10 @@ MB = 1e6
 DECODE = {"jpeg": 400 * MB, "png": 130 * MB, "tiff": 140 * MB}
 """Bytes of voxels that one core decodes in a second."""
 
-PACK = {"gzip": 280 * MB, "none": 2000 * MB, "jpeg": 400 * MB}
+PACK = {
+    "gzip": 280 * MB, "br": 25 * MB, "none": 2000 * MB, "jpeg": 400 * MB, "png": 25 * MB,
+    "compressed_segmentation": 200 * MB, "compresso": 150 * MB,
+}  # fmt: skip
 """Bytes of voxels that one core encodes in a second."""
 
 UNPACK = 300 * MB
@@ -31,7 +34,9 @@ COARSE = 4 / 3
 GZIP_RATIO = 0.7
 """Bytes out per byte of voxels: sections of tissue with the noise of a camera."""
 
-JPEG_RATIO = 0.15
+RATIO = {"gzip": GZIP_RATIO, "br": GZIP_RATIO, "jpeg": 0.15, "png": GZIP_RATIO,
+         "compressed_segmentation": 0.2, "compresso": 0.1}  # fmt: skip
+"""Bytes out per byte of voxels, by encoding; 1 for the others."""
 
 START = 4.0
 """Seconds that a cold worker takes before the first slice."""
@@ -67,15 +72,14 @@ class BlockWork:
     kind: str
     """Of the slices: `jpeg`, `png` or `tiff`."""
     packing: str
-    """`gzip`, `none` or `jpeg`."""
+    """A key of `PACK`."""
 
 
 def predict_seconds(work: BlockWork, worker: Worker) -> float:
     """Return the seconds that a block takes, network and cores one after the other."""
     out = work.voxel_bytes * COARSE
     cpu = work.voxel_bytes / DECODE[work.kind] + out / PACK[work.packing] + out / MOVE
-    ratio = {"gzip": GZIP_RATIO, "none": 1.0, "jpeg": JPEG_RATIO}[work.packing]
-    moved = work.source_bytes + out * ratio
+    moved = work.source_bytes + out * RATIO.get(work.packing, 1.0)
     return START + cpu / worker.cores + moved / NETWORK
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from zblocks.config import Config
 from zblocks.credentials import Credentials
 from zblocks.errors import DestinationConflict, InvalidConfig
+from zblocks.precomputed.chunks import IMAGES
 from zblocks.precomputed.info import INFO, PROVENANCE
 from zblocks.prepare import is_work, list_slices
-from zblocks.storage import IMMUTABLE, Store, open_store
+from zblocks.storage import IMMUTABLE, SIDE_FILES, Store, open_store
 
 THREADS = 32
 """Objects on their way at the same time."""
@@ -87,14 +88,14 @@ def upload(config: Config, credentials: Credentials | None, progress: Progress) 
     last = [k for k in (PROVENANCE, INFO) if source.head(k)]
     chunks = [o.key for o in source.list() if not is_work(o.key) and o.key not in last]
     there = set() if config.overwrite else {o.key for o in target.list()}
-    wanted = [key for key in chunks if key.removesuffix(".gz") not in there]
-    jpeg = any(s.get("encoding") == "jpeg" for s in json.loads(info)["scales"])
+    wanted = [key for key in chunks if _unpacked(key)[0] not in there]
+    encoding = json.loads(info)["scales"][0].get("encoding")
 
     def copy(key: str) -> None:
-        zipped = key.endswith(".gz")
-        kind = "image/jpeg" if jpeg else "application/octet-stream"
-        name = key.removesuffix(".gz")
-        target.put(name, source.get(key), kind, "gzip" if zipped else "", IMMUTABLE)
+        name, packing = _unpacked(key)
+        image = encoding in IMAGES and not name.endswith(".shard")
+        kind = f"image/{encoding}" if image else "application/octet-stream"
+        target.put(name, source.get(key), kind, packing, IMMUTABLE)
 
     if config.overwrite:
         target.delete([INFO])
@@ -102,6 +103,14 @@ def upload(config: Config, credentials: Credentials | None, progress: Progress) 
     for key in last:
         target.put_json(key, source.get(key))
     return Moved(len(wanted) + len(last), len(chunks) - len(wanted), ())
+
+
+def _unpacked(key: str) -> tuple[str, str]:
+    """Return a side file's name in a bucket, and its Content-Encoding."""
+    for packing, ending in SIDE_FILES.items():
+        if key.endswith(ending):
+            return key.removesuffix(ending), packing
+    return key, ""
 
 
 def _read_info(source: Store) -> bytes:

@@ -32,12 +32,13 @@ def viewer_link(
     middle = [(a + b) / 2 for a, b in zip(box.start, box.stop, strict=True)]
     extent = max(n * r for n, r in zip(box.shape, resolution, strict=True))
     layer: dict[str, object] = {
-        "type": "image",
+        "type": plan.volume.layer,
         "name": source.rstrip("/").rsplit("/", 1)[-1],
         "source": f"precomputed://{source}",
-        "shader": _RGB if plan.volume.channels == 3 else _GREY,
     }
-    if contrast and plan.volume.channels == 1:
+    if plan.volume.layer == "image":
+        layer["shader"] = _RGB if plan.volume.channels == 3 else _GREY
+    if contrast and plan.volume.layer == "image" and plan.volume.channels == 1:
         layer["shaderControls"] = {"normalized": {"range": list(contrast)}}
     state = {
         "dimensions": {n: [r * 1e-9, "m"] for n, r in zip(names, resolution, strict=True)},

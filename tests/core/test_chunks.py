@@ -73,5 +73,5 @@ def test_jpeg_is_width_x_and_height_y_times_z(channels):
 def test_a_chunk_of_another_size_is_an_error(compression):
     kind = volume(1, "uint8", compression=compression)
     data = encode(kind, voxels(1, "uint8")[:2])
-    with pytest.raises(ValueError, match="holds 40 values where"):
+    with pytest.raises(ValueError, match="holds 40 bytes where 60 are due"):
         decode(kind, data, BOX)

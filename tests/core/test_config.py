@@ -185,11 +185,11 @@ def test_what_this_version_lacks_is_refused_by_name(name, value):
 
 def test_all_problems_are_told_at_once():
     with pytest.raises(InvalidConfig) as caught:
-        parse(None, BUCKETS, encoding="png", voxle_offset=1, overwrite="x", scales=-1)
+        parse(None, BUCKETS, missing="hole", voxle_offset=1, overwrite="x", scales=-1)
     lines = str(caught.value).split("\n  ")
     assert lines[0] == "4 problems:"
     assert [line.split(":")[0].strip('"') for line in lines[1:]] == [
-        "encoding",
+        "missing",
         "voxle_offset",
         "overwrite",
         "scales",

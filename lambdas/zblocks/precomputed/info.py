@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from zblocks.geometry import Box
 from zblocks.plan import Plan
-from zblocks.precomputed.chunks import data_encoding
+from zblocks.precomputed.chunks import LABEL_BLOCK, data_encoding
 from zblocks.precomputed.shards import ShardingInfo, sharding_info
 from zblocks.pyramid import Scale
 
@@ -44,6 +44,7 @@ class ScaleInfo(TypedDict, total=False):
     chunk_sizes: list[list[int]]
     encoding: str
     jpeg_quality: int
+    compressed_segmentation_block_size: list[int]
     sharding: ShardingInfo
 
 
@@ -51,7 +52,7 @@ def build_info(plan: Plan) -> bytes:
     """Return the `info` of the planned volume."""
     document = {
         "@type": "neuroglancer_multiscale_volume",
-        "type": "image",
+        "type": plan.volume.layer,
         "data_type": plan.volume.dtype,
         "num_channels": plan.volume.channels,
         "scales": [_scale_info(plan, scale) for scale in plan.scales],
@@ -71,6 +72,8 @@ def _scale_info(plan: Plan, scale: Scale) -> ScaleInfo:
     }
     if plan.volume.encoding == "jpeg":
         entry["jpeg_quality"] = plan.volume.jpeg_quality
+    if plan.volume.encoding == "compressed_segmentation":
+        entry["compressed_segmentation_block_size"] = list(LABEL_BLOCK)
     if scale.sharding is not None:
         entry["sharding"] = sharding_info(scale.sharding, data_encoding(plan.volume))
     return entry

@@ -37,7 +37,7 @@ class SliceHeader:
     channels: int
     """1 (grey) or 3 (RGB)."""
     dtype: str
-    """`uint8` or `uint16`."""
+    """`uint8`, `uint16`, `uint32` or `float32`."""
 
     def __str__(self) -> str:
         """Size and type, as errors show it."""
@@ -61,7 +61,7 @@ class SliceReader(Protocol):
 class FillReader:
     """A missing slice: every voxel has the fill value."""
 
-    value: int
+    value: float
 
     def read_rows(self, out: Voxels) -> None:
         """Fill `out` with the value."""

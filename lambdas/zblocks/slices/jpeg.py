@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from zblocks.errors import SliceError
 from zblocks.pooling import Voxels
 from zblocks.slices import ByteSource
@@ -33,7 +35,10 @@ class WholeJpeg:
             if (height, width) != out.shape[:2]:
                 msg = f"{self.source.name}: is {width}×{height} where the plan says {out.shape}"
                 raise SliceError(msg)
-            simplejpeg.decode_jpeg(data, colorspace=space, buffer=out)
+            if out.dtype == np.uint8:
+                simplejpeg.decode_jpeg(data, colorspace=space, buffer=out)
+            else:
+                out[...] = simplejpeg.decode_jpeg(data, colorspace=space)
         except ValueError as error:
             msg = f"{self.source.name}: damaged JPEG ({error}); replace the file and run again"
             raise SliceError(msg) from error

@@ -37,7 +37,7 @@ _LOADERS = {
     "png": "VipsForeignLoadPng",
     "tiff": "VipsForeignLoadTiff",
 }
-_DTYPES = {"uchar": "uint8", "ushort": "uint16"}
+_DTYPES = {"uchar": "uint8", "ushort": "uint16", "uint": "uint32", "float": "float32"}
 
 # Blocks bring their own parallelism; a cache of operations would only hold memory.
 pyvips.concurrency_set(1)
@@ -124,7 +124,9 @@ def probe(source: ByteSource, kind: str) -> SliceHeader:
     """
     image = _load(source, kind).image
     refuse = f"{source.name}: this {kind.upper()} holds"
-    advice = "this version reads 8- and 16-bit grey and RGB; convert it or take it off the list"
+    advice = (
+        "this version reads grey and RGB of 8, 16 and 32 bits; convert it or take it off the list"
+    )
     if image.bands not in (1, 3):
         msg = f"{refuse} {image.bands} channels per pixel (alpha or CMYK); {advice}"
         raise SliceError(msg)
@@ -182,6 +184,7 @@ class VipsReader:
         if found != (header.width, header.height, header.channels, header.dtype):
             msg = f"{source.name}: is {found} where the plan says {header}; plan anew"
             raise SliceError(msg)
+        self._dtype = np.dtype(header.dtype)
         self._region = pyvips.Region.new(image)
         self._y = 0
 
@@ -199,5 +202,5 @@ class VipsReader:
             raise _failed(self._source, self._kind, self._stream, error) from error
         if self._stream.error is not None:
             raise self._stream.error
-        out[...] = np.frombuffer(data, out.dtype).reshape(out.shape)
+        out[...] = np.frombuffer(data, self._dtype).reshape(out.shape)
         self._y += rows

@@ -15,20 +15,25 @@ import json
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from zblocks.cascade import Pool
 from zblocks.config import Config
+from zblocks.convert import pool_of
 from zblocks.credentials import Credentials
 from zblocks.errors import InvalidConfig, ZblocksError
 from zblocks.geometry import Box, Vec
+from zblocks.pooling import pool_mean, pool_mode
+from zblocks.precomputed.decode import UndecodedError, unpack
 from zblocks.precomputed.info import INFO, PROVENANCE
+from zblocks.prepare import read_plan
 from zblocks.standing import read_receipts
 from zblocks.storage import Store, open_store
-from zblocks.verify.decode import UndecodedError, unpack
 from zblocks.verify.files import cells, open_files
 from zblocks.verify.findings import Findings
 from zblocks.verify.info import ScaleSpec, VolumeSpec, check_info, exact_cover
-from zblocks.verify.voxels import THREADS, Slices, Stored, check_means, check_slices
+from zblocks.verify.voxels import THREADS, Slices, Stored, check_scales, check_slices
 from zblocks.workplace import PLAN
 
 INFO_LIMIT = 1 << 26
@@ -78,7 +83,8 @@ def verify(location: str, wanted: Wanted, credentials: Credentials | None = None
         stored.files.check()
         _check_chunks(stored, holes.get(stored.scale.key, []), wanted, found)
     if ours or slices:
-        check_means(scales, wanted.sample, wanted.seed, found)
+        pool = _rule(volume, store, slices)
+        check_scales(scales, pool, wanted.sample, wanted.seed, found)
     else:
         found.note("not made by zblocks: coarser scales are not compared with their means")
     if slices:
@@ -101,6 +107,14 @@ def _read_info(store: Store, found: Findings) -> VolumeSpec | None:
         found.problem("info-not-json", INFO, f"can't be read as JSON ({error})")
         return None
     return check_info(document, found)
+
+
+def _rule(volume: VolumeSpec, store: Store, slices: Slices | None) -> Pool:
+    """Return how coarser scales are made: as the config says, or the plan that stands, or means."""
+    plan = slices.plan if slices else read_plan(store)
+    if plan is not None:
+        return pool_of(plan.volume)
+    return pool_mean if volume.layer == "image" else partial(pool_mode, sparse=False)
 
 
 def _is_ours(store: Store) -> bool:

@@ -16,9 +16,9 @@ import numpy as np
 
 from zblocks.errors import ZblocksError
 from zblocks.geometry import Box, Vec
+from zblocks.precomputed.decode import UNPACKED, UndecodedError, unpack
 from zblocks.precomputed.shards import chunk_id
 from zblocks.storage import Store
-from zblocks.verify.decode import UNPACKED, UndecodedError, unpack
 from zblocks.verify.findings import Findings
 from zblocks.verify.info import ScaleSpec, Sharding
 

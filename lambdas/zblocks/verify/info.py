@@ -25,6 +25,7 @@ ENCODINGS = {
     "compresso": ({"uint8", "uint16", "uint32", "uint64"}, {1}),
 }
 LABEL_FIELDS = ("mesh", "skeletons", "segment_properties")
+LAYERS = ("image", "segmentation")
 HASHES = {"identity", "murmurhash3_x86_128"}
 TEXTURE = 2048
 """Voxels along an axis of a chunk that a viewer's 3-D texture can hold."""
@@ -73,6 +74,7 @@ class ScaleSpec:
 class VolumeSpec:
     """A volume as `info` describes it."""
 
+    layer: str
     dtype: str
     channels: int
     scales: tuple[ScaleSpec, ...]
@@ -99,12 +101,18 @@ def check_info(document: object, found: Findings) -> VolumeSpec | None:
     if all(isinstance(s, dict) and s.get("hidden") is True for s in scales):
         found.problem("nothing-visible", "info: scales", "every scale is hidden")
     whole = [s for s in specs if s is not None]
-    if len(whole) < len(specs) or document.get("data_type") not in DATA_TYPES:
+    if (
+        len(whole) < len(specs)
+        or document.get("type") not in LAYERS
+        or document.get("data_type") not in DATA_TYPES
+    ):
         return None
     if not _is_count(document.get("num_channels")):
         return None
     _check_order(whole, found)
-    return VolumeSpec(document["data_type"], document["num_channels"], tuple(whole))
+    return VolumeSpec(
+        document["type"], document["data_type"], document["num_channels"], tuple(whole)
+    )
 
 
 def _check_top(document: dict[str, Any], found: Findings) -> None:
@@ -118,7 +126,7 @@ def _check_top(document: dict[str, Any], found: Findings) -> None:
         found.note('info: has no "@type"; readers know it by its fields')
     layer, dtype = document.get("type"), document.get("data_type")
     channels = document.get("num_channels")
-    if layer not in ("image", "segmentation"):
+    if layer not in LAYERS:
         found.problem("bad-type", "info: type", f'is {layer!r}, not "image" or "segmentation"')
     if dtype not in DATA_TYPES:
         found.problem("bad-data-type", "info: data_type", f"is {dtype!r}, which no viewer reads")

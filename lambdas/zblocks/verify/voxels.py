@@ -10,16 +10,17 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
+from zblocks.cascade import Pool
 from zblocks.config import Config
 from zblocks.convert import read_bands
 from zblocks.credentials import Credentials
 from zblocks.geometry import Box, Vec
 from zblocks.plan import Plan, SliceRef
-from zblocks.pooling import Voxels, pool_mean
+from zblocks.pooling import Voxels
+from zblocks.precomputed.decode import Encoded, decode_chunk
 from zblocks.prepare import survey
 from zblocks.storage import Store, open_store
 from zblocks.timing import Worker
-from zblocks.verify.decode import chunk_bytes, decode
 from zblocks.verify.files import UNREADABLE, Loose, Shards, cells, chunk_of
 from zblocks.verify.findings import Findings
 from zblocks.verify.info import ScaleSpec, VolumeSpec
@@ -49,10 +50,10 @@ class Stored:
             UndecodedError: there is no decoder for it.
         """
         box = self.scale.chunk_box(cell)
-        raw = self.files.read(cell, max(2 * chunk_bytes(self.volume, box), LIMIT))
-        if raw is None:
-            return None
-        return raw.place, decode(self.volume, self.scale, raw.data, box)
+        volume, scale = self.volume, self.scale
+        kind = Encoded(volume.dtype, volume.channels, scale.encoding, scale.block)
+        raw = self.files.read(cell, max(2 * kind.raw_bytes(box), LIMIT))
+        return None if raw is None else (raw.place, decode_chunk(kind, raw.data, box))
 
     def read_box(self, box: Box) -> Voxels | None:
         """Return any box, (z, y, x, c); None if a chunk of it can't be read."""
@@ -79,8 +80,10 @@ def sample(scale: ScaleSpec, number: int | None, seed: int) -> list[Vec]:
     return [every[i] for i in sorted(chosen)]
 
 
-def check_means(scales: Sequence[Stored], number: int | None, seed: int, found: Findings) -> None:
-    """Hold every scale against the means, ties to even, of the finer one."""
+def check_scales(
+    scales: Sequence[Stored], pool: Pool, number: int | None, seed: int, found: Findings
+) -> None:
+    """Hold every scale against what `pool` makes of the finer one."""
     for finer, coarser in pairwise(scales):
         ratios = [
             c / f for c, f in zip(coarser.scale.resolution, finer.scale.resolution, strict=True)
@@ -89,17 +92,20 @@ def check_means(scales: Sequence[Stored], number: int | None, seed: int, found: 
         if not set(step) <= {1, 2} or max(abs(r - round(r)) for r in ratios) > 1e-6:
             found.note(f"{coarser.scale.key}: not halves of the scale before it; not compared")
             continue
-        with ThreadPoolExecutor(THREADS) as pool:
+        with ThreadPoolExecutor(THREADS) as threads:
             jobs = [
-                pool.submit(_check_mean, finer, coarser, step, cell, found)
+                threads.submit(_check_chunk, finer, coarser, (step, pool), cell, found)
                 for cell in sample(coarser.scale, number, seed)
             ]
             for job in jobs:
                 job.result()
 
 
-def _check_mean(finer: Stored, coarser: Stored, step: Vec, cell: Vec, found: Findings) -> None:
+def _check_chunk(
+    finer: Stored, coarser: Stored, pooling: tuple[Vec, Pool], cell: Vec, found: Findings
+) -> None:
     """Compare one coarse chunk."""
+    step, pool = pooling
     box = coarser.scale.chunk_box(cell)
     start = Vec(*(b * s for b, s in zip(box.start, step, strict=True)))
     stop = Vec(*(b * s for b, s in zip(box.stop, step, strict=True)))
@@ -108,7 +114,7 @@ def _check_mean(finer: Stored, coarser: Stored, step: Vec, cell: Vec, found: Fin
     if fine is None or coarse is None:
         return
     due: Voxels = np.empty(coarse.shape, coarse.dtype)
-    pool_mean(fine, below.start, step, due)
+    pool(fine, below.start, step, due)
     found.count("voxels compared with the finer scale", box.voxels)
     place = f"{coarser.scale.key}/{box.name}"
     _compare(
@@ -116,7 +122,7 @@ def _check_mean(finer: Stored, coarser: Stored, step: Vec, cell: Vec, found: Fin
         due,
         coarser.scale,
         place,
-        ("scale-differs", "the mean of the scale below it"),
+        ("scale-differs", "made from the scale below it by its rule"),
         found,
     )
 

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 
 from zblocks.geometry import Box, Vec
 from zblocks.pooling import Voxels
-from zblocks.verify.info import ScaleSpec, VolumeSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What all chunks of a scale have in common."""
+
+    dtype: str
+    channels: int
+    encoding: str
+    block: Vec | None = None
+    """Of compressed_segmentation, voxels."""
+
+    def raw_bytes(self, box: Box) -> int:
+        """Return the bytes of a chunk's voxels."""
+        return box.voxels * self.channels * np.dtype(self.dtype).itemsize
+
 
 UNPACKED = {"", "identity", "none"}
 
@@ -77,57 +93,52 @@ def _unbrotli(data: bytes) -> bytes:
     return raw
 
 
-def chunk_bytes(volume: VolumeSpec, box: Box) -> int:
-    """Return the bytes of a raw chunk."""
-    return box.voxels * volume.channels * np.dtype(volume.dtype).itemsize
-
-
-def decode(volume: VolumeSpec, scale: ScaleSpec, data: bytes, box: Box) -> Voxels:
+def decode_chunk(kind: Encoded, data: bytes, box: Box) -> Voxels:
     """Return the voxels of a chunk.
 
     Raises:
         ValueError: the bytes are not a chunk of this box.
         UndecodedError: there is no decoder for its encoding.
     """
-    if scale.encoding == "raw":
-        return _raw(volume, data, box)
-    if scale.encoding in ("jpeg", "png"):
-        return _image(volume, data, box, scale.encoding)
-    if scale.encoding == "compressed_segmentation" and scale.block is not None:
-        return _labels(volume, data, box, scale.block)
-    if scale.encoding == "compresso":
-        return _compresso(volume, data, box)
-    raise UndecodedError(scale.encoding)
+    if kind.encoding == "raw":
+        return _raw(kind, data, box)
+    if kind.encoding in ("jpeg", "png"):
+        return _image(kind, data, box)
+    if kind.encoding == "compressed_segmentation" and kind.block is not None:
+        return _labels(kind, data, box, kind.block)
+    if kind.encoding == "compresso":
+        return _compresso(kind, data, box)
+    raise UndecodedError(kind.encoding)
 
 
-def _raw(volume: VolumeSpec, data: bytes, box: Box) -> Voxels:
-    due = chunk_bytes(volume, box)
+def _raw(kind: Encoded, data: bytes, box: Box) -> Voxels:
+    due = kind.raw_bytes(box)
     if len(data) != due:
         msg = f"holds {len(data)} bytes where {due} are due"
         raise ValueError(msg)
     size = box.shape
-    flat: Voxels = np.frombuffer(data, np.dtype(volume.dtype).newbyteorder("<"))
-    return flat.reshape(volume.channels, size.z, size.y, size.x).transpose(1, 2, 3, 0)
+    flat: Voxels = np.frombuffer(data, np.dtype(kind.dtype).newbyteorder("<"))
+    return flat.reshape(kind.channels, size.z, size.y, size.x).transpose(1, 2, 3, 0)
 
 
-def _image(volume: VolumeSpec, data: bytes, box: Box, encoding: str) -> Voxels:
-    magic = {"jpeg": b"\xff\xd8", "png": b"\x89PNG"}[encoding]
+def _image(kind: Encoded, data: bytes, box: Box) -> Voxels:
+    magic = {"jpeg": b"\xff\xd8", "png": b"\x89PNG"}[kind.encoding]
     if not data.startswith(magic):
-        msg = f"is no {encoding.upper()}"
+        msg = f"is no {kind.encoding.upper()}"
         raise ValueError(msg)
-    due = box.voxels * volume.channels
-    image = _decode_jpeg(volume, data) if encoding == "jpeg" else _decode_png(data, due)
+    due = box.voxels * kind.channels
+    image = _decode_jpeg(kind, data) if kind.encoding == "jpeg" else _decode_png(data, due)
     size = box.shape
-    if image.size != due or image.dtype != volume.dtype:
-        msg = f"is {image.shape} of {image.dtype} where {size} × {volume.channels} is due"
+    if image.size != due or image.dtype != kind.dtype:
+        msg = f"is {image.shape} of {image.dtype} where {size} × {kind.channels} is due"
         raise ValueError(msg)
-    return image.reshape(size.z, size.y, size.x, volume.channels)
+    return image.reshape(size.z, size.y, size.x, kind.channels)
 
 
-def _decode_jpeg(volume: VolumeSpec, data: bytes) -> Voxels:
+def _decode_jpeg(kind: Encoded, data: bytes) -> Voxels:
     import simplejpeg
 
-    space = "GRAY" if volume.channels == 1 else "RGB"
+    space = "GRAY" if kind.channels == 1 else "RGB"
     image: Voxels = simplejpeg.decode_jpeg(data, colorspace=space)
     return image
 
@@ -146,19 +157,19 @@ def _decode_png(data: bytes, due: int) -> Voxels:
     return pixels
 
 
-def _labels(volume: VolumeSpec, data: bytes, box: Box, block: Vec) -> Voxels:
+def _labels(kind: Encoded, data: bytes, box: Box, block: Vec) -> Voxels:
     """Decode compressed_segmentation, every offset held against the end of the data.
 
     Format: Neuroglancer, `src/sliceview/compressed_segmentation/README.md`. The library that the
     field uses reads beyond the end of damaged chunks.
     """
-    if len(data) % 4 or len(data) < 4 * volume.channels:
+    if len(data) % 4 or len(data) < 4 * kind.channels:
         msg = f"is {len(data)} bytes, not whole words with an offset for each channel"
         raise ValueError(msg)
     words = np.frombuffer(data, "<u4")
     size = box.shape
-    out: Voxels = np.empty((size.z, size.y, size.x, volume.channels), volume.dtype)
-    for channel, start in enumerate(words[: volume.channels].tolist()):
+    out: Voxels = np.empty((size.z, size.y, size.x, kind.channels), kind.dtype)
+    for channel, start in enumerate(words[: kind.channels].tolist()):
         _labels_of(words[start:], Box(Vec(0, 0, 0), size), block, out[..., channel])
     return out
 
@@ -198,7 +209,7 @@ def _labels_of(words: Voxels, box: Box, block: Vec, out: Voxels) -> None:
         out[cell.slices(Vec(0, 0, 0))] = table[inside]
 
 
-def _compresso(volume: VolumeSpec, data: bytes, box: Box) -> Voxels:
+def _compresso(kind: Encoded, data: bytes, box: Box) -> Voxels:
     try:
         import compresso
     except ImportError as error:
@@ -212,5 +223,5 @@ def _compresso(volume: VolumeSpec, data: bytes, box: Box) -> Voxels:
     if tuple(found.shape) != tuple(size):
         msg = f"is {tuple(found.shape)} where {tuple(size)} is due"
         raise ValueError(msg)
-    voxels: Voxels = found.transpose(2, 1, 0)[..., np.newaxis].astype(volume.dtype)
+    voxels: Voxels = found.transpose(2, 1, 0)[..., np.newaxis].astype(kind.dtype)
     return voxels
