@@ -19,7 +19,8 @@ LAYERS = {
     },
     2: {"slices.jpeg", "slices.vips", "storage"},
     3: {
-        "workplace", "prepare", "convert", "finalize", "transfer", "second_reader", "machine",
+        "workplace", "survey", "prepare", "convert", "finalize", "transfer",
+        "second_reader", "machine",
         "sink", "stored", "standing", "claim", "perform",
         "verify", "verify.findings", "verify.info", "verify.files",
         "verify.voxels",

@@ -18,8 +18,8 @@ from zblocks.geometry import Box, Vec
 from zblocks.plan import Plan, SliceRef
 from zblocks.pooling import Voxels
 from zblocks.precomputed.decode import Encoded, decode_chunk
-from zblocks.prepare import survey
 from zblocks.storage import Store, open_store
+from zblocks.survey import survey
 from zblocks.timing import Worker
 from zblocks.verify.files import UNREADABLE, Loose, Shards, cells, chunk_of
 from zblocks.verify.findings import Findings

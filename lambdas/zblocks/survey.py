@@ -1,0 +1,291 @@
+"""What slices are there, do they fit together, and what is to be done? Nothing is written.
+
+1. The ordered list (or a listing in natural order) becomes one slot per z.
+2. The header of every slice is read, in parallel; each must be like the others.
+3. `make_plan` decides everything.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from zblocks.config import Config
+from zblocks.credentials import Credentials
+from zblocks.errors import (
+    InvalidConfig,
+    SliceError,
+    SliceListError,
+)
+from zblocks.geometry import Vec
+from zblocks.plan import (
+    BlockTask,
+    Plan,
+    SliceRef,
+    Volume,
+    Wishes,
+)
+from zblocks.planner import Job, make_plan
+from zblocks.precomputed.chunks import IMAGES
+from zblocks.slices import SliceHeader, probe
+from zblocks.slices.manifest import Slot, from_listing, parse_lines, resolve
+from zblocks.storage import Store, StoredFile, StoredObject, open_store
+from zblocks.timing import Worker
+
+HEADER_BYTES = 1 << 14
+"""Bytes read of each slice to know its size and type; TIFF may need a second read."""
+
+PROBES = 64
+"""Headers read from S3 at the same time; local ones one after the other, which is faster."""
+
+LIST_BYTES, LIST_LINES = 1 << 26, 10**6
+"""What a list of slices may have, unzipped: memory for it is bounded before it is read."""
+
+NAMED = 20
+"""Odd slices that an error names one by one."""
+
+
+def survey(
+    config: Config, worker: Worker, credentials: Credentials | None = None
+) -> tuple[Plan, tuple[BlockTask, ...]]:
+    """Look at the slices and plan; nothing is written anywhere."""
+    source = open_store(config.source, credentials, config.source_role)
+    slots, found, notes = list_slices(config, source, credentials)
+    files = [
+        StoredFile(source, s.key, found[s.key].bytes, found[s.key].etag, HEADER_BYTES)
+        for s in slots
+        if s.key is not None
+    ]
+    headers = _read_headers(files)
+    common = _common_header(headers)
+    kinds = {f.name: h.kind for f, h in headers}
+    offset = Vec(*config.voxel_offset)
+    job = Job(
+        source=config.source,
+        source_role=config.source_role,
+        destination=config.destination,
+        volume=_volume(config, common),
+        wishes=Wishes(
+            resolution=config.voxel_resolution,
+            offset=offset,
+            chunk=None if config.chunk_size == "auto" else Vec(*config.chunk_size),
+            scales=None if config.scales == "auto" else config.scales,
+            sharding=None if config.sharding == "auto" else config.sharding,
+        ),
+        width=common.width,
+        height=common.height,
+        slices=tuple(_slice_ref(s, offset.z, found, kinds, source.url) for s in slots),
+        filled=tuple((s.z + offset.z, s.name, s.why) for s in slots if s.key is None),
+        notes=notes,
+    )
+    return make_plan(job, worker)
+
+
+def list_slices(
+    config: Config, source: Store, credentials: Credentials | None
+) -> tuple[tuple[Slot, ...], dict[str, StoredObject], tuple[str, ...]]:
+    """Return one slot per z, the objects found by key, and notes on how z was read."""
+    place = config.slice_list
+    if place is None:
+        prefix = config.listing_prefix
+        folder = prefix.rpartition("/")[0]
+        _refuse_odd_entries(source, [folder], config.is_slice)
+        found = {o.key: o for o in source.list_folder(folder) if config.is_slice(o.key)}
+        where = f"{source.url}/{prefix}*{config.s3_parts}{config.ext or ''}"
+        slots, notes = from_listing(found, config.missing, where)
+        return slots, found, notes
+    lines = place.lines or _read_list(config, credentials)
+    entries = parse_lines(lines, str(place))
+    names = {e.index: config.candidates(e.name, e.index) for e in entries if e.name is not None}
+    listed = {key for keys in names.values() for key in keys}
+    folders = {key.rpartition("/")[0] for key in listed}
+    _refuse_outside(folders, config)
+    _refuse_odd_entries(source, folders, listed.__contains__)
+    found = {o.key: o for folder in sorted(folders) for o in source.list_folder(folder)}
+    slots = resolve(entries, lambda e: names.get(e.index, ()), found, config.missing)
+    return slots, found, ()
+
+
+def _refuse_outside(folders: Iterable[str], config: Config) -> None:
+    """Refuse keys that leave the source once prefix, name, parts and ext are put together.
+
+    Raises:
+        SliceListError: one does, or has an empty or "." part, which no store takes for itself.
+    """
+    for folder in sorted(folders):
+        if folder and {"", ".", ".."} & set(folder.split("/")):
+            msg = (
+                f'{config.source}: the listed folder {json.dumps(folder)[:200]} has an empty, "." '
+                'or ".." part; correct s3_prefix, s3_parts or the names on the list'
+            )
+            raise SliceListError(msg)
+
+
+def _refuse_odd_entries(
+    source: Store, folders: Iterable[str], is_slice: Callable[[str], bool]
+) -> None:
+    """Refuse what stands in a slice's place and is no file; links to files are fine.
+
+    Raises:
+        SliceListError: names every link that leads nowhere or to a folder, device or FIFO.
+    """
+    odd = [
+        f"{source.url}/{key}: {why}"
+        for folder in sorted(folders)
+        for key, why, blocks in source.odd_entries(folder)
+        if blocks or is_slice(key)
+    ]
+    if odd:
+        raise SliceListError(f"{several(odd)}\nput a file or a link to a file there")
+
+
+def _read_list(config: Config, credentials: Credentials | None) -> list[str]:
+    """Read the list of slices, wherever it is.
+
+    Raises:
+        SliceListError: it isn't there, or is no text.
+    """
+    place = config.slice_list
+    data = None
+    if place and place.path and place.path.is_file():
+        with place.path.open("rb") as file:
+            data = file.read(LIST_BYTES + 1)
+    elif place and place.url:
+        folder, _, name = place.url.rpartition("/")
+        stored = open_store(folder, credentials, config.role_for(folder))
+        if found := stored.head(name):
+            data = StoredFile(stored, name, found.bytes, found.etag).read_at(0, LIST_BYTES + 1)
+    if data is None:
+        msg = f"sorted_filename: {place} is not there; correct the path or key, or give the lines"
+        raise SliceListError(msg)
+    try:
+        text = _unzipped(data).decode()
+    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
+        msg = f"sorted_filename: {place} is not text ({error}); give lines of `<name> <index>`"
+        raise SliceListError(msg) from error
+    if len(text) > LIST_BYTES or text.count("\n") + text.count("\r") > 2 * LIST_LINES:
+        msg = (
+            f"sorted_filename: {place} has more than {LIST_LINES} lines or {LIST_BYTES >> 20} MiB, "
+            "so it is no list of slices; correct the path or key"
+        )
+        raise SliceListError(msg)
+    return re.split("\r\n|\r|\n", text)
+
+
+def _unzipped(data: bytes) -> bytes:
+    """Unzip what is gzipped, up to one byte more than a list may have."""
+    if data[:2] != b"\x1f\x8b":
+        return data
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        return file.read(LIST_BYTES + 1)
+
+
+def _read_headers(files: Sequence[StoredFile]) -> list[tuple[StoredFile, SliceHeader]]:
+    """Read every header, many at a time.
+
+    Raises:
+        SliceError: names every file that can't become voxels, up to a number.
+    """
+
+    def read(file: StoredFile) -> SliceHeader | SliceError:
+        try:
+            return probe(file)
+        except SliceError as error:
+            return error
+
+    with ThreadPoolExecutor(1 if files[0].local else PROBES) as pool:
+        results = list(zip(files, pool.map(read, files), strict=True))
+    bad = [str(r) for _, r in results if isinstance(r, SliceError)]
+    if bad:
+        raise SliceError(several(bad))
+    return [(f, r) for f, r in results if isinstance(r, SliceHeader)]
+
+
+def _common_header(headers: Sequence[tuple[StoredFile, SliceHeader]]) -> SliceHeader:
+    """Return what the slices have in common.
+
+    Raises:
+        SliceError: names those unlike the most, up to a number.
+    """
+    (usual, _), *_ = Counter(str(h) for _, h in headers).most_common()
+    odd = [f"{f.name}: {h} where the stack is {usual}" for f, h in headers if str(h) != usual]
+    if odd:
+        msg = f"{several(odd)}\nresize or convert the odd ones, or take them off the list"
+        raise SliceError(msg)
+    return headers[0][1]
+
+
+def several(lines: Sequence[str]) -> str:
+    """Join messages, naming only the first so many."""
+    more = [f"and {len(lines) - NAMED} more"] if len(lines) > NAMED else []
+    return "\n".join([*lines[:NAMED], *more])
+
+
+WIDTH = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}
+"""Bits of a label."""
+
+
+def _volume(config: Config, header: SliceHeader) -> Volume:
+    """Join the config's output fields with what the slices are.
+
+    Raises:
+        InvalidConfig: they don't go together.
+    """
+    dtype = _dtype(config, header)
+    bits = {"jpeg": 8, "png": 16}.get(config.encoding)
+    if bits and WIDTH.get(dtype, 99) > bits:
+        msg = f'encoding: "{config.encoding}" holds {bits} bits, the slices are {header}; use "raw"'
+        raise InvalidConfig(msg)
+    fill, top = config.fill_value, (1 << WIDTH[dtype]) - 1 if dtype in WIDTH else None
+    if top is not None and (fill != int(fill) or not 0 <= fill <= top):
+        msg = f"fill_value: {fill} doesn't fit the volume's {dtype}; use 0 to {top}"
+        raise InvalidConfig(msg)
+    image = config.encoding in IMAGES
+    return Volume(
+        dtype=dtype,
+        channels=header.channels,
+        encoding=config.encoding,
+        jpeg_quality=config.jpeg_quality if config.encoding == "jpeg" else 0,
+        compression="none" if image else config.compression,
+        fill=int(fill) if dtype in WIDTH else fill,
+        layer=config.layer_type,
+        slice_dtype=header.dtype if header.dtype != dtype else "",
+        sparse=config.sparse_labels,
+    )
+
+
+def _dtype(config: Config, header: SliceHeader) -> str:
+    """Return the type of the volume's voxels.
+
+    Raises:
+        InvalidConfig: labels of these slices don't fit, or they are none.
+    """
+    if config.layer_type == "image":
+        return header.dtype
+    if header.channels != 1 or header.dtype not in WIDTH:
+        msg = f'layer_type: "segmentation" needs slices of one whole number a voxel, not {header}'
+        raise InvalidConfig(msg)
+    least = "uint32" if config.encoding == "compressed_segmentation" else header.dtype
+    wanted = max(least, header.dtype, key=lambda d: WIDTH[d])
+    dtype = wanted if config.dtype == "auto" else config.dtype
+    if WIDTH[dtype] < WIDTH[wanted]:
+        what = f"slices are {header.dtype}" if least == header.dtype else config.encoding
+        msg = f'dtype: {dtype} is too narrow for {what}; give "auto" or {wanted}'
+        raise InvalidConfig(msg)
+    return dtype
+
+
+def _slice_ref(
+    slot: Slot, z0: int, found: dict[str, StoredObject], kinds: dict[str, str], url: str
+) -> SliceRef:
+    """Return the reference that travels with the block's task."""
+    if slot.key is None:
+        return SliceRef(slot.z + z0, None)
+    meta = found[slot.key]
+    return SliceRef(slot.z + z0, slot.key, meta.bytes, meta.etag, kinds[f"{url}/{slot.key}"])
