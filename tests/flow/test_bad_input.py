@@ -109,14 +109,14 @@ def test_alpha_pages_and_orientation_are_named(tmp_path, write_config):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("L", (4, 4)).save(tmp_path / "in" / "a3.jpg", exif=exif)
-    tifffile.imwrite(tmp_path / "in" / "a4.tif", np.zeros((4, 4), "float64"))
+    tifffile.imwrite(tmp_path / "in" / "a4.tif", np.zeros((4, 4), "int16"))
     refused(
         tmp_path,
         write_config(),
         "a1.png: this PNG holds 4 channels",
         "a2.tif: this TIFF holds 3 pages",
         "a3.jpg: this JPEG holds an orientation tag (6)",
-        "a4.tif: this TIFF holds double samples",
+        "a4.tif: this TIFF holds short samples",
     )
 
 
