@@ -418,7 +418,7 @@ def tiff_deflate_flipped(folder: Path) -> Made:
 
 
 @case(BLOCK, "s_002.tif", "TIFF")
-def tiff_lzw_of_tiles_ends_early(folder: Path) -> Made:
+def tiff_deflated_tiles_end_early(folder: Path) -> Made:
     data = tiff(compression="zlib", **TILES)
     return among(folder, data[: int(len(data) * 0.7)], ".tif", data)
 
@@ -706,8 +706,8 @@ _config_case("concurrency_below_zero", {"max_concurrency": -1}, "max_concurrency
 _config_case("objects_for_texts", {"s3_prefix": {"a": 1}, "ext": [1]}, "s3_prefix", "ext")
 _config_case("a_text_for_a_flag", {"overwrite": "yes"}, "overwrite")
 _config_case("nested_deeply", b'{"scales": ' + b"[" * 10**6, "config.json: ")
-_config_case("of_five_million_numbers", {"sorted_filename": [1] * 3_000_000}, "sorted_filename")
-_config_case("of_700000_fields", {f"a{i}": 1 for i in range(500_000)}, "more fields")
+_config_case("of_three_million_numbers", {"sorted_filename": [1] * 3_000_000}, "sorted_filename")
+_config_case("of_500000_fields", {f"a{i}": 1 for i in range(500_000)}, "more fields")
 _config_case("twice_a_field", b'{"ext": ".png", "ext": ".tif"}', '"ext" is there twice')
 _config_case("not_utf8", b'{"ext": "\xff"}', "config.json: byte 9 is not UTF-8")
 _config_case("of_30_megabytes", b'{"ext": "' + b"a" * 30 * MIB + b'"}', "larger than 10 MB")
