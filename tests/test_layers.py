@@ -17,7 +17,7 @@ LAYERS = {
         "precomputed.shards", "precomputed.decode", "config", "timing", "sharing", "planner",
         "slice_stats",
     },
-    2: {"slices.jpeg", "slices.vips", "storage"},
+    2: {"slices.jpeg", "slices.vips", "slices.jp2", "storage"},
     3: {
         "workplace", "survey", "prepare", "convert", "finalize", "transfer",
         "second_reader", "machine",
@@ -38,7 +38,7 @@ OUTSIDE_WORLD = {
 EXCUSED = {("viewer", "urllib"), ("config", "urllib"), ("config", "os")}
 """Text functions only: quoting a url, normalising a path."""
 
-IN_FUNCTIONS = {("slices", "slices.jpeg"), ("slices", "slices.vips")}
+IN_FUNCTIONS = {("slices", "slices.jpeg"), ("slices", "slices.vips"), ("slices", "slices.jp2")}
 """The one place that chooses a decoder imports it when a slice is opened."""
 
 

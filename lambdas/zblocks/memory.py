@@ -33,6 +33,9 @@ STREAM_ROWS = {"jpeg": 2150, "png": 1650, "tiff": 1800}
 STREAM_BYTES = MIB
 """What is fetched ahead of one open stream."""
 
+OPENJPEG = 10
+"""Bytes that OpenJPEG and Pillow hold of each pixel's channel while they decode a slice."""
+
 SLACK = 1.05
 """What allocators keep of what was freed (measured)."""
 
@@ -55,13 +58,14 @@ class Footprint:
     height: int
     """Rows of a slice."""
     kind: str
-    """Of the slices: `jpeg`, `png` or `tiff`."""
+    """Of the slices, as `SliceRef.kind`."""
     file_bytes: int
     """Size of a slice's file."""
     coarse_bytes: int
     """Unfinished chunk rows of the coarser scales."""
     shard_bytes: int
     """Chunks of unfinished shards of all scales, as if they didn't compress."""
+    channels: int = 1
 
 
 def coarse_bytes(scales: Sequence[Scale], depth: int, pixel_bytes: int) -> int:
@@ -85,11 +89,13 @@ def shard_bytes(scales: Sequence[Scale], depth: int, pixel_bytes: int) -> int:
 
 def predict_peak(size: Footprint) -> int:
     """Return the predicted peak of resident memory, in MiB."""
-    row = size.width * size.pixel_bytes
+    row, channels = size.width * size.pixel_bytes, size.channels
     slab = size.depth * size.rows * row
-    stream = min(STREAM_ROWS[size.kind], size.height) * row + STREAM_BYTES
+    stream = min(STREAM_ROWS.get(size.kind, 0), size.height) * row + STREAM_BYTES
     if size.rows < size.height:
         decoders = size.depth * stream
+    elif size.kind == "jp2":
+        decoders = DECODERS * (size.file_bytes + OPENJPEG * size.width * size.height * channels)
     elif size.kind == "jpeg":
         decoders = DECODERS * size.file_bytes
     else:

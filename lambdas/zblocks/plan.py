@@ -34,7 +34,7 @@ class SliceRef:
     bytes: int = 0
     etag: str = ""
     kind: str = ""
-    """What its first bytes say that it is: `jpeg`, `png` or `tiff`."""
+    """What its first bytes say that it is: `jpeg`, `png`, `tiff` or `jp2`."""
 
 
 @dataclass(frozen=True, slots=True)

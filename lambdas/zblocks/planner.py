@@ -132,6 +132,7 @@ def _footprint(job: Job, scales: tuple[Scale, ...], depth: int, rows: int) -> Fo
     return Footprint(
         width=job.width,
         pixel_bytes=pixel,
+        channels=job.volume.channels,
         depth=held,
         rows=min(rows, job.height),
         height=job.height,

@@ -33,7 +33,7 @@ from zblocks.plan import (
 )
 from zblocks.planner import Job, make_plan
 from zblocks.precomputed.chunks import IMAGES
-from zblocks.slices import SliceHeader, probe
+from zblocks.slices import WHOLE, SliceHeader, probe
 from zblocks.slices.manifest import Slot, from_listing, parse_lines, resolve
 from zblocks.storage import Store, StoredFile, StoredObject, open_store
 from zblocks.timing import Worker
@@ -82,9 +82,19 @@ def survey(
         height=common.height,
         slices=tuple(_slice_ref(s, offset.z, found, kinds, source.url) for s in slots),
         filled=tuple((s.z + offset.z, s.name, s.why) for s in slots if s.key is None),
-        notes=notes,
+        notes=(*notes, *_whole_notes(kinds.values())),
+        strips=not WHOLE & set(kinds.values()),
     )
     return make_plan(job, worker)
+
+
+def _whole_notes(kinds: Iterable[str]) -> list[str]:
+    """Say which slices are decoded whole, and what that means."""
+    return [
+        f"{kind.upper()} slices can't be read in strips: blocks are made small enough to hold "
+        "them whole"
+        for kind in sorted(WHOLE & set(kinds))
+    ]
 
 
 def list_slices(

@@ -31,7 +31,7 @@ class SliceHeader:
     """What a file says of itself before it is decoded."""
 
     kind: str
-    """`jpeg`, `png` or `tiff`."""
+    """`jpeg`, `png`, `tiff` or `jp2`."""
     width: int
     height: int
     channels: int
@@ -68,6 +68,9 @@ class FillReader:
         out[...] = self.value
 
 
+WHOLE = frozenset({"jp2"})
+"""Kinds that can't be decoded some rows at a time."""
+
 _MAGIC = {
     b"\xff\xd8\xff": "jpeg",
     b"\x89PNG\r\n\x1a\n": "png",
@@ -75,6 +78,8 @@ _MAGIC = {
     b"MM\0*": "tiff",
     b"II+\0": "tiff",
     b"MM\0+": "tiff",
+    b"\0\0\0\x0cjP  \r\n\x87\n": "jp2",
+    b"\xff\x4f\xff\x51": "jp2",
 }
 
 
@@ -90,7 +95,8 @@ def kind_of(source: ByteSource) -> str:
             return kind
     what = f"begins with {first[:8].hex(' ')}" if first else "is empty"
     msg = (
-        f"{source.name}: not a JPEG, PNG or TIFF image ({what}); replace it or take it off the list"
+        f"{source.name}: not a JPEG, PNG, TIFF or JPEG 2000 image ({what}); replace it or take it "
+        "off the list"
     )
     raise SliceError(msg)
 
@@ -101,9 +107,14 @@ def probe(source: ByteSource) -> SliceHeader:
     Raises:
         SliceError: not an image, or one of a kind that can't become voxels.
     """
+    kind = kind_of(source)
+    if kind == "jp2":
+        from zblocks.slices import jp2
+
+        return jp2.probe(source)
     from zblocks.slices import vips
 
-    return vips.probe(source, kind_of(source))
+    return vips.probe(source, kind)
 
 
 def open_slice(source: ByteSource, header: SliceHeader, rows: int) -> SliceReader:
@@ -116,6 +127,10 @@ def open_slice(source: ByteSource, header: SliceHeader, rows: int) -> SliceReade
         from zblocks.slices.jpeg import WholeJpeg
 
         return WholeJpeg(source)
+    if header.kind == "jp2":
+        from zblocks.slices.jp2 import WholeJp2
+
+        return WholeJp2(source, header)
     from zblocks.slices.vips import VipsReader
 
     return VipsReader(source, header)

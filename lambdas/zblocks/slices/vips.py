@@ -140,7 +140,8 @@ def probe(source: ByteSource, kind: str) -> SliceHeader:
     if "orientation" in fields and image.get("orientation") > 1:
         msg = f"{refuse} an orientation tag ({image.get('orientation')}); turn the pixels instead"
         raise SliceError(msg)
-    size = image.width * image.height * image.bands * (2 if image.format == "ushort" else 1)
+    sample = np.dtype(_DTYPES[image.format]).itemsize
+    size = image.width * image.height * image.bands * sample
     if size > source.size * MOST_PER_BYTE[kind] + MIN_BYTES:
         msg = (
             f"{source.name}: claims {image.width}×{image.height}, more than its {source.size} "
