@@ -13,7 +13,8 @@ LAYERS = {
     0: {"errors", "geometry", "credentials", "keylike"},
     1: {
         "pyramid", "pooling", "cascade", "memory", "plan", "receipt", "failure", "viewer",
-        "slices", "slices.manifest", "precomputed", "precomputed.info", "precomputed.chunks",
+        "slices", "slices.manifest", "slices.canvas", "precomputed", "precomputed.info",
+        "precomputed.chunks",
         "precomputed.shards", "precomputed.decode", "config", "timing", "sharing", "planner",
         "slice_stats",
     },

@@ -160,6 +160,24 @@ class ListLocation:
         return " or ".join(places + ([self.url] if self.url else [])) or "sorted_filename"
 
 
+class Canvas(BaseModel):
+    """What slices of different sizes are put on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    size: (
+        Literal["max"]
+        | Annotated[
+            tuple[Annotated[int, Field(ge=1, le=10**6)], Annotated[int, Field(ge=1, le=10**6)]],
+            Strict(False),
+        ]
+    ) = "max"
+    """Width and height, pixels; `max`: the largest of the stack."""
+    align: Literal["center", "top-left"] = "center"
+    fill: Annotated[int, Field(ge=0, le=2**32 - 1)] = 255
+    """Value of what a slice doesn't cover; the seed's helper padded with white."""
+
+
 class Config(BaseModel):
     """A job, checked. Made by parse or load; the descriptions finish the sentence "give …"."""
 
@@ -281,6 +299,11 @@ class Config(BaseModel):
     )
     scales: Literal["auto"] | Annotated[int, Field(ge=1, le=32)] = Field(
         "auto", description='"auto" (down to a scale of one chunk), or how many, from 1 to 32'
+    )
+    canvas: Canvas | None = Field(
+        None,
+        description='{"size": "max" or [width, height], "align": "center" or "top-left", "fill": '
+        "255} to pad or crop slices of different sizes; left out, they are refused",
     )
     missing: Literal["fill", "error"] = Field(
         "fill",

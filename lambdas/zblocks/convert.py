@@ -28,7 +28,8 @@ from zblocks.pyramid import Scale
 from zblocks.receipt import Source
 from zblocks.sink import Sink
 from zblocks.slice_stats import Tally
-from zblocks.slices import FillReader, SliceHeader, SliceReader, open_slice
+from zblocks.slices import WHOLE, FillReader, SliceHeader, SliceReader, open_slice
+from zblocks.slices.canvas import PlacedReader, place
 from zblocks.storage import Store, StoredFile
 from zblocks.stored import StoredScale
 from zblocks.workplace import Workplace
@@ -39,6 +40,9 @@ Progress = Callable[[int], None]
 
 _Counted = tuple[SliceRef, Tally]
 """A slice, and what is counted of it."""
+
+PLACED_ROWS = 64
+"""Rows that are taken at a time of a slice of another size."""
 
 TURN = 7
 """Chunks by which one block begins further on than the block before it."""
@@ -215,10 +219,23 @@ def _open(plan: Plan, source: Store, ref: SliceRef) -> SliceReader:
     if ref.key is None:
         return FillReader(plan.volume.fill)
     size, volume = plan.box.shape, plan.volume
-    header = SliceHeader(
-        ref.kind, size.x, size.y, volume.channels, volume.slice_dtype or volume.dtype
-    )
+    dtype = volume.slice_dtype or volume.dtype
+    if ref.width:
+        return _open_placed(plan, source, ref, dtype)
+    header = SliceHeader(ref.kind, size.x, size.y, volume.channels, dtype)
     return open_slice(StoredFile(source, ref.key, ref.bytes, ref.etag), header, plan.rows)
+
+
+def _open_placed(plan: Plan, source: Store, ref: SliceRef, dtype: str) -> SliceReader:
+    """Open a slice that isn't of the volume's size."""
+    size, volume = plan.box.shape, plan.volume
+    header = SliceHeader(ref.kind, ref.width, ref.height, volume.channels, dtype)
+    rows = ref.height if ref.kind in WHOLE else PLACED_ROWS
+    file = StoredFile(source, ref.key or "", ref.bytes, ref.etag)
+    # Of no rows at a time: as a stream, so that a larger slice is never held whole.
+    reader = open_slice(file, header, 0)
+    at = place((ref.width, ref.height), (size.x, size.y), volume.align)
+    return PlacedReader(reader, at, volume.canvas_fill, rows)
 
 
 def _read_scale(

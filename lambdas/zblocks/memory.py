@@ -66,6 +66,8 @@ class Footprint:
     shard_bytes: int
     """Chunks of unfinished shards of all scales, as if they didn't compress."""
     channels: int = 1
+    placed: bool = False
+    """Whether slices of other sizes are put on a canvas."""
 
 
 def coarse_bytes(scales: Sequence[Scale], depth: int, pixel_bytes: int) -> int:
@@ -96,7 +98,7 @@ def predict_peak(size: Footprint) -> int:
         decoders = size.depth * stream
     elif size.kind == "jp2":
         decoders = DECODERS * (size.file_bytes + OPENJPEG * size.width * size.height * channels)
-    elif size.kind == "jpeg":
+    elif size.kind == "jpeg" and not size.placed:
         decoders = DECODERS * size.file_bytes
     else:
         decoders = DECODERS * stream

@@ -35,6 +35,9 @@ class SliceRef:
     etag: str = ""
     kind: str = ""
     """What its first bytes say that it is: `jpeg`, `png`, `tiff` or `jp2`."""
+    width: int = 0
+    height: int = 0
+    """Pixels of the slice, where it isn't of the volume's size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,10 @@ class Volume:
     """`image` or `segmentation`."""
     slice_dtype: str = ""
     """Of the slices, where that is narrower than `dtype`."""
+    align: str = ""
+    """Where slices of another size lie: `center` or `top-left`; empty where there are none."""
+    canvas_fill: float = 0
+    """Value of what such a slice doesn't cover."""
     sparse: bool = False
     """Of labels: 0 gives way to any other when a coarser scale is made."""
 
@@ -267,8 +274,14 @@ def _scale_from_json(document: dict[str, Any]) -> Scale:
 
 def task_to_json(task: BlockTask) -> dict[str, Any]:
     """Return one element of the map's input `items.json`."""
-    slices = [[s.z, s.key, s.bytes, s.etag, s.kind] for s in task.slices]
+    slices = [_trimmed(s) for s in task.slices]
     return {"index": task.index, "z0": task.z0, "z1": task.z1, "slices": slices}
+
+
+def _trimmed(ref: SliceRef) -> list[Any]:
+    """Return a slice's values, without a size that is the volume's."""
+    values = [ref.z, ref.key, ref.bytes, ref.etag, ref.kind]
+    return [*values, ref.width, ref.height] if ref.width else values
 
 
 def task_from_json(document: dict[str, Any]) -> BlockTask:

@@ -130,12 +130,13 @@ def _footprint(job: Job, scales: tuple[Scale, ...], depth: int, rows: int) -> Fo
     halo = max(s.factor.z - 1 if scales[0].box.start.z % s.factor.z else 0 for s in scales)
     held = min(depth + halo, len(job.slices))
     return Footprint(
-        width=job.width,
+        width=max(job.width, *(s.width for s in job.slices)),
         pixel_bytes=pixel,
         channels=job.volume.channels,
+        placed=bool(job.volume.align),
         depth=held,
         rows=min(rows, job.height),
-        height=job.height,
+        height=max(job.height, *(s.height for s in job.slices)),
         kind=kind,
         file_bytes=max(s.bytes for s in job.slices),
         coarse_bytes=coarse_bytes(scales, held, pixel),

@@ -15,8 +15,9 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
-from zblocks.config import Config
+from zblocks.config import Canvas, Config
 from zblocks.credentials import Credentials
 from zblocks.errors import (
     InvalidConfig,
@@ -63,8 +64,10 @@ def survey(
         if s.key is not None
     ]
     headers = _read_headers(files)
-    common = _common_header(headers)
-    kinds = {f.name: h.kind for f, h in headers}
+    common = _common_header(headers, config.canvas)
+    keys = [s.key for s in slots if s.key is not None]
+    by_key = {key: h for key, (_, h) in zip(keys, headers, strict=True)}
+    kinds = {h.kind for _, h in headers}
     offset = Vec(*config.voxel_offset)
     job = Job(
         source=config.source,
@@ -80,10 +83,10 @@ def survey(
         ),
         width=common.width,
         height=common.height,
-        slices=tuple(_slice_ref(s, offset.z, found, kinds, source.url) for s in slots),
+        slices=tuple(_slice_ref(s, offset.z, found, by_key, common) for s in slots),
         filled=tuple((s.z + offset.z, s.name, s.why) for s in slots if s.key is None),
-        notes=(*notes, *_whole_notes(kinds.values())),
-        strips=not WHOLE & set(kinds.values()),
+        notes=(*notes, *_whole_notes(kinds), *_placed_notes(headers, common)),
+        strips=not WHOLE & kinds,
     )
     return make_plan(job, worker)
 
@@ -217,18 +220,43 @@ def _read_headers(files: Sequence[StoredFile]) -> list[tuple[StoredFile, SliceHe
     return [(f, r) for f, r in results if isinstance(r, SliceHeader)]
 
 
-def _common_header(headers: Sequence[tuple[StoredFile, SliceHeader]]) -> SliceHeader:
-    """Return what the slices have in common.
+def _common_header(
+    headers: Sequence[tuple[StoredFile, SliceHeader]], canvas: Canvas | None
+) -> SliceHeader:
+    """Return what the slices have in common: type, and size or the canvas's.
 
     Raises:
         SliceError: names those unlike the most, up to a number.
     """
+    first = headers[0][1]
+    if canvas is not None:
+        sizes = [(h.width, h.height) for _, h in headers]
+        most = max(w for w, _ in sizes), max(h for _, h in sizes)
+        width, height = most if canvas.size == "max" else canvas.size
+        headers = [(f, replace(h, width=width, height=height)) for f, h in headers]
+        first = headers[0][1]
     (usual, _), *_ = Counter(str(h) for _, h in headers).most_common()
     odd = [f"{f.name}: {h} where the stack is {usual}" for f, h in headers if str(h) != usual]
     if odd:
-        msg = f"{several(odd)}\nresize or convert the odd ones, or take them off the list"
+        msg = (
+            f"{several(odd)}\nresize or convert the odd ones, take them off the list, or give "
+            '"canvas" to pad or crop slices of other sizes'
+        )
         raise SliceError(msg)
-    return headers[0][1]
+    return first
+
+
+def _placed_notes(
+    headers: Sequence[tuple[StoredFile, SliceHeader]], common: SliceHeader
+) -> list[str]:
+    """Name the slices that are padded or cropped."""
+    odd = [
+        f"{f.name}: {h.width}×{h.height}" for f, h in headers
+        if (h.width, h.height) != (common.width, common.height)
+    ]  # fmt: skip
+    if not odd:
+        return []
+    return [f"{len(odd)} slices put on a canvas of {common.width}×{common.height}: {several(odd)}"]
 
 
 def several(lines: Sequence[str]) -> str:
@@ -266,6 +294,8 @@ def _volume(config: Config, header: SliceHeader) -> Volume:
         fill=int(fill) if dtype in WIDTH else fill,
         layer=config.layer_type,
         slice_dtype=header.dtype if header.dtype != dtype else "",
+        align=config.canvas.align if config.canvas else "",
+        canvas_fill=config.canvas.fill if config.canvas else 0,
         sparse=config.sparse_labels,
     )
 
@@ -292,10 +322,16 @@ def _dtype(config: Config, header: SliceHeader) -> str:
 
 
 def _slice_ref(
-    slot: Slot, z0: int, found: dict[str, StoredObject], kinds: dict[str, str], url: str
+    slot: Slot,
+    z0: int,
+    found: dict[str, StoredObject],
+    headers: dict[str, SliceHeader],
+    common: SliceHeader,
 ) -> SliceRef:
     """Return the reference that travels with the block's task."""
     if slot.key is None:
         return SliceRef(slot.z + z0, None)
-    meta = found[slot.key]
-    return SliceRef(slot.z + z0, slot.key, meta.bytes, meta.etag, kinds[f"{url}/{slot.key}"])
+    meta, header = found[slot.key], headers[slot.key]
+    own = (header.width, header.height)
+    size = own if own != (common.width, common.height) else (0, 0)
+    return SliceRef(slot.z + z0, slot.key, meta.bytes, meta.etag, header.kind, *size)
