@@ -12,6 +12,7 @@ import sys
 import numpy as np
 
 from zblocks.errors import SliceError
+from zblocks.machine import peak_mb
 from zblocks.slices import open_slice, probe
 
 MOST = 1 << 24
@@ -58,7 +59,7 @@ def main() -> None:
         if count:
             print(decode(sys.stdin.buffer.read(count), rows), flush=True)
         else:
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, flush=True)
+            print(peak_mb(), flush=True)
 
 
 if __name__ == "__main__":
