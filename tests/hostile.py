@@ -505,9 +505,9 @@ def _foreign(name: str, data: bytes, ext: str, *words: str) -> None:
 
 
 _foreign("svg_named_png", b"<svg xmlns='http://www.w3.org/2000/svg'/>", ".png", "not a JPEG, PNG")
-_foreign("pdf_named_tif", b"%PDF-1.7\n" + bytes(100), ".tif", "not a JPEG, PNG or TIFF")
-_foreign("gzip_named_jpg", gzip.compress(jpeg()), ".jpg", "not a JPEG, PNG or TIFF")
-_foreign("bmp_named_png", b"BM" + bytes(100), ".png", "not a JPEG, PNG or TIFF")
+_foreign("pdf_named_tif", b"%PDF-1.7\n" + bytes(100), ".tif", "not a JPEG, PNG, TIFF")
+_foreign("gzip_named_jpg", gzip.compress(jpeg()), ".jpg", "not a JPEG, PNG, TIFF")
+_foreign("bmp_named_png", b"BM" + bytes(100), ".png", "not a JPEG, PNG, TIFF")
 _foreign("only_magic_png", b"\x89PNG\r\n\x1a\n", ".png", "PNG")
 _foreign("only_magic_jpeg", b"\xff\xd8\xff", ".jpg", "JPEG")
 _foreign("only_magic_tiff", b"II*\0", ".tif", "TIFF")

@@ -75,7 +75,7 @@ def test_odd_slices_are_listed(tmp_path, stack, write_config, odd, words):
 def test_a_slice_that_is_no_image(tmp_path, stack, write_config):
     (tmp_path / "in" / "s_001.png").write_text("<html>404</html>")
     (tmp_path / "in" / "s_004.png").write_bytes(b"")
-    refused(tmp_path, write_config(), "s_001.png: not a JPEG, PNG or TIFF", "s_004.png", "is empty")
+    refused(tmp_path, write_config(), "s_001.png: not a JPEG, PNG, TIFF", "s_004.png", "is empty")
 
 
 def test_a_listed_slice_that_is_missing(tmp_path, stack, write_config):
