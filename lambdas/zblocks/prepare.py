@@ -107,6 +107,9 @@ def prepare(
         stored = config.model_dump_json(
             by_alias=True, exclude_unset=True, exclude={"s3_creds_file"}
         )
+        standing = read_plan(target)  # a run may have ended there since
+        if not config.overwrite:
+            _refuse_others(target, standing, plan, tasks)
         target.put_json(CONFIG, stored.encode())
         return _settle(config, worker, target, standing, (plan, tasks))
     except BaseException:
