@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from zblocks import claim
@@ -82,10 +82,8 @@ def note_failure(work: Workplace, task: BlockTask | CoarseTask, error: str, caus
         error: the name under which Step Functions caught it.
         cause: what it said; Lambda's JSON of an exception, or text.
     """
-    with suppress(ValueError, TypeError, KeyError):
-        error = json.loads(cause)["errorType"]  # the exception's class, however it was wrapped
     found = _find_failure(work, task.name)
-    if found and found.error == error:
+    if found and (found.error == error or task.name in cause):
         return  # the worker has said so itself, in better words
     z = (task.z0, task.z1) if isinstance(task, BlockTask) else _whole(work)
     _put_failure(work, task.name, z, error, cause[:1000] or error)
