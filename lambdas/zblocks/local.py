@@ -171,15 +171,15 @@ def _voxels(plan: Plan, tasks: Sequence[BlockTask]) -> int:
 
 @contextmanager
 def _processes(count: int, counter: Synchronized[int]) -> Iterator[ProcessPoolExecutor]:
-    """Open a pool of workers; on Ctrl-C or an error they are ended at once, between two objects."""
+    """Open a pool of workers; they are ended at once, on Ctrl-C and errors between two objects."""
     context = multiprocessing.get_context("spawn")  # threads and fork don't go together
     os.environ.setdefault("MALLOC_ARENA_MAX", ARENAS)
     pool = ProcessPoolExecutor(count, context, worker.begin, (counter,))
     try:
         yield pool
-    except BaseException:
+    finally:
+        # Nothing is under way any more, or it is to be dropped. Waiting could last forever: a
+        # worker that was killed may have had the lock under which the others hear of the end.
         for child in multiprocessing.active_children():
             child.terminate()
         pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
