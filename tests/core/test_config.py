@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zblocks.config import NOT_YET, Config, ListLocation
+from zblocks.config import Config, ListLocation
 from zblocks.credentials import load_credentials
 from zblocks.errors import InvalidConfig
 
@@ -174,25 +174,16 @@ def test_an_unknown_field_far_from_all():
         parse(None, BUCKETS, qqq=1)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [(name, value) for name, values in NOT_YET.items() for value in values or (False,)],
-)
-def test_what_this_version_lacks_is_refused_by_name(name, value):
-    with pytest.raises(InvalidConfig, match=f"^{name}: .*not supported in this version"):
-        parse(None, BUCKETS, **{name: value})
-
-
 def test_all_problems_are_told_at_once():
     with pytest.raises(InvalidConfig) as caught:
-        parse(None, BUCKETS, missing="hole", voxle_offset=1, overwrite="x", scales=-1)
+        parse(None, BUCKETS, missing="whole", voxle_offset=1, overwrite="x", scales=-1)
     lines = str(caught.value).split("\n  ")
     assert lines[0] == "4 problems:"
     assert [line.split(":")[0].strip('"') for line in lines[1:]] == [
-        "missing",
         "voxle_offset",
         "overwrite",
         "scales",
+        "missing",
     ]
 
 
@@ -368,7 +359,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=2),
     max_leaves=6,
 )
-field_names = st.sampled_from([*Config.model_json_schema()["properties"], *NOT_YET])
+field_names = st.sampled_from([*Config.model_json_schema()["properties"]])
 
 
 @given(st.dictionaries(field_names | st.text(max_size=12), json_values, max_size=8), st.booleans())

@@ -12,12 +12,12 @@ import numpy as np
 
 from zblocks.cascade import Pool
 from zblocks.config import Config
-from zblocks.convert import read_bands
 from zblocks.credentials import Credentials
 from zblocks.geometry import Box, Vec
 from zblocks.plan import Plan, SliceRef
 from zblocks.pooling import Voxels
 from zblocks.precomputed.decode import Encoded, decode_chunk
+from zblocks.reading import read_bands
 from zblocks.storage import Store, open_store
 from zblocks.survey import survey
 from zblocks.timing import Worker

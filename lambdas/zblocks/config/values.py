@@ -1,0 +1,131 @@
+"""What a config's fields may hold: the kinds of values, each with its check.
+
+A check raises ValueError with the end of a sentence that begins with what was found: `found "a b",
+which` … `is no bucket name`.
+"""
+
+import os.path
+import re
+from typing import Annotated, Literal
+from urllib.parse import quote, unquote
+
+from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, Field, Strict
+
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".jp2")
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*[.-]{2})[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}")
+
+
+def printable(text: str) -> str:
+    """Check a part of a key."""
+    if CONTROL.search(text):
+        raise ValueError("has a control character")
+    if ".." in text.split("/"):
+        raise ValueError('has ".." in it')
+    return text
+
+
+def _prefix(text: str) -> str:
+    """Check the beginning of a key: one "/" at its end is part of it."""
+    if "" in printable(text).removesuffix("/").split("/") and text:
+        raise ValueError('begins with "/" or has "//" in it')
+    return text
+
+
+def directory(text: str) -> str:
+    """Check a folder's key; a slash at its end is no part of it."""
+    if "?" in text or "#" in text:
+        raise ValueError('has "?" or "#" in it, which ends the path of a url')
+    return _prefix(text.rstrip("/"))
+
+
+def extension(text: str) -> str:
+    """Check the end of a key."""
+    if f".{text.lower()}" in IMAGE_EXTENSIONS:
+        raise ValueError(f'has no dot, write ".{text}"')
+    return printable(text)
+
+
+def _bucket(text: str) -> str:
+    if text.startswith("s3://"):
+        bucket = text.removeprefix("s3://").split("/")[0]
+        raise ValueError(f'is a url, write "{bucket}" (or use "source" and "destination" for urls)')
+    if text and not _BUCKET.fullmatch(text):
+        raise ValueError("is no bucket name (3 to 63 of a-z, 0-9, dot and hyphen)")
+    return text
+
+
+def _path(text: str) -> str:
+    if CONTROL.search(text):
+        raise ValueError("has a control character")
+    return text
+
+
+def _url(text: str) -> str:
+    """s3://bucket[/prefix] or file:///folder, without a slash at the end."""
+    scheme, _, rest = text.partition("://")
+    if scheme == "s3" and rest:
+        bucket, _, prefix = rest.partition("/")
+        prefix = directory(prefix)
+        return f"s3://{_bucket(bucket)}" + (f"/{prefix}" if prefix else "")
+    if scheme == "file" and rest.startswith("/"):
+        return file_url(_path(unquote(rest)))
+    if scheme == "file":
+        raise ValueError("needs three slashes and the whole path")
+    raise ValueError("is no s3:// or file:/// url")
+
+
+def folder_path(path: str) -> str:
+    """Return an absolute path without "." and ".."."""
+    return "/" + os.path.normpath(path).lstrip("/")
+
+
+def file_url(path: str) -> str:
+    """Return the url of a folder."""
+    return f"file://{quote(folder_path(path))}"
+
+
+def role(text: str) -> str:
+    """Check the ARN of a role."""
+    if text and not _ROLE.fullmatch(text):
+        raise ValueError('is not like "arn:aws:iam::111122223333:role/name"')
+    return text
+
+
+def list_place(text: str) -> str:
+    """Check where a list of slices is: a path, a key or an url."""
+    if "://" not in text:
+        return _path(text)
+    url = _url(text)
+    if url.startswith("s3://") and url.count("/") < 3:
+        raise ValueError("is a bucket without a key")
+    return url
+
+
+Prefix = Annotated[str, Field(max_length=1024), AfterValidator(_prefix)]
+Bucket = Annotated[str, AfterValidator(_bucket)]
+LocalPath = Annotated[str, Field(max_length=4096), AfterValidator(_path)]
+Url = Annotated[str, Field(max_length=2048), AfterValidator(_url)]
+Nanometres = Annotated[float, Field(gt=0, le=1e9), AllowInfNan(False)]
+Voxel = Annotated[int, Field(ge=-(2**31) + 1, le=2**31 - 1)]
+Edge = Annotated[int, Field(ge=1, le=2048)]
+
+
+class Canvas(BaseModel):
+    """What slices of different sizes are put on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    size: (
+        Literal["max"]
+        | Annotated[
+            tuple[Annotated[int, Field(ge=1, le=10**6)], Annotated[int, Field(ge=1, le=10**6)]],
+            Strict(False),
+        ]
+    ) = "max"
+    """Width and height, pixels; `max`: the largest of the stack."""
+    align: Literal["center", "top-left"] = "center"
+    fill: Annotated[int, Field(ge=0, le=2**32 - 1)] = 255
+    """Value of what a slice doesn't cover; the seed's helper padded with white."""
