@@ -14,6 +14,7 @@ LAYERS = {
     1: {
         "pyramid", "pooling", "cascade", "memory", "plan", "receipt", "failure", "viewer",
         "slices", "slices.manifest", "slices.canvas", "precomputed", "precomputed.info",
+        "precomputed.segment_names",
         "precomputed.chunks",
         "precomputed.shards", "precomputed.decode", "config", "config.fields",
         "config.messages", "config.misfits", "config.values", "timing", "sharing", "planner",

@@ -1,0 +1,137 @@
+"""Names of labels: a table becomes the `segment_properties` that a viewer lists and searches.
+
+Format: Neuroglancer, `src/datasource/precomputed/segment_properties.md`, inline properties of the
+type `label`. The table is text, a line a label:
+
+* with a header: columns `id` and `name` (or `label`), separated by tabs or commas; others are left
+  out;
+* without one: the id, then the name, separated by a tab, a comma or white space.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from zblocks.errors import InvalidConfig
+
+FOLDER = "segment_properties"
+"""Of the document, as `info` names it."""
+
+TOP = 2**64 - 1
+"""The largest label."""
+
+NAMED = 20
+"""Lines that an error names one by one."""
+
+NAME_COLUMNS = ("name", "label")
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentName:
+    """What a label stands for."""
+
+    id: int
+    name: str
+
+
+def parse_names(text: str, where: str) -> tuple[SegmentName, ...]:
+    """Read a table of names.
+
+    Args:
+        text: the table.
+        where: names it in errors.
+
+    Raises:
+        InvalidConfig: names each line that is no label with a name, or names a label again.
+    """
+    lines = [line for line in text.removeprefix("\ufeff").splitlines() if line.strip()]
+    rows = _columns(lines, where) if lines and not _id(_split(lines[0])[0]) else _plain(lines)
+    return _checked(list(rows), where)
+
+
+def names_of(table: Mapping[str, str], where: str) -> tuple[SegmentName, ...]:
+    """Read a table that a config holds itself: label → name.
+
+    Raises:
+        InvalidConfig: a label is no whole number.
+    """
+    return _checked([(f"{key!r}", key, name) for key, name in table.items()], where)
+
+
+def build_segment_properties(names: Iterable[SegmentName]) -> bytes:
+    """Return the document `segment_properties/info`."""
+    ordered = sorted(names, key=lambda one: one.id)
+    document = {
+        "@type": "neuroglancer_segment_properties",
+        "inline": {
+            "ids": [str(one.id) for one in ordered],
+            "properties": [
+                {"id": "label", "type": "label", "values": [one.name for one in ordered]}
+            ],
+        },
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()
+
+
+_Row = tuple[str, str, str]
+"""Where it stands, the label, and its name, as written."""
+
+
+def _columns(lines: list[str], where: str) -> Iterator[_Row]:
+    """Walk a table with a header."""
+    rows = csv.reader(lines, delimiter="\t" if "\t" in lines[0] else ",")
+    header = [title.strip().lower() for title in next(rows)]
+    name = next((header.index(title) for title in NAME_COLUMNS if title in header), None)
+    if "id" not in header or name is None:
+        msg = (
+            f'{where}: line 1: {lines[0][:80]!r} is no "<id> <name>" and has no columns "id" and '
+            '"name"; give one or the other'
+        )
+        raise InvalidConfig(msg)
+    at = header.index("id")
+    for number, row in enumerate(rows, 2):
+        cells = [*row, *[""] * len(header)]
+        yield f"line {number}", cells[at], cells[name]
+
+
+def _plain(lines: list[str]) -> Iterator[_Row]:
+    """Walk a table without a header."""
+    for number, line in enumerate(lines, 1):
+        yield f"line {number}", *_split(line)
+
+
+def _split(line: str) -> tuple[str, str]:
+    """Return the first column and the rest."""
+    separator = next((s for s in ("\t", ",") if s in line), None)
+    first, _, rest = line.strip().partition(separator or " ")
+    return first, rest
+
+
+def _id(text: str) -> bool:
+    """Tell whether a text is a label."""
+    text = text.strip()
+    return text.isascii() and text.isdecimal() and len(text) <= 20 and int(text) <= TOP
+
+
+def _checked(rows: list[_Row], where: str) -> tuple[SegmentName, ...]:
+    """Return the names, or say what is wrong with them."""
+    problems, names = [], dict[int, str]()
+    for place, label, name in rows:
+        text = name.strip()
+        if not _id(label):
+            problems.append(f"{place}: {label[:40]!r} is no label (0 to {TOP})")
+        elif not text or not text.isprintable():
+            problems.append(f"{place}: label {label.strip()} has no name that can be shown")
+        elif int(label) in names:
+            problems.append(f"{place}: label {label.strip()} is named twice; keep one")
+        else:
+            names[int(label)] = text
+    if not rows:
+        problems.append("holds no names; give a line for each label, or leave the field out")
+    if problems:
+        more = [f"and {len(problems) - NAMED} more"] if len(problems) > NAMED else []
+        raise InvalidConfig(f"{where}: " + "\n  ".join([*problems[:NAMED], *more]))
+    return tuple(SegmentName(i, n) for i, n in names.items())
