@@ -1,13 +1,17 @@
-"""The README's table of config fields, made from the config: `python -m tests.readme_table`."""
+"""What is made from the config's fields, the README's table and the schema in docs/:
+`python -m tests.readme_table`."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 from zblocks.config import Config
+from zblocks.config.schema import config_schema
 
 README = Path(__file__).resolve().parents[1] / "README.md"
+SCHEMA = README.parent / "docs" / "config.schema.json"
 BEGIN = "<!-- config table: begin (python -m tests.readme_table) -->"
 END = "<!-- config table: end -->"
 
@@ -29,5 +33,11 @@ def with_table(text: str) -> str:
     return re.sub(pattern, lambda _: f"{BEGIN}\n{table()}\n{END}", text, flags=re.DOTALL)
 
 
+def schema() -> str:
+    """Return the schema's file."""
+    return json.dumps(config_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
 if __name__ == "__main__":
     README.write_text(with_table(README.read_text()))
+    SCHEMA.write_text(schema())

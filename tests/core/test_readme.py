@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from tests.readme_table import README, with_table
+import jsonschema
+
+from tests.readme_table import README, SCHEMA, schema, with_table
 from zblocks.config import Config
 
 
@@ -18,3 +20,19 @@ def test_the_table_of_fields_is_the_configs_own():
 def test_the_example_config_is_valid_in_the_cloud():
     (example,) = re.findall(r"```json\n(.*?)```", README.read_text(), re.DOTALL)
     assert Config.parse(json.loads(example), base=None).for_cloud() == ()
+
+
+def test_the_schema_is_the_configs_own():
+    assert SCHEMA.read_text() == schema()
+
+
+def test_editors_accept_what_is_right_and_mark_what_is_not():
+    (example,) = re.findall(r"```json\n(.*?)```", README.read_text(), re.DOTALL)
+    check = jsonschema.Draft202012Validator(json.loads(schema()))
+    config = {**json.loads(example), "$schema": "https://x/config.schema.json", "// note": "seen"}
+    assert list(check.iter_errors(config)) == []
+    assert Config.parse(config, base=None).schema_url
+    wrong = {**config, "voxle_offset": [0, 0, 0], "scales": 0, "voxel_resolution": None}
+    marked = " ".join(e.message for e in check.iter_errors(wrong))
+    assert "voxle_offset" in marked
+    assert len(list(check.iter_errors(wrong))) == 3

@@ -19,6 +19,7 @@ from pydantic import PrivateAttr, ValidationError
 
 from zblocks.config.fields import Fields
 from zblocks.config.messages import (
+    COMMENT,
     MAX_BYTES,
     describe,
     field_problems,
@@ -74,6 +75,7 @@ class Config(Fields):
         known = [info.alias or name for name, info in cls.model_fields.items()]
         if keys := list(held_keys(data, known)):
             raise invalid(keys)  # before any other message could show them
+        data = {name: value for name, value in data.items() if not str(name).startswith(COMMENT)}
         problems = [*unknown_fields(data, known)]
         given = {
             name: value

@@ -12,6 +12,9 @@ from zblocks.config.values import CONTROL
 from zblocks.errors import InvalidConfig
 from zblocks.keylike import find_key, names_a_key
 
+COMMENT = "//"
+"""What the name of a field begins with that is there for people only: JSON has no comments."""
+
 MAX_BYTES = 10 * 2**20
 SHOWN = 20
 """Unknown fields that are named one by one."""
