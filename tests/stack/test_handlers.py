@@ -11,6 +11,8 @@ from zblocks.errors import InvalidConfig
 
 from .plans import CONFIG, JOB, a_prepared
 
+EXECUTION = "arn:aws:states:us-east-1:111122223333:execution:zblocks:one"
+
 
 @pytest.fixture(autouse=True)
 def deployment(monkeypatch):
@@ -45,7 +47,7 @@ def test_places_that_this_deployment_may_not_write_are_refused(destination, mess
      ("s3://volumes", ".zblocks")],
 )  # fmt: skip
 def test_the_state_says_where_the_work_lies(destination, work):
-    state = plan.as_state(a_prepared(destination), CONFIG)
+    state = plan.as_state(a_prepared(destination), CONFIG, EXECUTION)
     assert state["bucket"] == "volumes"
     assert state["due_key"] == f"{work}/due.json"
     assert state["map_prefix"] == f".zblocks/map/{work.removesuffix('.zblocks')}".rstrip("/")
@@ -53,14 +55,14 @@ def test_the_state_says_where_the_work_lies(destination, work):
 
 
 def test_a_duplicate_says_so():
-    state = plan.as_state(a_prepared("s3://volumes/a", duplicate=True), CONFIG)
+    state = plan.as_state(a_prepared("s3://volumes/a", duplicate=True), CONFIG, EXECUTION)
     assert state["status"] == "duplicate"
 
 
 def test_the_state_is_small_however_large_the_stack_is():
     prepared = a_prepared("s3://volumes/" + "x" * 900, slices=10_000)
     assert prepared.plan.blocks > 100
-    assert len(json.dumps(plan.as_state(prepared, CONFIG))) < 8 * 1024
+    assert len(json.dumps(plan.as_state(prepared, CONFIG, EXECUTION))) < 8 * 1024
 
 
 def test_a_caught_error_becomes_one_line():
