@@ -215,7 +215,7 @@ class ZblocksStack(Stack):
             memory_size=memory_mb,
             timeout=FUNCTION_TIMEOUT,
             log_group=log,
-            # Traces go on through the map into each worker; X-Ray knows nothing narrower than *.
+            # As the machine is: each worker's call has its trace. X-Ray has no resource but *.
             tracing=lambda_.Tracing.ACTIVE,
             role=self._function_role(name, log, statements),
             environment={

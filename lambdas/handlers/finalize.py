@@ -16,7 +16,7 @@ from zblocks.errors import IncompleteVolume
 from zblocks.finalize import finalize, go_on
 from zblocks.prepare import Run
 from zblocks.second_reader import compare_samples
-from zblocks.workplace import REPORT, open_workplace
+from zblocks.workplace import REPORT, Workplace, open_workplace
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -38,11 +38,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     try:
         ending = finalize(work, run, caught(event), second_reader=compare_samples)
     except IncompleteVolume as error:
-        metrics.add_metric(name="VolumesFailed", unit=MetricUnit.Count, value=1)
-        logger.error("volume failed", error=str(error))
-        location = work.target.url
-        failed = {"status": "FAILED", "location": location, "report": f"{location}/{REPORT}"}
-        announce("Volume failed", {**failed, "reason": str(error), "resume": run.resume}, execution)
+        tell_failure(work, run, str(error))
         raise
     metrics.add_metric(name="VolumesPublished", unit=MetricUnit.Count, value=1)
     logger.info("volume published", location=ending.location)
@@ -54,6 +50,20 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     }
     announce("Volume published", result, execution)
     return result
+
+
+def tell_failure(work: Workplace, run: Run, reason: str) -> None:
+    """Log, count and announce that there is no volume."""
+    metrics.add_metric(name="VolumesFailed", unit=MetricUnit.Count, value=1)
+    logger.error("volume failed", error=reason)
+    detail = {
+        "status": "FAILED",
+        "location": work.target.url,
+        "report": f"{work.target.url}/{REPORT}",
+        "reason": reason,
+        "resume": run.resume,
+    }
+    announce("Volume failed", detail, run.execution)
 
 
 def announce(kind: str, detail: dict[str, str], execution: str) -> None:

@@ -1,7 +1,11 @@
 """The shells: what they pass on, and what they refuse before anything is done."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +15,7 @@ from zblocks.errors import InvalidConfig
 
 from .plans import CONFIG, JOB, a_prepared
 
+LAMBDAS = Path(__file__).parents[2] / "lambdas"
 EXECUTION = "arn:aws:states:us-east-1:111122223333:execution:zblocks:one"
 
 
@@ -69,3 +74,15 @@ def test_a_caught_error_becomes_one_line():
     caught = {"Error": "States.Timeout", "Cause": "too slow"}
     assert finalize.caught({"error": caught}) == "States.Timeout: too slow"
     assert finalize.caught({}) == ""
+
+
+def test_a_worker_starts_without_the_slow_libraries_of_others():
+    """A map starts thousands of workers: what none of them needs at once stays out of their way."""
+    code = "import sys, handlers.block; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(LAMBDAS)},
+    )  # fmt: skip
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "obstore" in loaded
+    assert not {"aws_xray_sdk", "boto3", "cloudvolume", "pyvips", "PIL"} & loaded

@@ -11,6 +11,7 @@ HANDLERS = Path(__file__).parents[2] / "lambdas" / "handlers"
 FREE_METRICS = 50
 """What a dashboard may show for nothing, if it is among an account's first three."""
 FREE_ALARMS = 10
+FREE_CUSTOM_METRICS = 10
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,7 @@ def test_dollars_are_gb_seconds_and_requests(synthesise, of_type, architecture, 
 def test_what_stands_stays_within_what_an_account_has_free(widgets, alarms):
     assert len(shown(widgets)) <= FREE_METRICS
     assert len(alarms) <= FREE_ALARMS
+    assert len(metrics_of_handlers()) <= FREE_CUSTOM_METRICS
 
 
 def test_each_way_to_fail_has_an_alarm_on_this_machine(alarms, template, of_type):
