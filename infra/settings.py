@@ -13,6 +13,7 @@ from dataclasses import dataclass
 Lookup = Callable[[str], object]
 BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}")
+ADDRESS = re.compile(r"[^@\s,]+@[^@\s,]+\.[^@\s,.]+")
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653)
 
 
@@ -53,6 +54,13 @@ class Settings:
     decode, encode and upload keep busy; the plan picks block depth and strips to fit."""
     log_retention_days: int = 30
     """How long logs are kept."""
+    dashboard: bool = True
+    """True: a CloudWatch dashboard and alarms. Free for the first three dashboards and ten alarms
+    of an account; beyond these they are the one thing that costs while nothing runs, $3.40 a
+    month. False: none, and alarms only if they are mailed."""
+    notify_email: tuple[str, ...] = ()
+    """Who is told by mail of the end of each conversion, and of alarms; each address has to
+    confirm SNS's first mail."""
 
 
 def read_settings(lookup: Lookup) -> Settings:
@@ -75,6 +83,8 @@ def read_settings(lookup: Lookup) -> Settings:
         host=host,
         worker_memory_mb=_whole("worker_memory_mb", lookup("worker_memory_mb") or 3538, 512, 10240),
         log_retention_days=_retention(lookup("log_retention_days") or 30),
+        dashboard=_flag("dashboard", lookup("dashboard"), default=True),
+        notify_email=_addresses(lookup("notify_email")),
     )
 
 
@@ -126,8 +136,16 @@ def _roles(value: object) -> tuple[str, ...]:
     return words
 
 
-def _flag(name: str, value: object) -> bool:
-    text = str(value if value is not None else False).lower()
+def _addresses(value: object) -> tuple[str, ...]:
+    words = _words(value)
+    for word in words:
+        if not ADDRESS.fullmatch(word):
+            raise SettingsError(f"context notify_email: {word!r} is not like me@example.org")
+    return words
+
+
+def _flag(name: str, value: object, *, default: bool = False) -> bool:
+    text = str(value if value is not None else default).lower()
     return _one_of(name, text, ("true", "false")) == "true"
 
 

@@ -4,6 +4,7 @@
 2. Four functions from one asset (lambdas/) and two layers, each with its own role and log.
 3. The state machine of statemachine/zblocks.asl.json, and what its Distributed Map needs.
 4. The trigger: a config put at jobs/*.json in the jobs bucket starts the state machine.
+5. What watches it (infra/watch.py): a dashboard and alarms; mails if somebody wants them.
 
 Every role is written out here. No action is a `*`. A resource has a `*` only where it means
 "objects of this bucket" or "executions of this machine", or where AWS knows nothing narrower,
@@ -36,6 +37,7 @@ from constructs import Construct
 
 from infra.layers import ROOT, Target, layer_code
 from infra.settings import Settings, read_settings
+from infra.watch import Watch
 
 Statements = Sequence[iam.PolicyStatement]
 MAP_LABEL = "Blocks"
@@ -84,7 +86,7 @@ class ZblocksStack(Stack):
             "plan": self._function("plan", worker, CONTROL_MEMORY_MB, self._plan_statements()),
             "block": self._function("block", worker, memory, [*self._read_sources(), *write]),
             "coarse": self._function("coarse", worker, memory, write),
-            "finalize": self._function("finalize", reader, memory, self._write(delete=True)),
+            "finalize": self._function("finalize", reader, memory, self._finalize_statements()),
         }
         functions["plan"].add_environment("ZBLOCKS_WORKER_MEMORY_MB", str(memory))
         # cloud-volume makes this folder on import, and a function may write under /tmp only.
@@ -92,6 +94,7 @@ class ZblocksStack(Stack):
         machine = self._state_machine(functions)
         self._trigger(machine)
         self._outputs(machine)
+        Watch(self, machine, functions, settings)
 
     # Buckets
 
@@ -154,6 +157,10 @@ class ZblocksStack(Stack):
         ask = _allow(["states:DescribeExecution"], self._executions(self.stack_name, ":*"))
         return [config, ask, *self._read_sources(), *self._write(delete=True)]
 
+    def _finalize_statements(self) -> Statements:
+        bus = self.format_arn(service="events", resource="event-bus", resource_name="default")
+        return [*self._write(delete=True), _allow(["events:PutEvents"], bus)]
+
     def _read_sources(self) -> Statements:
         sources = [self._buckets[name] for name in self._settings.source_buckets]
         roles = self._settings.source_role_arns
@@ -208,9 +215,12 @@ class ZblocksStack(Stack):
             memory_size=memory_mb,
             timeout=FUNCTION_TIMEOUT,
             log_group=log,
+            # As the machine is: each worker's call has its trace. X-Ray has no resource but *.
+            tracing=lambda_.Tracing.ACTIVE,
             role=self._function_role(name, log, statements),
             environment={
                 "ZBLOCKS_DESTINATION_BUCKET": self._settings.destination_bucket,
+                "POWERTOOLS_SERVICE_NAME": self.stack_name,  # the dimension of our metrics
                 "MALLOC_ARENA_MAX": "2",  # as on one machine: see zblocks/local.py
             },
         )

@@ -6,22 +6,49 @@ worker that was killed can't.
 
 from typing import Any
 
+from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from handlers import logger
+from handlers import logger, metrics
 from zblocks.convert import convert_block
+from zblocks.machine import peak_mb
 from zblocks.perform import note_failure
-from zblocks.plan import task_from_json
-from zblocks.workplace import open_workplace
+from zblocks.plan import BlockTask, task_from_json
+from zblocks.workplace import Workplace, open_workplace
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     """Convert the block `item` of the plan at `destination`; return its receipt's key."""
-    task, work = task_from_json(event["item"]), open_workplace(event["destination"])
-    if error := event.get("error"):
-        note_failure(work, task, error["Error"], error.get("Cause", ""))
-        return {"failed": task.name}
-    receipt = convert_block(work, task)
-    logger.info("block converted", receipt=receipt, destination=event["destination"])
+    task = task_from_json(event["item"])
+    # `execution` is the whole run's: the map's children have ids of their own.
+    logger.append_keys(execution=event.get("execution"), block=task.name)
+    try:
+        work = open_workplace(event["destination"])
+        if error := event.get("error"):
+            return note(work, task, error)
+        return convert(work, task)
+    finally:
+        metrics.add_metric(name="PeakMemory", unit=MetricUnit.Megabytes, value=peak_mb())
+
+
+def convert(work: Workplace, task: BlockTask) -> dict[str, str]:
+    """Convert a block and count it; one whose receipt stands already isn't counted again."""
+    # Of a worker that is killed, Lambda's own lines have the request id only: this one joins both.
+    logger.info("block begun", destination=work.target.url)
+    voxels: list[int] = []
+    receipt = convert_block(work, task, voxels.append)
+    if voxels:
+        metrics.add_metric(name="BlocksDone", unit=MetricUnit.Count, value=1)
+        metrics.add_metric(name="Voxels", unit=MetricUnit.Count, value=sum(voxels))
+    logger.info("block converted", receipt=receipt, voxels=sum(voxels))
     return {"receipt": receipt}
+
+
+def note(work: Workplace, task: BlockTask, error: dict[str, str]) -> dict[str, str]:
+    """Write down why a block failed for good."""
+    note_failure(work, task, error["Error"], error.get("Cause", ""))
+    metrics.add_metric(name="BlocksFailed", unit=MetricUnit.Count, value=1)
+    logger.error("block failed", error=error["Error"], cause=error.get("Cause", ""))
+    return {"failed": task.name}

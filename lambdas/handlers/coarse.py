@@ -2,18 +2,27 @@
 
 from typing import Any
 
+from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from handlers import logger
+from handlers import logger, metrics
 from zblocks.convert import convert_coarse
+from zblocks.machine import peak_mb
 from zblocks.workplace import open_workplace
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     """Do the coarse task number `index` of the plan at `destination`; return its receipt's key."""
-    work = open_workplace(event["destination"])
-    task = work.plan.coarse[event["index"]]
-    receipt = convert_coarse(work, task, allow_holes=event["allow_partial"])
-    logger.info("scales converted", receipt=receipt, destination=event["destination"])
+    logger.append_keys(execution=event.get("execution"))
+    try:
+        work = open_workplace(event["destination"])
+        task = work.plan.coarse[event["index"]]
+        logger.append_keys(block=task.name)
+        logger.info("scales begun", destination=event["destination"])
+        receipt = convert_coarse(work, task, allow_holes=event["allow_partial"])
+    finally:
+        metrics.add_metric(name="PeakMemory", unit=MetricUnit.Megabytes, value=peak_mb())
+    logger.info("scales converted", receipt=receipt)
     return {"receipt": receipt}

@@ -1,28 +1,31 @@
 """The end of an execution: publish the volume, or say which blocks are missing and why.
 
-An execution that failed so and is redriven begins here again; it is sent back to its blocks.
+An execution that failed so and is redriven begins here again; it is sent back to its blocks. That
+is why the event of the end is put from here: a state of the machine that puts it after a failure
+has to be followed by a Fail state, and a redrive would begin, and end, at that.
 """
 
+import json
 from typing import Any
 
-from aws_lambda_powertools.metrics import Metrics, MetricUnit
+from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from handlers import logger
+from handlers import logger, metrics
 from zblocks.errors import IncompleteVolume
 from zblocks.finalize import finalize, go_on
 from zblocks.prepare import Run
 from zblocks.second_reader import compare_samples
-from zblocks.workplace import open_workplace
-
-metrics = Metrics(namespace="zblocks", service="zblocks")
+from zblocks.workplace import REPORT, Workplace, open_workplace
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     """Check everything, then publish; raises IncompleteVolume when something is missing."""
-    work, execution = open_workplace(event["destination"]), event["execution"]
+    execution = event["execution"]
+    logger.append_keys(execution=execution, destination=event["destination"])
+    work = open_workplace(event["destination"])
     run = Run(
         execution,
         resume=f"aws stepfunctions redrive-execution --execution-arn {execution}",
@@ -30,20 +33,59 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     )
     if go_on(work, run):
         metrics.add_metric(name="Redrives", unit=MetricUnit.Count, value=1)
+        logger.info("redriven")
         return {"status": "AGAIN"}
     try:
         ending = finalize(work, run, caught(event), second_reader=compare_samples)
-    except IncompleteVolume:
-        metrics.add_metric(name="VolumesFailed", unit=MetricUnit.Count, value=1)
+    except IncompleteVolume as error:
+        tell_failure(work, run, str(error))
         raise
     metrics.add_metric(name="VolumesPublished", unit=MetricUnit.Count, value=1)
     logger.info("volume published", location=ending.location)
-    return {
+    result = {
         "status": ending.status,
         "location": ending.location,
         "link": ending.link,
         "report": ending.report,
     }
+    announce("Volume published", result, execution)
+    return result
+
+
+def tell_failure(work: Workplace, run: Run, reason: str) -> None:
+    """Log, count and announce that there is no volume."""
+    metrics.add_metric(name="VolumesFailed", unit=MetricUnit.Count, value=1)
+    logger.error("volume failed", error=reason)
+    detail = {
+        "status": "FAILED",
+        "location": work.target.url,
+        "report": f"{work.target.url}/{REPORT}",
+        "reason": reason,
+        "resume": run.resume,
+    }
+    announce("Volume failed", detail, run.execution)
+
+
+def announce(kind: str, detail: dict[str, str], execution: str) -> None:
+    """Put an event on the account's default bus; a volume never fails for that."""
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    entry = {
+        "Source": "zblocks",
+        "DetailType": kind,
+        "Detail": json.dumps({**detail, "execution": execution}),
+        "Resources": [execution],
+    }
+    patience = Config(connect_timeout=5, read_timeout=5, retries={"total_max_attempts": 3})
+    try:
+        reply = boto3.client("events", config=patience).put_events(Entries=[entry])
+    except (BotoCoreError, ClientError) as error:
+        logger.warning("event not sent", kind=kind, error=str(error))
+        return
+    if reply["FailedEntryCount"]:
+        logger.warning("event not sent", kind=kind, error=reply["Entries"][0])
 
 
 def caught(event: dict[str, Any]) -> str:

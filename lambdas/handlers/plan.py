@@ -4,10 +4,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from aws_lambda_powertools.metrics import Metrics, MetricUnit
+from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from handlers import logger
+from handlers import logger, metrics
 from zblocks.config import MAX_BYTES, Config, read_object
 from zblocks.errors import InvalidConfig
 from zblocks.prepare import Prepared, Run, prepare
@@ -15,13 +15,12 @@ from zblocks.storage import StoredFile, open_store
 from zblocks.timing import Worker
 from zblocks.workplace import DUE, MAP
 
-metrics = Metrics(namespace="zblocks", service="zblocks")
 
-
-@logger.inject_lambda_context
+@logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Plan the job of an execution's `input`: a config, or a pointer to an uploaded one."""
+    logger.append_keys(execution=event["execution"])
     config, trigger = read_input(event["input"])
     notes = config.for_cloud()
     refuse_other_places(config)
@@ -29,7 +28,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     run = Run(execution=event["execution"], trigger=trigger, is_running=is_running)
     prepared = prepare(config, worker, run)
     metrics.add_metric(name="BlocksPlanned", unit=MetricUnit.Count, value=len(prepared.due))
-    result = as_state(prepared, config)
+    result = as_state(prepared, config, event["execution"])
     logger.info("planned", notes=notes, **result)
     return result
 
@@ -79,13 +78,14 @@ def is_running(execution: str) -> bool:
     return status == "RUNNING"
 
 
-def as_state(prepared: Prepared, config: Config) -> dict[str, Any]:
+def as_state(prepared: Prepared, config: Config, execution: str) -> dict[str, Any]:
     """Give the execution's state: names and counts, of one size however large the stack is."""
     plan = prepared.plan
     bucket, _, folder = plan.destination.removeprefix("s3://").partition("/")
     folder = folder.rstrip("/")
     return {
         "status": "duplicate" if prepared.duplicate else "planned",
+        "execution": execution,
         "destination": plan.destination,
         "bucket": bucket,
         "due_key": f"{folder}/{DUE}".lstrip("/"),

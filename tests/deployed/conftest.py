@@ -34,6 +34,8 @@ class Cloud:
     aws: Emulator
     machine: str
     """ARN of the state machine."""
+    topic: str
+    """ARN of the topic that mails are sent through."""
 
     def cli(self, *arguments: str | Path) -> str:
         """Run `aws …`; its output."""
@@ -90,11 +92,39 @@ class Cloud:
 def cloud() -> Iterator[Cloud]:
     with emulator(wait_scale=0.05) as aws:
         bootstrap(aws)
-        outputs = deploy(
-            aws,
-            {"destination_bucket": VOLUMES, "source_buckets": SOURCE, "create_buckets": "true"},
-        )
-        yield Cloud(aws, outputs["StateMachineArn"])
+        context = {"destination_bucket": VOLUMES, "source_buckets": SOURCE}
+        more = {"create_buckets": "true", "notify_email": "lab@example.org"}
+        outputs = deploy(aws, context | more)
+        yield Cloud(aws, outputs["StateMachineArn"], outputs["NoticesTopic"])
+
+
+@pytest.fixture
+def mails(cloud):
+    """A function: a number → so many texts that were mailed, by way of a queue."""
+
+    def sqs(verb: str, *options: str) -> dict:
+        # The CLI's SQS looks for no endpoint in the environment.
+        reply = cloud.cli("sqs", verb, *options, "--endpoint-url", cloud.aws.endpoint)
+        return json.loads(reply or "{}")
+
+    place = ("--queue-url", sqs("create-queue", "--queue-name", "mails")["QueueUrl"])
+    asked = sqs("get-queue-attributes", *place, "--attribute-names", "QueueArn")
+    queue = asked["Attributes"]["QueueArn"]
+    to = ("--topic-arn", cloud.topic, "--protocol", "sqs", "--notification-endpoint", queue)
+    cloud.cli("sns", "subscribe", *to, "--attributes", "RawMessageDelivery=true")
+
+    def take(count: int) -> list[str]:
+        found: list[str] = []
+        for _ in range(60):
+            reply = sqs("receive-message", *place, "--wait-time-seconds", "1")
+            for message in reply.get("Messages", []):
+                found.append(message["Body"])
+                sqs("delete-message", *place, "--receipt-handle", message["ReceiptHandle"])
+            if len(found) >= count:
+                break
+        return found
+
+    return take
 
 
 @dataclass(frozen=True)

@@ -192,3 +192,21 @@ def test_an_unknown_field_is_refused_with_the_nearest_known_one(cloud, job):
     assert "voxel_resolutoin" in ended["cause"]
     assert "voxel_resolution" in ended["cause"]
     assert cloud.keys("brains/typo/") == {}
+
+
+def test_the_end_of_each_execution_is_mailed_with_its_link_or_its_reason(cloud, stack, job, mails):
+    cloud.upload(stack.folder, "s3://slices/told/")
+    ended = cloud.wait(cloud.start(job("told")))
+    assert ended["status"] == "SUCCEEDED", ended.get("cause")
+    (text,) = mails(1)
+    output = json.loads(ended["output"])
+    assert f"Open it: {output['link']} " in text
+    assert f"{output['location']} is published (COMPLETE)" in text
+    assert ended["executionArn"] in text
+
+    failed = cloud.start(job("told", {"voxel_resolutoin": [1, 1, 1]}))
+    assert cloud.wait(failed)["status"] == "FAILED"
+    (text,) = mails(1)
+    assert "ended as FAILED" in text
+    assert "voxel_resolutoin" in text
+    assert failed in text

@@ -6,13 +6,15 @@ are proved apart.
 
 from __future__ import annotations
 
+import io
 import json
 from types import SimpleNamespace
 
+import boto3
 import pytest
 
-from handlers import block, coarse, finalize, plan
-from tests.flow.conftest import textured, write_stack
+from handlers import block, coarse, finalize, logger, plan
+from tests.flow.conftest import AWS, textured, write_stack
 from zblocks.errors import IncompleteVolume
 from zblocks.storage import open_store
 
@@ -42,12 +44,57 @@ def job(tmp_path, cloud, monkeypatch):
     }
 
 
+@pytest.fixture
+def said(monkeypatch):
+    """A function: the log's lines so far, as objects."""
+    stream = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", stream)
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+@pytest.fixture
+def heard(cloud):
+    """A function: the events of zblocks on the default bus since it was last asked."""
+    options = {"endpoint_url": cloud.endpoint, "region_name": "us-east-1"}
+    events, sqs = boto3.client("events", **options), boto3.client("sqs", **options)
+    queue = sqs.create_queue(QueueName="heard")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    target = {"Id": "1", "Arn": arn["Attributes"]["QueueArn"]}
+    events.put_rule(Name="heard", EventPattern=json.dumps({"source": ["zblocks"]}))
+    events.put_targets(Rule="heard", Targets=[target])
+
+    def take():
+        found = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+        for message in found:
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        return [json.loads(message["Body"]) for message in found]
+
+    yield take
+    events.remove_targets(Rule="heard", Ids=["1"])
+    events.delete_rule(Name="heard")
+    sqs.delete_queue(QueueUrl=queue)
+
+
+def counted(text):
+    """Metrics in CloudWatch's embedded format: name → values, in the order of lines."""
+    found = {}
+    for line in text.splitlines():
+        if '"CloudWatchMetrics"' not in line:
+            continue
+        document = json.loads(line)
+        (group,) = document["_aws"]["CloudWatchMetrics"]
+        assert (group["Namespace"], group["Dimensions"]) == ("zblocks", [["service"]])
+        for metric in group["Metrics"]:
+            found.setdefault(metric["Name"], []).extend(document[metric["Name"]])
+    return found
+
+
 def run_blocks(state, bodies=None):
     """Convert what is due as the map does; the names of the blocks that were due."""
     store = open_store(state["destination"])
     due = json.loads(store.get(".zblocks/due.json"))
     for item in due:
-        event = {"destination": state["destination"], "item": item}
+        event = {k: state[k] for k in ("destination", "execution")} | {"item": item}
         try:
             block.handler(event, CONTEXT)
         except Exception as error:
@@ -61,7 +108,7 @@ def end(state, redrive=0):
     return finalize.handler(event | {"error": {}}, CONTEXT)
 
 
-def test_a_redriven_execution_converts_what_failed_and_no_more(job, cloud):
+def test_a_redriven_execution_converts_what_failed_and_no_more(job, cloud, heard):
     state = plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
     folder = job["destination"].removeprefix("s3://volumes/")
     assert run_blocks(state) == [0, 1, 2]
@@ -72,6 +119,17 @@ def test_a_redriven_execution_converts_what_failed_and_no_more(job, cloud):
     assert [(f["task"], f["error"], f["tries"]) for f in report["failed"]] == [
         ("block-00001", "SliceError", 1)
     ]
+    (event,) = heard()
+    assert (event["detail-type"], event["resources"]) == ("Volume failed", [EXECUTION])
+    detail = event["detail"]
+    assert "s_100.png" in detail.pop("reason")
+    assert detail == {
+        "status": "FAILED",
+        "location": job["destination"],
+        "report": f"{job['destination']}/.zblocks/report.json",
+        "resume": report["resume"],
+        "execution": EXECUTION,
+    }
 
     assert end(state, redrive=1) == {"status": "AGAIN"}
     assert f"{folder}/.zblocks/claim.json" in cloud.keys("volumes")
@@ -82,7 +140,7 @@ def test_a_redriven_execution_converts_what_failed_and_no_more(job, cloud):
     assert report["failed"][0]["tries"] == 2
 
 
-def test_a_redrive_of_a_failed_finalize_alone_converts_nothing(job, cloud):
+def test_a_redrive_of_a_failed_finalize_alone_converts_nothing(job, cloud, heard):
     job["destination"] += "-whole"
     sound = cloud.s3.get_object(Bucket="slices", Key="s/s_099.png")["Body"].read()
     cloud.s3.put_object(Bucket="slices", Key="s/s_100.png", Body=sound)
@@ -90,11 +148,17 @@ def test_a_redrive_of_a_failed_finalize_alone_converts_nothing(job, cloud):
     run_blocks(state)
     for stage in state["coarse"]:
         for index in stage:
-            event = {"destination": job["destination"], "index": index, "allow_partial": False}
-            coarse.handler(event, CONTEXT)
+            event = {k: state[k] for k in ("destination", "execution", "allow_partial")}
+            coarse.handler(event | {"index": index}, CONTEXT)
     assert end(state, redrive=1) == {"status": "AGAIN"}
     assert run_blocks(state) == []
-    assert end(state, redrive=1)["status"] == "COMPLETE"
+    assert heard() == []
+    ending = end(state, redrive=1)
+    assert ending["status"] == "COMPLETE"
+    (event,) = heard()
+    assert (event["source"], event["detail-type"]) == ("zblocks", "Volume published")
+    assert event["detail"] == {**ending, "execution": EXECUTION}
+    assert ending["link"].startswith("https://")
 
 
 def test_a_killed_worker_is_named_with_advice(job, cloud):
@@ -107,3 +171,50 @@ def test_a_killed_worker_is_named_with_advice(job, cloud):
     block.handler({"destination": state["destination"], "item": item, "error": error}, CONTEXT)
     with pytest.raises(IncompleteVolume, match="lack of memory: raise worker_memory_mb"):
         end(state)
+
+
+def test_every_line_names_the_execution_and_a_block_its_own(job, said):
+    job["destination"] += "-said"
+    state = plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
+    assert state["execution"] == EXECUTION
+    run_blocks(state)
+    with pytest.raises(IncompleteVolume):
+        end(state)
+    lines = said()
+    assert {line["execution"] for line in lines} == {EXECUTION}
+    assert [(line["message"], line.get("block")) for line in lines] == [
+        ("planned", None),
+        ("block begun", "block-00000"),
+        ("block converted", "block-00000"),
+        ("block begun", "block-00001"),
+        ("block failed", "block-00001"),
+        ("block begun", "block-00002"),
+        ("block converted", "block-00002"),
+        ("volume failed", None),
+    ]
+    assert {line["function_request_id"] for line in lines} == {"1"}
+    assert "s_100.png" in lines[4]["cause"]
+
+
+def test_blocks_voxels_and_memory_are_counted(job, capsys):
+    job["destination"] += "-counted"
+    state = plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
+    run_blocks(state)
+    run_blocks(state)  # delivered again: what is done isn't counted twice
+    found = counted(capsys.readouterr().out)
+    assert found["BlocksPlanned"] == [3]
+    assert found["BlocksDone"] == [1, 1]
+    assert found["BlocksFailed"] == [1, 1]
+    assert sum(found["Voxels"]) == 86 * 40 * 50  # z 64 to 128 hold the broken slice
+    assert len(found["PeakMemory"]) == 8
+    assert min(found["PeakMemory"]) > 30
+
+
+def test_an_event_that_cannot_be_sent_fails_nothing(monkeypatch, said):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    for name, value in AWS.items():
+        monkeypatch.setenv(name, value)
+    finalize.announce("Volume published", {"status": "COMPLETE"}, EXECUTION)
+    (line,) = said()
+    assert (line["level"], line["message"]) == ("WARNING", "event not sent")
+    assert "127.0.0.1:9" in line["error"]

@@ -48,6 +48,12 @@ def created(synthesise):
 
 
 @pytest.fixture(scope="session")
+def watched(synthesise):
+    """The stack that sends mails."""
+    return synthesise({"notify_email": "lab@example.org, me@example.org"})
+
+
+@pytest.fixture(scope="session")
 def template(imported):
     return imported[0]
 

@@ -1,7 +1,11 @@
 """The shells: what they pass on, and what they refuse before anything is done."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +14,9 @@ from zblocks.config import Config
 from zblocks.errors import InvalidConfig
 
 from .plans import CONFIG, JOB, a_prepared
+
+LAMBDAS = Path(__file__).parents[2] / "lambdas"
+EXECUTION = "arn:aws:states:us-east-1:111122223333:execution:zblocks:one"
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +52,7 @@ def test_places_that_this_deployment_may_not_write_are_refused(destination, mess
      ("s3://volumes", ".zblocks")],
 )  # fmt: skip
 def test_the_state_says_where_the_work_lies(destination, work):
-    state = plan.as_state(a_prepared(destination), CONFIG)
+    state = plan.as_state(a_prepared(destination), CONFIG, EXECUTION)
     assert state["bucket"] == "volumes"
     assert state["due_key"] == f"{work}/due.json"
     assert state["map_prefix"] == f".zblocks/map/{work.removesuffix('.zblocks')}".rstrip("/")
@@ -53,17 +60,29 @@ def test_the_state_says_where_the_work_lies(destination, work):
 
 
 def test_a_duplicate_says_so():
-    state = plan.as_state(a_prepared("s3://volumes/a", duplicate=True), CONFIG)
+    state = plan.as_state(a_prepared("s3://volumes/a", duplicate=True), CONFIG, EXECUTION)
     assert state["status"] == "duplicate"
 
 
 def test_the_state_is_small_however_large_the_stack_is():
     prepared = a_prepared("s3://volumes/" + "x" * 900, slices=10_000)
     assert prepared.plan.blocks > 100
-    assert len(json.dumps(plan.as_state(prepared, CONFIG))) < 8 * 1024
+    assert len(json.dumps(plan.as_state(prepared, CONFIG, EXECUTION))) < 8 * 1024
 
 
 def test_a_caught_error_becomes_one_line():
     caught = {"Error": "States.Timeout", "Cause": "too slow"}
     assert finalize.caught({"error": caught}) == "States.Timeout: too slow"
     assert finalize.caught({}) == ""
+
+
+def test_a_worker_starts_without_the_slow_libraries_of_others():
+    """A map starts thousands of workers: what none of them needs at once stays out of their way."""
+    code = "import sys, handlers.block; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(LAMBDAS)},
+    )  # fmt: skip
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "obstore" in loaded
+    assert not {"aws_xray_sdk", "boto3", "cloudvolume", "pyvips", "PIL"} & loaded

@@ -10,6 +10,8 @@ WRITE = {"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"}
 REPLACE = WRITE | {"s3:DeleteObject"}
 RESULTS = WRITE | {"s3:ListMultipartUploadParts"}
 SOURCES = {"slices-a": LIST, "slices-b": LIST, "slices-a/*": READ, "slices-b/*": READ}
+TRACES = {"*": {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}}
+"""AWS knows no narrower resource."""
 EXECUTIONS = "states:execution:{Statemachine.Name}"
 
 ALLOWED = {
@@ -17,11 +19,14 @@ ALLOWED = {
         "{Logplan}": LOGS, "jobs/jobs/*": READ,
         "states:execution:zblocks:*": {"states:DescribeExecution"},
     }
-    | SOURCES
+    | SOURCES | TRACES
     | {"volumes": LIST, "volumes/*": REPLACE},
-    "Roleblock": {"{Logblock}": LOGS, "volumes": LIST, "volumes/*": WRITE} | SOURCES,
-    "Rolecoarse": {"{Logcoarse}": LOGS, "volumes": LIST, "volumes/*": WRITE},
-    "Rolefinalize": {"{Logfinalize}": LOGS, "volumes": LIST, "volumes/*": REPLACE},
+    "Roleblock": {"{Logblock}": LOGS, "volumes": LIST, "volumes/*": WRITE} | SOURCES | TRACES,
+    "Rolecoarse": {"{Logcoarse}": LOGS, "volumes": LIST, "volumes/*": WRITE} | TRACES,
+    "Rolefinalize": {
+        "{Logfinalize}": LOGS, "volumes": LIST, "volumes/*": REPLACE,
+        "events:event-bus/default": {"events:PutEvents"},
+    } | TRACES,
     "StatemachineRole": {
         **{f"{{Function{name}}}": {"lambda:InvokeFunction"} for name in
            ("plan", "block", "coarse", "finalize")},
@@ -45,7 +50,7 @@ ALLOWED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("stack", ["imported", "created"])
+@pytest.mark.parametrize("stack", ["imported", "created", "watched"])
 def test_every_role_may_do_exactly_what_is_listed(stack, request):
     template = request.getfixturevalue(stack)[0]
     assert granted(template) == ALLOWED
@@ -112,6 +117,22 @@ def test_results_are_public_only_by_the_deployers_word(synthesise):
     assert allowed == [("volumes/*", "s3:GetObject", {"AWS": "*"})]
 
 
+def test_only_alarms_and_eventbridge_may_publish_notices_and_only_by_tls(watched):
+    template = watched[0]
+    (policy,) = of_type(template, "AWS::SNS::TopicPolicy").values()
+    deny, alarms, rules = policy["PolicyDocument"]["Statement"]
+    assert (deny["Effect"], deny["Condition"]) == (
+        "Deny", {"Bool": {"aws:SecureTransport": "false"}}
+    )  # fmt: skip
+    assert {s["Action"] for s in (deny, alarms, rules)} == {"sns:Publish"}
+    assert alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    named = alarms["Condition"]["ArnEquals"]["aws:SourceArn"]
+    assert {arn["Fn::GetAtt"][0] for arn in named} == set(
+        of_type(template, "AWS::CloudWatch::Alarm")
+    )
+    assert rules["Principal"] == {"Service": "events.amazonaws.com"}
+
+
 def granted(template: dict) -> dict[str, dict[str, set[str]]]:
     """Role → resource → actions."""
     found: dict[str, dict[str, set[str]]] = {}
@@ -154,7 +175,8 @@ def plain(template: dict, value: object) -> str:
     if kind == "Fn::Join":
         text = "".join(plain(template, part) for part in inner[1])
         text = re.sub(r"^arn:\(AWS::Partition\):s3:::", "", text)
-        return re.sub(r"^arn:\(AWS::Partition\):(states):[^{]*:(execution):", r"\1:\2:", text)
+        ours = r"^arn:\(AWS::Partition\):(states|events):[^{]*:(execution|event-bus)([:/])"
+        return re.sub(ours, r"\1:\2\3", text)
     if kind == "Ref" and inner.startswith("AWS::"):
         return f"({inner})"
     logical_id, attribute = (inner, "Arn") if kind == "Ref" else inner

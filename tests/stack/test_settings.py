@@ -24,6 +24,7 @@ def test_defaults():
         False,
     )
     assert (settings.create_buckets, settings.worker_memory_mb) == (False, 3538)
+    assert (settings.dashboard, settings.notify_email) == (True, ())
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,8 @@ def test_host_means_this_machine_and_this_python():
         ({"create_buckets": "yes"}, "'yes' is not one of true, false"),
         ({"worker_memory_mb": "20000"}, "not a whole number of 512 to 10240"),
         ({"log_retention_days": "31"}, "31 is not one of 1, 3, 5"),
+        ({"dashboard": "no"}, "dashboard: 'no' is not one of true, false"),
+        ({"notify_email": "a@b.org,lab"}, "notify_email: 'lab' is not like me@example.org"),
     ],
 )
 def test_wrong_values_are_named(context, message):

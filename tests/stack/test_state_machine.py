@@ -131,6 +131,28 @@ def test_the_plan_replaces_the_state_and_nothing_after_it_makes_it_grow(machine)
     assert states["Coarsen"]["ResultPath"] is None
 
 
+def test_every_worker_is_told_the_execution_that_it_works_for(states):
+    """In the map's children, `$$.Execution.Id` would be the child's own."""
+    for name in ("Convert blocks", "Coarsen", "Coarsen one stage"):
+        assert states[name]["ItemSelector"]["execution.$"] == "$.execution", name
+    for name in ("Plan", "Finalize"):
+        payload = states[name]["Parameters"]["Payload"]
+        assert payload["execution.$"] == "$$.Execution.Id", name
+
+
+def test_the_picture_reads_like_the_readmes(machine):
+    """From state to state when nothing fails and nothing was there before."""
+    states, name, walked = machine["States"], machine["StartAt"], []
+    while name:
+        walked.append(name)
+        name = states[name].get("Default") or states[name].get("Next")
+    steps = [name for name in walked if states[name]["Type"] != "Choice"]
+    assert steps == ["Plan", "Convert blocks", "Coarsen", "Finalize", "Published"]
+    readme = (ROOT / "README.md").read_text()
+    diagram = next(line for line in readme.splitlines() if line.startswith("config ─▶"))
+    assert re.findall(r"▶ ([A-Z].*?) ─", diagram) == steps[:-1]
+
+
 def test_blocks_come_from_and_results_go_to_s3(machine):
     blocks = machine["States"]["Convert blocks"]
     assert blocks["ItemProcessor"]["ProcessorConfig"]["Mode"] == "DISTRIBUTED"
@@ -161,7 +183,7 @@ def test_every_state_says_what_it_is_for(machine, states):
 def test_the_paths_are_fields_of_the_plans_result(machine):
     from handlers.plan import as_state
 
-    fields = set(as_state(a_prepared("s3://b/p"), CONFIG))
+    fields = set(as_state(a_prepared("s3://b/p"), CONFIG, "an execution"))
     text = json.dumps({k: v for k, v in machine["States"].items() if k != "Plan"})
     used = set(re.findall(r'"\$\.(\w+)', text)) - {"Payload", "stage", "finalized"}
     assert used <= fields

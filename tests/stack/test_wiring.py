@@ -37,6 +37,8 @@ def test_each_function_has_the_runtime_time_and_environment(functions):
         variables = dict(function["Environment"]["Variables"])
         assert variables.pop("ZBLOCKS_DESTINATION_BUCKET") == "volumes"
         assert variables.pop("MALLOC_ARENA_MAX") == "2"
+        assert variables.pop("POWERTOOLS_SERVICE_NAME") == "zblocks"
+        assert function["TracingConfig"] == {"Mode": "Active"}
         assert set(variables) == {
             "plan": {"ZBLOCKS_WORKER_MEMORY_MB"},
             "finalize": {"CLOUD_VOLUME_DIR"},
@@ -112,9 +114,11 @@ def test_an_upload_of_a_config_starts_the_machine_with_a_pointer_to_it(template,
     }
 
 
-def test_the_outputs_are_what_people_and_scripts_need(template):
+def test_the_outputs_are_what_people_and_scripts_need(template, of_type):
     outputs = template["Outputs"]
-    assert set(outputs) == {"StateMachineArn", "DestinationBucket", "JobsBucket"}
+    assert set(outputs) == {"StateMachineArn", "DestinationBucket", "JobsBucket", "Dashboard"}
+    (machine,) = of_type(template, "AWS::StepFunctions::StateMachine")
+    assert outputs["StateMachineArn"]["Value"] == {"Ref": machine}
     assert outputs["DestinationBucket"]["Value"] == "volumes"
     assert "must send its events to EventBridge" in outputs["JobsBucket"]["Description"]
 
@@ -135,6 +139,12 @@ def test_buckets_made_here_are_private_and_kept(created, of_type):
         assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
         assert bucket["BucketEncryption"]
     assert [name for name, each in named.items() if "CorsConfiguration" in each] == ["volumes"]
+    (cors,) = named["volumes"]["CorsConfiguration"]["CorsRules"]
+    assert set(cors["AllowedMethods"]) == {"GET", "HEAD"}
+    assert {"Content-Encoding", "Content-Length", "Content-Range", "ETag"} <= set(
+        cors["ExposedHeaders"]
+    )
+    assert cors["AllowedHeaders"] == ["*"]  # Range among them: shards are read in parts
     notified = [name for name, each in named.items() if "NotificationConfiguration" in each]
     assert notified == ["jobs"]
 
