@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +47,30 @@ _RESTORE = "state => { viewer.state.reset(); viewer.state.restoreState(state); }
 def find_chromium() -> str | None:
     """Return the path of a Chromium, if there is one."""
     return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@contextmanager
+def viewing(place: str, *options: str, env: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Run `zblocks view` as a user does; yield the link that it prints, and press Ctrl-C."""
+    line = [sys.executable, "-m", "zblocks", "view", place, "--no-browser", *options]
+    environment = {**os.environ, **(env or {})}
+    # In a session of its own: the Ctrl-C of a terminal is ours alone, and passed on once.
+    how = {"env": environment, "start_new_session": True}
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, **how) as run:
+        try:
+            link = run.stdout.readline().strip() if run.stdout else ""
+            if link:
+                yield link
+        finally:
+            run.send_signal(signal.SIGINT)
+            run.wait(SECONDS)
+    if run.returncode or not link:
+        raise subprocess.CalledProcessError(run.returncode, line)
+
+
+def with_client(link: str, client: str) -> str:
+    """Return a link with the client of another link in place of its own."""
+    return f"{client.split('#!', 1)[0]}#!{link.split('#!', 1)[1]}"
 
 
 def state_of(link: str) -> dict[str, Any]:

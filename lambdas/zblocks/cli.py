@@ -82,8 +82,8 @@ def convert(
         for line in ending.holes:
             print(f"left out: {line}")
         print(f"{ending.status}: {ending.location}\nreport: {ending.report}")
-        if ending.location.startswith("s3://"):
-            print(f"view: {ending.link}")
+        in_bucket = ending.location.startswith("s3://")
+        print(f"view: {ending.link if in_bucket else f'zblocks view {ending.location}'}")
 
 
 @app.command()

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -46,6 +47,7 @@ class VolumeServer(ThreadingHTTPServer):
     """Serves one store, and perhaps a client, under a token."""
 
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self, store: Store, client: Path | None, port: int, say: Say) -> None:
         """Bind the loopback.
@@ -71,6 +73,11 @@ class VolumeServer(ThreadingHTTPServer):
         except OSError as error:
             msg = f"port {port} can't be listened at ({error.strerror}); choose another --port"
             raise InvalidConfig(msg) from error
+
+    def server_bind(self) -> None:
+        """Bind without asking a name server who the loopback is."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = HOST, self.server_address[1]
 
     @property
     def address(self) -> str:
