@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,8 +131,13 @@ class Page:
 
 
 @contextmanager
-def open_page(link: str) -> Iterator[Page]:
-    """Open a Neuroglancer link in headless Chromium."""
+def open_page(link: str, prepare: Callable[[Any], object] | None = None) -> Iterator[Page]:
+    """Open a Neuroglancer link in headless Chromium.
+
+    Args:
+        link: as zblocks prints it.
+        prepare: what to do with Playwright's page before.
+    """
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as tools:
@@ -141,6 +146,8 @@ def open_page(link: str) -> Iterator[Page]:
         shown = Page(page, state_of(link))
         page.on("response", lambda reply: shown.fetched.update({reply.url: reply.status}))
         page.on("requestfailed", lambda request: shown.fetched.setdefault(request.url, 0))
+        if prepare:
+            prepare(page)
         page.goto(link)
         page.wait_for_function("window.viewer !== undefined", timeout=SECONDS * 1000)
         yield shown

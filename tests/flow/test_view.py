@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tensorstore
 
-from demo.browser import find_chromium, open_page, state_of, viewing
+from demo.browser import find_chromium, open_page, state_of, viewing, with_client
 from tests.flow.conftest import textured, write_stack, zblocks
 from tests.references import read_cloudvolume, read_info, read_tensorstore
 from zblocks import reachable, served
@@ -397,6 +397,20 @@ def test_the_link_of_colours_labels_and_deep_greys(volume):
     assert high == pytest.approx(np.quantile(textured((*SHAPE, 1), "uint16"), 0.999), abs=1000)
 
 
+def test_the_link_of_floats_and_of_deep_colours(tmp_path):
+    floats = np.random.default_rng(0).normal(-2, 0.5, (*SHAPE, 1)).astype("float32")
+    folder = convert(tmp_path / "float", floats, ".tif")
+    report = json.loads((folder / ".zblocks/report.json").read_text())
+    assert report["contrast"] == pytest.approx([floats.min(), floats.max()])
+    (layer,) = state_of(report["link"])["layers"]
+    assert layer["shaderControls"]["normalized"]["range"] == report["contrast"]
+    dark = textured((*SHAPE, 3), "uint16") // 16
+    folder = convert(tmp_path / "rgb", dark, ".tif")
+    report = json.loads((folder / ".zblocks/report.json").read_text())
+    assert report["contrast"] == pytest.approx(np.quantile(dark, [0.001, 0.999]), abs=70)
+    assert "emitRGB" in state_of(report["link"])["layers"][0]["shader"]
+
+
 def viewer_state(folder: Path) -> dict:
     return state_of(viewer_link(look_at(open_store(folder.as_uri())), "http://host/v"))
 
@@ -714,3 +728,33 @@ def test_the_volume_is_seen_in_neuroglancer_offline(volume, name):
         assert page.hosts == {"127.0.0.1"}
     assert statuses == ({200} if name == "grey" else {200, 206})
     assert chunks
+
+
+def hosted_page(page) -> None:
+    """Be the hosted viewer, with the files of the bundled one; and allow it the loopback."""
+
+    def answer(route):
+        name = urlsplit(route.request.url).path.rsplit("/", 1)[-1] or "index.html"
+        found = served.client_answer(served.client_folder(), name)
+        if found.status == 200:
+            route.fulfill(status=200, body=found.body, headers=dict(found.headers))
+        else:
+            route.abort()
+
+    page.route(f"{HOSTED}/**", answer)
+    page.context.grant_permissions(["local-network-access"], origin=HOSTED)
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
+def test_a_page_of_the_hosted_viewer_reads_the_loopback(volume):
+    """By https, as everybody opens it: CORS, mixed content and the browser's permission."""
+    with viewing(str(volume("shards"))) as link:
+        source = state_of(link)["layers"][0]["source"].removeprefix("precomputed://")
+        # The bundled client finds its own server by the "/v/" of its url.
+        with open_page(with_client(link, f"{HOSTED}/v/x/"), hosted_page) as page:
+            page.show()
+            assert page.count(0) > 0
+            assert page.failed == 0
+            here = {u: s for u, s in page.fetched.items() if u.startswith(source)}
+            assert set(here.values()) == {200, 206}
