@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import os
 import shutil
+import subprocess
 import threading
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +19,7 @@ import pytest
 import tensorstore
 
 from demo.browser import find_chromium, open_page, state_of, viewing, with_client
+from demo.emulator import command
 from tests.flow.conftest import textured, write_stack, zblocks
 from tests.references import read_cloudvolume, read_info, read_tensorstore
 from zblocks import reachable, served
@@ -681,19 +684,19 @@ def test_another_address_of_the_volume_is_used():
     assert there[0].url == "https://cdn.example/p"
 
 
-def test_the_fix_of_a_bucket_is_a_command_that_can_be_run():
+def test_the_fix_of_a_bucket_lets_the_viewer_in():
     (problem,) = reachable.judge_readable(BUCKET, answer(200))
-    command = problem.splitlines()[-1].strip()
-    start = "aws s3api put-bucket-cors --bucket b --cors-configuration '"
-    assert command.startswith(start)
-    (rule,) = json.loads(command.removeprefix(start).removesuffix("'"))["CORSRules"]
+    assert "aws s3api put-bucket-cors --bucket b --cors-configuration '{" in problem
+    (rule,) = reachable.CORS_RULES["CORSRules"]
     assert (rule["AllowedOrigins"], rule["AllowedMethods"]) == ([HOSTED], ["GET", "HEAD"])
     assert "Content-Range" in rule["ExposeHeaders"]
 
 
 def test_the_fix_of_a_bucket_works(bucket):
-    """The rule that is printed is one that S3 takes."""
-    bucket.s3.put_bucket_cors(Bucket="volumes", CORSConfiguration=reachable.CORS_RULES)
+    """The very line that is printed, run by a shell."""
+    address = reachable.Address(f"{bucket.endpoint}/volumes/p", "", "volumes", "p")
+    line = reachable.cors_fix(address).splitlines()[-1].strip().removeprefix("aws ")
+    subprocess.run(f"{command('aws')} {line}", shell=True, check=True, env=os.environ | bucket.env)
     (rule,) = bucket.s3.get_bucket_cors(Bucket="volumes")["CORSRules"]
     assert rule == reachable.CORS_RULES["CORSRules"][0]
 
