@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from demo.brain import RESOLUTION_NM, decode_slices, load_brain, write_slices
-from demo.browser import local_viewer
+from demo.browser import open_page, viewing, with_client
 from demo.check import differences, read_volume
 from demo.deploy import ROOT, bootstrap, deploy
 from demo.emulator import Emulator, command, emulator
@@ -169,21 +169,19 @@ def viewer_url(aws: Emulator, link: str) -> str:
 
 def show(aws: Emulator, link: str, options: argparse.Namespace) -> None:
     """Print where to look, take a picture if asked to, and serve until Ctrl-C."""
-    if options.screenshot:
-        from demo.browser import open_page
-
-        with open_page(link, f"{aws.endpoint}/{VOLUMES}") as page:
-            page.show()
-            page.screenshot(options.screenshot)
-    say.print(f"\nNeuroglancer: {link}")
-    if options.no_wait:
-        return
-    say.print(f"without the internet: {local_viewer(link)}\nserving until Ctrl-C")
-    try:
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        say.print("stopped")
+    with viewing(f"s3://{VOLUMES}/{FOLDER}", "--offline", env=aws.env) as offline:
+        if options.screenshot:
+            with open_page(with_client(link, offline)) as page:
+                page.show()
+                page.screenshot(options.screenshot)
+        say.print(f"\nNeuroglancer: {link}")
+        if options.no_wait:
+            return
+        say.print(f"without the internet (zblocks view --offline): {offline}")
+        with suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(3600)
+    say.print("stopped")
 
 
 if __name__ == "__main__":

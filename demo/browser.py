@@ -1,21 +1,19 @@
-"""The real Neuroglancer in a headless Chromium: what does a person see, and what was fetched?
-
-The client is the one that PyPI's `neuroglancer` ships; its small server runs on the loopback.
-"""
+"""The real Neuroglancer in a headless Chromium: what does a person see, and what was fetched?"""
 
 from __future__ import annotations
 
-import copy
 import json
+import os
 import shutil
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
-
-import neuroglancer
+from urllib.parse import unquote, urlsplit
 
 CHROMIUM_FLAGS = [
     "--headless=new",
@@ -43,17 +41,36 @@ _STATISTICS = """async () => {
 }"""
 
 
+_RESTORE = "state => { viewer.state.reset(); viewer.state.restoreState(state); }"
+
+
 def find_chromium() -> str | None:
     """Return the path of a Chromium, if there is one."""
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-def local_viewer(link: str) -> neuroglancer.Viewer:
-    """Return a viewer on the loopback that shows what a link shows; str() is its url."""
-    neuroglancer.set_server_bind_address("127.0.0.1")
-    viewer = neuroglancer.Viewer()
-    viewer.set_state(state_of(link))
-    return viewer
+@contextmanager
+def viewing(place: str, *options: str, env: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Run `zblocks view` as a user does; yield the link that it prints, and press Ctrl-C."""
+    line = [sys.executable, "-m", "zblocks", "view", place, "--no-browser", *options]
+    environment = {**os.environ, **(env or {})}
+    # In a session of its own: the Ctrl-C of a terminal is ours alone, and passed on once.
+    how = {"env": environment, "start_new_session": True}
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, **how) as run:
+        try:
+            link = run.stdout.readline().strip() if run.stdout else ""
+            if link:
+                yield link
+        finally:
+            run.send_signal(signal.SIGINT)
+            run.wait(SECONDS)
+    if run.returncode or not link:
+        raise subprocess.CalledProcessError(run.returncode, line)
+
+
+def with_client(link: str, client: str) -> str:
+    """Return a link with the client of another link in place of its own."""
+    return f"{client.split('#!', 1)[0]}#!{link.split('#!', 1)[1]}"
 
 
 def state_of(link: str) -> dict[str, Any]:
@@ -66,10 +83,11 @@ def state_of(link: str) -> dict[str, Any]:
 class Page:
     """A Neuroglancer in a browser."""
 
-    viewer: neuroglancer.Viewer
     page: Any
+    state: dict[str, Any]
+    """What the link said."""
     fetched: dict[str, int] = field(default_factory=dict)
-    """HTTP status by url, of everything that was asked of the volume's server."""
+    """HTTP status by url, of everything that was asked for; 0: no answer."""
 
     def show(self, **changes: Any) -> None:
         """Change the view (fields of the viewer's state) and wait until it is drawn.
@@ -77,8 +95,9 @@ class Page:
         Raises:
             TimeoutError: chunks are still on their way after a while.
         """
-        state = copy.deepcopy(self.viewer.state.to_json()) | changes
-        self.viewer.set_state(state)
+        if changes:
+            self.state |= changes
+            self.page.evaluate(_RESTORE, self.state)
         quiet = 0
         for _ in range(SECONDS * 4):
             self.page.wait_for_timeout(250)
@@ -96,6 +115,12 @@ class Page:
         return int(sum(s[first + tier * 3] for s in sources for tier in range(3)))
 
     @property
+    def hosts(self) -> set[str | None]:
+        """Whom the browser asked; urls that are no addresses aside."""
+        urls = [urlsplit(url) for url in self.fetched]
+        return {url.hostname for url in urls if url.scheme in ("http", "https", "ws", "wss")}
+
+    @property
     def failed(self) -> int:
         """Chunks that Neuroglancer counts as failed."""
         return self.count(_FAILED)
@@ -106,28 +131,24 @@ class Page:
 
 
 @contextmanager
-def open_page(link: str, volume: str) -> Iterator[Page]:
+def open_page(link: str, prepare: Callable[[Any], object] | None = None) -> Iterator[Page]:
     """Open a Neuroglancer link in headless Chromium.
 
     Args:
         link: as zblocks prints it.
-        volume: the beginning of every url of the volume, to note what is fetched.
+        prepare: what to do with Playwright's page before.
     """
     from playwright.sync_api import sync_playwright
 
-    viewer = local_viewer(link)
     with sync_playwright() as tools:
         browser = tools.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
-        shown = Page(viewer, page)
-
-        def note(response: Any) -> None:
-            if response.url.startswith(volume):
-                shown.fetched[response.url] = response.status
-
-        page.on("response", note)
-        page.goto(str(viewer))
+        shown = Page(page, state_of(link))
+        page.on("response", lambda reply: shown.fetched.update({reply.url: reply.status}))
+        page.on("requestfailed", lambda request: shown.fetched.setdefault(request.url, 0))
+        if prepare:
+            prepare(page)
+        page.goto(link)
         page.wait_for_function("window.viewer !== undefined", timeout=SECONDS * 1000)
         yield shown
         browser.close()
-    neuroglancer.stop()

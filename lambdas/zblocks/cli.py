@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -24,9 +20,9 @@ from rich.progress import (
 
 from zblocks import __version__, local, transfer
 from zblocks import verify as checks
+from zblocks.cli_view import view
 from zblocks.config import Config
-from zblocks.credentials import Credentials, load_credentials
-from zblocks.errors import DestinationClaimed, IncompleteVolume, StorageError, ZblocksError
+from zblocks.terminal import errors, keys_of, place_of, reporting
 from zblocks.verify.findings import Findings
 
 app = typer.Typer(
@@ -40,13 +36,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-errors = Console(stderr=True, soft_wrap=True, highlight=False)
-
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The job: a JSON file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
-
-NOT_THE_INPUT = (DestinationClaimed, IncompleteVolume, StorageError)
-"""Errors after which the same command may well succeed."""
 
 EXAMPLES = 3
 """Problems of one kind that are printed."""
@@ -82,7 +73,7 @@ def convert(
         job = Config.load(config).folders() if folders else Config.load(config)
         machine = local.Machine.choose(workers, memory)
         with _Display() as display:
-            ending = local.convert(job, machine, _credentials(job), display.show)
+            ending = local.convert(job, machine, keys_of(job), display.show)
         if as_json:
             print(json.dumps(asdict(ending)))
             return
@@ -91,8 +82,8 @@ def convert(
         for line in ending.holes:
             print(f"left out: {line}")
         print(f"{ending.status}: {ending.location}\nreport: {ending.report}")
-        if ending.location.startswith("s3://"):
-            print(f"view: {ending.link}")
+        in_bucket = ending.location.startswith("s3://")
+        print(f"view: {ending.link if in_bucket else f'zblocks view {ending.location}'}")
 
 
 @app.command()
@@ -100,7 +91,7 @@ def download(config: ConfigFile, as_json: AsJson = False) -> None:
     """Copy the listed slices from the bucket into folder_to_write_to, and nothing else."""
     with reporting():
         job = Config.load(config)
-        moved = transfer.download(job, _credentials(job), _count_objects("downloaded"))
+        moved = transfer.download(job, keys_of(job), _count_objects("downloaded"))
         _print_moved(moved, f"slices are in {job.download_folder}", as_json=as_json)
 
 
@@ -112,7 +103,7 @@ def upload(config: ConfigFile, as_json: AsJson = False) -> None:
     """
     with reporting():
         job = Config.load(config)
-        moved = transfer.upload(job, _credentials(job), _count_objects("uploaded"))
+        moved = transfer.upload(job, keys_of(job), _count_objects("uploaded"))
         _print_moved(moved, f"the volume is at {job.destination}", as_json=as_json)
 
 
@@ -138,14 +129,17 @@ def verify(
     """
     with reporting(otherwise=2):
         job = Config.load(source) if source else None
-        place = location if "://" in location else Path(location).absolute().as_uri()
+        place = place_of(location)
         wanted = checks.Wanted(job, sample, seed, allow_holes)
-        found = checks.verify(place, wanted, _credentials(job) if job else None)
+        found = checks.verify(place, wanted, keys_of(job))
     if as_json:
         print(json.dumps(_as_json(place, wanted, found)))
     else:
         _print_findings(place, wanted, found)
     sys.exit(0 if found.sound else 1)
+
+
+app.command()(view)
 
 
 def _as_json(place: str, wanted: checks.Wanted, found: Findings) -> dict[str, Any]:
@@ -193,29 +187,6 @@ def options(
     ] = False,
 ) -> None:
     """Options of the command itself."""
-
-
-@contextmanager
-def reporting(otherwise: int = 1) -> Iterator[None]:
-    """Turn errors into one message and an exit code.
-
-    Args:
-        otherwise: the code where the input isn't to blame.
-    """
-    try:
-        yield
-    except KeyboardInterrupt:
-        errors.print("stopped; the same command goes on where this one stopped")
-        sys.exit(130)
-    except ZblocksError as error:
-        errors.print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}")
-        sys.exit(otherwise if isinstance(error, NOT_THE_INPUT) else 2)
-
-
-def _credentials(config: Config) -> Credentials | None:
-    """Read the user's file of keys, if the config names one."""
-    path = config.credentials_path
-    return load_credentials(path) if path else None
 
 
 class _Display:

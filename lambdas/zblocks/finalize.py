@@ -8,6 +8,7 @@ the way is named: which blocks failed and why, which objects are absent or not a
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from zblocks.prepare import Run, list_due
 from zblocks.receipt import Receipt, Verdict
 from zblocks.standing import look
 from zblocks.storage import Store
-from zblocks.viewer import viewer_link
+from zblocks.viewer import Shown, viewer_link
 from zblocks.workplace import CONFIG, FAILURES, REPLACED, REPORT, WORK, Workplace
 
 SecondReader = Callable[[Workplace, Sequence[Hole]], int]
@@ -116,11 +117,12 @@ def _finalize(work: Workplace, run: Run, error: str, second_reader: SecondReader
         )
         raise IncompleteVolume(msg)
     _clear(plan, target, verdict)
-    link = viewer_link(plan, target.url, contrast(plan, standing.receipts))
+    shown = _shown(plan, standing.receipts)
     left_out = tuple(_why(verdict, failures)) if holes else ()
     done: dict[str, Any] = {
         "status": "PARTIAL" if holes else "COMPLETE",
-        "link": link,
+        "link": viewer_link(shown, target.url),
+        "contrast": shown.contrast,
         "chunks_compared_by_second_reader": second_reader(work, holes) if second_reader else 0,
     }
     if holes:
@@ -131,7 +133,7 @@ def _finalize(work: Workplace, run: Run, error: str, second_reader: SecondReader
     target.put_json(INFO, build_info(plan))
     filled = tuple(f"z {z}: {name} ({why})" for z, name, why in plan.filled)
     report = f"{target.url}/{REPORT}"
-    return Ending(done["status"], target.url, link, report, filled, left_out)
+    return Ending(done["status"], target.url, done["link"], report, filled, left_out)
 
 
 def _holes(plan: Plan, verdict: Verdict) -> tuple[Hole, ...]:
@@ -146,11 +148,26 @@ def _holes(plan: Plan, verdict: Verdict) -> tuple[Hole, ...]:
     )
 
 
-def contrast(plan: Plan, receipts: Sequence[Receipt]) -> tuple[int, int] | None:
-    """Return the values to show black and white: the 0.1 and 99.9 % marks of the slices."""
-    stats = [s for r in receipts for s in r.slices if s.step]
-    if plan.volume.channels != 1 or not stats:
+def _shown(plan: Plan, receipts: Sequence[Receipt]) -> Shown:
+    """Return what the viewer's link needs to know."""
+    first, volume = plan.scales[0], plan.volume
+    return Shown(
+        volume.layer, volume.channels, plan.box, first.resolution, contrast(plan, receipts)
+    )
+
+
+def contrast(plan: Plan, receipts: Sequence[Receipt]) -> tuple[float, float] | None:
+    """Return the values to show black and white; None for labels, and where colours are as meant.
+
+    The 0.1 and 99.9 % marks of the slices; of types that aren't counted, the lowest and highest.
+    """
+    colours = plan.volume.channels > 1 and plan.volume.dtype == "uint8"
+    stats = [s for r in receipts for s in r.slices]
+    if plan.volume.layer != "image" or colours or not stats:
         return None
+    if not all(s.step for s in stats):
+        low, high = min(s.low for s in stats), max(s.high for s in stats)
+        return (low, high) if math.isfinite(high - low) and high > low else None
     step = max(s.step for s in stats)
     counts = np.zeros(1 + max((len(s.histogram) * s.step - 1) // step for s in stats), np.int64)
     for s in stats:

@@ -24,7 +24,7 @@ from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore import exceptions
-from obstore.store import LocalStore, S3Store
+from obstore.store import HTTPStore, LocalStore, S3Store
 
 from zblocks.credentials import Credentials
 from zblocks.errors import InvalidConfig, SourceChanged, StorageError
@@ -71,6 +71,27 @@ class StoredObject:
     etag: str
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Bytes of an object as they are stored, and what the store says of it."""
+
+    data: bytes
+    """Empty where only the rest was asked for."""
+    start: int
+    """Where in the object they are."""
+    stop: int
+    size: int
+    """Bytes of the whole object."""
+    etag: str
+    content_type: str
+    content_encoding: str
+    """Empty for none, and in folders, where there are no headers."""
+
+
+Span = tuple[int | None, int | None]
+"""Bytes [start, stop) of an object; (start, None): to its end, (None, n): its last n."""
+
+
 class Traffic:
     """What went through a store: requests, and bytes of objects."""
 
@@ -95,7 +116,7 @@ class Traffic:
 class Store:
     """Objects under one url; keys are relative to it."""
 
-    def __init__(self, url: str, raw: S3Store | LocalStore, root: str = "") -> None:
+    def __init__(self, url: str, raw: S3Store | LocalStore | HTTPStore, root: str = "") -> None:
         self.url = url
         self.local = isinstance(raw, LocalStore)
         self.traffic = Traffic()
@@ -145,6 +166,34 @@ class Store:
         except exceptions.PreconditionError as error:
             msg = f"{self.url}/{key}: changed since the plan was made; start again to plan anew"
             raise SourceChanged(msg) from error
+
+    def fetch(self, key: str, span: Span | None = None, *, body: bool = True) -> Fetched:
+        """Return an object, or a part of it, as it is stored, with its headers.
+
+        Raises:
+            FileNotFoundError: there is none.
+            StorageError: the store failed after retries, or the object has no such bytes.
+        """
+        options: obstore.GetOptions = {} if body else {"head": True}
+        if span is not None:
+            first, last = span
+            options["range"] = (
+                {"suffix": last or 0} if first is None
+                else {"offset": first} if last is None
+                else (first, last)
+            )  # fmt: skip
+        with self._named(key):
+            found = obstore.get(self._raw, self._path(key), options=options)
+            data = self.traffic.read(bytes(found.bytes()) if body else b"")
+            attributes, meta = found.attributes, found.meta
+            return Fetched(
+                data,
+                *found.range,
+                meta["size"],
+                meta["e_tag"] or "",
+                str(attributes.get("Content-Type", "")),
+                str(attributes.get("Content-Encoding", "")),
+            )
 
     def head(self, key: str) -> StoredObject | None:
         """Return what the store says of an object, or None where there is none."""
@@ -408,6 +457,13 @@ def _open(url: str, credentials: Credentials | None, role: str) -> Store:
     raise InvalidConfig(msg)
 
 
+def open_public(url: str) -> Store:
+    """Return what anybody may read at an `http(s)://` url; objects by name only, no listing."""
+    options = {"allow_http": url.startswith("http://"), "timeout": timedelta(seconds=60)}
+    raw = HTTPStore.from_url(url, client_options=options, retry_config=_RETRY)  # type: ignore[arg-type]
+    return Store(url.rstrip("/"), raw)
+
+
 def _s3(bucket: str, prefix: str, credentials: Credentials | None, role: str) -> S3Store:
     """Open a bucket as a role, or with the user's file of keys, or as AWS's own clients would."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
@@ -425,7 +481,11 @@ def _s3(bucket: str, prefix: str, credentials: Credentials | None, role: str) ->
     elif "AWS_ACCESS_KEY_ID" not in os.environ:
         from obstore.auth.boto3 import Boto3CredentialProvider  # profiles, SSO, instance roles
 
-        options["credential_provider"] = Boto3CredentialProvider()
+        try:
+            options["credential_provider"] = Boto3CredentialProvider()
+        except ValueError as error:
+            msg = f"s3://{bucket}: no AWS credentials here; set them up as for the AWS CLI"
+            raise InvalidConfig(msg) from error
     if credentials and credentials.region:
         region = credentials.region
     if region:

@@ -3,47 +3,65 @@
 from __future__ import annotations
 
 import json
-from urllib.parse import quote
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
 
-from zblocks.plan import Plan
+from zblocks.geometry import Box
 
 HOSTED = "https://neuroglancer-demo.appspot.com"
 
+PANEL = 420
+"""Screen pixels that the volume's longest side fills in a cross-section."""
+
+# Both shaders have the control `normalized`, whose range is the contrast; of several channels that
+# are no colours, its menu chooses the one that is shown.
 _GREY = "#uicontrol invlerp normalized\nvoid main() { emitGrayscale(normalized()); }\n"
 _RGB = (
-    "void main() {\n  emitRGB(vec3(toNormalized(getDataValue(0)), "
-    "toNormalized(getDataValue(1)), toNormalized(getDataValue(2))));\n}\n"
+    "#uicontrol invlerp normalized\nvoid main() {\n  emitRGB(vec3(normalized(getDataValue(0)), "
+    "normalized(getDataValue(1)), normalized(getDataValue(2))));\n}\n"
 )
 
 
-def viewer_link(
-    plan: Plan, source: str, contrast: tuple[int, int] | None, client: str = HOSTED
-) -> str:
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a link needs to know of a volume."""
+
+    layer: str
+    """`image` or `segmentation`."""
+    channels: int
+    box: Box
+    """Of scale 0, voxels."""
+    resolution: tuple[float, float, float]
+    """Of scale 0, nm per voxel, xyz."""
+    contrast: tuple[float, float] | None = None
+    """Values shown black and white; None for the type's whole range."""
+
+
+def viewer_link(volume: Shown, source: str, client: str = HOSTED) -> str:
     """Return a link that opens the volume at its middle.
 
     Args:
-        plan: of the volume.
+        volume: what is shown.
         source: where the viewer finds it: `s3://bucket/prefix` or an `http(s)://` url.
-        contrast: values shown black and white; None for the type's whole range.
         client: address of a Neuroglancer.
     """
     names = ("x", "y", "z")
-    box, resolution = plan.box, plan.scales[0].resolution
+    box, resolution = volume.box, volume.resolution
     middle = [(a + b) / 2 for a, b in zip(box.start, box.stop, strict=True)]
     extent = max(n * r for n, r in zip(box.shape, resolution, strict=True))
     layer: dict[str, object] = {
-        "type": plan.volume.layer,
-        "name": source.rstrip("/").rsplit("/", 1)[-1],
+        "type": volume.layer,
+        "name": unquote(source.rstrip("/").rsplit("/", 1)[-1]),
         "source": f"precomputed://{source}",
     }
-    if plan.volume.layer == "image":
-        layer["shader"] = _RGB if plan.volume.channels == 3 else _GREY
-    if contrast and plan.volume.layer == "image" and plan.volume.channels == 1:
-        layer["shaderControls"] = {"normalized": {"range": list(contrast)}}
+    if volume.layer == "image":
+        layer["shader"] = _RGB if volume.channels in (3, 4) else _GREY
+        if volume.contrast:
+            layer["shaderControls"] = {"normalized": {"range": list(volume.contrast)}}
     state = {
         "dimensions": {n: [r * 1e-9, "m"] for n, r in zip(names, resolution, strict=True)},
         "position": middle,
-        "crossSectionScale": extent / min(resolution) / 420,
+        "crossSectionScale": extent / min(resolution) / PANEL,
         "projectionScale": extent / min(resolution) * 1.5,
         "layers": [layer],
         "layout": "4panel",

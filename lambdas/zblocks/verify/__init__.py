@@ -65,7 +65,7 @@ def verify(location: str, wanted: Wanted, credentials: Credentials | None = None
         ZblocksError: the slices can't be looked at.
     """
     store, found = open_store(location, credentials), Findings()
-    volume = _read_info(store, found)
+    volume = read_info(store, found)
     slices = Slices.of(wanted.source, credentials) if wanted.source else None
     if volume is None:
         return found
@@ -94,8 +94,15 @@ def verify(location: str, wanted: Wanted, credentials: Credentials | None = None
     return found
 
 
-def _read_info(store: Store, found: Findings) -> VolumeSpec | None:
-    """Read and check `info`."""
+def read_info(store: Store, found: Findings) -> VolumeSpec | None:
+    """Read and check `info`.
+
+    Returns:
+        What it says; None where too much is wrong.
+
+    Raises:
+        InvalidConfig: there is none.
+    """
     try:
         data, packing = store.get_packed(INFO)
     except FileNotFoundError as error:

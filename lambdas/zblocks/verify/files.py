@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -99,9 +100,8 @@ class Loose:
 
     def read(self, cell: Vec, limit: int) -> Raw | None:
         """Return a chunk."""
-        chunk = self._scale.chunk_box(cell).name
-        endings = ("", *ENDINGS) if self._store.local else ("",)
-        name = next((chunk + e for e in endings if chunk + e in self._listing), None)
+        names = object_names(self._scale, cell, local=self._store.local)
+        name = next((n for n in names if n in self._listing), None)
         if name is None:
             return None
         place = f"{self._scale.key}/{name}"
@@ -130,11 +130,15 @@ class Shards:
         self._listing, self._how = listing, scale.sharding
         self._chunks: dict[int, tuple[str, int, int]] = {}
         """Object, start and length of each chunk, by its id."""
-        self._due = {chunk_id(cell, scale.grid) for cell in cells(scale)}
+
+    @cached_property
+    def _due(self) -> set[int]:
+        """The ids of all chunks."""
+        return {chunk_id(cell, self._scale.grid) for cell in cells(self._scale)}
 
     def check(self) -> None:
         """Read every index; hold it against the rules."""
-        numbers = {self._name(self._place_of(i)[0]) for i in self._due}
+        numbers = {_shard_name(self._how, _place_of(self._how, i)[0]) for i in self._due}
         for name in sorted(self._listing):
             place = f"{self._scale.key}/{name}"
             if name.endswith((".index", ".data")):
@@ -212,27 +216,17 @@ class Shards:
             text = f"holds chunk {number}, which is outside the grid"
             self._found.problem("chunk-outside", place, text)
             return False
-        shard, inside = self._place_of(number)
-        if place != f"{self._scale.key}/{self._name(shard)}" or inside != minishard:
+        shard, inside = _place_of(self._how, number)
+        name = _shard_name(self._how, shard)
+        if place != f"{self._scale.key}/{name}" or inside != minishard:
             text = f"holds chunk {number} in minishard {minishard}; it belongs in {inside} of "
-            text += self._name(shard)
+            text += name
             self._found.problem("chunk-misplaced", place, text)
             return False
         if number in self._chunks:
             self._found.problem("chunk-twice", place, f"holds chunk {number} more than once")
             return False
         return True
-
-    def _place_of(self, number: int) -> tuple[int, int]:
-        """Return shard and minishard of a chunk id."""
-        bits = self._how.bits
-        code = _hash(number >> bits.preshift, self._how)
-        minishard = code & ((1 << bits.minishard) - 1)
-        return (code >> bits.minishard) & ((1 << bits.shard) - 1), minishard
-
-    def _name(self, shard: int) -> str:
-        """Return a shard's file name."""
-        return f"{shard:0{-(-self._how.bits.shard // 4)}x}.shard"
 
     def read(self, cell: Vec, limit: int) -> Raw | None:
         """Return a chunk."""
@@ -243,6 +237,34 @@ class Shards:
         data = self._store.get_range(place, start, length)
         where = f"{place} ({self._scale.chunk_box(cell).name})"
         return Raw(where, unpack(data, "gzip" if self._how.data_gzip else "", limit))
+
+
+def object_names(scale: ScaleSpec, cell: Vec, *, local: bool) -> tuple[str, ...]:
+    """Return the names, in the scale's folder, of the objects that may hold a chunk.
+
+    Args:
+        scale: of the chunk.
+        cell: the chunk.
+        local: whether packed chunks may have the ending of their packing.
+    """
+    if scale.sharding is not None:
+        shard, _ = _place_of(scale.sharding, chunk_id(cell, scale.grid))
+        return (_shard_name(scale.sharding, shard),)
+    endings = ("", *ENDINGS) if local else ("",)
+    return tuple(scale.chunk_box(cell).name + ending for ending in endings)
+
+
+def _place_of(how: Sharding, number: int) -> tuple[int, int]:
+    """Return shard and minishard of a chunk id."""
+    bits = how.bits
+    code = _hash(number >> bits.preshift, how)
+    minishard = code & ((1 << bits.minishard) - 1)
+    return (code >> bits.minishard) & ((1 << bits.shard) - 1), minishard
+
+
+def _shard_name(how: Sharding, shard: int) -> str:
+    """Return a shard's file name."""
+    return f"{shard:0{-(-how.bits.shard // 4)}x}.shard"
 
 
 def _hash(code: int, how: Sharding) -> int:
