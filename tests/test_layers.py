@@ -13,7 +13,8 @@ LAYERS = {
     0: {"errors", "geometry", "credentials", "keylike"},
     1: {
         "pyramid", "pooling", "cascade", "memory", "plan", "receipt", "failure", "viewer",
-        "slices", "slices.manifest", "slices.canvas", "precomputed", "precomputed.info",
+        "slices", "slices.manifest", "slices.canvas", "slices.blend", "missing",
+        "precomputed", "precomputed.info",
         "precomputed.chunks",
         "precomputed.shards", "precomputed.decode", "config", "config.fields",
         "config.messages", "config.misfits", "config.values", "timing", "sharing", "planner",

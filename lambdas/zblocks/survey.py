@@ -25,6 +25,7 @@ from zblocks.errors import (
     SliceListError,
 )
 from zblocks.geometry import Vec
+from zblocks.missing import with_stand_ins
 from zblocks.plan import (
     BlockTask,
     Plan,
@@ -68,12 +69,13 @@ def survey(
     keys = [s.key for s in slots if s.key is not None]
     by_key = {key: h for key, (_, h) in zip(keys, headers, strict=True)}
     kinds = {h.kind for _, h in headers}
-    offset = Vec(*config.voxel_offset)
+    offset, volume = Vec(*config.voxel_offset), _volume(config, common)
+    refs = [_slice_ref(s, offset.z, found, by_key, common) for s in slots]
     job = Job(
         source=config.source,
         source_role=config.source_role,
         destination=config.destination,
-        volume=_volume(config, common),
+        volume=volume,
         wishes=Wishes(
             resolution=config.voxel_resolution,
             offset=offset,
@@ -83,7 +85,7 @@ def survey(
         ),
         width=common.width,
         height=common.height,
-        slices=tuple(_slice_ref(s, offset.z, found, by_key, common) for s in slots),
+        slices=with_stand_ins(refs, volume.missing),
         filled=tuple((s.z + offset.z, s.name, s.why) for s in slots if s.key is None),
         notes=(*notes, *_whole_notes(kinds), *_placed_notes(headers, common)),
         strips=not WHOLE & kinds,
@@ -297,6 +299,8 @@ def _volume(config: Config, header: SliceHeader) -> Volume:
         align=config.canvas.align if config.canvas else "",
         canvas_fill=config.canvas.fill if config.canvas else 0,
         sparse=config.sparse_labels,
+        missing="fill" if config.missing == "error" else config.missing,
+        missing_in_means=config.missing_in_means,
     )
 
 

@@ -151,9 +151,16 @@ class Fields(BaseModel):
         description='{"size": "max" or [width, height], "align": "center" or "top-left", "fill": '
         "255} to pad or crop slices of different sizes; left out, they are refused",
     )
-    missing: Literal["fill", "error"] = Field(
+    missing: Literal["fill", "error", "nearest", "interpolate", "hole"] = Field(
         "fill",
-        description='"fill" to put fill_value where a slice is missing, or "error" to refuse',
+        description='"fill" to put fill_value where a slice is missing, "nearest" for the nearest '
+        'slice, "interpolate" for a mixture of the next below and above (images only), "hole" to '
+        'leave out the chunks that hold missing slices only, or "error" to refuse',
+    )
+    missing_in_means: bool = Field(
+        True,
+        description="false to keep slices that hold fill_value out of the means of coarser scales, "
+        'or true to count them; those of a "hole" never count',
     )
     fill_value: (
         Annotated[int, Field(ge=-(2**63), le=2**64 - 1)]

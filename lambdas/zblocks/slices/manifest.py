@@ -20,7 +20,7 @@ from zblocks.errors import SliceListError
 MAX_INDEX = 10**7
 SHOWN = 20
 
-Missing = Literal["fill", "error"]
+Missing = Literal["fill", "error", "nearest", "interpolate", "hole"]
 
 _LINE = re.compile(r"(.+)\s(\d+)")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -49,11 +49,11 @@ class Slot:
     z: int
     """Counted from 0, the smallest index."""
     key: str | None
-    """Relative to the source; None where the fill value stands."""
+    """Relative to the source; None where the slice is missing."""
     name: str
     """For people: the listed name, the file's name, or which index has none."""
     why: Literal["", "placeholder", "gap", "not found"]
-    """Why the fill value stands here; empty for a slice."""
+    """Why it is missing; empty for a slice."""
     index: int
     """As listed; z where there is no list."""
 
@@ -142,7 +142,7 @@ def resolve(
         entries: From parse_lines.
         candidates: The keys under which the slice of an entry may lie.
         existing: The keys that there are.
-        missing: "fill" keeps the z of gaps and missing objects; "error" refuses them.
+        missing: "error" refuses gaps and missing objects; all others keep their z.
     """
     if not entries:
         raise SliceListError("no slices found, the list is empty")
@@ -236,7 +236,7 @@ def from_listing(
 
     Args:
         keys: In any order; the keys of slices only.
-        missing: "fill" keeps the z of gaps; "error" refuses them.
+        missing: "error" refuses gaps; all others keep their z.
         where: Names the prefix in errors.
 
     Returns:
