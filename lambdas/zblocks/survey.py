@@ -36,7 +36,9 @@ from zblocks.plan import (
 from zblocks.planner import Job, make_plan
 from zblocks.precomputed.chunks import IMAGES
 from zblocks.slices import WHOLE, SliceHeader, probe
-from zblocks.slices.manifest import Slot, from_listing, parse_lines, resolve
+from zblocks.slices.filters import match_glob, match_regex
+from zblocks.slices.lists import read_list
+from zblocks.slices.manifest import Slot, from_listing, from_numbers, resolve
 from zblocks.storage import Store, StoredFile, StoredObject, open_store
 from zblocks.timing import Worker
 
@@ -113,10 +115,9 @@ def list_slices(
         _refuse_odd_entries(source, [folder], config.is_slice)
         found = {o.key: o for o in source.list_folder(folder) if config.is_slice(o.key)}
         where = f"{source.url}/{prefix}*{config.s3_parts}{config.ext or ''}"
-        slots, notes = from_listing(found, config.missing, where)
-        return slots, found, notes
+        return _order(config, found, where)
     lines = place.lines or _read_list(config, credentials)
-    entries = parse_lines(lines, str(place))
+    entries = read_list(lines, str(place))
     names = {e.index: config.candidates(e.name, e.index) for e in entries if e.name is not None}
     listed = {key for keys in names.values() for key in keys}
     folders = {key.rpartition("/")[0] for key in listed}
@@ -125,6 +126,25 @@ def list_slices(
     found = {o.key: o for folder in sorted(folders) for o in source.list_folder(folder)}
     slots = resolve(entries, lambda e: names.get(e.index, ()), found, config.missing)
     return slots, found, ()
+
+
+def _order(
+    config: Config, found: dict[str, StoredObject], where: str
+) -> tuple[tuple[Slot, ...], dict[str, StoredObject], tuple[str, ...]]:
+    """Return the slots of files that have no list, those of them that are slices, and notes."""
+    wanted = config.filter
+    if wanted:
+        where += f" ({wanted})"
+    if wanted and wanted.glob is not None:
+        found = {key: found[key] for key in match_glob(wanted.glob, found)}
+    elif wanted and wanted.regex is not None:
+        numbers = match_regex(wanted.regex, found)
+        found = {key: found[key] for key in numbers}
+        known = {key: number for key, number in numbers.items() if number is not None}
+        if known:
+            return from_numbers(known, config.missing, where), found, ()
+    slots, notes = from_listing(found, config.missing, where)
+    return slots, found, notes
 
 
 def _refuse_outside(folders: Iterable[str], config: Config) -> None:

@@ -201,17 +201,17 @@ def test_in_strips_and_on_a_canvas(tmp_path, write_config):
     (tmp_path / "in").mkdir()
     gone = {3, *range(10, 24)}
     for z in set(range(28)) - gone:
-        y, x = np.ogrid[: 1200 + z % 2, :2000]
+        y, x = np.ogrid[: 1500 + z % 2, :2000]
         plane = ((x // 7 + y // 5 + z * 9) % 251).astype(np.uint8)[..., None]
         write_slice(tmp_path / f"in/s_{z:03d}.jpg", plane)
-    fields = {"canvas": {"size": [2000, 1200], "fill": 9}, "scales": 2, "missing": "interpolate"}
+    fields = {"canvas": {"size": [2000, 1500], "fill": 9}, "scales": 2, "missing": "interpolate"}
     fields["compression"] = "none"
     whole = write_config(destination=f"file://{tmp_path}/whole", **fields)
     assert zblocks("convert", whole, "--workers", 1).code == 0
     strips = write_config(destination=f"file://{tmp_path}/strips", **fields)
     assert zblocks("convert", strips, "--workers", 1, "--memory", 250).code == 0
     plan = json.loads((tmp_path / "strips/.zblocks/plan.json").read_text())
-    assert plan["rows"] < 1200
+    assert plan["rows"] < 1500
     report = json.loads((tmp_path / "strips/.zblocks/report.json").read_text())
     assert report["peak_mb"] <= plan["predicted_peak_mb"]
     assert zblocks("verify", tmp_path / "strips", "--source", whole).code == 0

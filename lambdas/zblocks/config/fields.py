@@ -11,6 +11,8 @@ from zblocks.config.values import (
     Bucket,
     Canvas,
     Edge,
+    Filter,
+    Listed,
     LocalPath,
     Nanometres,
     Prefix,
@@ -54,16 +56,22 @@ class Fields(BaseModel):
     sorted_filename: (
         Annotated[str, Field(max_length=4096), AfterValidator(list_place)]
         | Annotated[
-            tuple[str, ...],
+            tuple[Listed, ...],
             Strict(False),
             Field(min_length=1, max_length=10**6, fail_fast=True),
         ]
         | None
     ) = Field(
         None,
-        description='the ordered list with a line "<name> <index>" for each slice: a local path, '
-        "an s3:// url, a key in the download bucket, or a list of the lines themselves; left out, "
+        description='the ordered list with a line "<name> <index>" for each slice, or CSV or TSV '
+        "with a header, or JSON, any of them gzipped or not: a local path, an s3:// url, a key "
+        "in the download bucket, or a list of the lines themselves or of [name, index]; left out, "
         "all slices under s3_prefix in natural order",
+    )
+    filter: Filter | None = Field(
+        None,
+        description='{"glob": "*_gray.tif"} or {"regex": "s(?P<z>[0-9]+)_.*"} to take only files '
+        "whose whole name matches when there is no list; a group z gives the slice's number",
     )
     folder_to_write_to: LocalPath | None = Field(
         None, description='the folder that "zblocks download" fills'

@@ -28,6 +28,8 @@ def misfits(config: Config) -> Iterator[str]:
             "be read here; give an s3:// url, a key in the download bucket, or the lines "
             "themselves"
         )
+    if config.filter and place:
+        yield "filter: is for slices without a list, and sorted_filename is given; keep one"
     chunk = config.chunk_size
     yield from _encoding_misfits(config)
     yield from _missing_misfits(config)
