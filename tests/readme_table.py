@@ -24,7 +24,12 @@ def table() -> str:
         shown = "" if info.is_required() or default in (None, "") else f"`{default}`"
         meaning = (info.description or "").replace("|", "\\|").replace("<", "\\<")
         rows.append(f"| `{info.alias or name}` | {shown} | {meaning} |")
-    return "\n".join(rows).replace("`False`", "`false`").replace("`(0, 0, 0)`", "`[0, 0, 0]`")
+    return (
+        "\n".join(rows)
+        .replace("`False`", "`false`")
+        .replace("`True`", "`true`")
+        .replace("`(0, 0, 0)`", "`[0, 0, 0]`")
+    )
 
 
 def with_table(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +35,56 @@ def pyramid_of(voxels: np.ndarray, info: dict[str, Any]) -> list[np.ndarray]:
     return expected
 
 
-def read_cloudvolume(url: str, info: dict[str, Any]) -> list[np.ndarray]:
-    """Read every scale with cloud-volume, (z, y, x, c); a missing chunk is an error."""
+Pooled = Callable[[np.ndarray, Vec, Vec], np.ndarray]
+"""Fine voxels (z, y, x, c), their start and the step in, coarse voxels out."""
+
+
+def pyramid_without(
+    voxels: np.ndarray, info: dict[str, Any], absent: set[int], pooled: Pooled = means
+) -> list[np.ndarray]:
+    """Return every scale, (z, y, x, c), with planes that hold no data kept out of coarser ones.
+
+    Args:
+        voxels: scale 0.
+        info: of the volume.
+        absent: global z of scale 0's planes without data.
+        pooled: makes a coarse plane of the fine ones it is given.
+    """
+    scales, expected = info["scales"], [voxels]
+    for finer, coarser in itertools.pairwise(scales):
+        ratios = zip(coarser["resolution"], finer["resolution"], strict=True)
+        step = Vec(*(round(c / f) for c, f in ratios))
+        start, planes, gone = Vec(*finer["voxel_offset"]), [], set()
+        for z in range(coarser["voxel_offset"][2], coarser["voxel_offset"][2] + coarser["size"][2]):
+            below = range(z * step.z, (z + 1) * step.z)
+            there = [f for f in below if 0 <= f - start.z < len(expected[-1])]
+            kept = [f for f in there if f not in absent]
+            if not kept:
+                gone.add(z)
+            part = expected[-1][[f - start.z for f in kept or there]]
+            planes.append(pooled(part, start._replace(z=0), step._replace(z=len(part))))
+        expected.append(np.concatenate(planes))
+        absent = gone
+    return expected
+
+
+def read_cloudvolume(
+    url: str, info: dict[str, Any], *, fill_missing: bool = False
+) -> list[np.ndarray]:
+    """Read every scale with cloud-volume, (z, y, x, c); a missing chunk is an error, or 0."""
     from cloudvolume import CloudVolume
 
     found = []
     for mip in range(len(info["scales"])):
-        volume = CloudVolume(url, mip=mip, fill_missing=False, progress=False)
+        volume = CloudVolume(url, mip=mip, fill_missing=fill_missing, progress=False)
         found.append(np.asarray(volume[:]).transpose(2, 1, 0, 3))
     return found
 
 
-def read_tensorstore(kvstore: dict[str, Any], info: dict[str, Any]) -> list[np.ndarray]:
-    """Read every scale with tensorstore, (z, y, x, c)."""
+def read_tensorstore(
+    kvstore: dict[str, Any], info: dict[str, Any], *, fill_missing: bool = False
+) -> list[np.ndarray]:
+    """Read every scale with tensorstore, (z, y, x, c); a missing chunk is an error, or 0."""
     import tensorstore
 
     found = []
@@ -55,7 +93,7 @@ def read_tensorstore(kvstore: dict[str, Any], info: dict[str, Any]) -> list[np.n
             "driver": "neuroglancer_precomputed",
             "kvstore": kvstore,
             "scale_index": index,
-            "fill_missing_data_reads": False,
+            "fill_missing_data_reads": fill_missing,
         }
         store = tensorstore.open(spec, read=True).result()
         found.append(np.asarray(store.read().result()).transpose(2, 1, 0, 3))

@@ -18,11 +18,8 @@ from typing import Any
 import numpy as np
 
 from zblocks.geometry import Box, Vec, ceil_div
-from zblocks.pooling import Voxels, pool_mean
+from zblocks.pooling import Pool, Voxels, pool_mean
 from zblocks.pyramid import Scale
-
-Pool = Callable[[Voxels, Vec, Vec, Voxels], None]
-"""Fine voxels, their global start, the step, and room for the coarse ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +46,8 @@ class _Level:
     """z range that is computed: what is owned, and what the coarser scales need."""
     owned: tuple[int, int]
     """z range that goes out."""
+    pool: Pool
+    """Makes it from the next finer scale."""
     rows: Voxels
     """The row of chunks being filled (z, y, x, c)."""
     y: int
@@ -73,7 +72,7 @@ class Cascade:
         owned: per scale, the z range [z0, z1) to put out, in its voxels.
         dtype: of the voxels.
         channels: of the voxels.
-        pool: makes a coarser scale, as `pool_mean` does.
+        pools: gives for a scale what makes the next coarser one, as `pool_mean` does.
     """
 
     def __init__(
@@ -82,9 +81,8 @@ class Cascade:
         owned: Sequence[tuple[int, int]],
         dtype: np.dtype[Any],
         channels: int,
-        pool: Pool = pool_mean,
+        pools: Callable[[Scale], Pool] = lambda _: pool_mean,
     ) -> None:
-        self._pool_voxels = pool
         needed = needed_z(scales, owned)
         self._levels: list[_Level] = []
         for k, scale in enumerate(scales):
@@ -100,6 +98,7 @@ class Cascade:
                     z0=z0,
                     z1=z1,
                     owned=owned[k],
+                    pool=pools(scales[max(k - 1, 0)]),
                     rows=np.empty((z1 - z0, rows, size.x, channels), dtype),
                     y=scale.box.start.y,
                 )
@@ -170,7 +169,7 @@ class Cascade:
             part = rows[:, y - start.y : until - start.y]
             count = ceil_div(until, level.step.y) - y // level.step.y
             out = level.rows[:, level.filled : level.filled + count]
-            self._pool_voxels(part, start._replace(y=y), level.step, out)
+            level.pool(part, start._replace(y=y), level.step, out)
             y = until
             yield from self._advance(level, count)
 

@@ -12,18 +12,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
-from zblocks.cascade import Band, Cascade, Pool, needed_z
+from zblocks.cascade import Band, Cascade, needed_z
 from zblocks.errors import IncompleteVolume
 from zblocks.geometry import Box
 from zblocks.machine import cores
 from zblocks.memory import DECODERS
+from zblocks.missing import is_within, planned_holes, pools_of
 from zblocks.perform import Outcome, perform
-from zblocks.plan import BlockTask, CoarseTask, Volume, part_z
-from zblocks.pooling import Voxels, pool_mean, pool_mode
+from zblocks.plan import BlockTask, CoarseTask, Plan, part_z
+from zblocks.pooling import Voxels
 from zblocks.pyramid import Scale
 from zblocks.reading import read_bands
 from zblocks.receipt import Source
@@ -65,7 +65,7 @@ def convert_block(work: Workplace, task: BlockTask, progress: Progress = lambda 
                 plan.scales[: plan.owned],
                 owned,
                 bands,
-                _Out(sink, progress, pool_of(plan.volume), task.index),
+                _Out(sink, progress, plan, task.index),
             )
         return Outcome(
             sources=Source.all_of(slices),
@@ -82,6 +82,7 @@ def convert_coarse(work: Workplace, task: CoarseTask, *, allow_holes: bool = Fal
         work: the plan and its stores.
         task: what to do.
         allow_holes: take chunks that aren't there for the fill value; the receipt says so then.
+            Planned holes are always read so.
 
     Returns:
         The key of its receipt, relative to the destination.
@@ -98,17 +99,10 @@ def convert_coarse(work: Workplace, task: CoarseTask, *, allow_holes: bool = Fal
         with ThreadPoolExecutor(max(cores(), DECODERS) * 2) as pool:
             z = needed_z(scales, owned)[0]
             bands = _read_scale(stored, z, pool)
-            _feed(scales, owned, bands, _Out(sink, lambda _: None, pool_of(plan.volume), 0))
+            _feed(scales, owned, bands, _Out(sink, lambda _: None, plan, 0))
         return Outcome(partial=stored.holes > 0)
 
     return perform(work, task.name, part_z(plan.scales[0], task.depth, task.part), run)
-
-
-def pool_of(volume: Volume) -> Pool:
-    """Return how a volume's coarser scales are made."""
-    if volume.layer == "image":
-        return pool_mean
-    return partial(pool_mode, sparse=volume.sparse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +111,7 @@ class _Out:
 
     sink: Sink
     progress: Progress
-    pool: Pool
-    """Makes coarser scales."""
+    plan: Plan
     turn: int
     """Where in a row of chunks to begin: another place for each block, so that workers who start
     together don't all write keys with the same beginning."""
@@ -132,17 +125,20 @@ def _feed(
 ) -> None:
     """Pass rows through the cascade and give every finished chunk to the sink."""
     cascade: Cascade | None = None
+    pools = pools_of(out.plan)
+    holes = [planned_holes(out.plan, scale) for scale in scales]
     for rows in bands:
-        cascade = cascade or Cascade(scales, owned, rows.dtype, rows.shape[3], out.pool)
+        cascade = cascade or Cascade(scales, owned, rows.dtype, rows.shape[3], pools)
         for band in cascade.push(rows):
-            _cut(band, scales[band.scale], out)
+            _cut(band, scales[band.scale], holes[band.scale], out)
         out.progress(rows.size // rows.shape[3])
 
 
-def _cut(band: Band, scale: Scale, out: _Out) -> None:
-    """Cut a finished band into chunks."""
-    boxes = list(scale.box.cells(scale.chunk, within=band.box))
-    first = out.turn * TURN % len(boxes)
+def _cut(band: Band, scale: Scale, holes: Sequence[tuple[int, int]], out: _Out) -> None:
+    """Cut a finished band into chunks, but for planned holes."""
+    cells = scale.box.cells(scale.chunk, within=band.box)
+    boxes = [c for c in cells if not is_within(holes, c.start.z, c.stop.z)]
+    first = out.turn * TURN % max(len(boxes), 1)
     for box in boxes[first:] + boxes[:first]:
         out.sink.add(scale, box, band.voxels[box.slices(band.box.start)])
 

@@ -21,9 +21,17 @@ from zblocks import __version__, claim
 from zblocks.errors import IncompleteVolume
 from zblocks.failure import Failure
 from zblocks.geometry import Box
+from zblocks.missing import describe_filled
 from zblocks.perform import read_tasks
 from zblocks.plan import VERSION, Plan, block_name
-from zblocks.precomputed.info import INFO, PROVENANCE, Hole, build_info, build_provenance
+from zblocks.precomputed.info import (
+    INFO,
+    PROVENANCE,
+    Hole,
+    build_info,
+    build_provenance,
+    missing_holes,
+)
 from zblocks.prepare import Run, list_due
 from zblocks.receipt import Receipt, Verdict
 from zblocks.standing import look
@@ -49,7 +57,7 @@ class Ending:
     report: str
     """Url of the report."""
     filled: tuple[str, ...]
-    """Slices that hold the fill value, with their z and why."""
+    """Slices that are missing: z, name, why, and what stands in their place."""
     holes: tuple[str, ...]
     """What failed and was left out, and why."""
 
@@ -119,19 +127,23 @@ def _finalize(work: Workplace, run: Run, error: str, second_reader: SecondReader
     _clear(plan, target, verdict)
     shown = _shown(plan, standing.receipts)
     left_out = tuple(_why(verdict, failures)) if holes else ()
+    absent = (*missing_holes(plan), *holes)
     done: dict[str, Any] = {
         "status": "PARTIAL" if holes else "COMPLETE",
         "link": viewer_link(shown, target.url),
         "contrast": shown.contrast,
-        "chunks_compared_by_second_reader": second_reader(work, holes) if second_reader else 0,
+        "chunks_compared_by_second_reader": second_reader(work, absent) if second_reader else 0,
     }
     if holes:
         done |= {"problems": left_out, "failed": _failed(work, failures), "resume": run.resume}
-        done |= {"holes": [hole.entry for hole in holes]}
+    if absent:
+        done |= {"holes": [hole.entry for hole in absent]}
     summary = _put_report(work, run, done, standing.receipts)
-    target.put_json(PROVENANCE, build_provenance(plan, config, summary, holes))
+    target.put_json(PROVENANCE, build_provenance(plan, config, summary, absent))
     target.put_json(INFO, build_info(plan))
-    filled = tuple(f"z {z}: {name} ({why})" for z, name, why in plan.filled)
+    filled = tuple(
+        f"z {f['z']}: {f['name']} ({f['why']}): {f['how']}" for f in describe_filled(plan)
+    )
     report = f"{target.url}/{REPORT}"
     return Ending(done["status"], target.url, done["link"], report, filled, left_out)
 
@@ -274,7 +286,7 @@ def _put_report(
         **ending,
         "location": work.target.url,
         "size": list(plan.box.shape),
-        "filled_slices": [{"z": z, "name": n, "why": w} for z, n, w in plan.filled],
+        "filled_slices": describe_filled(plan),
         "notes": list(plan.notes),
         **numbers,
     }

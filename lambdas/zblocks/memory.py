@@ -68,6 +68,8 @@ class Footprint:
     channels: int = 1
     placed: bool = False
     """Whether slices of other sizes are put on a canvas."""
+    blends: int = 0
+    """Slices of the block that are made of two others."""
 
 
 def coarse_bytes(scales: Sequence[Scale], depth: int, pixel_bytes: int) -> int:
@@ -95,7 +97,7 @@ def predict_peak(size: Footprint) -> int:
     slab = size.depth * size.rows * row
     stream = min(STREAM_ROWS.get(size.kind, 0), size.height) * row + STREAM_BYTES
     if size.rows < size.height:
-        decoders = size.depth * stream
+        decoders = (size.depth + size.blends) * stream
     elif size.kind == "jp2":
         decoders = DECODERS * (size.file_bytes + OPENJPEG * size.width * size.height * channels)
     elif size.kind == "jpeg" and not size.placed:
@@ -103,5 +105,7 @@ def predict_peak(size: Footprint) -> int:
     else:
         decoders = DECODERS * stream
     queue = min(QUEUE_BYTES, slab) * 2
+    if size.blends:  # the upper slice's rows, while they are mixed with the lower one's
+        decoders += min(size.blends, DECODERS) * size.rows * row
     total = slab + decoders + size.coarse_bytes + size.shard_bytes + queue
     return INTERPRETER_MB + math.ceil(total * SLACK / MIB)

@@ -30,7 +30,7 @@ class SliceRef:
     z: int
     """Scale 0 voxel, global."""
     key: str | None
-    """Object key relative to the source; None: filled with `Volume.fill`."""
+    """Object key relative to the source; None: missing, see `instead`."""
     bytes: int = 0
     etag: str = ""
     kind: str = ""
@@ -38,6 +38,14 @@ class SliceRef:
     width: int = 0
     height: int = 0
     """Pixels of the slice, where it isn't of the volume's size."""
+    instead: tuple[SliceRef, ...] = ()
+    """What stands in for a missing slice: none, `Volume.fill`; one, that slice; two, one below and
+    one above, each counted the more the nearer it is."""
+
+    @property
+    def reads(self) -> tuple[SliceRef, ...]:
+        """The slices that are read for it."""
+        return self.instead if self.key is None else (self,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,10 @@ class Volume:
     """Value of what such a slice doesn't cover."""
     sparse: bool = False
     """Of labels: 0 gives way to any other when a coarser scale is made."""
+    missing: str = "fill"
+    """What a missing slice becomes: `fill`, `nearest`, `interpolate` or `hole`."""
+    missing_in_means: bool = True
+    """Whether a filled slice counts when a coarser scale is made; never that of a hole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +159,7 @@ class Plan:
     predicted_block_s: float
     """Seconds that a full block takes a worker."""
     filled: tuple[tuple[int, str, str], ...]
-    """Slices that hold the fill value: z, name in the list, why."""
+    """Slices that are missing: z, name in the list, why."""
     notes: tuple[str, ...]
 
     @property
@@ -279,12 +291,21 @@ def task_to_json(task: BlockTask) -> dict[str, Any]:
 
 
 def _trimmed(ref: SliceRef) -> list[Any]:
-    """Return a slice's values, without a size that is the volume's."""
+    """Return a slice's values, without a size that is the volume's; of stand-ins, only those."""
+    if ref.instead:
+        return [ref.z, [_trimmed(other) for other in ref.instead]]
     values = [ref.z, ref.key, ref.bytes, ref.etag, ref.kind]
     return [*values, ref.width, ref.height] if ref.width else values
 
 
 def task_from_json(document: dict[str, Any]) -> BlockTask:
     """Read one element of `items.json` back."""
-    slices = tuple(SliceRef(*s) for s in document["slices"])
+    slices = tuple(_slice_from_json(s) for s in document["slices"])
     return BlockTask(document["index"], document["z0"], document["z1"], slices)
+
+
+def _slice_from_json(values: list[Any]) -> SliceRef:
+    z, second = values[:2]
+    if isinstance(second, list):
+        return SliceRef(z, None, instead=tuple(_slice_from_json(other) for other in second))
+    return SliceRef(*values)

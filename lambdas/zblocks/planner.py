@@ -11,7 +11,7 @@ Pure: nothing is read, and nothing is decided later.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Box, Vec, ceil_div
@@ -65,6 +65,8 @@ class Job:
 
 def fingerprint(volume: Volume, wishes: Wishes, source: str, slices: tuple[SliceRef, ...]) -> str:
     """Return the volume's identity; equal exactly if the finished volumes would be equal."""
+    if all(s.key is not None for s in slices):  # what missing ones would become is of no account
+        volume = replace(volume, missing="fill", missing_in_means=True)
     parts = [
         repr((VERSION, volume, wishes, source)),
         *(repr((s.z, s.key, s.bytes, s.etag)) for s in slices),
@@ -134,6 +136,7 @@ def _footprint(job: Job, scales: tuple[Scale, ...], depth: int, rows: int) -> Fo
         pixel_bytes=pixel,
         channels=job.volume.channels,
         placed=bool(job.volume.align),
+        blends=min(sum(len(s.instead) > 1 for s in job.slices), held),
         depth=held,
         rows=min(rows, job.height),
         height=max(job.height, *(s.height for s in job.slices)),
@@ -146,14 +149,14 @@ def _footprint(job: Job, scales: tuple[Scale, ...], depth: int, rows: int) -> Fo
 
 def _block_work(job: Job, depth: int) -> BlockWork:
     """Return what a block of so many slices has to do."""
-    present = [s for s in job.slices if s.key is not None]
+    read = [r for s in job.slices for r in s.reads]
     share = min(depth / len(job.slices), 1.0)
     raw = job.volume.encoding == "raw"
     packing = job.volume.compression if raw else job.volume.encoding
     return BlockWork(
         voxel_bytes=job.width * job.height * min(depth, len(job.slices)) * pixel_bytes(job.volume),
-        source_bytes=int(sum(s.bytes for s in present) * share),
-        kind=present[0].kind,
+        source_bytes=int(sum(r.bytes for r in read) * share),
+        kind=read[0].kind,
         packing=packing,
     )
 

@@ -13,6 +13,9 @@ ones of this size would cost more in page faults than the sums themselves.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,9 @@ from zblocks.geometry import Vec
 
 Voxels = npt.NDArray[Any]
 """Voxels (z, y, x, c), C order, of any type that a volume may have."""
+
+Pool = Callable[[Voxels, Vec, Vec, Voxels], None]
+"""Fine voxels, their global start, the step, and room for the coarse ones."""
 
 _SUM: dict[np.dtype[Any], np.dtype[np.unsignedinteger[Any]]] = {
     np.dtype(np.uint8): np.dtype("<u2"),
@@ -83,6 +89,35 @@ def pool_mode(voxels: Voxels, start: Vec, step: Vec, out: Voxels, *, sparse: boo
             np.copyto(best, candidate, where=wins)
             np.maximum(most, votes, out=most)
         out[z] = best
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPresent:
+    """Pools the planes that hold data, as `pool` does; where there are none, those without."""
+
+    pool: Pool
+    absent: Sequence[tuple[int, int]]
+    """Runs [z0, z1) of fine planes without data, global, ascending and apart."""
+
+    def __call__(self, voxels: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
+        """Write coarse voxels into `out`; arguments as of `pool_mean`."""
+        there = [not _is_in(self.absent, z) for z in range(start.z, start.z + len(voxels))]
+        if all(there):
+            self.pool(voxels, start, step, out)
+            return
+        for z in range(len(out)):
+            fine = _fine(z, z + 1, start.z, step.z, len(voxels))
+            both = range(fine.start, fine.stop)
+            # One of two planes alone is pooled as at an edge of the volume.
+            planes = [p for p in both if there[p]] or both
+            part = voxels[planes[0] : planes[-1] + 1]
+            self.pool(part, start._replace(z=start.z + planes[0]), step, out[z : z + 1])
+
+
+def _is_in(runs: Sequence[tuple[int, int]], z: int) -> bool:
+    """Tell whether a plane is in one of the runs."""
+    at = bisect_right(runs, z, key=lambda run: run[0]) - 1
+    return at >= 0 and z < runs[at][1]
 
 
 def _samples(

@@ -27,6 +27,7 @@ from zblocks.plan import (
     VERSION,
     BlockTask,
     Plan,
+    SliceRef,
     Volume,
     plan_from_json,
     plan_to_json,
@@ -205,7 +206,12 @@ def _changed_slices(target: Store, tasks: Sequence[BlockTask]) -> list[str]:
     """Name the slices that aren't those of the items at the destination, in z order."""
     old = {s for t in json.loads(target.get(ITEMS)) for s in task_from_json(t).slices}
     new = {s for t in tasks for s in t.slices} - old
-    return [f"{s.key or 'nothing'} (z {s.z})" for s in sorted(new, key=lambda s: s.z)]
+    return [f"{_read_for(s)} (z {s.z})" for s in sorted(new, key=lambda s: s.z)]
+
+
+def _read_for(ref: SliceRef) -> str:
+    """Name the slices that are read for a z."""
+    return " and ".join(r.key or "" for r in ref.reads) or "nothing"
 
 
 def _differences(a: Plan, b: Plan) -> Iterable[str]:

@@ -62,6 +62,11 @@ class Scale:
         shards = Box(Vec(0, 0, 0), self.grid).grid(shard_size(self.sharding, self.grid))
         return shards.x * shards.y * shards.z
 
+    def layer(self, z: int) -> tuple[int, int]:
+        """Return the z range, in voxels, of a layer of chunks."""
+        first = self.box.start.z + z * self.chunk.z
+        return first, min(first + self.chunk.z, self.box.stop.z)
+
     def cell(self, box: Box) -> Vec:
         """Return the place of a chunk in the grid, xyz."""
         starts = zip(box.start, self.box.start, self.chunk, strict=True)

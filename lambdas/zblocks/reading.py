@@ -11,6 +11,7 @@ from zblocks.plan import Plan, SliceRef
 from zblocks.pooling import Voxels
 from zblocks.slice_stats import Tally
 from zblocks.slices import WHOLE, FillReader, SliceHeader, SliceReader, open_slice
+from zblocks.slices.blend import BlendReader
 from zblocks.slices.canvas import PlacedReader, place
 from zblocks.storage import Store, StoredFile
 
@@ -83,13 +84,24 @@ def _wait(jobs: Sequence[Future[None]]) -> None:
 def _open(plan: Plan, source: Store, ref: SliceRef) -> SliceReader:
     """Open one slice, or its stand-in."""
     if ref.key is None:
-        return FillReader(plan.volume.fill)
+        return _open_instead(plan, source, ref)
     size, volume = plan.box.shape, plan.volume
     dtype = volume.slice_dtype or volume.dtype
     if ref.width:
         return _open_placed(plan, source, ref, dtype)
     header = SliceHeader(ref.kind, size.x, size.y, volume.channels, dtype)
     return open_slice(StoredFile(source, ref.key, ref.bytes, ref.etag), header, plan.rows)
+
+
+def _open_instead(plan: Plan, source: Store, ref: SliceRef) -> SliceReader:
+    """Open what stands in for a missing slice."""
+    if not ref.instead:
+        return FillReader(plan.volume.fill)
+    first, last = ref.instead[0], ref.instead[-1]
+    reader = _open(plan, source, first)
+    if first is last:
+        return reader
+    return BlendReader(reader, _open(plan, source, last), ref.z - first.z, last.z - first.z)
 
 
 def _open_placed(plan: Plan, source: Store, ref: SliceRef, dtype: str) -> SliceReader:

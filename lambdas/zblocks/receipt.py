@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from zblocks.missing import planned_holes
 from zblocks.plan import VERSION, Plan, SliceRef, block_name
 from zblocks.precomputed.chunks import object_keys
 from zblocks.slice_stats import SliceStats
@@ -39,8 +40,9 @@ class Source:
 
     @classmethod
     def all_of(cls, slices: Iterable[SliceRef]) -> tuple[Source, ...]:
-        """Return those of `slices` that are read; fills are not."""
-        return tuple(cls(s.z, s.key, s.bytes, s.etag) for s in slices if s.key is not None)
+        """Return what is read for `slices`: themselves, or what stands in; for fills nothing."""
+        read = (r for s in slices for r in s.reads)
+        return tuple(cls(r.z, r.key or "", r.bytes, r.etag) for r in read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class Receipt:
     """Name of the block or coarse task."""
     objects: tuple[Written, ...]
     sources: tuple[Source, ...]
-    """Slices that were read, in z order, fills left out; none for a coarse task."""
+    """Slices that were read, one after the other; fills are not, and those that stand in for
+    others are named in their places, too. None for a coarse task."""
     slices: tuple[SliceStats, ...]
     """Of the slices that the block owns, in z order."""
     source_bytes: int
@@ -153,7 +156,11 @@ def judge(
         damaged: doubtful objects whose bytes aren't the receipted ones, by `Written.key`.
     """
     done = {r.task: r for r in receipts if r.grid == plan.grid}
-    due = {key + suffix for scale in plan.scales for key in object_keys(scale)}
+    due = {
+        key + suffix
+        for scale in plan.scales
+        for key in object_keys(scale, planned_holes(plan, scale))
+    }
     receipted = {o.key + suffix: o.bytes for r in done.values() for o in r.objects}
     absent = due - stored.keys()
     wrong = {k for k in due & stored.keys() if stored[k][0] != receipted.get(k)}

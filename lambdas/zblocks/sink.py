@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from isal import isal_zlib
 from zblocks.geometry import Box
 from zblocks.machine import cores
 from zblocks.memory import QUEUE_BYTES
+from zblocks.missing import is_within, planned_holes
 from zblocks.plan import Plan
 from zblocks.pooling import Voxels
 from zblocks.precomputed.chunks import (
@@ -23,7 +25,7 @@ from zblocks.precomputed.chunks import (
     encode,
     shard_key,
 )
-from zblocks.precomputed.shards import ShardBits, build_shard, chunk_id, shard_size
+from zblocks.precomputed.shards import build_shard, chunk_id, shard_size
 from zblocks.pyramid import Scale
 from zblocks.receipt import Written
 from zblocks.storage import IMMUTABLE, Store
@@ -42,14 +44,24 @@ class OpenShards:
     _chunks: dict[tuple[str, int], dict[int, bytes]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, scale: Scale, bits: ShardBits, box: Box, data: bytes) -> dict[int, bytes] | None:
-        """Take an encoded chunk; return the chunks of its shard, by id, if it was the last."""
+    def add(
+        self, scale: Scale, box: Box, data: bytes, holes: Sequence[tuple[int, int]]
+    ) -> dict[int, bytes] | None:
+        """Take an encoded chunk; return the chunks of its shard, by id, if it was the last.
+
+        Layers of chunks in `holes`, z ranges in voxels, never come.
+        """
+        bits = scale.sharding
+        assert bits is not None  # noqa: S101 - scales without shards don't come here
         cell, grid = scale.cell(box), scale.grid
         number = chunk_id(cell, grid)
         size = shard_size(bits, grid)
         due = 1
-        for at, span, end in zip(cell, size, grid, strict=True):
+        for at, span, end in list(zip(cell, size, grid, strict=True))[:2]:
             due *= min(span, end - at // span * span)
+        first = cell.z // size.z * size.z
+        layers = range(first, min(first + size.z, grid.z))
+        due *= sum(not is_within(holes, *scale.layer(z)) for z in layers)
         key = (scale.key, number >> bits.low)
         with self._lock:
             chunks = self._chunks.setdefault(key, {})
@@ -71,6 +83,7 @@ class Sink:
     def __init__(self, target: Store, plan: Plan) -> None:
         self._target, self._plan = target, plan
         self._shards = OpenShards()
+        self._holes = {s.key: planned_holes(plan, s) for s in plan.scales}
         self._pool = ThreadPoolExecutor(
             cores() * (LOCAL_PUTS_PER_CORE if target.local else PUTS_PER_CORE)
         )
@@ -125,7 +138,7 @@ class Sink:
             bits = scale.sharding
             if bits is None:
                 return self._put(scale, chunk_key(scale, box), data)
-            chunks = self._shards.add(scale, bits, box, bytes(data))
+            chunks = self._shards.add(scale, box, bytes(data), self._holes[scale.key])
             if chunks is None:
                 return None
             key = shard_key(scale, bits, next(iter(chunks)) >> bits.low)

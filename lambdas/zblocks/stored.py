@@ -10,6 +10,7 @@ import numpy as np
 
 from zblocks.errors import IncompleteVolume, SliceError
 from zblocks.geometry import Box
+from zblocks.missing import is_within, planned_holes
 from zblocks.plan import Plan
 from zblocks.pooling import Voxels
 from zblocks.precomputed.chunks import chunk_key, content_encoding, decode, shard_key
@@ -34,10 +35,14 @@ class StoredScale:
     allow_holes: bool = False
     """Whether a chunk that isn't there is read as the fill value."""
     holes: int = 0
-    """How many such chunks were read."""
+    """How many such chunks were read; planned holes, which are always read so, don't count."""
     _indices: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)
     """Where each chunk lies in its shard, by the shard's key."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _planned: tuple[tuple[int, int], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._planned = planned_holes(self.plan, self.scale)
 
     def read(self, box: Box) -> Voxels:
         """Return the voxels (z, y, x, c) of one chunk.
@@ -46,6 +51,8 @@ class StoredScale:
             IncompleteVolume: it isn't there, and holes are not allowed.
             SliceError: it isn't what was stored.
         """
+        if is_within(self._planned, box.start.z, box.stop.z):
+            return self._hole(box)
         bits = self.scale.sharding
         name = chunk_key(self.scale, box)
         try:

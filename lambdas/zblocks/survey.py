@@ -25,6 +25,7 @@ from zblocks.errors import (
     SliceListError,
 )
 from zblocks.geometry import Vec
+from zblocks.missing import with_stand_ins
 from zblocks.plan import (
     BlockTask,
     Plan,
@@ -35,7 +36,9 @@ from zblocks.plan import (
 from zblocks.planner import Job, make_plan
 from zblocks.precomputed.chunks import IMAGES
 from zblocks.slices import WHOLE, SliceHeader, probe
-from zblocks.slices.manifest import Slot, from_listing, parse_lines, resolve
+from zblocks.slices.filters import match_glob, match_regex
+from zblocks.slices.lists import read_list
+from zblocks.slices.manifest import Slot, from_listing, from_numbers, resolve
 from zblocks.storage import Store, StoredFile, StoredObject, open_store
 from zblocks.timing import Worker
 
@@ -68,12 +71,13 @@ def survey(
     keys = [s.key for s in slots if s.key is not None]
     by_key = {key: h for key, (_, h) in zip(keys, headers, strict=True)}
     kinds = {h.kind for _, h in headers}
-    offset = Vec(*config.voxel_offset)
+    offset, volume = Vec(*config.voxel_offset), _volume(config, common)
+    refs = [_slice_ref(s, offset.z, found, by_key, common) for s in slots]
     job = Job(
         source=config.source,
         source_role=config.source_role,
         destination=config.destination,
-        volume=_volume(config, common),
+        volume=volume,
         wishes=Wishes(
             resolution=config.voxel_resolution,
             offset=offset,
@@ -83,7 +87,7 @@ def survey(
         ),
         width=common.width,
         height=common.height,
-        slices=tuple(_slice_ref(s, offset.z, found, by_key, common) for s in slots),
+        slices=with_stand_ins(refs, volume.missing),
         filled=tuple((s.z + offset.z, s.name, s.why) for s in slots if s.key is None),
         notes=(*notes, *_whole_notes(kinds), *_placed_notes(headers, common)),
         strips=not WHOLE & kinds,
@@ -111,10 +115,9 @@ def list_slices(
         _refuse_odd_entries(source, [folder], config.is_slice)
         found = {o.key: o for o in source.list_folder(folder) if config.is_slice(o.key)}
         where = f"{source.url}/{prefix}*{config.s3_parts}{config.ext or ''}"
-        slots, notes = from_listing(found, config.missing, where)
-        return slots, found, notes
+        return _order(config, found, where)
     lines = place.lines or _read_list(config, credentials)
-    entries = parse_lines(lines, str(place))
+    entries = read_list(lines, str(place))
     names = {e.index: config.candidates(e.name, e.index) for e in entries if e.name is not None}
     listed = {key for keys in names.values() for key in keys}
     folders = {key.rpartition("/")[0] for key in listed}
@@ -123,6 +126,25 @@ def list_slices(
     found = {o.key: o for folder in sorted(folders) for o in source.list_folder(folder)}
     slots = resolve(entries, lambda e: names.get(e.index, ()), found, config.missing)
     return slots, found, ()
+
+
+def _order(
+    config: Config, found: dict[str, StoredObject], where: str
+) -> tuple[tuple[Slot, ...], dict[str, StoredObject], tuple[str, ...]]:
+    """Return the slots of files that have no list, those of them that are slices, and notes."""
+    wanted = config.filter
+    if wanted:
+        where += f" ({wanted})"
+    if wanted and wanted.glob is not None:
+        found = {key: found[key] for key in match_glob(wanted.glob, found)}
+    elif wanted and wanted.regex is not None:
+        numbers = match_regex(wanted.regex, found)
+        found = {key: found[key] for key in numbers}
+        known = {key: number for key, number in numbers.items() if number is not None}
+        if known:
+            return from_numbers(known, config.missing, where), found, ()
+    slots, notes = from_listing(found, config.missing, where)
+    return slots, found, notes
 
 
 def _refuse_outside(folders: Iterable[str], config: Config) -> None:
@@ -297,6 +319,8 @@ def _volume(config: Config, header: SliceHeader) -> Volume:
         align=config.canvas.align if config.canvas else "",
         canvas_fill=config.canvas.fill if config.canvas else 0,
         sparse=config.sparse_labels,
+        missing="fill" if config.missing == "error" else config.missing,
+        missing_in_means=config.missing_in_means,
     )
 
 

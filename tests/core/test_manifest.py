@@ -7,8 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zblocks.errors import SliceListError
-from zblocks.slices.manifest import Entry, Slot, from_listing, natural_key, parse_lines, resolve
+from zblocks.errors import InvalidConfig, SliceListError
+from zblocks.slices import filters
+from zblocks.slices.filters import match_glob, match_regex
+from zblocks.slices.lists import read_list
+from zblocks.slices.manifest import (
+    Entry,
+    Slot,
+    from_listing,
+    from_numbers,
+    natural_key,
+    parse_lines,
+    resolve,
+)
 
 
 def one_key(entry):
@@ -228,3 +239,123 @@ def test_any_keys_are_a_volume_or_a_slice_list_error(keys):
 def test_natural_order_is_the_order_of_the_numbers(a, b, zeros):
     left, right = natural_key(f"x{'0' * zeros}{a}y"), natural_key(f"x{b}y")
     assert (left < right, left == right) == (a < b, a == b)
+
+
+# --- other formats ------------------------------------------------------------------------------
+
+
+def read(text):
+    return [(e.name, e.index) for e in read_list(text.split("\n"), "list")]
+
+
+SAME = [("a b,c", 3), (None, 4), ("d", 6)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'name,index\n"a b,c",3\n,4\nd,6\n',
+        '\ufeffSection Number;File_Name;note\n3;a b,c;x\n4;Placeholder 1;\n\n6; d ;"y;y"',
+        "z\tslice\n3\ta b,c\n4\t\n6.0\td",
+        'section,file\n3,"a b,c"\n4,""\n6,d',
+        '[["a b,c", 3], [null, 4], ["d", 6]]',
+        '\n[{"z": 3, "name": "a b,c"},\n {"z": 4, "name": null}, {"name": "d", "z": 6}]\n',
+        "a b,c 3\nPlaceholder 4\nd 6",
+    ],
+)
+def test_lists_in_every_format(text):
+    assert read(text) == SAME
+
+
+@pytest.mark.parametrize(
+    "text", ['["a", null, "c"]', "name\na\nPlaceholder\nc", "x,name\n1,a\n2,\n3,c"]
+)
+def test_without_an_index_the_place_is_one(text):
+    assert read(text) == [("a", 0), (None, 1), ("c", 2)]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["name,index 1", "b,c 2"],
+        ["[brain] 1", "[brain2] 2"],
+        ["name\t1", "index\t2"],
+        ["[1] a 0", '["b"] 1'],
+        ["slice 12", "section 13"],
+        ["a;name 1"],
+    ],
+)
+def test_a_seed_list_is_never_taken_for_another_format(lines):
+    assert read_list(lines, "list") == parse_lines(lines, "list")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name,index\na,1\nb,x\n", 'line 3: column "index": "x" is no whole number'),
+        ("name,index\na,1\nb,2,3\n", "line 3: has 3 columns where the header has 2"),
+        ('name,index\n"a,1\n', "correct the quotes"),
+        ("name,index\na,1\nb,1\n", "lines 2 and 3: index 1 twice"),
+        ("name,index\n../a,1\n", 'line 2: "../a" is no name'),
+        ("name,index\na,10000001\n", "line 2: index 10000001 is above"),
+        ("name,index\n", "the list is empty"),
+        ("foo,bar\na,1\n", "names no column of names"),
+        ('["a", "b"', "begins like JSON but is none (it doesn't end with ])"),
+        ('["a", ["b", 1]]', "some items have an index and some don't"),
+        ('[["a", 1], ["b", 1]]', "items 1 and 2: index 1 twice"),
+        ('[["a", -1]]', "item 1: "),
+        ('[["a", true]]', "item 1: "),
+        ('[["a", 1.5]]', "item 1: "),
+        ('[{"name": "a"}]', 'lacks "name" or "index"'),
+        ("[[[]]]", "item 1: "),
+        ("[1]", "item 1: "),
+        ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+        ("[" * 3_000_000 + "]", "more than 1000000 items"),
+        ("[" + "1," * 5_000_000 + "1]", "more than 1000000 items"),
+        ("[" + "9" * 5000 + "]", "begins like JSON but is none"),
+        ('["a\\u0007"]', "control character"),
+    ],
+)
+def test_what_is_wrong_with_a_list_is_named(text, words):
+    with pytest.raises(SliceListError) as error:
+        read(text)
+    assert words in str(error.value)
+    assert len(str(error.value)) < 5000
+
+
+KEYS = ["p/s10_a.tif", "p/s9_a.tif", "p/s12_b.tif", "p/t1_a.tif"]
+
+
+def test_filters_match_whole_names():
+    assert match_glob("s*_a.tif", KEYS) == KEYS[:2]
+    assert match_glob("*_A.tif", KEYS) == []
+    assert match_regex("s(?P<z>[0-9]+)_.*", KEYS) == dict(zip(KEYS, [10, 9, 12], strict=False))
+    assert match_regex(r"s\d+", KEYS) == {}
+    assert match_regex(r".*_b.tif", KEYS) == {KEYS[2]: None}
+    slots = from_numbers({"p/x": 7, "p/y": 5}, "fill")
+    assert [(s.z, s.key, s.name) for s in slots] == [
+        (0, "p/y", "y"), (1, None, "index 6"), (2, "p/x", "x")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [("(", "regex can't be read"), ("(?P<z>.*)_.*", "no whole number"), ("(?P<z>9)?.*", "None")],
+)
+def test_odd_expressions_are_refused(pattern, words):
+    with pytest.raises((InvalidConfig, SliceListError), match="filter: ") as error:
+        match_regex(pattern, KEYS)
+    assert words in str(error.value)
+
+
+def test_an_expression_that_backtracks_forever_is_stopped(monkeypatch):
+    monkeypatch.setattr(filters, "SECONDS", 0.2)
+    with pytest.raises(InvalidConfig, match="filter: regex takes more than"):
+        match_regex("(a|aa)+$", ["a" * 200 + "!"] * 3)
+
+
+def test_numbers_that_are_given_twice_are_refused():
+    with pytest.raises(SliceListError, match="both have number 5"):
+        from_numbers({"a": 5, "b": 5}, "fill")
+    with pytest.raises(SliceListError, match='"missing" is "error"'):
+        from_numbers({"a": 5, "b": 7}, "error")

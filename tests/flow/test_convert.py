@@ -97,7 +97,7 @@ def test_from_bucket_to_bucket_with_the_seeds_own_config(tmp_path, write_config,
     # The keys come from the file alone: the environment has none, nor a region.
     done = zblocks("convert", config, "--json", env=dict.fromkeys(AWS))
     assert done.code == 0, done.err
-    assert done.json["filled"] == ["z 12: Placeholder9   13 (placeholder)"]
+    assert done.json["filled"] == ["z 12: Placeholder9   13 (placeholder): fill 0"]
     info = cloud.json("volumes", "brains/one/info")
     assert [s["resolution"] for s in info["scales"]][:2] == [
         [3680, 3680, 20000],
@@ -117,7 +117,7 @@ def test_from_bucket_to_bucket_with_the_seeds_own_config(tmp_path, write_config,
             np.testing.assert_array_equal(ours, due)
     provenance = cloud.json("volumes", "brains/one/provenance")
     assert provenance["filled_slices"] == [
-        {"z": 12, "name": "Placeholder9   13", "why": "placeholder"}
+        {"z": 12, "name": "Placeholder9   13", "why": "placeholder", "how": "fill 0"}
     ]
     assert "testing" not in json.dumps(provenance)
 

@@ -15,12 +15,16 @@ import atheris
 with atheris.instrument_imports(include=["zblocks"]):
     from zblocks.config import Config, read_object
     from zblocks.errors import InvalidConfig, SliceListError
-    from zblocks.slices.manifest import from_listing, parse_lines, resolve
+    from zblocks.slices.lists import read_list
+    from zblocks.slices.manifest import from_listing, resolve
 
 SEEDS = (
     b'{"source": "s3://slices/a", "destination": "s3://volumes/b", "voxel_resolution": [4, 4, 9]}',
     b'{"sorted_filename": ["a 0", "Placeholder 1"], "scales": 3, "chunk_size": "auto", "ext": ""}',
     b"Brain 7_001 12\r\nPlaceholder_x 13\nBrain 7_003 15\n",
+    b'name,index\n"Brain 7_001",12\n,13\n',
+    b'["Brain 7_001", null, "Brain 7_003"]',
+    b'[["Brain 7_001", 12], {"index": 15, "name": "Brain 7_003"}]',
     b"s_001.tif\ns_002.tif\ns_10.tif",
 )
 
@@ -31,7 +35,7 @@ def one_input(data: bytes) -> None:
         Config.parse(read_object(data, "config.json"), base=None).for_cloud()
     lines = data.decode(errors="replace").split("\n")
     with suppress(SliceListError):
-        entries = parse_lines(lines, "names.txt")
+        entries = read_list(lines, "names.txt")
         names = {f"p/{e.name}" for e in entries}
         slots = resolve(entries, lambda e: (f"p/{e.name}",), names, "fill")
         assert [slot.z for slot in slots] == list(range(len(slots)))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +14,7 @@ from tests.fuzz.mutations import changes, damaged
 from tests.hostile import KEY_ID, SECRET
 from zblocks.config import Config, read_object
 from zblocks.errors import InvalidConfig, SliceListError
+from zblocks.slices.lists import read_list
 from zblocks.slices.manifest import from_listing, parse_lines, resolve
 
 VALID = {
@@ -110,6 +113,52 @@ def test_lists(given_lines):
     assert len(slots) <= 10 * len(entries) + 1000
     for entry in entries:
         assert entry.name is None or ".." not in entry.name.split("/")
+
+
+FORMATS = (
+    b'name,index\n"a b,c",3\n,4\nd,6\n',
+    b"z\tfile\tnote\n3\ta\tx\n4\tb\t\n",
+    b'["a", null, "c"]',
+    b'[["a", 3], [null, 4], ["d", 6]]',
+    b'[{"name": "a", "index": 3}, {"index": 4, "name": null}]',
+)
+"""Lists in formats other than the seed's."""
+
+
+@budget(800)
+@given(
+    st.tuples(st.sampled_from(FORMATS), changes).map(lambda pair: damaged(*pair))
+    | values.map(lambda value: f"[{json.dumps(value)}]".encode())
+    | lines.map(lambda some: "\n".join(["name,index", *some]).encode(errors="replace"))
+)
+def test_lists_in_other_formats(data):
+    text = data.decode(errors="replace")
+    try:
+        entries = read_list(text.split("\n"), "names.csv")
+    except SliceListError:
+        TRIED["lists in other formats refused"] += 1
+        return
+    TRIED["lists in other formats taken"] += 1
+    assert entries
+    assert len({e.index for e in entries}) == len(entries)
+    for entry in entries:
+        assert 0 <= entry.index <= 10**7
+        assert entry.name is None or ".." not in entry.name.split("/")
+
+
+@budget(400)
+@given(lines)
+def test_lines_with_an_index_are_the_seeds(some):
+    given_lines = ["name,index 1", *some]
+    try:
+        due = parse_lines(given_lines, "names.txt")
+    except SliceListError as error:
+        TRIED["seed lists refused"] += 1
+        with pytest.raises(SliceListError, match=re.escape(str(error))):
+            read_list(given_lines, "names.txt")
+        return
+    TRIED["seed lists taken"] += 1
+    assert read_list(given_lines, "names.txt") == due
 
 
 @budget(400)

@@ -9,10 +9,11 @@ A slice's key, relative to `Config.source`, is s3_prefix + name + s3_parts + ext
 Urls of folders are percent-coded, as everywhere; those of buckets are plain.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Self
+from typing import Any, Self
 from urllib.parse import unquote
 
 from pydantic import PrivateAttr, ValidationError
@@ -149,7 +150,7 @@ class Config(Fields):
         """
         given = self.sorted_filename
         if given is None or isinstance(given, tuple):
-            return ListLocation(lines=given) if given else None
+            return _held_list(given) if given else None
         if given.startswith("s3://"):
             return ListLocation(url=given)
         if given.startswith("file://"):
@@ -162,9 +163,12 @@ class Config(Fields):
         """Name the keys, relative to the source, under which a listed slice may lie."""
         ext = SEED_EXT if self.ext is None else self.ext
         key = f"{self.s3_prefix}{name}{self.s3_parts}{ext}"
-        if self.source.startswith("s3://"):
-            return (key,)
-        return (key, self.download_name(name, index))
+        keys = [key]
+        if self.ext is None and not self.s3_parts and _is_image(name):
+            keys.append(self.s3_prefix + name)  # lists other than the seed's give whole names
+        if not self.source.startswith("s3://"):
+            keys.append(self.download_name(name, index))
+        return tuple(keys)
 
     def download_name(self, name: str, index: int) -> str:
         """Return the file name that the seed, and `zblocks download`, gives a slice."""
@@ -186,7 +190,7 @@ class Config(Fields):
         if self.ext is not None:
             return name.endswith(parts + self.ext)
         file = PurePosixPath(name)
-        return file.stem.endswith(parts) and file.suffix.lower() in IMAGE_EXTENSIONS
+        return file.stem.endswith(parts) and _is_image(name)
 
     def for_cloud(self) -> tuple[str, ...]:
         """Check that a machine without this one's disk can do the job.
@@ -255,6 +259,16 @@ class Config(Fields):
     def _folder_url(self, path: str | None) -> str:
         local = self._local(path)
         return file_url(str(local)) if local else ""
+
+
+def _held_list(given: tuple[Any, ...]) -> ListLocation:
+    """Return a list that the config holds: lines, or as the JSON that it is."""
+    lines = [item for item in given if isinstance(item, str)]
+    return ListLocation(lines=tuple(lines) if len(lines) == len(given) else (json.dumps(given),))
+
+
+def _is_image(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in IMAGE_EXTENSIONS
 
 
 def _is_blank(name: str, value: object) -> bool:

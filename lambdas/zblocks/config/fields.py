@@ -11,6 +11,8 @@ from zblocks.config.values import (
     Bucket,
     Canvas,
     Edge,
+    Filter,
+    Listed,
     LocalPath,
     Nanometres,
     Prefix,
@@ -54,16 +56,22 @@ class Fields(BaseModel):
     sorted_filename: (
         Annotated[str, Field(max_length=4096), AfterValidator(list_place)]
         | Annotated[
-            tuple[str, ...],
+            tuple[Listed, ...],
             Strict(False),
             Field(min_length=1, max_length=10**6, fail_fast=True),
         ]
         | None
     ) = Field(
         None,
-        description='the ordered list with a line "<name> <index>" for each slice: a local path, '
-        "an s3:// url, a key in the download bucket, or a list of the lines themselves; left out, "
+        description='the ordered list with a line "<name> <index>" for each slice, or CSV or TSV '
+        "with a header, or JSON, any of them gzipped or not: a local path, an s3:// url, a key "
+        "in the download bucket, or a list of the lines themselves or of [name, index]; left out, "
         "all slices under s3_prefix in natural order",
+    )
+    filter: Filter | None = Field(
+        None,
+        description='{"glob": "*_gray.tif"} or {"regex": "s(?P<z>[0-9]+)_.*"} to take only files '
+        "whose whole name matches when there is no list; a group z gives the slice's number",
     )
     folder_to_write_to: LocalPath | None = Field(
         None, description='the folder that "zblocks download" fills'
@@ -151,9 +159,16 @@ class Fields(BaseModel):
         description='{"size": "max" or [width, height], "align": "center" or "top-left", "fill": '
         "255} to pad or crop slices of different sizes; left out, they are refused",
     )
-    missing: Literal["fill", "error"] = Field(
+    missing: Literal["fill", "error", "nearest", "interpolate", "hole"] = Field(
         "fill",
-        description='"fill" to put fill_value where a slice is missing, or "error" to refuse',
+        description='"fill" to put fill_value where a slice is missing, "nearest" for the nearest '
+        'slice, "interpolate" for a mixture of the next below and above (images only), "hole" to '
+        'leave out the chunks that hold missing slices only, or "error" to refuse',
+    )
+    missing_in_means: bool = Field(
+        True,
+        description="false to keep slices that hold fill_value out of the means of coarser scales, "
+        'or true to count them; those of a "hole" never count',
     )
     fill_value: (
         Annotated[int, Field(ge=-(2**63), le=2**64 - 1)]

@@ -28,8 +28,11 @@ def misfits(config: Config) -> Iterator[str]:
             "be read here; give an s3:// url, a key in the download bucket, or the lines "
             "themselves"
         )
+    if config.filter and place:
+        yield "filter: is for slices without a list, and sorted_filename is given; keep one"
     chunk = config.chunk_size
     yield from _encoding_misfits(config)
+    yield from _missing_misfits(config)
     if config.encoding == "jpeg" and chunk != "auto" and chunk[1] * chunk[2] > 65_535:
         yield (
             f"chunk_size: found {show(list(chunk))}, but a JPEG image has at most 65535 rows "
@@ -54,6 +57,24 @@ def _encoding_misfits(config: Config) -> Iterator[str]:
     if not labels and (config.dtype != "auto" or config.sparse_labels):
         name = "sparse_labels" if config.sparse_labels else "dtype"
         yield f'{name}: is for labels, and layer_type is "image"; remove it'
+
+
+def _missing_misfits(config: Config) -> Iterator[str]:
+    if config.missing == "interpolate" and config.layer_type == "segmentation":
+        yield (
+            'missing: "interpolate" would make up labels, and layer_type is "segmentation"; give '
+            '"nearest", "fill", "hole" or "error"'
+        )
+    if config.missing == "hole" and config.fill_value != 0:
+        yield (
+            f"fill_value: found {show(config.fill_value)}, but readers show 0 where a chunk is "
+            'left out, and missing is "hole"; give 0, or missing "fill"'
+        )
+    if config.missing in ("nearest", "interpolate") and not config.missing_in_means:
+        yield (
+            "missing_in_means: false is for slices that hold fill_value, and missing is "
+            f"{show(config.missing)}; remove it"
+        )
 
 
 def _source_misfits(config: Config) -> Iterator[str]:

@@ -4,12 +4,22 @@ A check raises ValueError with the end of a sentence that begins with what was f
 which` … `is no bucket name`.
 """
 
+from __future__ import annotations
+
 import os.path
 import re
 from typing import Annotated, Literal
 from urllib.parse import quote, unquote
 
-from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, Field, Strict
+from pydantic import (
+    AfterValidator,
+    AllowInfNan,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    model_validator,
+)
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".jp2")
 
@@ -104,6 +114,13 @@ def list_place(text: str) -> str:
     return url
 
 
+Listed = (
+    str
+    | Annotated[tuple[str | None, int], Strict(False)]
+    | Annotated[dict[str, str | int | None], Field(max_length=50)]
+    | None
+)
+"""An item of a list of slices: a line, or a name with its index."""
 Prefix = Annotated[str, Field(max_length=1024), AfterValidator(_prefix)]
 Bucket = Annotated[str, AfterValidator(_bucket)]
 LocalPath = Annotated[str, Field(max_length=4096), AfterValidator(_path)]
@@ -111,6 +128,27 @@ Url = Annotated[str, Field(max_length=2048), AfterValidator(_url)]
 Nanometres = Annotated[float, Field(gt=0, le=1e9), AllowInfNan(False)]
 Voxel = Annotated[int, Field(ge=-(2**31) + 1, le=2**31 - 1)]
 Edge = Annotated[int, Field(ge=1, le=2048)]
+
+
+class Filter(BaseModel):
+    """Which names are slices: one of the two, matching the whole name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    glob: Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(printable)] | None = (
+        None
+    )
+    regex: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Filter:
+        if (self.glob is None) == (self.regex is None):
+            raise ValueError("is not one of the two")
+        return self
+
+    def __str__(self) -> str:
+        """For errors."""
+        return f"glob {self.glob}" if self.regex is None else f"regex {self.regex}"
 
 
 class Canvas(BaseModel):

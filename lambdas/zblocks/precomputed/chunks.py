@@ -7,9 +7,10 @@ same order (Neuroglancer, `volume.md`, "Chunk encoding"). Labels: by the librari
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from zblocks.geometry import Box, Vec
+from zblocks.missing import is_within
 from zblocks.plan import Volume
 from zblocks.pooling import Voxels
 from zblocks.precomputed.decode import Encoded, decode_chunk, unpack
@@ -44,12 +45,26 @@ def shard_key(scale: Scale, bits: ShardBits, number: int) -> str:
     return f"{scale.key}/{shard_name(bits, number)}"
 
 
-def object_keys(scale: Scale) -> Iterator[str]:
-    """Walk the names of every object of a scale, relative to the volume."""
+def object_keys(scale: Scale, holes: Sequence[tuple[int, int]] = ()) -> Iterator[str]:
+    """Walk the names of every object of a scale, relative to the volume.
+
+    Args:
+        scale: its grid.
+        holes: runs [z0, z1) of voxels whose chunks are left out, whole layers.
+    """
     if scale.sharding is None:
-        return (chunk_key(scale, box) for box in scale.box.cells(scale.chunk))
-    bits = scale.sharding
-    return (shard_key(scale, bits, number) for number, _ in shard_boxes(bits, scale.grid))
+        cells = scale.box.cells(scale.chunk)
+        return (chunk_key(scale, c) for c in cells if not is_within(holes, c.start.z, c.stop.z))
+    bits, depth, start = scale.sharding, scale.chunk.z, scale.box.start.z
+    return (
+        shard_key(scale, bits, number)
+        for number, cells in shard_boxes(bits, scale.grid)
+        if not is_within(
+            holes,
+            start + cells.start.z * depth,
+            min(start + cells.stop.z * depth, scale.box.stop.z),
+        )
+    )
 
 
 def data_encoding(volume: Volume) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from zblocks.geometry import Box
+from zblocks.missing import describe_filled, planned_holes
 from zblocks.plan import Plan
 from zblocks.precomputed.chunks import LABEL_BLOCK, data_encoding
 from zblocks.precomputed.shards import ShardingInfo, sharding_info
@@ -32,6 +33,13 @@ class Hole:
     def entry(self) -> dict[str, str]:
         """How provenance and report name it."""
         return {"scale": self.scale, "box": self.box.name}
+
+
+def missing_holes(plan: Plan) -> tuple[Hole, ...]:
+    """Return the chunks that are left out because no slice is below them, runs of whole layers."""
+    return tuple(
+        Hole(s.key, s.box.with_z(z0, z1)) for s in plan.scales for z0, z1 in planned_holes(plan, s)
+    )
 
 
 class ScaleInfo(TypedDict, total=False):
@@ -88,14 +96,14 @@ def build_provenance(
         plan: the plan that was carried out.
         config: the user's config as it was parsed, without secrets.
         run: numbers of the run (versions, blocks, bytes, seconds).
-        holes: what was left out, by the user's leave.
+        holes: what was left out: planned, or by the user's leave.
     """
     document = {
         "description": "",
         "owners": [],
         "sources": [plan.source],
         "processing": [{"method": {"task": "zblocks", "config": config, "run": run}, "by": ""}],
-        "filled_slices": [{"z": z, "name": name, "why": why} for z, name, why in plan.filled],
+        "filled_slices": describe_filled(plan),
         "holes": [hole.entry for hole in holes],
     }
     return json.dumps(document, indent=1).encode()

@@ -2,15 +2,17 @@
 
 Two answers, both pure:
 
-1. A list of `<name> <index>` lines: `parse_lines` reads it, `resolve` joins it with the keys that
-   exist. z = index - smallest index, so a placeholder, a gap or a missing object holds its place.
-2. No list: `from_listing` puts keys in natural order and reads gaps from their numbers.
+1. A list of `<name> <index>` lines: `parse_lines` reads it (`lists` other formats), `resolve` joins
+   it with the keys that exist. z = index - smallest index, so a placeholder, a gap or a missing
+   object holds its place.
+2. No list: `from_listing` puts keys in natural order and reads gaps from their numbers;
+   `from_numbers` takes the numbers that it is given for indices.
 
 Both give one `Slot` for every z from 0 to the last, each exactly once, or raise SliceListError.
 """
 
 import re
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -20,10 +22,10 @@ from zblocks.errors import SliceListError
 MAX_INDEX = 10**7
 SHOWN = 20
 
-Missing = Literal["fill", "error"]
+Missing = Literal["fill", "error", "nearest", "interpolate", "hole"]
 
-_LINE = re.compile(r"(.+)\s(\d+)")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
+LINE = re.compile(r"(.+)\s(\d+)")
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
 _DIGITS = re.compile(r"([0-9]+)")
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]*$")
 
@@ -49,11 +51,11 @@ class Slot:
     z: int
     """Counted from 0, the smallest index."""
     key: str | None
-    """Relative to the source; None where the fill value stands."""
+    """Relative to the source; None where the slice is missing."""
     name: str
     """For people: the listed name, the file's name, or which index has none."""
     why: Literal["", "placeholder", "gap", "not found"]
-    """Why the fill value stands here; empty for a slice."""
+    """Why it is missing; empty for a slice."""
     index: int
     """As listed; z where there is no list."""
 
@@ -82,33 +84,52 @@ def parse_lines(lines: Iterable[str], where: str) -> tuple[Entry, ...]:
             problems.append(f"line {number}: {entry}")
         else:
             entries.append(entry)
-    problems += _doubles(entries)
-    if not entries and not problems:
-        problems.append(
-            'no slices found, the list is empty; give one "<name> <index>" line a slice'
-        )
-    _raise_if(problems, where)
+    return check_entries(entries, problems, where)
+
+
+def check_entries(
+    entries: Sequence[Entry], problems: Sequence[str], where: str, unit: str = "lines"
+) -> tuple[Entry, ...]:
+    """Return the entries of a list if nothing is wrong with them, `problems` and doubles included.
+
+    Args:
+        entries: in the list's order.
+        problems: what is wrong already.
+        where: names the list in errors.
+        unit: what `Entry.line` counts.
+    """
+    found = [*problems, *_doubles(entries, unit)]
+    if not entries and not found:
+        found.append('no slices found, the list is empty; give one "<name> <index>" line a slice')
+    _raise_if(found, where)
     return tuple(entries)
 
 
 def _read_line(text: str, number: int) -> Entry | str:
     """Give the entry, or what is wrong with the line."""
-    found = _LINE.match(text)
+    found = LINE.match(text)
     name = found[1].strip() if found else ""
-    if _CONTROL.search(text):
-        return f"{_quote(text)} has a control character; save the list as plain UTF-8 text"
+    if CONTROL.search(text):
+        return f"{quote(text)} has a control character; save the list as plain UTF-8 text"
     if not found or not name:
-        return f'{_quote(text)} is not "<name> <index>"; add the index after a space'
+        return f'{quote(text)} is not "<name> <index>"; add the index after a space'
     if len(found[2]) > 18 or int(found[2]) > MAX_INDEX:
         return f"index {found[2][:20]} is above {MAX_INDEX}; number the slices by their place"
+    return make_entry(name, int(found[2]), number, text)
+
+
+def make_entry(name: str, index: int, number: int, text: str) -> Entry | str:
+    """Give the entry of a name and an index that is no negative number, or what is wrong."""
+    if index > MAX_INDEX:
+        return f"index {index} is above {MAX_INDEX}; number the slices by their place"
     if "Placeholder" in name:
-        return Entry(None, int(found[2]), number, text)
+        return Entry(None, index, number, text)
     if "\t" in name or name.startswith("/") or ".." in name.split("/"):
-        return f'{_quote(name)} is no name of a slice; a tab, a leading "/" or ".." is not allowed'
-    return Entry(name, int(found[2]), number, text)
+        return f'{quote(name)} is no name of a slice; a tab, a leading "/" or ".." is not allowed'
+    return Entry(name, index, number, text)
 
 
-def _doubles(entries: Sequence[Entry]) -> list[str]:
+def _doubles(entries: Sequence[Entry], unit: str) -> list[str]:
     """Name each index and each name that is given twice."""
     problems = []
     indices: dict[int, Entry] = {}
@@ -117,14 +138,14 @@ def _doubles(entries: Sequence[Entry]) -> list[str]:
         first = indices.setdefault(entry.index, entry)
         if first is not entry:
             problems.append(
-                f"lines {first.line} and {entry.line}: index {entry.index} twice, for "
+                f"{unit} {first.line} and {entry.line}: index {entry.index} twice, for "
                 f"{_title(first)} and {_title(entry)}; keep one"
             )
             continue
         same = names.setdefault(entry.name, entry) if entry.name is not None else entry
         if same is not entry:
             problems.append(
-                f"lines {same.line} and {entry.line}: {_title(entry)} twice, at index "
+                f"{unit} {same.line} and {entry.line}: {_title(entry)} twice, at index "
                 f"{same.index} and {entry.index}; keep one"
             )
     return problems
@@ -142,7 +163,7 @@ def resolve(
         entries: From parse_lines.
         candidates: The keys under which the slice of an entry may lie.
         existing: The keys that there are.
-        missing: "fill" keeps the z of gaps and missing objects; "error" refuses them.
+        missing: "error" refuses gaps and missing objects; all others keep their z.
     """
     if not entries:
         raise SliceListError("no slices found, the list is empty")
@@ -179,14 +200,14 @@ def _existing_keys(
             continue
         found = [key for key in dict.fromkeys(candidates(entry)) if key in existing]
         if len(found) > 1:
-            both = " and ".join(map(_quote, found))
+            both = " and ".join(map(quote, found))
             problems.append(f"{_title(entry)} could be {both}; remove one")
         elif found:
             keys[entry.index] = found[0]
             other = users.setdefault(found[0], entry)
             if other is not entry:
                 both = f"{_title(other)} and {_title(entry)}"
-                problems.append(f"{_quote(found[0])} is the slice of both {both}; remove one line")
+                problems.append(f"{quote(found[0])} is the slice of both {both}; remove one line")
     return keys, problems
 
 
@@ -203,7 +224,7 @@ def _nothing_found(entries: Sequence[Entry], candidates: Callable[[Entry], tuple
     named = [entry for entry in entries if entry.name is not None]
     if not named:
         return f"no slices found: all {len(entries)} lines are placeholders"
-    looked = ", ".join(_quote(key) for entry in named[:3] for key in candidates(entry))
+    looked = ", ".join(quote(key) for entry in named[:3] for key in candidates(entry))
     return (
         f"no slices found: none of {len(named)} listed names exists; looked for {looked}"
         f"{' …' if len(named) > 3 else ''}; check s3_prefix, s3_parts and ext (a key is "
@@ -236,7 +257,7 @@ def from_listing(
 
     Args:
         keys: In any order; the keys of slices only.
-        missing: "fill" keeps the z of gaps; "error" refuses them.
+        missing: "error" refuses gaps; all others keep their z.
         where: Names the prefix in errors.
 
     Returns:
@@ -246,7 +267,7 @@ def from_listing(
     if not ordered:
         raise SliceListError(f"no slices found in {where}; check the prefix and ext")
     problems = [
-        f"{_quote(a)} and {_quote(b)} are the same slice by their numbers; remove one, or set ext"
+        f"{quote(a)} and {quote(b)} are the same slice by their numbers; remove one, or set ext"
         for (same, a), (other, b) in pairwise(ordered)
         if same == other
     ]
@@ -256,6 +277,31 @@ def from_listing(
     if missing == "error":
         _refuse_missing(slots)
     return slots, (numbers.note,) if numbers.note else ()
+
+
+def from_numbers(
+    numbers: Mapping[str, int], missing: Missing, where: str = "the source"
+) -> tuple[Slot, ...]:
+    """Put keys where their numbers say, as the index of a list does.
+
+    Args:
+        numbers: Of each key.
+        missing: "error" refuses gaps; all others keep their z.
+        where: Names the prefix in errors.
+    """
+    by_number: dict[int, str] = {}
+    problems = []
+    for key, number in numbers.items():
+        if number > MAX_INDEX:
+            problems.append(f"{quote(key)} has number {number}, above {MAX_INDEX}")
+        elif by_number.setdefault(number, key) != key:
+            both = f"{quote(by_number[number])} and {quote(key)}"
+            problems.append(f"{both} both have number {number}; correct the filter")
+    _raise_if(problems, where)
+    entries = [
+        Entry(key.rsplit("/", 1)[-1], number, 0, key) for number, key in sorted(by_number.items())
+    ]
+    return resolve(entries, lambda e: (e.text,), numbers, missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,9 +386,9 @@ def _raise_if(problems: Sequence[str], where: str) -> None:
 
 
 def _title(entry: Entry) -> str:
-    return _quote(entry.name if entry.name is not None else entry.text.strip())
+    return quote(entry.name if entry.name is not None else entry.text.strip())
 
 
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
     """In quotes, printable, at most 80 characters."""
-    return f'"{_CONTROL.sub("?", text if len(text) <= 80 else text[:79] + "…")}"'
+    return f'"{CONTROL.sub("?", text if len(text) <= 80 else text[:79] + "…")}"'

@@ -13,18 +13,18 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from zblocks.cascade import Pool
 from zblocks.config import Config
-from zblocks.convert import pool_of
 from zblocks.credentials import Credentials
 from zblocks.errors import InvalidConfig, ZblocksError
 from zblocks.geometry import Box, Vec
-from zblocks.pooling import pool_mean, pool_mode
+from zblocks.missing import Run, absent_runs, coarser_runs, hole_runs, pool_of, runs_of
+from zblocks.pooling import Pool, pool_mean, pool_mode
 from zblocks.precomputed.decode import UndecodedError, unpack
 from zblocks.precomputed.info import INFO, PROVENANCE
 from zblocks.prepare import read_plan
@@ -74,10 +74,10 @@ def verify(location: str, wanted: Wanted, credentials: Credentials | None = None
         for key in exact_cover(volume.scales):
             text = "its size isn't ceil((offset + size) / factor) - floor(offset / factor)"
             found.problem("scale-cover", f"info: {key}", text)
-    holes = _declared_holes(store, found)
+    holes, absent = _declared_holes(store, found), _absent(store, slices)
     scales = [
-        Stored(volume, scale, open_files(store, scale, _names(store, scale), found))
-        for scale in volume.scales
+        Stored(volume, scale, open_files(store, scale, _names(store, scale), found), *gaps)
+        for scale, gaps in zip(volume.scales, _gaps(volume.scales, *absent), strict=True)
     ]
     for stored in scales:
         stored.files.check()
@@ -122,6 +122,31 @@ def _rule(volume: VolumeSpec, store: Store, slices: Slices | None) -> Pool:
     if plan is not None:
         return pool_of(plan.volume)
     return pool_mean if volume.layer == "image" else partial(pool_mode, sparse=False)
+
+
+def _absent(store: Store, slices: Slices | None) -> tuple[tuple[Run, ...], bool]:
+    """Return the runs of scale 0 without data, and whether they are holes."""
+    plan = slices.plan if slices else read_plan(store)
+    if plan is not None:
+        return absent_runs(plan), plan.volume.missing == "hole"
+    try:
+        filled = json.loads(store.get(PROVENANCE))["filled_slices"]
+        left_out = [one for one in filled if one.get("in_means") is False]
+        runs = runs_of(int(one["z"]) for one in left_out)
+    except (FileNotFoundError, AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        return (), False
+    return runs, any(one.get("how") == "hole" for one in left_out)
+
+
+def _gaps(
+    scales: Sequence[ScaleSpec], absent: tuple[Run, ...], are_holes: bool
+) -> Iterator[tuple[tuple[Run, ...], tuple[Run, ...]]]:
+    """Yield for each scale the planes without data, and the layers of chunks that are left out."""
+    first = scales[0]
+    for scale in scales:
+        span = first.box.start.z, first.box.stop.z
+        runs = coarser_runs(absent, span, max(round(scale.resolution[2] / first.resolution[2]), 1))
+        yield runs, hole_runs(runs, scale.box, scale.chunk.z) if are_holes else ()
 
 
 def _is_ours(store: Store) -> bool:

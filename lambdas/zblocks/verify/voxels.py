@@ -10,12 +10,12 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
-from zblocks.cascade import Pool
 from zblocks.config import Config
 from zblocks.credentials import Credentials
 from zblocks.geometry import Box, Vec
+from zblocks.missing import Run, is_within
 from zblocks.plan import Plan, SliceRef
-from zblocks.pooling import Voxels
+from zblocks.pooling import Pool, PoolPresent, Voxels
 from zblocks.precomputed.decode import Encoded, decode_chunk
 from zblocks.reading import read_bands
 from zblocks.storage import Store, open_store
@@ -41,6 +41,10 @@ class Stored:
     volume: VolumeSpec
     scale: ScaleSpec
     files: Loose | Shards
+    absent: tuple[Run, ...] = ()
+    """Planes without data, which no mean counts."""
+    left_out: tuple[Run, ...] = ()
+    """Layers of chunks that are meant to be absent: they hold 0."""
 
     def read(self, cell: Vec) -> tuple[str, Voxels] | None:
         """Return a chunk's object and voxels (z, y, x, c); None for a hole.
@@ -64,10 +68,13 @@ class Stored:
                 found = self.read(cell)
             except UNREADABLE:
                 return None
-            if found is None:
-                return None
             inside = whole & box
-            out[inside.slices(box.start)] = found[1][inside.slices(whole.start)]
+            if found is not None:
+                out[inside.slices(box.start)] = found[1][inside.slices(whole.start)]
+            elif is_within(self.left_out, whole.start.z, whole.stop.z):
+                out[inside.slices(box.start)] = 0
+            else:
+                return None
         return out
 
 
@@ -92,9 +99,10 @@ def check_scales(
         if not set(step) <= {1, 2} or max(abs(r - round(r)) for r in ratios) > 1e-6:
             found.note(f"{coarser.scale.key}: not halves of the scale before it; not compared")
             continue
+        made = PoolPresent(pool, finer.absent)
         with ThreadPoolExecutor(THREADS) as threads:
             jobs = [
-                threads.submit(_check_chunk, finer, coarser, (step, pool), cell, found)
+                threads.submit(_check_chunk, finer, coarser, (step, made), cell, found)
                 for cell in sample(coarser.scale, number, seed)
             ]
             for job in jobs:

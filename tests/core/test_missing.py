@@ -1,0 +1,177 @@
+"""What stands in for a missing slice, and which planes and chunks are left without data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.core.test_cascade import VOLUME
+from tests.references import means
+from zblocks.cascade import Cascade, needed_z
+from zblocks.geometry import Box, Vec
+from zblocks.missing import (
+    coarser_runs,
+    hole_runs,
+    is_within,
+    planned_holes,
+    pools_of,
+    runs_of,
+    stand_ins,
+    with_stand_ins,
+)
+from zblocks.plan import SliceRef, Wishes, task_from_json, task_to_json
+from zblocks.planner import Job, fingerprint, make_plan
+from zblocks.precomputed.chunks import chunk_key, object_keys, shard_key
+from zblocks.precomputed.shards import chunk_id
+from zblocks.receipt import Source
+from zblocks.slices import FillReader
+from zblocks.slices.blend import BlendReader, blend
+from zblocks.timing import Worker
+
+
+def plan_for(gone, how, *, z0=0, depth=40, chunk=8, sharding=False, means=True):
+    """Plan a stack of `depth` slices from z0 on, without those of `gone` (counted from 0)."""
+    slices = tuple(
+        SliceRef(z0 + z, None) if z in gone else SliceRef(z0 + z, f"s{z}", 10, "e", "png")
+        for z in range(depth)
+    )
+    volume = replace(VOLUME, missing=how, missing_in_means=means)
+    wishes = Wishes((4.0, 4.0, 4.0), Vec(0, 0, z0), Vec(4, 4, chunk), None, sharding)
+    filled = tuple((z0 + z, "", "gap") for z in sorted(gone))
+    job = Job("file:///a", "file:///b", volume, wishes, 7, 5, with_stand_ins(slices, how), filled)
+    return make_plan(job, Worker(4000))
+
+
+@given(st.sets(st.integers(0, 30), min_size=1), st.integers(-3, 33))
+def test_the_nearest_stands_in(present, z):
+    if z in present:
+        return
+    (found,) = stand_ins("nearest", z, sorted(present))
+    assert found == min(sorted(present), key=lambda p: abs(p - z))
+    between = stand_ins("interpolate", z, sorted(present))
+    below, above = [p for p in present if p < z], [p for p in present if p > z]
+    assert between == ((max(below), min(above)) if below and above else (found,))
+    assert stand_ins("fill", z, sorted(present)) == stand_ins("hole", z, sorted(present)) == ()
+
+
+numbers = st.sampled_from(["uint8", "uint16", "uint32"])
+
+
+@given(numbers, st.integers(2, 9), st.data())
+def test_blends_are_rounded_half_to_even(dtype, span, data):
+    at = data.draw(st.integers(1, span - 1))
+    top = np.iinfo(dtype).max
+    pairs = data.draw(st.lists(st.tuples(*[st.integers(0, top)] * 2), min_size=1, max_size=9))
+    lower, upper = (np.array(side, dtype)[:, None, None] for side in zip(*pairs, strict=True))
+    due = [round(low + Fraction((high - low) * at, span)) for low, high in pairs]
+    blend(lower, upper, at, span)
+    assert lower.ravel().tolist() == due
+
+
+def test_a_blend_of_real_numbers_and_in_pieces():
+    out = np.zeros((70, 2, 1), np.float32)
+    BlendReader(FillReader(-0.5), FillReader(2.5), 2, 3).read_rows(out)
+    assert set(out.ravel().tolist()) == {1.5}
+
+
+gaps = st.sets(st.integers(0, 39), max_size=39)
+
+
+@given(gaps, st.integers(-9, 9), st.sampled_from([1, 2, 4, 8, 16]), st.integers(1, 9))
+def test_absent_planes_and_layers_are_those_counted_one_by_one(gone, z0, factor, depth):
+    span = z0, z0 + 40
+    runs = coarser_runs(runs_of(z0 + z for z in gone), span, factor)
+    low, high = span[0] // factor, -(-span[1] // factor)
+    fine = {p: [z for z in range(p * factor, (p + 1) * factor) if span[0] <= z < span[1]]
+            for p in range(low, high)}  # fmt: skip
+    absent = {p for p, below in fine.items() if all(z - z0 in gone for z in below)}
+    assert {p for a, b in runs for p in range(a, b)} == absent
+    assert runs == runs_of(absent)
+    holes = hole_runs(runs, Box(Vec(0, 0, low), Vec(1, 1, high)), depth)
+    for first in range(low, high, depth):
+        layer = range(first, min(first + depth, high))
+        assert is_within(holes, layer.start, layer.stop) == (set(layer) <= absent)
+
+
+def brute_pool(fine, absent, start, step):
+    """Pool along z only, plane by plane: means of planes that are there, rounded half to even."""
+    stop = start.z + len(fine)
+    planes, gone = [], set()
+    for p in range(start.z // step.z, -(-stop // step.z)):
+        below = [z for z in range(p * step.z, (p + 1) * step.z) if start.z <= z < stop]
+        kept = [z for z in below if z not in absent]
+        if not kept:
+            gone.add(p)
+        part = fine[[z - start.z for z in kept or below]]
+        planes.append(means(part, start._replace(z=0), step._replace(z=len(part))))
+    return np.concatenate(planes), gone
+
+
+@pytest.mark.parametrize("how", ["fill", "hole"])
+@given(gone=st.sets(st.integers(0, 39), max_size=39), z0=st.integers(-9, 9), seed=st.integers(0, 9))
+@settings(max_examples=30)
+def test_blocks_keep_absent_planes_out_of_means(how, gone, z0, seed):
+    """The cascade over all blocks, against planes pooled one by one."""
+    plan, tasks = plan_for(gone, how, z0=z0, means=False)
+    voxels = np.random.default_rng(seed).integers(0, 256, (40, 5, 7, 1)).astype(np.uint8)
+    voxels[sorted(gone)] = 0
+    scales = plan.scales[: plan.owned]
+    made = [np.full((*s.box.shape[::-1], 1), 99, np.uint8) for s in scales]
+    for task in tasks:
+        owned = [plan.owned_z(k, task.index) for k in range(plan.owned)]
+        first, last = needed_z(scales, owned)[0]
+        cascade = Cascade(scales, owned, voxels.dtype, 1, pools_of(plan))
+        for band in cascade.push(voxels[first - z0 : last - z0]):
+            made[band.scale][band.box.slices(scales[band.scale].box.start)] = band.voxels
+    due, absent = voxels, {z0 + z for z in gone}
+    for k, scale in enumerate(scales):
+        if k:
+            step = Vec(*(b // a for a, b in zip(scales[k - 1].factor, scale.factor, strict=True)))
+            due, absent = brute_pool(due, absent, scales[k - 1].box.start, step)
+        np.testing.assert_array_equal(made[k], due, err_msg=f"scale {k}")
+
+
+@given(gaps, st.integers(-9, 9), st.booleans())
+def test_objects_that_are_due(gone, z0, sharding):
+    """Every chunk but those of missing slices only; a shard with none of its chunks isn't due."""
+    plan, _ = plan_for(gone, "hole", z0=z0, sharding=sharding)
+    absent = {z0 + z for z in gone}
+    for scale in plan.scales:
+        f, due = scale.factor.z, set()
+        for box in scale.box.cells(scale.chunk):
+            below = set(range(box.start.z * f, box.stop.z * f)) & set(range(z0, z0 + 40))
+            if below <= absent:
+                continue
+            bits = scale.sharding
+            number = chunk_id(scale.cell(box), scale.grid)
+            due.add(shard_key(scale, bits, number >> bits.low) if bits else chunk_key(scale, box))
+        assert set(object_keys(scale, planned_holes(plan, scale))) == due
+
+
+def test_items_say_what_stands_in_and_stay_small():
+    gone = {0, 5, 6, 39}
+    _, tasks = plan_for(gone, "interpolate")
+    slices = [s for t in tasks for s in t.slices]
+    read = [[r.z for r in s.reads] for s in slices]
+    assert read[:8] == [[1], [1], [2], [3], [4], [4, 7], [4, 7], [7]]
+    assert read[39] == [38]
+    for task in tasks:
+        assert task_from_json(task_to_json(task)) == task
+    item = task_to_json(tasks[0])
+    assert item["slices"][5] == [5, [[4, "s4", 10, "e", "png"], [7, "s7", 10, "e", "png"]]]
+    assert [s.key for s in Source.all_of(slices[4:7])] == ["s4", "s4", "s7", "s4", "s7"]
+
+
+def test_how_missing_slices_are_filled_is_part_of_the_volume_only_if_there_are_any():
+    def name(how, gone):
+        slices = tuple(SliceRef(z, None if z in gone else "s", 1, "e", "png") for z in range(4))
+        wishes = Wishes((1.0, 1.0, 1.0), Vec(0, 0, 0), None, None)
+        return fingerprint(replace(VOLUME, missing=how), wishes, "file:///a", slices)
+
+    assert name("fill", {}) == name("nearest", {}) == name("hole", {})
+    assert len({name(how, {2}) for how in ("fill", "nearest", "hole")}) == 3
