@@ -13,7 +13,8 @@ LAYERS = {
     0: {"errors", "geometry", "credentials", "keylike"},
     1: {
         "pyramid", "pooling", "cascade", "memory", "plan", "receipt", "failure", "viewer",
-        "slices", "slices.manifest", "slices.canvas", "precomputed", "precomputed.info",
+        "slices", "slices.manifest", "slices.canvas", "slices.depth", "slices.region",
+        "framing", "precomputed", "precomputed.info",
         "precomputed.chunks",
         "precomputed.shards", "precomputed.decode", "config", "config.fields",
         "config.messages", "config.misfits", "config.values", "timing", "sharing", "planner",
@@ -21,7 +22,7 @@ LAYERS = {
     },
     2: {"slices.jpeg", "slices.vips", "slices.jp2", "storage"},
     3: {
-        "workplace", "survey", "prepare", "convert", "finalize", "transfer",
+        "workplace", "survey", "contrast", "prepare", "convert", "finalize", "transfer",
         "second_reader", "machine",
         "sink", "stored", "reading", "standing", "claim", "perform",
         "verify", "verify.findings", "verify.info", "verify.files",

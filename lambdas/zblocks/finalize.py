@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -25,6 +25,7 @@ from zblocks.plan import VERSION, Plan, block_name
 from zblocks.precomputed.info import INFO, PROVENANCE, Hole, build_info, build_provenance
 from zblocks.prepare import Run, list_due
 from zblocks.receipt import Receipt, Verdict
+from zblocks.slice_stats import SliceStats
 from zblocks.standing import look
 from zblocks.storage import Store
 from zblocks.viewer import viewer_link
@@ -127,7 +128,8 @@ def _finalize(work: Workplace, run: Run, error: str, second_reader: SecondReader
         done |= {"problems": left_out, "failed": _failed(work, failures), "resume": run.resume}
         done |= {"holes": [hole.entry for hole in holes]}
     summary = _put_report(work, run, done, standing.receipts)
-    target.put_json(PROVENANCE, build_provenance(plan, config, summary, holes))
+    noted = replace(plan, notes=(*plan.notes, *depth_notes(plan, standing.receipts)))
+    target.put_json(PROVENANCE, build_provenance(noted, config, summary, holes))
     target.put_json(INFO, build_info(plan))
     filled = tuple(f"z {z}: {name} ({why})" for z, name, why in plan.filled)
     report = f"{target.url}/{REPORT}"
@@ -146,9 +148,23 @@ def _holes(plan: Plan, verdict: Verdict) -> tuple[Hole, ...]:
     )
 
 
+def _of_slices(plan: Plan, receipts: Sequence[Receipt]) -> list[SliceStats]:
+    """Return what was counted of slices that are there; a fill value says nothing of the stack."""
+    filled = {z for z, _, _ in plan.filled}
+    return [s for r in receipts for s in r.slices if s.z not in filled]
+
+
+def depth_notes(plan: Plan, receipts: Sequence[Receipt]) -> list[str]:
+    """Say how many bits the values of a 16-bit volume use, if fewer: cameras often have 12."""
+    high = int(max((s.high for s in _of_slices(plan, receipts)), default=0))
+    if plan.volume.dtype != "uint16" or plan.volume.layer != "image" or not 0 < high < 1 << 15:
+        return []
+    return [f"values use {high.bit_length()} of 16 bits, up to {high}"]
+
+
 def contrast(plan: Plan, receipts: Sequence[Receipt]) -> tuple[int, int] | None:
     """Return the values to show black and white: the 0.1 and 99.9 % marks of the slices."""
-    stats = [s for r in receipts for s in r.slices if s.step]
+    stats = [s for s in _of_slices(plan, receipts) if s.step]
     if plan.volume.channels != 1 or not stats:
         return None
     step = max(s.step for s in stats)
@@ -258,7 +274,7 @@ def _put_report(
         "location": work.target.url,
         "size": list(plan.box.shape),
         "filled_slices": [{"z": z, "name": n, "why": w} for z, n, w in plan.filled],
-        "notes": list(plan.notes),
+        "notes": [*plan.notes, *depth_notes(plan, receipts)],
         **numbers,
     }
     work.target.put_json(REPORT, json.dumps(report, indent=1).encode())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypedDict
 
 from zblocks.geometry import Box
@@ -90,6 +90,7 @@ def build_provenance(
         run: numbers of the run (versions, blocks, bytes, seconds).
         holes: what was left out, by the user's leave.
     """
+    volume = plan.volume
     document = {
         "description": "",
         "owners": [],
@@ -97,5 +98,8 @@ def build_provenance(
         "processing": [{"method": {"task": "zblocks", "config": config, "run": run}, "by": ""}],
         "filled_slices": [{"z": z, "name": name, "why": why} for z, name, why in plan.filled],
         "holes": [hole.entry for hole in holes],
+        "contrast": asdict(volume.contrast) if volume.contrast else None,
+        "framing": asdict(volume.framing) if volume.framing else None,
+        "notes": list(plan.notes),
     }
     return json.dumps(document, indent=1).encode()
