@@ -73,8 +73,10 @@ class Footprint:
     """Bytes of all channels of a slice's pixel; 0: as in the volume."""
     streamed: bool = False
     """Whether slices are read as streams even where a block holds them whole."""
-    buffers: int = 0
-    """Bytes that one slice needs on its way from the decoder into the volume's rows."""
+    kept: int = 0
+    """Bytes that are kept of an open slice between the decoder and the volume's rows."""
+    passing: int = 0
+    """Bytes that rows of one slice need while they pass from the decoder into the volume's."""
 
 
 def coarse_bytes(scales: Sequence[Scale], depth: int, pixel_bytes: int) -> int:
@@ -106,13 +108,14 @@ def _decoder(size: Footprint) -> int:
         held = size.file_bytes
     else:
         held = min(STREAM_ROWS.get(size.kind, 0), height) * row + STREAM_BYTES
-    return held + size.buffers
+    return held + size.kept
 
 
 def predict_peak(size: Footprint) -> int:
     """Return the predicted peak of resident memory, in MiB."""
     slab = size.depth * size.rows * size.width * size.pixel_bytes
-    decoders = (size.depth if size.rows < size.height else DECODERS) * _decoder(size)
+    opened = size.depth if size.rows < size.height else DECODERS
+    decoders = opened * _decoder(size) + DECODERS * size.passing
     queue = min(QUEUE_BYTES, slab) * 2
     total = slab + decoders + size.coarse_bytes + size.shard_bytes + queue
     return INTERPRETER_MB + math.ceil(total * SLACK / MIB)

@@ -136,6 +136,8 @@ def _footprint(job: Job, scales: tuple[Scale, ...], depth: int, rows: int) -> Fo
     held = min(depth + halo, len(job.slices))
     width, height = _largest(job)
     framed = volume.framing is not None and volume.framing.in_plane
+    whole_rows = height if kind in WHOLE else PIECE
+    rows_kept = whole_rows if volume.align or (framed and kind in WHOLE) else 0
     return Footprint(
         width=job.width,
         pixel_bytes=pixel,
@@ -147,7 +149,8 @@ def _footprint(job: Job, scales: tuple[Scale, ...], depth: int, rows: int) -> Fo
         slice_height=height,
         slice_pixel=slice_pixel_bytes(volume),
         streamed=bool(volume.align or volume.slice_dtype) or framed,
-        buffers=_buffers(volume, kind, width, height),
+        kept=rows_kept * width * pixel,
+        passing=_passing(volume, whole_rows, width),
         kind=kind,
         file_bytes=max(s.bytes for s in job.slices),
         coarse_bytes=coarse_bytes(scales, held, pixel),
@@ -162,16 +165,12 @@ def _largest(job: Job) -> tuple[int, int]:
     return max(width, *(s.width for s in job.slices)), max(height, *(s.height for s in job.slices))
 
 
-def _buffers(volume: Volume, kind: str, width: int, height: int) -> int:
-    """Return the bytes that a slice needs on its way through the readers that change it."""
-    rows = height if kind in WHOLE else PIECE
-    framed = volume.framing is not None and volume.framing.in_plane
+def _passing(volume: Volume, rows: int, width: int) -> int:
+    """Return the bytes that so many rows of a slice need in the readers that change them."""
     held = SCRATCH_BYTES if volume.contrast else 0
     if volume.contrast and volume.slice_dtype:
         held += rows * width * slice_pixel_bytes(volume)
-    if volume.align or (framed and kind in WHOLE):
-        held += rows * width * pixel_bytes(volume)
-    if framed:
+    if volume.framing is not None and volume.framing.in_plane:
         held += PIECE * width * pixel_bytes(volume)
     return held
 
