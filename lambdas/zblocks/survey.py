@@ -1,8 +1,10 @@
 """What slices are there, do they fit together, and what is to be done? Nothing is written.
 
-1. The ordered list (or a listing in natural order) becomes one slot per z.
+1. The ordered list (or a listing in natural order) becomes one slot per z; those outside the
+   region are dropped.
 2. The header of every slice is read, in parallel; each must be like the others.
-3. `make_plan` decides everything.
+3. Where the config asks for percentiles, the contrast of the whole stack is measured.
+4. `make_plan` decides everything.
 """
 
 from __future__ import annotations
