@@ -104,3 +104,20 @@ def read_info(folder: Path) -> dict[str, Any]:
     """Return a local volume's `info`."""
     info: dict[str, Any] = json.loads((folder / "info").read_text())
     return info
+
+
+def framed(
+    stack: np.ndarray,
+    region: dict[str, list[int]] | None = None,
+    every: int = 1,
+    reverse_z: bool = False,
+    turn: int = 0,
+    flip: str = "",
+) -> np.ndarray:
+    """Return the part of a stack (z, y, x, c) that the config's fields of these names ask for."""
+    spans = [(region or {}).get(axis, [0, n]) for axis, n in zip("zyx", stack.shape, strict=False)]
+    kept = stack[tuple(slice(*span) for span in spans)][::every]
+    kept = np.flip(kept, 0) if reverse_z else kept
+    for _ in range(turn // 90):  # clockwise: the first column, read upwards, becomes the first row
+        kept = np.flip(kept, 1).transpose(0, 2, 1, 3)
+    return np.flip(kept, [{"y": 1, "x": 2}[axis] for axis in flip])

@@ -15,19 +15,19 @@ LAYERS = {
     },
     1: {
         "cascade", "config", "config.fields", "config.messages", "config.misfits", "config.schema",
-        "config.values", "failure", "memory", "missing", "plan", "planner", "pooling",
+        "config.values", "failure", "framing", "memory", "missing", "plan", "planner", "pooling",
         "precomputed", "precomputed.chunks", "precomputed.decode", "precomputed.info",
         "precomputed.segment_names", "precomputed.shards", "pyramid", "reachable", "receipt",
-        "sharing", "slice_stats", "slices", "slices.blend", "slices.canvas", "slices.lists",
-        "slices.manifest", "timing", "viewer",
+        "sharing", "slice_stats", "slices", "slices.blend", "slices.canvas", "slices.depth",
+        "slices.lists", "slices.manifest", "slices.region", "timing", "viewer",
     },
     2: {
         "slices.filters", "slices.jp2", "slices.jpeg", "slices.vips", "storage",
     },
     3: {
-        "claim", "convert", "finalize", "machine", "perform", "prepare", "probe", "reading",
-        "second_reader", "served", "serving", "showing", "sink", "standing", "starter", "stored",
-        "survey", "transfer", "verify", "verify.files", "verify.findings", "verify.info",
+        "claim", "contrast", "convert", "finalize", "machine", "perform", "prepare", "probe",
+        "reading", "second_reader", "served", "serving", "showing", "sink", "standing", "starter",
+        "stored", "survey", "transfer", "verify", "verify.files", "verify.findings", "verify.info",
         "verify.voxels", "workplace",
     },
     4: {

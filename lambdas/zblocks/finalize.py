@@ -11,7 +11,7 @@ import json
 import math
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -34,6 +34,7 @@ from zblocks.precomputed.info import (
 )
 from zblocks.prepare import Run, list_due
 from zblocks.receipt import Receipt, Verdict
+from zblocks.slice_stats import SliceStats
 from zblocks.standing import look
 from zblocks.storage import Store
 from zblocks.viewer import Shown, viewer_link
@@ -139,7 +140,8 @@ def _finalize(work: Workplace, run: Run, error: str, second_reader: SecondReader
     if absent:
         done |= {"holes": [hole.entry for hole in absent]}
     summary = _put_report(work, run, done, standing.receipts)
-    target.put_json(PROVENANCE, build_provenance(plan, config, summary, absent))
+    noted = replace(plan, notes=(*plan.notes, *depth_notes(plan, standing.receipts)))
+    target.put_json(PROVENANCE, build_provenance(noted, config, summary, absent))
     target.put_json(INFO, build_info(plan))
     filled = tuple(
         f"z {f['z']}: {f['name']} ({f['why']}): {f['how']}" for f in describe_filled(plan)
@@ -168,13 +170,27 @@ def _shown(plan: Plan, receipts: Sequence[Receipt]) -> Shown:
     )
 
 
+def _of_slices(plan: Plan, receipts: Sequence[Receipt]) -> list[SliceStats]:
+    """Return what was counted of slices that are there; a fill value says nothing of the stack."""
+    filled = {z for z, _, _ in plan.filled}
+    return [s for r in receipts for s in r.slices if s.z not in filled]
+
+
+def depth_notes(plan: Plan, receipts: Sequence[Receipt]) -> list[str]:
+    """Say how many bits the values of a 16-bit volume use, if fewer: cameras often have 12."""
+    high = int(max((s.high for s in _of_slices(plan, receipts)), default=0))
+    if plan.volume.dtype != "uint16" or plan.volume.layer != "image" or not 0 < high < 1 << 15:
+        return []
+    return [f"values use {high.bit_length()} of 16 bits, up to {high}"]
+
+
 def contrast(plan: Plan, receipts: Sequence[Receipt]) -> tuple[float, float] | None:
     """Return the values to show black and white; None for labels, and where colours are as meant.
 
     The 0.1 and 99.9 % marks of the slices; of types that aren't counted, the lowest and highest.
     """
     colours = plan.volume.channels > 1 and plan.volume.dtype == "uint8"
-    stats = [s for r in receipts for s in r.slices]
+    stats = _of_slices(plan, receipts)
     if plan.volume.layer != "image" or colours or not stats:
         return None
     if not all(s.step for s in stats):
@@ -287,7 +303,7 @@ def _put_report(
         "location": work.target.url,
         "size": list(plan.box.shape),
         "filled_slices": describe_filled(plan),
-        "notes": list(plan.notes),
+        "notes": [*plan.notes, *depth_notes(plan, receipts)],
         **numbers,
     }
     work.target.put_json(REPORT, json.dumps(report, indent=1).encode())

@@ -48,7 +48,7 @@ class Footprint:
     """The sizes that decide a block's peak."""
 
     width: int
-    """Pixels of a row."""
+    """Pixels of a row of the volume."""
     pixel_bytes: int
     """Channels × bytes of a channel."""
     depth: int
@@ -56,7 +56,7 @@ class Footprint:
     rows: int
     """Rows decoded at a time."""
     height: int
-    """Rows of a slice."""
+    """Rows of the volume."""
     kind: str
     """Of the slices, as `SliceRef.kind`."""
     file_bytes: int
@@ -66,10 +66,19 @@ class Footprint:
     shard_bytes: int
     """Chunks of unfinished shards of all scales, as if they didn't compress."""
     channels: int = 1
-    placed: bool = False
-    """Whether slices of other sizes are put on a canvas."""
     blends: int = 0
     """Slices of the block that are made of two others."""
+    slice_width: int = 0
+    slice_height: int = 0
+    """Pixels of the largest slice; 0: as in the volume."""
+    slice_pixel: int = 0
+    """Bytes of all channels of a slice's pixel; 0: as in the volume."""
+    streamed: bool = False
+    """Whether slices are read as streams even where a block holds them whole."""
+    kept: int = 0
+    """Bytes that are kept of an open slice between the decoder and the volume's rows."""
+    passing: int = 0
+    """Bytes that rows of one slice need while they pass from the decoder into the volume's."""
 
 
 def coarse_bytes(scales: Sequence[Scale], depth: int, pixel_bytes: int) -> int:
@@ -91,21 +100,26 @@ def shard_bytes(scales: Sequence[Scale], depth: int, pixel_bytes: int) -> int:
     return voxels * pixel_bytes
 
 
+def _decoder(size: Footprint) -> int:
+    """Return the bytes that are held of one slice besides its rows in the slab."""
+    width, height = size.slice_width or size.width, size.slice_height or size.height
+    row = width * (size.slice_pixel or size.pixel_bytes)
+    if size.kind == "jp2":
+        held = size.file_bytes + OPENJPEG * width * height * size.channels
+    elif size.kind == "jpeg" and size.rows >= size.height and not size.streamed:
+        held = size.file_bytes
+    else:
+        held = min(STREAM_ROWS.get(size.kind, 0), height) * row + STREAM_BYTES
+    return held + size.kept
+
+
 def predict_peak(size: Footprint) -> int:
     """Return the predicted peak of resident memory, in MiB."""
-    row, channels = size.width * size.pixel_bytes, size.channels
-    slab = size.depth * size.rows * row
-    stream = min(STREAM_ROWS.get(size.kind, 0), size.height) * row + STREAM_BYTES
-    if size.rows < size.height:
-        decoders = (size.depth + size.blends) * stream
-    elif size.kind == "jp2":
-        decoders = DECODERS * (size.file_bytes + OPENJPEG * size.width * size.height * channels)
-    elif size.kind == "jpeg" and not size.placed:
-        decoders = DECODERS * size.file_bytes
-    else:
-        decoders = DECODERS * stream
+    slab = size.depth * size.rows * size.width * size.pixel_bytes
+    opened = size.depth + size.blends if size.rows < size.height else DECODERS
+    decoders = opened * _decoder(size) + DECODERS * size.passing
     queue = min(QUEUE_BYTES, slab) * 2
     if size.blends:  # the upper slice's rows, while they are mixed with the lower one's
-        decoders += min(size.blends, DECODERS) * size.rows * row
+        decoders += min(size.blends, DECODERS) * size.rows * size.width * size.pixel_bytes
     total = slab + decoders + size.coarse_bytes + size.shard_bytes + queue
     return INTERPRETER_MB + math.ceil(total * SLACK / MIB)

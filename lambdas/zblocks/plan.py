@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from zblocks.geometry import Box, Vec
@@ -49,6 +49,84 @@ class SliceRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Contrast:
+    """Which values of the slices become the lowest and the highest of the volume's type."""
+
+    low: float
+    high: float
+    percentiles: tuple[float, float] | None = None
+    """Where the two were measured; None: given."""
+    measured: int = 0
+    """Slices that they were measured on."""
+
+    def __str__(self) -> str:
+        """How errors show it."""
+        return f"{self.low:g} to {self.high:g}"
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Contrast:
+        """Read it back."""
+        low_high = document["percentiles"]
+        marks = None if low_high is None else (low_high[0], low_high[1])
+        return cls(document["low"], document["high"], marks, document["measured"])
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """The part of the stack that the volume holds, and how it lies there.
+
+    In this order: slots [box.start.z, box.stop.z) are kept, of them every `every`th, the last first
+    if `reverse`; of each slice (on the canvas, if there is one) the pixels of `box` are kept,
+    turned clockwise as seen with x to the right and y down, then flipped.
+    """
+
+    width: int
+    height: int
+    """Pixels of a slice, or of the canvas."""
+    box: Box
+    """What is kept: pixels of slice or canvas, and slots of the stack counted from its first."""
+    every: int = 1
+    reverse: bool = False
+    turn: int = 0
+    """Degrees: 0, 90, 180 or 270."""
+    flip: str = ""
+    """`x`, `y`, `xy` or empty: the axes that run the other way."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the volume's slices."""
+        shape = self.box.shape
+        return (shape.y, shape.x) if self.turn in (90, 270) else (shape.x, shape.y)
+
+    @property
+    def crop(self) -> tuple[int, int, int, int]:
+        """Pixels that are kept: x0, y0, x1, y1."""
+        return (self.box.start.x, self.box.start.y, self.box.stop.x, self.box.stop.y)
+
+    @property
+    def in_plane(self) -> bool:
+        """Whether slices are cropped, turned or flipped."""
+        size = self.box.shape
+        return bool((size.x, size.y) != (self.width, self.height) or self.turn or self.flip)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the volume's first rows aren't the first that a slice gives."""
+        return bool(self.turn) or "y" in self.flip
+
+    def __str__(self) -> str:
+        """How errors show it."""
+        order = f"every {self.every}" + (", reversed" if self.reverse else "")
+        return f"{self.box.name} ({order}, turn {self.turn}, flip {self.flip or 'none'})"
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Framing:
+        """Read it back."""
+        box = Box(Vec(*document["box"]["start"]), Vec(*document["box"]["stop"]))
+        return cls(**{**document, "box": box})
+
+
+@dataclass(frozen=True, slots=True)
 class Volume:
     """What every chunk of the volume has in common."""
 
@@ -65,7 +143,7 @@ class Volume:
     layer: str = "image"
     """`image` or `segmentation`."""
     slice_dtype: str = ""
-    """Of the slices, where that is narrower than `dtype`."""
+    """Of the slices, where that isn't `dtype`."""
     align: str = ""
     """Where slices of another size lie: `center` or `top-left`; empty where there are none."""
     canvas_fill: float = 0
@@ -76,6 +154,10 @@ class Volume:
     """What a missing slice becomes: `fill`, `nearest`, `interpolate` or `hole`."""
     missing_in_means: bool = True
     """Whether a filled slice counts when a coarser scale is made; never that of a hole."""
+    contrast: Contrast | None = None
+    """None: values pass as they are."""
+    framing: Framing | None = None
+    """None: all of the stack, as it lies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +292,15 @@ def part_z(scale: Scale, depth: int, part: int) -> tuple[int, int]:
 
 def pixel_bytes(volume: Volume) -> int:
     """Return the bytes of all channels of a voxel."""
-    return volume.channels * {"uint8": 1, "uint16": 2, "uint64": 8}.get(volume.dtype, 4)
+    return volume.channels * _BYTES.get(volume.dtype, 4)
+
+
+def slice_pixel_bytes(volume: Volume) -> int:
+    """Return the bytes of all channels of a slice's pixel."""
+    return volume.channels * _BYTES.get(volume.slice_dtype or volume.dtype, 4)
+
+
+_BYTES = {"uint8": 1, "uint16": 2, "uint64": 8}
 
 
 def plan_to_json(plan: Plan) -> bytes:
@@ -234,7 +324,7 @@ def plan_to_json(plan: Plan) -> bytes:
         "source": plan.source,
         "source_role": plan.source_role,
         "destination": plan.destination,
-        "volume": {name: getattr(plan.volume, name) for name in Volume.__slots__},
+        "volume": asdict(plan.volume),
         "scales": scales,
         "owned": plan.owned,
         "block_depth": plan.block_depth,
@@ -258,7 +348,7 @@ def plan_from_json(data: bytes) -> Plan:
         source=document["source"],
         source_role=document["source_role"],
         destination=document["destination"],
-        volume=Volume(**document["volume"]),
+        volume=_volume_from_json(document["volume"]),
         scales=tuple(_scale_from_json(s) for s in document["scales"]),
         owned=document["owned"],
         block_depth=document["block_depth"],
@@ -271,6 +361,15 @@ def plan_from_json(data: bytes) -> Plan:
         filled=tuple((z, name, why) for z, name, why in document["filled"]),
         notes=tuple(document["notes"]),
     )
+
+
+def _volume_from_json(document: dict[str, Any]) -> Volume:
+    contrast, framing = document.get("contrast"), document.get("framing")
+    parts = {
+        "contrast": Contrast.from_json(contrast) if contrast else None,
+        "framing": Framing.from_json(framing) if framing else None,
+    }
+    return Volume(**{**document, **parts})
 
 
 def _scale_from_json(document: dict[str, Any]) -> Scale:

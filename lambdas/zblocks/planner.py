@@ -33,9 +33,13 @@ from zblocks.plan import (
     Volume,
     Wishes,
     pixel_bytes,
+    slice_pixel_bytes,
 )
 from zblocks.pyramid import Scale
 from zblocks.sharing import DEEPEST, SHALLOWEST, SHARD_LAYERS, count_blocks, plan_scales, share_out
+from zblocks.slices import WHOLE
+from zblocks.slices.depth import SCRATCH_BYTES
+from zblocks.slices.region import PIECE
 from zblocks.timing import BlockWork, Worker, predict_coarse_seconds, predict_seconds
 
 MANY_OBJECTS = 20_000
@@ -52,7 +56,7 @@ class Job:
     wishes: Wishes
     width: int
     height: int
-    """Pixels of every slice."""
+    """Pixels of every slice, as the volume has it."""
     slices: tuple[SliceRef, ...]
     """Every z of the stack once, in order."""
     filled: tuple[tuple[int, str, str], ...] = ()
@@ -128,18 +132,28 @@ class Fit:
 
 def _footprint(job: Job, scales: tuple[Scale, ...], depth: int, rows: int) -> Footprint:
     """Return the sizes of a block of `depth` slices, decoded `rows` rows at a time."""
-    pixel, kind = pixel_bytes(job.volume), next(s.kind for s in job.slices if s.key is not None)
+    volume = job.volume
+    pixel, kind = pixel_bytes(volume), next(s.kind for s in job.slices if s.key is not None)
     halo = max(s.factor.z - 1 if scales[0].box.start.z % s.factor.z else 0 for s in scales)
     held = min(depth + halo, len(job.slices))
+    width, height = _largest(job)
+    framed = volume.framing is not None and volume.framing.in_plane
+    whole_rows = height if kind in WHOLE else PIECE
+    rows_kept = whole_rows if volume.align or (framed and kind in WHOLE) else 0
     return Footprint(
-        width=max(job.width, *(s.width for s in job.slices)),
+        width=job.width,
         pixel_bytes=pixel,
-        channels=job.volume.channels,
-        placed=bool(job.volume.align),
+        channels=volume.channels,
         blends=min(sum(len(s.instead) > 1 for s in job.slices), held),
         depth=held,
         rows=min(rows, job.height),
-        height=max(job.height, *(s.height for s in job.slices)),
+        height=job.height,
+        slice_width=width,
+        slice_height=height,
+        slice_pixel=slice_pixel_bytes(volume),
+        streamed=bool(volume.align or volume.slice_dtype) or framed,
+        kept=rows_kept * width * pixel,
+        passing=_passing(volume, whole_rows, width),
         kind=kind,
         file_bytes=max(s.bytes for s in job.slices),
         coarse_bytes=coarse_bytes(scales, held, pixel),
@@ -147,14 +161,35 @@ def _footprint(job: Job, scales: tuple[Scale, ...], depth: int, rows: int) -> Fo
     )
 
 
+def _largest(job: Job) -> tuple[int, int]:
+    """Return the pixels of the widest slice or canvas, and of the highest."""
+    framing = job.volume.framing
+    width, height = (framing.width, framing.height) if framing else (job.width, job.height)
+    return max(width, *(s.width for s in job.slices)), max(height, *(s.height for s in job.slices))
+
+
+def _passing(volume: Volume, rows: int, width: int) -> int:
+    """Return the bytes that so many rows of a slice need in the readers that change them."""
+    held = SCRATCH_BYTES if volume.contrast else 0
+    if volume.contrast and volume.slice_dtype:
+        held += rows * width * slice_pixel_bytes(volume)
+    if volume.framing is not None and volume.framing.in_plane:
+        held += PIECE * width * pixel_bytes(volume)
+    return held
+
+
 def _block_work(job: Job, depth: int) -> BlockWork:
     """Return what a block of so many slices has to do."""
     read = [r for s in job.slices for r in s.reads]
     share = min(depth / len(job.slices), 1.0)
+    width, rows = job.width, job.height
+    if framing := job.volume.framing:
+        width, rows = framing.width, framing.box.stop.y  # those below aren't decoded
     raw = job.volume.encoding == "raw"
     packing = job.volume.compression if raw else job.volume.encoding
     return BlockWork(
         voxel_bytes=job.width * job.height * min(depth, len(job.slices)) * pixel_bytes(job.volume),
+        slice_bytes=width * rows * min(depth, len(job.slices)) * slice_pixel_bytes(job.volume),
         source_bytes=int(sum(r.bytes for r in read) * share),
         kind=read[0].kind,
         packing=packing,

@@ -7,12 +7,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from zblocks.plan import Plan, SliceRef
+from zblocks.plan import Framing, Plan, SliceRef, Volume
 from zblocks.pooling import Voxels
 from zblocks.slice_stats import Tally
 from zblocks.slices import WHOLE, FillReader, SliceHeader, SliceReader, open_slice
 from zblocks.slices.blend import BlendReader
 from zblocks.slices.canvas import PlacedReader, place
+from zblocks.slices.depth import DepthReader
+from zblocks.slices.region import PIECE, RegionReader
 from zblocks.storage import Store, StoredFile
 
 PLACED_ROWS = 64
@@ -48,12 +50,15 @@ def read_bands(
     tallies = tallies or [Tally(s.z, plan.volume.dtype) for s in slices]
     counted = list(zip(slices, tallies, strict=True))
     size, volume = plan.box.shape, plan.volume
-    slab = np.empty((len(slices), min(plan.rows, size.y), size.x, volume.channels), volume.dtype)
-    if plan.rows >= size.y:
+    whole = plan.rows >= size.y or _needs_whole(plan, slices)
+    held = size.y if whole else plan.rows
+    slab = np.empty((len(slices), held, size.x, volume.channels), volume.dtype)
+    if whole:
         # Opened one after the other, so that no decoder outlives its slice.
         jobs = zip(counted, slab, strict=True)
         _wait([pool.submit(_read_whole, plan, source, one, rows) for one, rows in jobs])
-        yield slab
+        for y in range(0, size.y, plan.rows):
+            yield slab[:, y : y + plan.rows]
         return
     readers = list(pool.map(lambda ref: _open(plan, source, ref), slices))
     for y in range(0, size.y, plan.rows):
@@ -82,15 +87,29 @@ def _wait(jobs: Sequence[Future[None]]) -> None:
 
 
 def _open(plan: Plan, source: Store, ref: SliceRef) -> SliceReader:
-    """Open one slice, or its stand-in."""
+    """Open one slice, or its stand-in: decoded, in the volume's values, placed, framed."""
     if ref.key is None:
         return _open_instead(plan, source, ref)
-    size, volume = plan.box.shape, plan.volume
-    dtype = volume.slice_dtype or volume.dtype
+    volume, frame = plan.volume, _in_plane(plan.volume)
+    canvas = (frame.width, frame.height) if frame else (plan.box.shape.x, plan.box.shape.y)
+    own = (ref.width, ref.height) if ref.width else canvas
+    header = SliceHeader(ref.kind, *own, volume.channels, volume.slice_dtype or volume.dtype)
+    file = StoredFile(source, ref.key, ref.bytes, ref.etag)
+    changed = ref.width or frame or header.dtype != volume.dtype
+    # Of no rows at a time: as a stream, so that no more is held than what is passed on.
+    reader = open_slice(file, header, 0 if changed else plan.rows)
+    if volume.contrast:
+        limits = (volume.contrast.low, volume.contrast.high)
+        rows = header.height if ref.kind in WHOLE else PIECE
+        reader = DepthReader(reader, header.dtype, limits, volume.dtype, rows)
     if ref.width:
-        return _open_placed(plan, source, ref, dtype)
-    header = SliceHeader(ref.kind, size.x, size.y, volume.channels, dtype)
-    return open_slice(StoredFile(source, ref.key, ref.bytes, ref.etag), header, plan.rows)
+        rows = ref.height if ref.kind in WHOLE else PLACED_ROWS
+        reader = PlacedReader(reader, place(own, canvas, volume.align), volume.canvas_fill, rows)
+    elif frame:
+        reader = in_rows(reader, header)
+    if frame is None:
+        return reader
+    return RegionReader(reader, frame.width, frame.crop, frame.turn, frame.flip)
 
 
 def _open_instead(plan: Plan, source: Store, ref: SliceRef) -> SliceReader:
@@ -104,13 +123,20 @@ def _open_instead(plan: Plan, source: Store, ref: SliceRef) -> SliceReader:
     return BlendReader(reader, _open(plan, source, last), ref.z - first.z, last.z - first.z)
 
 
-def _open_placed(plan: Plan, source: Store, ref: SliceRef, dtype: str) -> SliceReader:
-    """Open a slice that isn't of the volume's size."""
-    size, volume = plan.box.shape, plan.volume
-    header = SliceHeader(ref.kind, ref.width, ref.height, volume.channels, dtype)
-    rows = ref.height if ref.kind in WHOLE else PLACED_ROWS
-    file = StoredFile(source, ref.key or "", ref.bytes, ref.etag)
-    # Of no rows at a time: as a stream, so that a larger slice is never held whole.
-    reader = open_slice(file, header, 0)
-    at = place((ref.width, ref.height), (size.x, size.y), volume.align)
-    return PlacedReader(reader, at, volume.canvas_fill, rows)
+def in_rows(reader: SliceReader, header: SliceHeader) -> SliceReader:
+    """Return a reader that can be asked for any number of rows."""
+    if header.kind not in WHOLE:
+        return reader
+    size = (header.width, header.height)
+    return PlacedReader(reader, place(size, size, ""), 0, header.height)
+
+
+def _in_plane(volume: Volume) -> Framing | None:
+    """Return the framing, if any slice is cropped, turned or flipped."""
+    return volume.framing if volume.framing and volume.framing.in_plane else None
+
+
+def _needs_whole(plan: Plan, slices: Sequence[SliceRef]) -> bool:
+    """Tell whether these slices can't be read in strips."""
+    framing = plan.volume.framing
+    return bool(framing and framing.whole) or any(s.kind in WHOLE for s in slices)

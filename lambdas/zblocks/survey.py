@@ -1,8 +1,10 @@
 """What slices are there, do they fit together, and what is to be done? Nothing is written.
 
-1. The ordered list (or a listing in natural order) becomes one slot per z.
+1. The ordered list (or a listing in natural order) becomes one slot per z; those outside the
+   region are dropped.
 2. The header of every slice is read, in parallel; each must be like the others.
-3. `make_plan` decides everything.
+3. Where the config asks for percentiles, the contrast of the whole stack is measured.
+4. `make_plan` decides everything.
 """
 
 from __future__ import annotations
@@ -17,17 +19,22 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
+
 from zblocks.config import Canvas, Config
+from zblocks.contrast import Sight, measure
 from zblocks.credentials import Credentials
 from zblocks.errors import (
     InvalidConfig,
     SliceError,
     SliceListError,
 )
+from zblocks.framing import chosen_slots, frame, framed_resolution, framing_notes
 from zblocks.geometry import Vec
 from zblocks.missing import with_stand_ins
 from zblocks.plan import (
     BlockTask,
+    Contrast,
     Plan,
     SliceRef,
     Volume,
@@ -36,9 +43,11 @@ from zblocks.plan import (
 from zblocks.planner import Job, make_plan
 from zblocks.precomputed.chunks import IMAGES
 from zblocks.slices import WHOLE, SliceHeader, probe
+from zblocks.slices.canvas import place
 from zblocks.slices.filters import match_glob, match_regex
 from zblocks.slices.lists import read_list
 from zblocks.slices.manifest import Slot, from_listing, from_numbers, resolve
+from zblocks.slices.region import visible
 from zblocks.storage import Store, StoredFile, StoredObject, open_store
 from zblocks.timing import Worker
 
@@ -60,7 +69,8 @@ def survey(
 ) -> tuple[Plan, tuple[BlockTask, ...]]:
     """Look at the slices and plan; nothing is written anywhere."""
     source = open_store(config.source, credentials, config.source_role)
-    slots, found, notes = list_slices(config, source, credentials)
+    listed, found, notes = list_slices(config, source, credentials)
+    slots = chosen_slots(config, listed)
     files = [
         StoredFile(source, s.key, found[s.key].bytes, found[s.key].etag, HEADER_BYTES)
         for s in slots
@@ -71,7 +81,11 @@ def survey(
     keys = [s.key for s in slots if s.key is not None]
     by_key = {key: h for key, (_, h) in zip(keys, headers, strict=True)}
     kinds = {h.kind for _, h in headers}
-    offset, volume = Vec(*config.voxel_offset), _volume(config, common)
+    offset = Vec(*config.voxel_offset)
+    framing = frame(config, (common.width, common.height), len(listed))
+    volume = replace(_volume(config, common), framing=framing)
+    volume = replace(volume, contrast=_contrast(config, volume, headers, common))
+    width, height = framing.size if framing else (common.width, common.height)
     refs = [_slice_ref(s, offset.z, found, by_key, common) for s in slots]
     job = Job(
         source=config.source,
@@ -79,20 +93,61 @@ def survey(
         destination=config.destination,
         volume=volume,
         wishes=Wishes(
-            resolution=config.voxel_resolution,
+            resolution=framed_resolution(config),
             offset=offset,
             chunk=None if config.chunk_size == "auto" else Vec(*config.chunk_size),
             scales=None if config.scales == "auto" else config.scales,
             sharding=None if config.sharding == "auto" else config.sharding,
         ),
-        width=common.width,
-        height=common.height,
+        width=width,
+        height=height,
         slices=with_stand_ins(refs, volume.missing),
         filled=tuple((s.z + offset.z, s.name, s.why) for s in slots if s.key is None),
-        notes=(*notes, *_whole_notes(kinds), *_placed_notes(headers, common)),
-        strips=not WHOLE & kinds,
+        notes=(
+            *notes,
+            *_whole_notes(kinds),
+            *_placed_notes(headers, common),
+            *framing_notes(config, framing),
+            *_contrast_notes(volume, len(files)),
+        ),
+        strips=not (WHOLE & kinds or (framing and framing.whole)),
     )
     return make_plan(job, worker)
+
+
+def _contrast(
+    config: Config,
+    volume: Volume,
+    headers: Sequence[tuple[StoredFile, SliceHeader]],
+    common: SliceHeader,
+) -> Contrast | None:
+    """Return the values that become the lowest and the highest, measured if they aren't given."""
+    if config.contrast is None:
+        return None
+    if config.contrast.range:
+        return Contrast(*config.contrast.range)
+    canvas = common.width, common.height
+    crop = volume.framing.crop if volume.framing else (0, 0, *canvas)
+    seen = [(f, h, visible(crop, place((h.width, h.height), canvas, volume.align or "center")))
+            for f, h in headers]  # fmt: skip
+    sights = [Sight(f, h, part) for f, h, part in seen if part[0] < part[2] and part[1] < part[3]]
+    if not sights:
+        msg = "contrast: no slice has a pixel in the region; correct region or canvas"
+        raise InvalidConfig(msg)
+    return measure(sights, config.contrast.percentiles or (0, 100))
+
+
+def _contrast_notes(volume: Volume, present: int) -> list[str]:
+    """Say what contrast was measured, and on what."""
+    found = volume.contrast
+    if found is None or found.percentiles is None:
+        return []
+    low, high = found.percentiles
+    note = (
+        f"contrast: {low:g} % to {high:g} % is {found}, measured on {found.measured} of {present} "
+        "slices, which are read once more for it"
+    )
+    return [note]
 
 
 def _whole_notes(kinds: Iterable[str]) -> list[str]:
@@ -300,11 +355,17 @@ def _volume(config: Config, header: SliceHeader) -> Volume:
     dtype = _dtype(config, header)
     bits = {"jpeg": 8, "png": 16}.get(config.encoding)
     if bits and WIDTH.get(dtype, 99) > bits:
-        msg = f'encoding: "{config.encoding}" holds {bits} bits, the slices are {header}; use "raw"'
+        what = f"the slices are {header}" if dtype == header.dtype else f"dtype is {dtype}"
+        msg = f'encoding: "{config.encoding}" holds {bits} bits, {what}; use "raw"'
+        if config.layer_type == "image":
+            msg += f', or "dtype": "uint{bits}" with contrast'
         raise InvalidConfig(msg)
     fill, top = config.fill_value, (1 << WIDTH[dtype]) - 1 if dtype in WIDTH else None
     if top is not None and (fill != int(fill) or not 0 <= fill <= top):
         msg = f"fill_value: {fill} doesn't fit the volume's {dtype}; use 0 to {top}"
+        raise InvalidConfig(msg)
+    if top is not None and config.canvas and config.canvas.fill > top:
+        msg = f"canvas: fill {config.canvas.fill} doesn't fit the volume's {dtype}; use 0 to {top}"
         raise InvalidConfig(msg)
     image = config.encoding in IMAGES
     return Volume(
@@ -331,7 +392,7 @@ def _dtype(config: Config, header: SliceHeader) -> str:
         InvalidConfig: labels of these slices don't fit, or they are none.
     """
     if config.layer_type == "image":
-        return header.dtype
+        return _image_dtype(config, header)
     if header.channels != 1 or header.dtype not in WIDTH:
         msg = f'layer_type: "segmentation" needs slices of one whole number a voxel, not {header}'
         raise InvalidConfig(msg)
@@ -341,6 +402,28 @@ def _dtype(config: Config, header: SliceHeader) -> str:
     if WIDTH[dtype] < WIDTH[wanted]:
         what = f"slices are {header.dtype}" if least == header.dtype else config.encoding
         msg = f'dtype: {dtype} is too narrow for {what}; give "auto" or {wanted}'
+        raise InvalidConfig(msg)
+    return dtype
+
+
+def _image_dtype(config: Config, header: SliceHeader) -> str:
+    """Return the type of an image's voxels.
+
+    Raises:
+        InvalidConfig: it doesn't hold the slices' values, and no contrast says what to do.
+    """
+    dtype = header.dtype if config.dtype == "auto" else config.dtype
+    if config.contrast:
+        if dtype not in ("uint8", "uint16"):
+            msg = f'dtype: contrast of {dtype} slices needs a whole type; give "uint8" or "uint16"'
+            raise InvalidConfig(msg)
+    elif not np.can_cast(header.dtype, dtype, "safe"):
+        narrow = dtype in ("uint8", "uint16")
+        msg = (
+            f"dtype: {dtype} can't hold every value of {header.dtype} slices; give "
+            + ('contrast with it, such as {"percentiles": [0.1, 99.9]}, or ' if narrow else "")
+            + '"auto"'
+        )
         raise InvalidConfig(msg)
     return dtype
 

@@ -67,6 +67,8 @@ class BlockWork:
 
     voxel_bytes: int
     """Bytes of scale 0 voxels."""
+    slice_bytes: int
+    """Bytes of pixels that are decoded for them."""
     source_bytes: int
     """Bytes of slices."""
     kind: str
@@ -78,7 +80,7 @@ class BlockWork:
 def predict_seconds(work: BlockWork, worker: Worker) -> float:
     """Return the seconds that a block takes, network and cores one after the other."""
     out = work.voxel_bytes * COARSE
-    cpu = work.voxel_bytes / DECODE[work.kind] + out / PACK[work.packing] + out / MOVE
+    cpu = work.slice_bytes / DECODE[work.kind] + out / PACK[work.packing] + out / MOVE
     moved = work.source_bytes + out * RATIO.get(work.packing, 1.0)
     return START + cpu / worker.cores + moved / NETWORK
 

@@ -8,8 +8,10 @@ import json
 import pytest
 
 from zblocks.errors import DoesNotFit
-from zblocks.geometry import Vec
+from zblocks.geometry import Box, Vec
 from zblocks.plan import (
+    Contrast,
+    Framing,
     SliceRef,
     Volume,
     Wishes,
@@ -159,3 +161,36 @@ def test_what_is_too_much_for_one_worker_is_coarsened_in_stages():
 def test_little_is_coarsened_by_one_task():
     plan, _ = make_plan(job((2000, 2000, 2000)), Worker.on_lambda(4000))
     assert plan.stages() == [[0]]
+
+
+FRAMING = Framing(40, 30, Box(Vec(1, 2, 3), Vec(31, 22, 13)), 2, True, 90, "x")
+
+
+def test_contrast_and_framing_travel_and_tell_volumes_apart():
+    base = job((20, 30, 5))
+    contrast = Contrast(12.0, 300.5, (0.1, 99.9), 32)
+    prints = set()
+    for changes in [
+        {},
+        {"contrast": contrast},
+        {"contrast": dataclasses.replace(contrast, high=301)},
+        {"framing": FRAMING},
+        {"framing": dataclasses.replace(FRAMING, reverse=False)},
+        {"framing": dataclasses.replace(FRAMING, turn=270)},
+    ]:
+        volume = dataclasses.replace(base.volume, **changes)
+        plan, _ = make_plan(dataclasses.replace(base, volume=volume), Worker(1000))
+        assert plan_from_json(plan_to_json(plan)) == plan
+        prints.add((plan.fingerprint, plan.grid))
+    assert len({f for f, _ in prints}) == len({g for _, g in prints}) == 6
+
+
+def test_a_crop_plans_for_what_is_decoded():
+    """100 rows at the bottom of large slices take the time and the memory of all of them."""
+    box = Box(Vec(0, 17_900, 0), Vec(24_000, 18_000, 64))
+    small = job((24_000, 100, 64))
+    volume = dataclasses.replace(VOLUME, framing=Framing(24_000, 18_000, box))
+    plan, _ = make_plan(dataclasses.replace(small, volume=volume), Worker(8000))
+    plain, _ = make_plan(small, Worker(8000))
+    assert plan.predicted_peak_mb > plain.predicted_peak_mb
+    assert plan.predicted_block_s > 10 * plain.predicted_block_s

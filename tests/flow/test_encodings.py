@@ -119,7 +119,7 @@ def test_slices_of_32_bits(tmp_path, write_config, dtype):
         ({"layer_type": "segmentation", "encoding": "jpeg"}, "is for images"),
         ({"layer_type": "segmentation", "encoding": "png"}, "is for images"),
         ({"encoding": "compresso"}, "is for labels"),
-        ({"dtype": "uint32"}, "dtype: is for labels"),
+        ({"dtype": "uint64"}, "dtype: uint64 is for labels"),
         ({"sparse_labels": True}, "sparse_labels: is for labels"),
         ({"compression": "br", "sharding": True}, "shards can't hold"),
     ],

@@ -32,10 +32,17 @@ from zblocks.config.messages import (
     unknown_fields,
 )
 from zblocks.config.misfits import misfits
-from zblocks.config.values import IMAGE_EXTENSIONS, Canvas, file_url, folder_path
+from zblocks.config.values import (
+    IMAGE_EXTENSIONS,
+    Canvas,
+    Contrast,
+    Region,
+    file_url,
+    folder_path,
+)
 from zblocks.errors import InvalidConfig
 
-__all__ = ["MAX_BYTES", "Canvas", "Config", "ListLocation", "read_object"]
+__all__ = ["MAX_BYTES", "Canvas", "Config", "Contrast", "ListLocation", "Region", "read_object"]
 
 SEED_EXT = ".tif"
 

@@ -10,12 +10,14 @@ from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, Field, 
 from zblocks.config.values import (
     Bucket,
     Canvas,
+    Contrast,
     Edge,
     Filter,
     Listed,
     LocalPath,
     Nanometres,
     Prefix,
+    Region,
     Url,
     Voxel,
     directory,
@@ -124,10 +126,17 @@ class Fields(BaseModel):
         description='"raw" (exact), "jpeg" (smaller, loses a little; 8 bit only), "png" (exact; 8 '
         'and 16 bit), or for labels "compressed_segmentation" or "compresso"',
     )
-    dtype: Literal["auto", "uint8", "uint16", "uint32", "uint64"] = Field(
+    dtype: Literal["auto", "uint8", "uint16", "uint32", "uint64", "float32"] = Field(
         "auto",
-        description='"auto" (that of the slices; uint32 at least for compressed_segmentation), or '
-        "a wider type for labels",
+        description='"auto" (that of the slices; uint32 at least for compressed_segmentation); or '
+        "a wider type, which keeps every value: up to uint64 for labels, up to uint32 or float32 "
+        "for images; or, together with contrast, uint8 or uint16",
+    )
+    contrast: Contrast | None = Field(
+        None,
+        description='{"percentiles": [0.5, 99.5]}, measured once over the whole stack, or '
+        '{"range": [100, 4000]}: the values that become 0 and the most that dtype holds, those '
+        "between in proportion; left out, values pass as they are",
     )
     sparse_labels: bool = Field(
         False,
@@ -158,6 +167,32 @@ class Fields(BaseModel):
         None,
         description='{"size": "max" or [width, height], "align": "center" or "top-left", "fill": '
         "255} to pad or crop slices of different sizes; left out, they are refused",
+    )
+    region: Region | None = Field(
+        None,
+        description='{"x": [x0, x1], "y": [y0, y1], "z": [z0, z1]}, or some of these: the part of '
+        "the stack that is wanted, from pixel or slice x0 up to and without x1, counted from 0 at "
+        "the left, at the top and at the slice with the smallest index; of the canvas where there "
+        "is one",
+    )
+    every: Annotated[int, Field(ge=1, le=10**6)] = Field(
+        1,
+        description="n to take every n-th slice of the region, beginning with its first; a voxel "
+        "is then n times as deep as voxel_resolution says",
+    )
+    reverse_z: bool = Field(
+        False, description="true to put the last slice first, after region and every"
+    )
+    turn: Literal[0, 90, 180, 270] = Field(
+        0,
+        description="0, 90, 180 or 270, the degrees by which every slice is turned clockwise after "
+        "region has cropped it; voxel_resolution is of the slices as they lie, and chunk_size of "
+        "the volume",
+    )
+    flip: Literal["x", "y", "xy"] | None = Field(
+        None,
+        description='"x" to swap left and right, "y" to swap top and bottom, or "xy" for both, '
+        "after turn",
     )
     missing: Literal["fill", "error", "nearest", "interpolate", "hole"] = Field(
         "fill",

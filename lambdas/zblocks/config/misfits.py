@@ -54,9 +54,18 @@ def _encoding_misfits(config: Config) -> Iterator[str]:
         )
     if config.compression == "br" and config.sharding is True:
         yield 'compression: shards can\'t hold "br"; give "gzip" or "none"'
-    if not labels and (config.dtype != "auto" or config.sparse_labels):
-        name = "sparse_labels" if config.sparse_labels else "dtype"
-        yield f'{name}: is for labels, and layer_type is "image"; remove it'
+    if not labels and (config.dtype == "uint64" or config.sparse_labels):
+        name = "sparse_labels:" if config.sparse_labels else "dtype: uint64"
+        yield f'{name} is for labels, and layer_type is "image"; remove it'
+    if labels and config.dtype == "float32":
+        yield 'dtype: float32 is for images, and layer_type is "segmentation"; give a whole type'
+    if labels and config.contrast:
+        yield (
+            'contrast: is for images, and layer_type is "segmentation", whose labels must stay as '
+            "they are; remove it"
+        )
+    elif config.contrast and config.dtype not in ("auto", "uint8", "uint16"):
+        yield f'dtype: contrast makes "uint8" or "uint16", not {config.dtype}; give one of these'
 
 
 def _missing_misfits(config: Config) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os.path
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import quote, unquote
 
 from pydantic import (
@@ -167,3 +167,49 @@ class Canvas(BaseModel):
     align: Literal["center", "top-left"] = "center"
     fill: Annotated[int, Field(ge=0, le=2**32 - 1)] = 255
     """Value of what a slice doesn't cover; the seed's helper padded with white."""
+
+
+def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
+    """Check the ends of a range."""
+    if pair[0] >= pair[1]:
+        raise ValueError(f"has {pair[1]:g} where more than {pair[0]:g} is needed")
+    return pair
+
+
+_Percent = Annotated[float, Field(ge=0, le=100), AllowInfNan(False)]
+_Value = Annotated[float, Field(ge=-3e38, le=3e38), AllowInfNan(False)]
+_Place = Annotated[int, Field(ge=0, le=10**7)]
+
+
+class Contrast(BaseModel):
+    """Which values become the lowest and the highest of the volume's type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    percentiles: (
+        Annotated[tuple[_Percent, _Percent], Strict(False), AfterValidator(_ascending)] | None
+    ) = None
+    """Measured over the whole stack."""
+    range: Annotated[tuple[_Value, _Value], Strict(False), AfterValidator(_ascending)] | None = None
+    """Values themselves."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.percentiles is None) == (self.range is None):
+            raise ValueError("needs one of percentiles and range")
+        return self
+
+
+_Span = Annotated[tuple[_Place, _Place], Strict(False), AfterValidator(_ascending)]
+
+
+class Region(BaseModel):
+    """Which part of the stack is wanted: half-open ranges of pixels and of slices."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    x: _Span | None = None
+    y: _Span | None = None
+    """Pixels of a slice, or of the canvas, from its left and top."""
+    z: _Span | None = None
+    """Slices, the one with the smallest index is 0."""

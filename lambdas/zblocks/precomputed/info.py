@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypedDict
 
 from zblocks.geometry import Box
@@ -98,6 +98,7 @@ def build_provenance(
         run: numbers of the run (versions, blocks, bytes, seconds).
         holes: what was left out: planned, or by the user's leave.
     """
+    volume = plan.volume
     document = {
         "description": "",
         "owners": [],
@@ -105,5 +106,8 @@ def build_provenance(
         "processing": [{"method": {"task": "zblocks", "config": config, "run": run}, "by": ""}],
         "filled_slices": describe_filled(plan),
         "holes": [hole.entry for hole in holes],
+        "contrast": asdict(volume.contrast) if volume.contrast else None,
+        "framing": asdict(volume.framing) if volume.framing else None,
+        "notes": list(plan.notes),
     }
     return json.dumps(document, indent=1).encode()
