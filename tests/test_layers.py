@@ -16,7 +16,8 @@ LAYERS = {
         "slices", "slices.manifest", "slices.canvas", "precomputed", "precomputed.info",
         "precomputed.chunks",
         "precomputed.shards", "precomputed.decode", "config", "timing", "sharing", "planner",
-        "slice_stats",
+        "slice_stats", "brightness", "report", "report.charts", "report.facts", "report.markup",
+        "report.page", "report.pictures", "report.slices", "report.style",
     },
     2: {"slices.jpeg", "slices.vips", "slices.jp2", "storage"},
     3: {
@@ -24,7 +25,7 @@ LAYERS = {
         "second_reader", "machine",
         "sink", "stored", "standing", "claim", "perform",
         "verify", "verify.findings", "verify.info", "verify.files",
-        "verify.voxels",
+        "verify.voxels", "report.overview", "report.write",
     },
     4: {"worker", "local", "cli", "__main__"},
 }  # fmt: skip
@@ -90,7 +91,10 @@ def test_the_core_is_pure(name, path):
         ("typer", {"cli"}),
         ("rich", {"cli"}),
         ("pyvips", {"slices.vips", "precomputed.chunks", "precomputed.decode"}),
-        ("simplejpeg", {"slices.jpeg", "precomputed.chunks", "precomputed.decode"}),
+        (
+            "simplejpeg",
+            {"slices.jpeg", "precomputed.chunks", "precomputed.decode", "report.pictures"},
+        ),
         ("isal", {"precomputed.chunks", "sink", "standing"}),
         ("cloudvolume", {"second_reader"}),
         ("aws_lambda_powertools", set()),

@@ -43,6 +43,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
         "location": ending.location,
         "link": ending.link,
         "report": ending.report,
+        "page": ending.page,
     }
 
 

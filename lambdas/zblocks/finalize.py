@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-import numpy as np
-
 from zblocks import __version__, claim
+from zblocks.brightness import contrast, find_odd, spare_bits
 from zblocks.errors import IncompleteVolume
 from zblocks.failure import Failure
 from zblocks.geometry import Box
@@ -25,7 +24,8 @@ from zblocks.plan import VERSION, Plan, block_name
 from zblocks.precomputed.info import INFO, PROVENANCE, Hole, build_info, build_provenance
 from zblocks.prepare import Run, list_due
 from zblocks.receipt import Receipt, Verdict
-from zblocks.standing import look
+from zblocks.report.write import Material, write_page
+from zblocks.standing import Standing, look
 from zblocks.storage import Store
 from zblocks.viewer import viewer_link
 from zblocks.workplace import CONFIG, FAILURES, REPLACED, REPORT, WORK, Workplace
@@ -46,7 +46,9 @@ class Ending:
     link: str
     """Neuroglancer link."""
     report: str
-    """Url of the report."""
+    """Url of the report for machines."""
+    page: str
+    """Url of the report for people; empty if it couldn't be made."""
     filled: tuple[str, ...]
     """Slices that hold the fill value, with their z and why."""
     holes: tuple[str, ...]
@@ -109,7 +111,7 @@ def _finalize(work: Workplace, run: Run, error: str, second_reader: SecondReader
             "failed": _failed(work, failures),
             "resume": run.resume,
         }
-        _put_report(work, run, ending, standing.receipts)
+        _put_report(work, run, ending, standing, config)
         msg = (
             f"{target.url}: not published, {'; '.join(lines[:5])}; mend that and start the same "
             "config again: only what is missing will be converted"
@@ -126,12 +128,20 @@ def _finalize(work: Workplace, run: Run, error: str, second_reader: SecondReader
     if holes:
         done |= {"problems": left_out, "failed": _failed(work, failures), "resume": run.resume}
         done |= {"holes": [hole.entry for hole in holes]}
-    summary = _put_report(work, run, done, standing.receipts)
-    target.put_json(PROVENANCE, build_provenance(plan, config, summary, holes))
+    report = _put_report(work, run, done, standing, config)
+    numbers = _numbers(plan, run, standing.receipts)
+    target.put_json(PROVENANCE, build_provenance(plan, config, numbers, holes))
     target.put_json(INFO, build_info(plan))
     filled = tuple(f"z {z}: {name} ({why})" for z, name, why in plan.filled)
-    report = f"{target.url}/{REPORT}"
-    return Ending(done["status"], target.url, link, report, filled, left_out)
+    return Ending(
+        status=done["status"],
+        location=target.url,
+        link=link,
+        report=f"{target.url}/{REPORT}",
+        page=report.get("page", ""),
+        filled=filled,
+        holes=left_out,
+    )
 
 
 def _holes(plan: Plan, verdict: Verdict) -> tuple[Hole, ...]:
@@ -144,20 +154,6 @@ def _holes(plan: Plan, verdict: Verdict) -> tuple[Hole, ...]:
         for task in verdict.tasks
         for scale, z0, z1 in plan.written_by(task)
     )
-
-
-def contrast(plan: Plan, receipts: Sequence[Receipt]) -> tuple[int, int] | None:
-    """Return the values to show black and white: the 0.1 and 99.9 % marks of the slices."""
-    stats = [s for r in receipts for s in r.slices if s.step]
-    if plan.volume.channels != 1 or not stats:
-        return None
-    step = max(s.step for s in stats)
-    counts = np.zeros(1 + max((len(s.histogram) * s.step - 1) // step for s in stats), np.int64)
-    for s in stats:
-        np.add.at(counts, np.arange(len(s.histogram)) * s.step // step, s.histogram)
-    marks = np.searchsorted(np.cumsum(counts), counts.sum() * np.array([0.001, 0.999]))
-    low, high = int(marks[0]) * step, int(marks[1]) * step + step - 1
-    return (low, high) if marks[1] > marks[0] else None
 
 
 def _read_failures(target: Store, verdict: Verdict) -> list[Failure]:
@@ -232,11 +228,31 @@ def _config(target: Store) -> dict[str, Any]:
 
 
 def _put_report(
-    work: Workplace, run: Run, ending: dict[str, Any], receipts: Sequence[Receipt]
+    work: Workplace, run: Run, ending: dict[str, Any], standing: Standing, config: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write `report.json`; return its numbers."""
-    plan = work.plan
-    numbers = {
+    """Write `report.json` and `report.html`; return the former."""
+    plan, target = work.plan, work.target
+    odd, bits = find_odd(plan, standing.receipts), spare_bits(plan, standing.receipts)
+    report = {
+        "version": VERSION,
+        **ending,
+        "location": target.url,
+        "size": list(plan.box.shape),
+        "filled_slices": [{"z": z, "name": n, "why": w} for z, n, w in plan.filled],
+        "slices": odd.entry,
+        "notes": [*plan.notes, *([bits] if bits else [])],
+        **_numbers(plan, run, standing.receipts),
+    }
+    # Before the page, too: a process that is killed while it makes pictures has said the rest.
+    target.put_json(REPORT, json.dumps(report, indent=1).encode())
+    report |= write_page(work, Material(report, standing, odd, config))
+    target.put_json(REPORT, json.dumps(report, indent=1).encode())
+    return report
+
+
+def _numbers(plan: Plan, run: Run, receipts: Sequence[Receipt]) -> dict[str, Any]:
+    """Return the numbers of a run that report and provenance have in common."""
+    return {
         "zblocks": __version__,
         "python": platform.python_version(),
         "execution": run.execution,
@@ -252,14 +268,3 @@ def _put_report(
         "longest_task_s": max((r.seconds for r in receipts), default=0),
         "predicted_block_s": plan.predicted_block_s,
     }
-    report = {
-        "version": VERSION,
-        **ending,
-        "location": work.target.url,
-        "size": list(plan.box.shape),
-        "filled_slices": [{"z": z, "name": n, "why": w} for z, n, w in plan.filled],
-        "notes": list(plan.notes),
-        **numbers,
-    }
-    work.target.put_json(REPORT, json.dumps(report, indent=1).encode())
-    return numbers
