@@ -16,7 +16,7 @@ from zblocks.plan import Plan
 from zblocks.receipt import Receipt, Source
 from zblocks.slice_stats import SliceStats
 
-NEIGHBOURS = 5
+NEIGHBOURS = 3
 """Slices to either side that say how bright a slice should be."""
 
 ODD = 6.0
@@ -61,7 +61,7 @@ class Outlier:
     slice: str
     mean: float
     usual: float
-    """The median of its neighbours' means."""
+    """What the slices around it have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,19 +164,15 @@ def _duplicates(stats: Sequence[SliceStats], sources: dict[int, Source]) -> tupl
 def _outliers(
     stats: Sequence[SliceStats], sources: dict[int, Source], span: float
 ) -> tuple[Outlier, ...]:
-    """Find slices whose mean is far from the median of their neighbours' means.
+    """Find slices whose mean is far from what the slices around them have.
 
     Far: `ODD` standard deviations, by the median absolute deviation of all slices, so that the
-    outliers themselves don't count. Windows are as long to the left as to the right, and shorter
-    near the ends of the stack, where brightness may rise and fall steadily.
+    outliers themselves don't count. What the others have: see `_usual`.
     """
     means = np.array([s.mean for s in stats])
     if len(means) < 5:
         return ()
-    usual = np.empty_like(means)
-    for i in range(len(means)):
-        reach = min(NEIGHBOURS, max(2, min(i, len(means) - 1 - i)))
-        usual[i] = np.median(means[max(i - reach, 0) : i + reach + 1])
+    usual = _usual(means)
     off = np.abs(means - usual)
     limit = ODD * max(NORMAL * float(np.median(off)), FLOOR * span)
     return tuple(
@@ -184,6 +180,24 @@ def _outliers(
         for i, s in enumerate(stats)
         if off[i] > limit
     )
+
+
+def _usual(means: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the brightness that each slice should have.
+
+    The median of `NEIGHBOURS` to either side and itself: three odd slices in a row don't move it,
+    nor does a steady rise. Windows are symmetric, so shorter near the ends. The two slices at the
+    very ends have the value of the next two, or the line through them, whichever is nearest.
+    """
+    last = len(means) - 1
+    usual = means.copy()
+    for i in range(1, last):
+        reach = min(NEIGHBOURS, i, last - i)
+        usual[i] = np.median(means[i - reach : i + reach + 1])
+    for end, next_one, second in ((0, 1, 2), (last, last - 1, last - 2)):
+        a, b = means[next_one], means[second]
+        usual[end] = min((a, b, 2 * a - b), key=lambda guess: abs(guess - means[end]))
+    return usual
 
 
 def _usual_span(stats: Sequence[SliceStats]) -> float:
