@@ -16,6 +16,11 @@ from PIL import Image
 
 from demo.browser import CHROMIUM_FLAGS, find_chromium, state_of
 from tests.flow.conftest import write_stack, zblocks
+from zblocks.brightness import find_odd
+from zblocks.report.facts import BillLine
+from zblocks.report.write import Material, write_page
+from zblocks.standing import look
+from zblocks.workplace import open_workplace
 
 VOID = {"img", "meta", "link"}
 
@@ -163,7 +168,7 @@ def test_planes_through_the_middle(odd):
         assert seen.shape == plane.shape
         due = np.clip((plane - float(low)) / (high - low), 0, 1) * 255
         assert np.abs(seen - due).mean() < 12
-    shapes = [f.all("img")[0].attributes["style"] for f in figures]
+    shapes = [f.all("img")[0].attributes["style"].split(";")[0] for f in figures]
     assert shapes == [  # nm: 400 × 240 × 1600
         "aspect-ratio:640/384", "aspect-ratio:160/640", "aspect-ratio:96/640",
     ]  # fmt: skip
@@ -213,6 +218,39 @@ def test_blocks_are_held_against_their_prediction(odd):
     assert seconds == sorted(seconds, reverse=True)
     assert f"{plan['predicted_peak_mb']} MiB; a worker has" in part.text
     assert len(part.all("svg")) == 2
+
+
+def test_the_bill_is_shown_when_it_is_known(odd):
+    _, out = odd
+    assert "Bill" not in [s.all("h2")[0].text for s in read_page(out).all("section")]
+    work = open_workplace(out.as_uri())
+    standing = look(work.plan, work.target)
+    bill = (
+        BillLine("Lambda <arm64>", "1,234 GB-s", 16.456, 15.1),
+        BillLine("S3, PUT", "1,000 requests", 0.005, 0.0049),
+    )
+    material = Material(
+        read_report(out), standing, find_odd(work.plan, standing.receipts), {}, bill
+    )
+    assert write_page(work, material) == {"page": f"{out.as_uri()}/.zblocks/report.html"}
+    (table,) = read_page(out).section("Bill").all("table")
+    assert [[c.text for c in r.all("td")] for r in table.all("tr")[1:]] == [
+        ["Lambda <arm64>", "1,234 GB-s", "$16.46", "$15.10"],
+        ["S3, PUT", "1,000 requests", "$0.005", "$0.0049"],
+        ["total", "", "$16.46", "$15.10"],
+    ]
+
+
+def test_many_odd_slices_are_all_there_by_z(tmp_path, write_config):
+    voxels = a_stack(80)
+    voxels[10:40], voxels[50] = 7, 7
+    write_stack(tmp_path / "in", voxels)
+    assert zblocks("convert", write_config()).code == 0
+    part = read_page(tmp_path / "out").section("Slices to look at")
+    rows = [[c.text for c in r.all("td")] for r in part.all("table")[0].all("tbody")[0].all("tr")]
+    assert rows[0] == ["31 blank", "10–39, 50"]
+    named = part.all("details")[0].all("tbody")[0].all("tr")
+    assert [r.all("td")[1].text for r in named][:31] == [str(z) for z in (*range(10, 40), 50)]
 
 
 def break_slice(tmp_path, name):

@@ -65,7 +65,7 @@ def bars(heights: Values, top: float, lines: Iterable[tuple[float, str]], label:
     """
     tall = _columns(heights, "max")
     width = 1000 / max(len(tall), 1)
-    gap = min(width * 0.15, 2.0)
+    gap = min(width * 0.15, 2.0) if width > 5 else 0  # narrower ones would shimmer
     rects = [
         f'<rect x="{_n(i * width)}" y="{_n(HEIGHT - h)}" width="{_n(width - gap)}" '
         f'height="{_n(h)}"/>'

@@ -1,6 +1,6 @@
 """What does the volume look like? Pictures made from its own stored scales, never from slices.
 
-1. Each picture is made of the finest scale that the voxels to be read allow (`sheet_bytes`,
+1. Each picture is made of the finest scale that the voxels to be read allow (`SHEET_BYTES`,
    `PLANE_BYTES`, `CHUNKS`): a volume of terabytes costs no more than seconds.
 2. The contact sheet shows every slice of a scale, evenly chosen ones where there are more than
    `THUMBS`. Where no scale of all slices is small enough, a picture stands for several slices.
@@ -28,11 +28,11 @@ from zblocks.stored import StoredScale
 
 MIB = 1 << 20
 
-LEAST_SHEET, MOST_SHEET = 64 * MIB, 256 * MIB
-"""Bytes of voxels that may be read for the contact sheet: a 512th of the volume within these."""
+SHEET_BYTES = (64 * MIB, 256 * MIB)
+"""Bytes of voxels that may be read for the contact sheet: a 512th of the volume, within these."""
 
-PLANE_BYTES = 8 * MIB
-"""Bytes of voxels that may be read for each middle plane."""
+PLANE_BYTES = (8 * MIB, 32 * MIB)
+"""And for each middle plane: a 2048th."""
 
 CHUNKS = 2048
 """Chunks that may be read for the contact sheet, and for the middle planes together."""
@@ -168,8 +168,8 @@ def _sheet(seen: Visible, pool: ThreadPoolExecutor) -> tuple[tuple[Thumb, ...], 
 def _sheet_scale(seen: Visible) -> Scale | None:
     """Return the scale of as many slices as can be, and of those the smallest that will do."""
     plan = seen.plan
-    limit = min(max(_bytes(plan) // 512, LEAST_SHEET), MOST_SHEET)
-    fits = [s for s in plan.scales if _affordable(seen, s, s.box, (limit, CHUNKS))]
+    limit = _share(plan, 512, SHEET_BYTES), CHUNKS
+    fits = [s for s in plan.scales if _affordable(seen, s, s.box, limit)]
     fits = [s for s in fits if not seen.gone(s).all()]
     finest = min((s.factor.z for s in fits), default=1)
     fits = [s for s in fits if s.factor.z == finest]
@@ -177,9 +177,11 @@ def _sheet_scale(seen: Visible) -> Scale | None:
     return large[-1] if large else next(iter(fits), None)
 
 
-def _bytes(plan: Plan) -> int:
-    """Return the bytes of all scale 0 voxels."""
-    return plan.box.voxels * plan.volume.channels * np.dtype(plan.volume.dtype).itemsize
+def _share(plan: Plan, part: int, within: tuple[int, int]) -> int:
+    """Return a part of the bytes of all scale 0 voxels, within limits."""
+    volume, (least, most) = plan.volume, within
+    whole = plan.box.voxels * volume.channels * np.dtype(volume.dtype).itemsize
+    return min(max(whole // part, least), most)
 
 
 def _affordable(seen: Visible, scale: Scale, area: Box, limit: tuple[int, int]) -> bool:
@@ -230,7 +232,7 @@ def _planes(seen: Visible, pool: ThreadPoolExecutor) -> tuple[tuple[Plane, ...],
 
 def _plane_scale(seen: Visible, axes: str) -> Scale | None:
     """Return the finest scale that a plane may be read from, and that has one."""
-    limit = PLANE_BYTES, CHUNKS // 3
+    limit = _share(seen.plan, 2048, PLANE_BYTES), CHUNKS // 3
     return next(
         (
             s

@@ -105,7 +105,6 @@ def _tiles(facts: Facts) -> Html:
     seconds = float(report["task_seconds"])
     colour = {1: "grey", 3: "RGB"}.get(volume.channels, f"{volume.channels} channels")
     kind = "labels" if volume.layer != "image" else colour
-    finest = " × ".join(f"{r:g}" for r in plan.scales[0].resolution)
     read = f"{number(len(facts.names))} read, {number(len(plan.filled))} filled"
     tasks = f"{plural(plan.blocks, 'block')}, {plural(len(plan.coarse), 'coarse task')}"
     longest = f"the longest task {duration(report['longest_task_s'])}"
@@ -113,7 +112,7 @@ def _tiles(facts: Facts) -> Html:
         ("Voxels", " × ".join(map(number, shape)), _lengths(extent)),
         ("Slices", number(shape.z), read),
         ("Values", volume.dtype, f"{kind}, {volume.encoding}"),
-        ("Scales", number(len(plan.scales)), f"{finest} nm the finest"),
+        ("Scales", number(len(plan.scales)), f"{_lengths(plan.scales[0].resolution)} the finest"),
         ("Tasks done", number(int(report["tasks_done"])), tasks),
         ("Read", size(report["bytes_read"]), "bytes of slices"),
         ("Written", size(report["bytes_written"]), plural(int(report["objects"]), "object")),
@@ -126,7 +125,7 @@ def _tiles(facts: Facts) -> Html:
     )
 
 
-def _lengths(nm: list[float]) -> str:
+def _lengths(nm: Sequence[float]) -> str:
     """Return lengths in one unit that fits the longest."""
     for unit, factor in (("mm", 1e6), ("µm", 1e3)):
         if max(nm) >= factor:
@@ -237,7 +236,7 @@ def _bill(facts: Facts) -> Html:
         _dollars(sum(known) if len(known) == len(lines) else None),
     )
     return section(
-        "Bill", "US dollars, at list prices.",
+        "Bill", "US dollars: as the plan predicted it, and by what was used.",
         table(("item", "quantity", "#predicted", "#actual"), rows, foot),
     )  # fmt: skip
 
@@ -265,7 +264,7 @@ def _made(facts: Facts) -> Html:
         "",
         *([tag("h3", "Notes"), items(notes)] if notes else []),
         tag("h3", "Config"),
-        table(("field", "value"), [(name, _json(value)) for name, value in config.items()]),
+        table(("!field", "value"), [(name, _json(value)) for name, value in config.items()]),
         tag("h3", "Scales"),
         table(("scale", "!voxels", "!chunk", "#chunks"), rows),
     )

@@ -23,6 +23,7 @@ from zblocks.report.markup import (
     span,
     table,
     tag,
+    text,
 )
 from zblocks.report.pictures import Picture
 
@@ -36,7 +37,10 @@ KINDS = {
 """What a slice can be, the gravest first."""
 
 EACH = 100
-"""Slices of each kind that are listed with what was found; of more than that, only the z."""
+"""Slices of each kind that are listed with what was found; of the others, only the z."""
+
+MANY = 20
+"""Rows, and runs of z, beyond which they are shown only when they are asked for."""
 
 
 def marked(facts: Facts) -> dict[str, list[int]]:
@@ -59,17 +63,20 @@ def odd_section(facts: Facts) -> Html:
         for kind, found in rows.items()
         for row in found[:EACH]
     ]
-    said = ", ".join(f"{number(len(v))} {KINDS[k]}" for k, v in zs.items() if v)
-    return section(
-        "Slices to look at",
-        f"{said or 'Nothing stands out'}. {_judged(facts)}",
-        table(("what", "!z", "slice", "found"), drawn) if drawn else Html(),
-        *(
-            details(f"All {number(len(zs[kind]))} that are {KINDS[kind]}, by z", _runs(zs[kind]))
-            for kind, found in rows.items()
-            if len(found) > EACH
-        ),
-    )
+    listed = table(("what", "!z", "slice", "found"), drawn) if drawn else Html()
+    counts = {kind: _counted(kind, len(found)) for kind, found in zs.items() if found}
+    if len(drawn) > MANY:
+        runs = [(counts[kind], _runs(zs[kind])) for kind in counts]
+        more = details(f"With names, {EACH} of each kind at most", listed)
+        listed = Html(table(("!what", "z"), runs) + more)
+    said = ", ".join(counts.values()) or "Nothing stands out"
+    return section("Slices to look at", f"{said}. {_judged(facts)}", listed)
+
+
+def _counted(kind: str, count: int) -> str:
+    """Return how many slices are of a kind, in words."""
+    named = kind in ("duplicate", "outlier")
+    return plural(count, KINDS[kind]) if named else f"{number(count)} {KINDS[kind]}"
 
 
 def _odd_rows(facts: Facts) -> dict[str, list[tuple[str, str, str]]]:
@@ -94,8 +101,9 @@ def _odd_rows(facts: Facts) -> dict[str, list[tuple[str, str, str]]]:
 def _runs(zs: Sequence[int]) -> Html:
     """Name slices by z, those that follow each other as one."""
     runs = np.split(np.array(zs), np.flatnonzero(np.diff(zs) > 1) + 1)
-    words = ", ".join(span(int(run[0]), int(run[-1]) + 1) for run in runs)
-    return tag("p", words, class_="small")
+    words = [span(int(run[0]), int(run[-1]) + 1) for run in runs]
+    first, rest = ", ".join(words[:MANY]), ", ".join(words[MANY:])
+    return Html(first + (details("and on", text(rest)) if rest else ""))
 
 
 def _judged(facts: Facts) -> str:
@@ -202,7 +210,7 @@ def _figure(plane: Plane) -> Html:
 def _image(picture: Picture, words: str, title: str = "") -> Html:
     """Return a picture."""
     wide, high = picture.width, picture.height
-    shape = f"aspect-ratio:{wide}/{high}"  # voxels need not be cubes
+    shape = f"aspect-ratio:{wide}/{high};max-width:min(100%,{wide}px)"  # voxels may be no cubes
     return tag("img", src=picture.address, alt=words, title=title, width=wide, style=shape)
 
 

@@ -81,7 +81,7 @@ figcaption { font-size: 13px; color: var(--soft); margin-top: 6px; }
 svg .band { fill: var(--accent-soft); }
 svg .mean { fill: var(--accent); stroke: var(--accent); stroke-width: 1.5;
   vector-effect: non-scaling-stroke; stroke-linejoin: round; }
-svg .bars { fill: var(--accent); }
+svg .bars { fill: var(--accent); shape-rendering: crispEdges; }
 svg .window { fill: var(--filled); opacity: .16; }
 svg .edge { fill: var(--filled); }
 svg .filled { fill: var(--filled); } svg .blank { fill: var(--blank); }
