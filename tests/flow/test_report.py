@@ -378,6 +378,17 @@ def test_labels_have_colours_of_their_own(tmp_path, write_config):
     assert np.abs(seven - eight).max() > 30
 
 
+@pytest.mark.parametrize("encoding", ["jpeg", "png"])
+@pytest.mark.parametrize("sharding", [False, True])
+def test_pictures_come_from_chunks_of_any_kind(tmp_path, write_config, encoding, sharding):
+    voxels = write_stack(tmp_path / "in", a_stack(20))
+    fields = {"encoding": encoding, "sharding": sharding, "chunk_size": [32, 32, 8]}
+    assert zblocks("convert", write_config(**fields)).code == 0
+    figure = read_page(tmp_path / "out").section("Through the middle").all("figure")[0]
+    seen = picture(figure.all("img")[0]).astype(float)
+    assert np.corrcoef(seen.ravel(), voxels[10].ravel())[0, 1] > 0.95
+
+
 def test_floats_are_shown_from_their_lowest_to_their_highest(tmp_path, write_config):
     import tifffile
 
@@ -403,6 +414,30 @@ def test_a_deep_stack_shows_evenly_chosen_slices(tmp_path, write_config):
     assert max(np.diff(shown)) == 2
     assert "400 of 450, evenly chosen" in page.section("Contact sheet").text
     assert "s_003.png" in page.section("Slices to look at").text
+
+
+def test_a_large_volume_is_seen_from_a_coarser_scale(tmp_path, write_config):
+    """Too many chunks to read: each picture stands for two slices, at an odd offset too."""
+    voxels = np.repeat(np.repeat(a_stack(48), 3, axis=1), 2, axis=2)
+    voxels[20] = 5
+    write_stack(tmp_path / "in", voxels)
+    config = write_config(
+        voxel_offset=[0, 0, -5], chunk_size=[8, 8, 8], voxel_resolution=[4, 4, 4], sharding=True
+    )
+    assert zblocks("convert", config).code == 0
+    page = read_page(tmp_path / "out")
+    assert "Each picture stands for up to 2 slices" in page.section("Contact sheet").text
+    shown = cells(page)
+    spans = [c.all("span")[0].text for c in shown]
+    assert spans[:3] == ["-5", "-4 to -3", "-2 to -1"]
+    assert spans[-1] == "42"
+    assert [s for s in spans if "blank" in s] == ["14–15 · blank"]
+    pairs = [voxels[:1], *(voxels[z : z + 2] for z in range(1, 47, 2)), voxels[47:]]
+    due = [pair[..., 0].mean(axis=0) for pair in pairs]
+    for at, cell in enumerate(shown):
+        image = Image.fromarray(picture(cell.all("img")[0])).resize((200, 180))
+        alike = [np.corrcoef(np.asarray(image).ravel(), d.ravel())[0, 1] for d in due]
+        assert int(np.argmax(alike)) == at
 
 
 def test_what_cannot_be_shown_is_no_reason_to_withhold_a_volume(tmp_path, write_config):

@@ -138,4 +138,6 @@ def duration(seconds: float) -> str:
 
 def span(z0: int, z1: int) -> str:
     """Name slices [z0, z1) as people do: both ends belong to them."""
-    return f"{z0}–{z1 - 1}" if z1 - z0 > 1 else f"{z0}"
+    if z1 - z0 <= 1:
+        return f"{z0}"
+    return f"{z0}{' to ' if z0 < 0 else '–'}{z1 - 1}"

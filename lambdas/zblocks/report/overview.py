@@ -1,9 +1,10 @@
 """What does the volume look like? Pictures made from its own stored scales, never from slices.
 
-1. Each picture is made of the finest scale that the voxels to be read allow (`SHEET_BYTES`,
-   `PLANE_BYTES`, `CHUNKS`): a volume of terabytes costs no more than seconds.
-2. The contact sheet shows every slice of a scale, evenly chosen ones where there are more than
-   `THUMBS`. Where no scale of all slices is small enough, a picture stands for several slices.
+1. No more is read than `SHEET_BYTES`, `PLANE_BYTES` and `CHUNKS` say: a volume of terabytes costs
+   no more than seconds. Planes are of the finest scale that fits.
+2. The contact sheet is of the coarsest scale that has as many slices as fit, and shows each of
+   them, evenly chosen ones where there are more than `THUMBS`. Where no scale of all slices fits,
+   a picture stands for several.
 3. Where nothing stands (blocks that failed), nothing is read, and the pictures say so.
 """
 
@@ -16,8 +17,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from zblocks.geometry import Box, Vec
-from zblocks.plan import Plan, block_name
+from zblocks.geometry import Box, Vec, ceil_div
+from zblocks.plan import Plan, block_name, part_z
 from zblocks.pooling import Voxels
 from zblocks.precomputed.decode import UndecodedError
 from zblocks.pyramid import Scale
@@ -69,21 +70,22 @@ class Visible:
         A coarse slice above a block that failed counts as gone, too: it holds fill values.
         """
         if scale.key not in self._gone:
-            mask = np.zeros(scale.box.shape.z, np.bool_)
-            blocks = {block_name(i): i for i in range(self.plan.blocks)}
-            for task in self.undone:
-                for written, z0, z1 in self.plan.written_by(task):
-                    if written == scale:
-                        mask[z0 - scale.box.start.z : z1 - scale.box.start.z] = True
-                if task in blocks:
-                    z0, z1 = self.plan.owned_z(0, blocks[task])
-                    above = slice(
-                        z0 // scale.factor.z - scale.box.start.z,
-                        -(-z1 // scale.factor.z) - scale.box.start.z,
-                    )
-                    mask[above] = True
+            first, mask = scale.box.start.z, np.zeros(scale.box.shape.z, np.bool_)
+            for z0, z1 in self._undone_z(scale):
+                mask[z0 - first : z1 - first] = True
             self._gone[scale.key] = mask
         return self._gone[scale.key]
+
+    def _undone_z(self, scale: Scale) -> Iterator[tuple[int, int]]:
+        """Walk the z ranges of a scale, in its voxels, that lie above tasks that weren't done."""
+        plan, factor = self.plan, scale.factor.z
+        for block in (b for b in range(plan.blocks) if block_name(b) in self.undone):
+            z0, z1 = plan.owned_z(0, block)
+            yield z0 // factor, ceil_div(z1, factor)
+        level = plan.scales.index(scale)
+        for task in (c for c in plan.coarse if c.name in self.undone):
+            if task.first <= level < task.last:
+                yield part_z(scale, task.depth, task.part)
 
     def cost(self, scale: Scale, area: Box) -> tuple[int, int]:
         """Return the bytes of voxels and the number of chunks that an area takes to read."""
