@@ -66,10 +66,12 @@ def bars(heights: Values, top: float, lines: Iterable[tuple[float, str]], label:
     tall = _columns(heights, "max")
     width = 1000 / max(len(tall), 1)
     gap = min(width * 0.15, 2.0) if width > 5 else 0  # narrower ones would shimmer
+    edges = [round(i * width, 1) for i in range(len(tall) + 1)]  # shared, so that no line shows
     rects = [
-        f'<rect x="{_n(i * width)}" y="{_n(HEIGHT - h)}" width="{_n(width - gap)}" '
-        f'height="{_n(h)}"/>'
-        for i, h in enumerate(np.nan_to_num(tall) / max(top, 1e-9) * HEIGHT)
+        f'<rect x="{_n(x0)}" y="{_n(HEIGHT - h)}" width="{_n(x1 - x0 - gap)}" height="{_n(h)}"/>'
+        for x0, x1, h in zip(
+            edges, edges[1:], np.nan_to_num(tall) / max(top, 1e-9) * HEIGHT, strict=False
+        )
         if h > 0
     ]
     across = [

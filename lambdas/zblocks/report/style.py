@@ -87,6 +87,7 @@ svg .edge { fill: var(--filled); }
 svg .filled { fill: var(--filled); } svg .blank { fill: var(--blank); }
 svg .duplicate { fill: var(--duplicate); } svg .outlier { fill: var(--outlier); }
 svg .gone { fill: var(--bad); opacity: .35; }
+svg :is(.filled, .blank, .duplicate, .outlier) { opacity: .8; }
 svg .predicted { fill: none; stroke: var(--filled); stroke-width: 1.5; stroke-dasharray: 6 4;
   vector-effect: non-scaling-stroke; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 10px 0 0; padding: 0;
