@@ -47,6 +47,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
         "location": ending.location,
         "link": ending.link,
         "report": ending.report,
+        "page": ending.page,
     }
     announce("Volume published", result, execution)
     return result

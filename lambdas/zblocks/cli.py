@@ -81,7 +81,7 @@ def convert(
             print(f"filled {line}")
         for line in ending.holes:
             print(f"left out: {line}")
-        print(f"{ending.status}: {ending.location}\nreport: {ending.report}")
+        print(f"{ending.status}: {ending.location}\nreport: {ending.page or ending.report}")
         in_bucket = ending.location.startswith("s3://")
         print(f"view: {ending.link if in_bucket else f'zblocks view {ending.location}'}")
 

@@ -8,16 +8,14 @@ the way is named: which blocks failed and why, which objects are absent or not a
 from __future__ import annotations
 
 import json
-import math
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-import numpy as np
-
 from zblocks import __version__, claim
+from zblocks.brightness import contrast, find_odd, spare_bits
 from zblocks.errors import IncompleteVolume
 from zblocks.failure import Failure
 from zblocks.geometry import Box
@@ -34,8 +32,8 @@ from zblocks.precomputed.info import (
 )
 from zblocks.prepare import Run, list_due
 from zblocks.receipt import Receipt, Verdict
-from zblocks.slice_stats import SliceStats
-from zblocks.standing import look
+from zblocks.report.write import Material, write_page
+from zblocks.standing import Standing, look
 from zblocks.storage import Store
 from zblocks.viewer import Shown, viewer_link
 from zblocks.workplace import CONFIG, FAILURES, REPLACED, REPORT, WORK, Workplace
@@ -56,7 +54,9 @@ class Ending:
     link: str
     """Neuroglancer link."""
     report: str
-    """Url of the report."""
+    """Url of the report for machines."""
+    page: str
+    """Url of the report for people; empty if it couldn't be made."""
     filled: tuple[str, ...]
     """Slices that are missing: z, name, why, and what stands in their place."""
     holes: tuple[str, ...]
@@ -119,7 +119,7 @@ def _finalize(work: Workplace, run: Run, error: str, second_reader: SecondReader
             "failed": _failed(work, failures),
             "resume": run.resume,
         }
-        _put_report(work, run, ending, standing.receipts)
+        _put_report(work, run, ending, standing, config)
         msg = (
             f"{target.url}: not published, {'; '.join(lines[:5])}; mend that and start the same "
             "config again: only what is missing will be converted"
@@ -139,15 +139,23 @@ def _finalize(work: Workplace, run: Run, error: str, second_reader: SecondReader
         done |= {"problems": left_out, "failed": _failed(work, failures), "resume": run.resume}
     if absent:
         done |= {"holes": [hole.entry for hole in absent]}
-    summary = _put_report(work, run, done, standing.receipts)
-    noted = replace(plan, notes=(*plan.notes, *depth_notes(plan, standing.receipts)))
-    target.put_json(PROVENANCE, build_provenance(noted, config, summary, absent))
+    report = _put_report(work, run, done, standing, config)
+    noted = replace(plan, notes=tuple(report["notes"]))
+    numbers = _numbers(plan, run, standing.receipts)
+    target.put_json(PROVENANCE, build_provenance(noted, config, numbers, absent))
     target.put_json(INFO, build_info(plan))
     filled = tuple(
         f"z {f['z']}: {f['name']} ({f['why']}): {f['how']}" for f in describe_filled(plan)
     )
-    report = f"{target.url}/{REPORT}"
-    return Ending(done["status"], target.url, done["link"], report, filled, left_out)
+    return Ending(
+        status=done["status"],
+        location=target.url,
+        link=done["link"],
+        report=f"{target.url}/{REPORT}",
+        page=report.get("page", ""),
+        filled=filled,
+        holes=left_out,
+    )
 
 
 def _holes(plan: Plan, verdict: Verdict) -> tuple[Hole, ...]:
@@ -168,41 +176,6 @@ def _shown(plan: Plan, receipts: Sequence[Receipt]) -> Shown:
     return Shown(
         volume.layer, volume.channels, plan.box, first.resolution, contrast(plan, receipts)
     )
-
-
-def _of_slices(plan: Plan, receipts: Sequence[Receipt]) -> list[SliceStats]:
-    """Return what was counted of slices that are there; a fill value says nothing of the stack."""
-    filled = {z for z, _, _ in plan.filled}
-    return [s for r in receipts for s in r.slices if s.z not in filled]
-
-
-def depth_notes(plan: Plan, receipts: Sequence[Receipt]) -> list[str]:
-    """Say how many bits the values of a 16-bit volume use, if fewer: cameras often have 12."""
-    high = int(max((s.high for s in _of_slices(plan, receipts)), default=0))
-    if plan.volume.dtype != "uint16" or plan.volume.layer != "image" or not 0 < high < 1 << 15:
-        return []
-    return [f"values use {high.bit_length()} of 16 bits, up to {high}"]
-
-
-def contrast(plan: Plan, receipts: Sequence[Receipt]) -> tuple[float, float] | None:
-    """Return the values to show black and white; None for labels, and where colours are as meant.
-
-    The 0.1 and 99.9 % marks of the slices; of types that aren't counted, the lowest and highest.
-    """
-    colours = plan.volume.channels > 1 and plan.volume.dtype == "uint8"
-    stats = _of_slices(plan, receipts)
-    if plan.volume.layer != "image" or colours or not stats:
-        return None
-    if not all(s.step for s in stats):
-        low, high = min(s.low for s in stats), max(s.high for s in stats)
-        return (low, high) if math.isfinite(high - low) and high > low else None
-    step = max(s.step for s in stats)
-    counts = np.zeros(1 + max((len(s.histogram) * s.step - 1) // step for s in stats), np.int64)
-    for s in stats:
-        np.add.at(counts, np.arange(len(s.histogram)) * s.step // step, s.histogram)
-    marks = np.searchsorted(np.cumsum(counts), counts.sum() * np.array([0.001, 0.999]))
-    low, high = int(marks[0]) * step, int(marks[1]) * step + step - 1
-    return (low, high) if marks[1] > marks[0] else None
 
 
 def _read_failures(target: Store, verdict: Verdict) -> list[Failure]:
@@ -277,11 +250,31 @@ def _config(target: Store) -> dict[str, Any]:
 
 
 def _put_report(
-    work: Workplace, run: Run, ending: dict[str, Any], receipts: Sequence[Receipt]
+    work: Workplace, run: Run, ending: dict[str, Any], standing: Standing, config: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write `report.json`; return its numbers."""
-    plan = work.plan
-    numbers = {
+    """Write `report.json` and `report.html`; return the former."""
+    plan, target = work.plan, work.target
+    odd, bits = find_odd(plan, standing.receipts), spare_bits(plan, standing.receipts)
+    report = {
+        "version": VERSION,
+        **ending,
+        "location": target.url,
+        "size": list(plan.box.shape),
+        "filled_slices": describe_filled(plan),
+        "slices": odd.entry,
+        "notes": [*plan.notes, *([bits] if bits else [])],
+        **_numbers(plan, run, standing.receipts),
+    }
+    # Before the page, too: a process that is killed while it makes pictures has said the rest.
+    target.put_json(REPORT, json.dumps(report, indent=1).encode())
+    report |= write_page(work, Material(report, standing, odd, config))
+    target.put_json(REPORT, json.dumps(report, indent=1).encode())
+    return report
+
+
+def _numbers(plan: Plan, run: Run, receipts: Sequence[Receipt]) -> dict[str, Any]:
+    """Return the numbers of a run that report and provenance have in common."""
+    return {
         "zblocks": __version__,
         "python": platform.python_version(),
         "execution": run.execution,
@@ -297,14 +290,3 @@ def _put_report(
         "longest_task_s": max((r.seconds for r in receipts), default=0),
         "predicted_block_s": plan.predicted_block_s,
     }
-    report = {
-        "version": VERSION,
-        **ending,
-        "location": work.target.url,
-        "size": list(plan.box.shape),
-        "filled_slices": describe_filled(plan),
-        "notes": [*plan.notes, *depth_notes(plan, receipts)],
-        **numbers,
-    }
-    work.target.put_json(REPORT, json.dumps(report, indent=1).encode())
-    return numbers

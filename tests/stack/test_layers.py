@@ -18,7 +18,7 @@ TARGETS = [Target("arm64", "python3.13"), Target("x86_64", "python3.13")]
 IMPORTS = {
     "worker": ["handlers.plan", "handlers.block", "handlers.coarse", "numpy", "simplejpeg",
                "isal.igzip", "pyvips", "zblocks.slices.vips", "zblocks.slices.jpeg"],
-    "finalize": ["handlers.finalize", "numpy", "simplejpeg", "isal.igzip", "cloudvolume"],
+    "finalize": ["handlers.finalize", "numpy", "simplejpeg", "isal.igzip", "cloudvolume", "pyvips"],
 }  # fmt: skip
 """What the functions that have the layer import, at once or later."""
 

@@ -144,8 +144,10 @@ def _decode_jpeg(kind: Encoded, data: bytes) -> Voxels:
 
 
 def _decode_png(data: bytes, due: int) -> Voxels:
-    import pyvips
-
+    try:
+        import pyvips
+    except ImportError as error:
+        raise UndecodedError("png") from error
     try:
         image = pyvips.Image.pngload_buffer(data, fail_on="warning")
         if image.width * image.height * image.bands != due:

@@ -1,0 +1,136 @@
+"""Numbers become drawings: SVG inside the page, as wide as the page lets it be.
+
+A drawing is stretched to its room, so there is no text in it; the page sets that around it. Many
+values are drawn as `COLUMNS` columns of the lowest and highest of each, so none is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import numpy.typing as npt
+
+Values = npt.NDArray[np.float64]
+
+COLUMNS = 800
+HEIGHT = 200
+"""Units of a drawing's own, from its top."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A line from top to bottom."""
+
+    x0: float
+    x1: float
+    """Where, of the width 1."""
+    kind: str
+    """Class in the style."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One value after the other; NaN where there is none."""
+
+    low: Values
+    mean: Values
+    high: Values
+
+
+def band(series: Series, top: float, bottom: float, marks: Iterable[Mark], label: str) -> str:
+    """Draw a mean within its band."""
+    low, high = (_columns(v, how) for v, how in ((series.low, "min"), (series.high, "max")))
+    dark, light = (_columns(series.mean, how) for how in ("min", "max"))
+
+    def y(values: Values) -> Values:
+        return HEIGHT - (values - bottom) / max(top - bottom, 1e-9) * HEIGHT
+
+    parts = [_mark(m) for m in marks]
+    parts += [f'<path class="band" d="{_area(y(high), y(low))}"/>']
+    parts += [f'<path class="mean" d="{_area(y(light), y(dark))}"/>']
+    return _svg(parts, label)
+
+
+def bars(heights: Values, top: float, lines: Iterable[tuple[float, str]], label: str) -> str:
+    """Draw bars from the bottom, and lines across them.
+
+    Args:
+        heights: of the bars.
+        top: the height that fills the drawing.
+        lines: height and class of each.
+        label: says what is drawn, to those who can't see it.
+    """
+    tall = _columns(heights, "max")
+    width = 1000 / max(len(tall), 1)
+    gap = min(width * 0.15, 2.0) if width > 5 else 0  # narrower ones would shimmer
+    edges = [round(i * width, 1) for i in range(len(tall) + 1)]  # shared, so that no line shows
+    rects = [
+        f'<rect x="{_n(x0)}" y="{_n(HEIGHT - h)}" width="{_n(x1 - x0 - gap)}" height="{_n(h)}"/>'
+        for x0, x1, h in zip(
+            edges, edges[1:], np.nan_to_num(tall) / max(top, 1e-9) * HEIGHT, strict=False
+        )
+        if h > 0
+    ]
+    across = [
+        f'<path class="{kind}" d="M0 {_n(HEIGHT - at / top * HEIGHT)}H1000"/>'
+        for at, kind in lines
+        if at <= top
+    ]
+    return _svg([f'<g class="bars">{"".join(rects)}</g>', *across], label)
+
+
+def log_bars(counts: Sequence[int], marks: Iterable[Mark], label: str) -> str:
+    """Draw bars whose heights are logarithms of counts."""
+    heights = np.log10(1 + np.asarray(counts, np.float64))
+    drawn = bars(heights, float(heights.max(initial=1e-9)), (), label)
+    return drawn.replace("<g ", "".join(_mark(m) for m in marks) + "<g ", 1)
+
+
+def _columns(values: Values, how: str) -> Values:
+    """Return at most `COLUMNS` values: the lowest or highest of each run; NaN only of NaNs."""
+    if len(values) <= COLUMNS:
+        return values
+    starts = np.linspace(0, len(values), COLUMNS, endpoint=False).astype(int)
+    reduce = np.fmin if how == "min" else np.fmax
+    return np.asarray(reduce.reduceat(values, starts))
+
+
+def _area(upper: Values, lower: Values) -> str:
+    """Return the path of the area between two lines, broken where values are NaN."""
+    count, path = len(upper), []
+    x = (np.arange(count) + 0.5) * 1000 / max(count, 1)
+    there = np.flatnonzero(~np.isnan(upper))
+    for run in np.split(there, np.flatnonzero(np.diff(there) > 1) + 1):
+        if not len(run):
+            continue
+        half = 500 / count  # a run of one value is as wide as its column
+        left, right = x[run[0]] - half, x[run[-1]] + half
+        along = [(left, upper[run[0]], lower[run[0]])]
+        along += [(x[i], upper[i], lower[i]) for i in run]
+        along += [(right, upper[run[-1]], lower[run[-1]])]
+        forth = "L".join(f"{_n(a)} {_n(b)}" for a, b, _ in along)
+        back = "L".join(f"{_n(a)} {_n(b)}" for a, _, b in reversed(along))
+        path.append(f"M{forth}L{back}Z")
+    return "".join(path)
+
+
+def _mark(mark: Mark) -> str:
+    """Return a line from top to bottom, at least a pixel wide."""
+    x0, width = mark.x0 * 1000, max((mark.x1 - mark.x0) * 1000, 1.5)
+    return f'<rect class="{mark.kind}" x="{_n(x0)}" y="0" width="{_n(width)}" height="{HEIGHT}"/>'
+
+
+def _svg(parts: Iterable[str], label: str) -> str:
+    """Return a drawing that fills its room."""
+    return (
+        f'<svg role="img" aria-label="{escape(label)}" viewBox="0 0 1000 {HEIGHT}" '
+        f'preserveAspectRatio="none">{"".join(parts)}</svg>'
+    )
+
+
+def _n(value: float) -> str:
+    """Return a number with no more digits than can be seen."""
+    return f"{value:.1f}".removesuffix(".0")

@@ -1,0 +1,282 @@
+"""What does the volume look like? Pictures made from its own stored scales, never from slices.
+
+1. No more is read than `SHEET_BYTES`, `PLANE_BYTES` and `CHUNKS` say: a volume of terabytes costs
+   no more than seconds. Planes are of the finest scale that fits.
+2. The contact sheet is of the coarsest scale that has as many slices as fit, and shows each of
+   them, evenly chosen ones where there are more than `THUMBS`. Where no scale of all slices fits,
+   a picture stands for several.
+3. Where nothing stands (blocks that failed), nothing is read, and the pictures say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from zblocks.geometry import Box, Vec, ceil_div
+from zblocks.plan import Plan, block_name, part_z
+from zblocks.pooling import Voxels
+from zblocks.precomputed.decode import UndecodedError
+from zblocks.pyramid import Scale
+from zblocks.report.facts import Overview, Plane, Thumb
+from zblocks.report.pictures import Look, Picture, Pixels, encode_all, hatch, paint, shrink
+from zblocks.storage import Store
+from zblocks.stored import StoredScale
+
+MIB = 1 << 20
+
+SHEET_BYTES = (64 * MIB, 256 * MIB)
+"""Bytes of voxels that may be read for the contact sheet: a 512th of the volume, within these."""
+
+PLANE_BYTES = (8 * MIB, 32 * MIB)
+"""And for each middle plane: a 2048th."""
+
+CHUNKS = 2048
+"""Chunks that may be read for the contact sheet, and for the middle planes together."""
+
+THUMBS = 400
+"""Pictures of the contact sheet."""
+
+THUMB_SIDE, PLANE_SIDE = 96, 640
+"""Longest side of a picture, pixels."""
+
+SHEET_CHARACTERS, PLANE_CHARACTERS = 2_200_000, 800_000
+"""Of all pictures as they stand in the page."""
+
+READERS = 16
+"""Chunks read at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """A volume of which some tasks may not have been done."""
+
+    plan: Plan
+    target: Store
+    undone: frozenset[str]
+    """Names of the tasks whose chunks are not there, or not as they were written."""
+    filled: frozenset[int]
+    """z of slices that hold the fill value: no good middle."""
+    look: Look
+    _gone: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+
+    def gone(self, scale: Scale) -> npt.NDArray[np.bool_]:
+        """Return for each z of a scale, from its first, whether nothing (true) stands there.
+
+        A coarse slice above a block that failed counts as gone, too: it holds fill values.
+        """
+        if scale.key not in self._gone:
+            first, mask = scale.box.start.z, np.zeros(scale.box.shape.z, np.bool_)
+            for z0, z1 in self._undone_z(scale):
+                mask[z0 - first : z1 - first] = True
+            self._gone[scale.key] = mask
+        return self._gone[scale.key]
+
+    def _undone_z(self, scale: Scale) -> Iterator[tuple[int, int]]:
+        """Walk the z ranges of a scale, in its voxels, that lie above tasks that weren't done."""
+        plan, factor = self.plan, scale.factor.z
+        for block in (b for b in range(plan.blocks) if block_name(b) in self.undone):
+            z0, z1 = plan.owned_z(0, block)
+            yield z0 // factor, ceil_div(z1, factor)
+        level = plan.scales.index(scale)
+        for task in (c for c in plan.coarse if c.name in self.undone):
+            if task.first <= level < task.last:
+                yield part_z(scale, task.depth, task.part)
+
+    def cost(self, scale: Scale, area: Box) -> tuple[int, int]:
+        """Return the bytes of voxels and the number of chunks that an area takes to read."""
+        volume = self.plan.volume
+        cells = _aligned(scale, area).grid(scale.chunk)
+        chunks = cells.x * cells.y * cells.z
+        voxels = min(chunks * scale.chunk.x * scale.chunk.y * scale.chunk.z, scale.box.voxels)
+        return voxels * volume.channels * np.dtype(volume.dtype).itemsize, chunks
+
+
+def look_at(seen: Visible) -> Overview:
+    """Make all pictures.
+
+    Raises:
+        IncompleteVolume, SliceError: a chunk that should stand doesn't, or is damaged.
+        StorageError: the store failed after retries.
+    """
+    try:
+        with ThreadPoolExecutor(READERS) as pool:
+            planes, problems = _planes(seen, pool)
+            sheet = _sheet(seen, pool)
+    except UndecodedError as error:
+        return Overview(problems=(f"no decoder for {error} is installed here",))
+    if sheet is None:
+        problems.append("no scale that stands is small enough for a contact sheet")
+        return Overview(planes=planes, problems=tuple(problems))
+    return Overview(*sheet, planes=planes, problems=tuple(problems))
+
+
+def _aligned(scale: Scale, area: Box) -> Box:
+    """Return an area that begins where a chunk does."""
+    starts = zip(area.start, scale.box.start, scale.chunk, strict=True)
+    return Box(Vec(*(o + (a - o) // c * c for a, o, c in starts)), area.stop)
+
+
+def _read(seen: Visible, scale: Scale, area: Box, pool: ThreadPoolExecutor) -> Voxels:
+    """Return the voxels (z, y, x, c) of an area; the fill value where nothing stands."""
+    volume, gone = seen.plan.volume, seen.gone(scale)
+    stored = StoredScale(seen.plan, seen.target, scale, allow_holes=bool(seen.undone))
+    shape = area.shape
+    voxels = np.full((shape.z, shape.y, shape.x, volume.channels), volume.fill, volume.dtype)
+
+    def fill(cell: Box) -> None:
+        inside, z = cell & area, scale.box.start.z
+        if not gone[cell.start.z - z : cell.stop.z - z].all():
+            chunk = stored.read(cell)
+            voxels[inside.slices(area.start)] = chunk[inside.slices(cell.start)]
+
+    for _ in pool.map(fill, scale.box.cells(scale.chunk, within=_aligned(scale, area))):
+        pass
+    return voxels
+
+
+# The contact sheet
+
+
+def _sheet(seen: Visible, pool: ThreadPoolExecutor) -> tuple[tuple[Thumb, ...], int, str] | None:
+    """Return the pictures, how many slices their scale has, and its key; None if none will do."""
+    scale = _sheet_scale(seen)
+    if scale is None:
+        return None
+    box, gone, factor = scale.box, seen.gone(scale), scale.factor.z
+    depth = box.shape.z
+    chosen = np.unique(np.linspace(0, depth - 1, min(depth, THUMBS)).round().astype(int))
+    size = _fit(scale, "xy", THUMB_SIDE)
+    shown = [z for z in chosen.tolist() if not gone[z]]
+    planes = _shown_planes(seen, scale, shown, pool)
+    pixels = [paint(shrink(p, seen.plan.volume, *size), seen.look) for p in planes]
+    urls = dict(zip(shown, encode_all(pixels, SHEET_CHARACTERS), strict=True))
+    first, last = seen.plan.box.start.z, seen.plan.box.stop.z
+    thumbs = tuple(
+        Thumb(
+            max((z + box.start.z) * factor, first),
+            min((z + box.start.z + 1) * factor, last),
+            Picture(urls[z], *size) if z in urls else None,
+        )
+        for z in chosen.tolist()
+    )
+    return thumbs, depth, scale.key
+
+
+def _sheet_scale(seen: Visible) -> Scale | None:
+    """Return the scale of as many slices as can be, and of those the smallest that will do."""
+    plan = seen.plan
+    limit = _share(plan, 512, SHEET_BYTES), CHUNKS
+    fits = [s for s in plan.scales if _affordable(seen, s, s.box, limit)]
+    fits = [s for s in fits if not seen.gone(s).all()]
+    finest = min((s.factor.z for s in fits), default=1)
+    fits = [s for s in fits if s.factor.z == finest]
+    large = [s for s in fits if max(s.box.shape.x, s.box.shape.y) >= THUMB_SIDE]
+    return large[-1] if large else next(iter(fits), None)
+
+
+def _share(plan: Plan, part: int, within: tuple[int, int]) -> int:
+    """Return a part of the bytes of all scale 0 voxels, within limits."""
+    volume, (least, most) = plan.volume, within
+    whole = plan.box.voxels * volume.channels * np.dtype(volume.dtype).itemsize
+    return min(max(whole // part, least), most)
+
+
+def _affordable(seen: Visible, scale: Scale, area: Box, limit: tuple[int, int]) -> bool:
+    """Tell whether an area may be read."""
+    return all(a <= b for a, b in zip(seen.cost(scale, area), limit, strict=True))
+
+
+def _shown_planes(
+    seen: Visible, scale: Scale, shown: Sequence[int], pool: ThreadPoolExecutor
+) -> Iterator[Voxels]:
+    """Read the slices of a scale that are to be shown, one layer of chunks at a time."""
+    box, deep = scale.box, scale.chunk.z
+    for layer in range(0, box.shape.z, deep):
+        wanted = [z for z in shown if layer <= z < layer + deep]
+        if wanted:
+            z0, z1 = box.start.z + wanted[0], box.start.z + wanted[-1] + 1
+            voxels = _read(seen, scale, box.with_z(z0, z1), pool)
+            yield from (voxels[z - wanted[0]] for z in wanted)
+
+
+def _fit(scale: Scale, axes: str, side: int) -> tuple[int, int]:
+    """Return the width and height, in CSS pixels, of a plane whose longest side is `side`."""
+    extents = [getattr(scale.box.shape, a) * scale.resolution["xyz".index(a)] for a in axes]
+    width, height = (max(round(side * e / max(extents)), side // 12) for e in extents)
+    return width, height
+
+
+# Planes through the middle
+
+
+def _planes(seen: Visible, pool: ThreadPoolExecutor) -> tuple[tuple[Plane, ...], list[str]]:
+    """Return the three planes, and what there is to say of those that can't be made."""
+    made: list[tuple[str, str, Scale, Pixels]] = []
+    problems = []
+    for axes in ("xy", "xz", "yz"):
+        scale = _plane_scale(seen, axes)
+        if scale is None:
+            problems.append(f"no scale that stands is small enough for the {axes} plane")
+        else:
+            at, pixels = _plane(seen, scale, axes, pool)
+            made.append((axes, at, scale, pixels))
+    urls = encode_all([pixels for *_, pixels in made], PLANE_CHARACTERS)
+    return tuple(
+        Plane(axes, at, scale.key, Picture(url, *_fit(scale, axes, PLANE_SIDE)))
+        for (axes, at, scale, _), url in zip(made, urls, strict=True)
+    ), problems
+
+
+def _plane_scale(seen: Visible, axes: str) -> Scale | None:
+    """Return the finest scale that a plane may be read from, and that has one."""
+    limit = _share(seen.plan, 2048, PLANE_BYTES), CHUNKS // 3
+    return next(
+        (
+            s
+            for s in seen.plan.scales
+            if not seen.gone(s).all() and _affordable(seen, s, _through(seen, s, axes), limit)
+        ),
+        None,
+    )
+
+
+def _through(seen: Visible, scale: Scale, axes: str) -> Box:
+    """Return the box of a middle plane: one voxel thick."""
+    axis = next(a for a in "xyz" if a not in axes)
+    box = scale.box
+    middle = (getattr(box.start, axis) + getattr(box.stop, axis)) // 2
+    if axis == "z":
+        middle = _middle_slice(seen, scale)
+    return Box(box.start._replace(**{axis: middle}), box.stop._replace(**{axis: middle + 1}))
+
+
+def _middle_slice(seen: Visible, scale: Scale) -> int:
+    """Return the z, in a scale's voxels, nearest to the middle that stands and isn't filled."""
+    first, factor = scale.box.start.z, scale.factor.z
+    bad = seen.gone(scale).copy()
+    for z in range(len(bad)) if seen.filled else ():
+        covered = range((z + first) * factor, (z + first + 1) * factor)
+        bad[z] |= any(c in seen.filled for c in covered)
+    places = np.flatnonzero(~bad if not bad.all() else ~seen.gone(scale))
+    return first + int(places[np.abs(places - len(bad) // 2).argmin()])
+
+
+def _plane(seen: Visible, scale: Scale, axes: str, pool: ThreadPoolExecutor) -> tuple[str, Pixels]:
+    """Return where a plane is, and its pixels."""
+    box = _through(seen, scale, axes)
+    voxels = _read(seen, scale, box, pool)
+    plane = {"xy": voxels[0], "xz": voxels[:, 0], "yz": voxels[:, :, 0]}[axes]
+    width, height = _fit(scale, axes, PLANE_SIDE)
+    small = paint(shrink(plane, seen.plan.volume, width, height), seen.look)
+    axis = next(a for a in "xyz" if a not in axes)
+    place = getattr(box.start, axis) * getattr(scale.factor, axis)
+    if axes == "xy":
+        return f"z {place}", small
+    step = -(-len(plane) // len(small))
+    gone = np.logical_and.reduceat(seen.gone(scale), np.arange(0, len(plane), step))
+    return f"{axis} {place}", hatch(small, gone)
