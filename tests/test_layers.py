@@ -16,7 +16,8 @@ LAYERS = {
         "slices", "slices.manifest", "slices.canvas", "precomputed", "precomputed.info",
         "precomputed.chunks",
         "precomputed.shards", "precomputed.decode", "config", "config.fields",
-        "config.messages", "config.misfits", "config.values", "timing", "sharing", "planner",
+        "config.messages", "config.misfits", "config.prices", "config.values",
+        "cost", "doubts", "timing", "sharing", "planner",
         "slice_stats",
     },
     2: {"slices.jpeg", "slices.vips", "slices.jp2", "storage"},
@@ -90,7 +91,10 @@ def test_the_core_is_pure(name, path):
     ("library", "homes"),
     [
         ("obstore", {"storage"}),
-        ("pydantic", {"config", "config.fields", "config.messages", "config.values"}),
+        (
+            "pydantic",
+            {"config", "config.fields", "config.messages", "config.prices", "config.values"},
+        ),
         ("typer", {"cli"}),
         ("rich", {"cli"}),
         ("pyvips", {"slices.vips", "precomputed.chunks", "precomputed.decode"}),

@@ -56,6 +56,11 @@ def survey(
     config: Config, worker: Worker, credentials: Credentials | None = None
 ) -> tuple[Plan, tuple[BlockTask, ...]]:
     """Look at the slices and plan; nothing is written anywhere."""
+    return make_plan(read_stack(config, credentials), worker)
+
+
+def read_stack(config: Config, credentials: Credentials | None = None) -> Job:
+    """Look at the slices: everything that a plan is made from, but the worker."""
     source = open_store(config.source, credentials, config.source_role)
     slots, found, notes = list_slices(config, source, credentials)
     files = [
@@ -69,7 +74,7 @@ def survey(
     by_key = {key: h for key, (_, h) in zip(keys, headers, strict=True)}
     kinds = {h.kind for _, h in headers}
     offset = Vec(*config.voxel_offset)
-    job = Job(
+    return Job(
         source=config.source,
         source_role=config.source_role,
         destination=config.destination,
@@ -88,7 +93,6 @@ def survey(
         notes=(*notes, *_whole_notes(kinds), *_placed_notes(headers, common)),
         strips=not WHOLE & kinds,
     )
-    return make_plan(job, worker)
 
 
 def _whole_notes(kinds: Iterable[str]) -> list[str]:
@@ -113,7 +117,7 @@ def list_slices(
         where = f"{source.url}/{prefix}*{config.s3_parts}{config.ext or ''}"
         slots, notes = from_listing(found, config.missing, where)
         return slots, found, notes
-    lines = place.lines or _read_list(config, credentials)
+    lines = place.lines or read_list(config, credentials)
     entries = parse_lines(lines, str(place))
     names = {e.index: config.candidates(e.name, e.index) for e in entries if e.name is not None}
     listed = {key for keys in names.values() for key in keys}
@@ -158,8 +162,8 @@ def _refuse_odd_entries(
         raise SliceListError(f"{several(odd)}\nput a file or a link to a file there")
 
 
-def _read_list(config: Config, credentials: Credentials | None) -> list[str]:
-    """Read the list of slices, wherever it is.
+def read_list(config: Config, credentials: Credentials | None) -> list[str]:
+    """Read the lines of the list of slices, wherever it is.
 
     Raises:
         SliceListError: it isn't there, or is no text.
