@@ -192,7 +192,9 @@ def estimate(plan: Plan, due: Sequence[BlockTask], fleet: Fleet, prices: Prices)
         source_lists=ceil_div(slices, PAGE),
         target_lists=pages + len(plan.scales) + RUN_LISTS,
     )
-    stored = sum(s.box.voxels for s in plan.scales) * pixel_bytes(plan.volume) * _ratio(plan) / GB
+    stored = (
+        sum(s.box.voxels for s in plan.scales) * pixel_bytes(plan.volume) * stored_ratio(plan) / GB
+    )
     return Estimate(
         bill=_bill(plan, usage, fleet, prices),
         plan_s=plan_s,
@@ -367,7 +369,7 @@ def _coarse_objects(plan: Plan) -> int:
     return sum(s.objects for s in plan.scales[plan.owned :])
 
 
-def _ratio(plan: Plan) -> float:
+def stored_ratio(plan: Plan) -> float:
     """Return the bytes stored for a byte of voxels."""
     volume = plan.volume
     return RATIO.get(volume.compression if volume.encoding == "raw" else volume.encoding, 1.0)

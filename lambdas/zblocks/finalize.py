@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from zblocks import __version__, claim
+from zblocks import __version__, claim, machine
+from zblocks.config.prices import Prices
+from zblocks.cost import Fleet, actual, estimate
 from zblocks.errors import IncompleteVolume
 from zblocks.failure import Failure
 from zblocks.geometry import Box
@@ -231,6 +233,24 @@ def _config(target: Store) -> dict[str, Any]:
     return document
 
 
+def _bill(work: Workplace, run: Run, receipts: Sequence[Receipt]) -> dict[str, Any]:
+    """Return what all of the volume was predicted to cost, beside what its receipts say."""
+    plan, tasks, prices = work.plan, read_tasks(work), Prices()
+    workers = int(_config(work.target).get("max_concurrency", 200))
+    fleet = Fleet(workers, machine.architecture(), cloud=bool(run.execution))
+    said, took = estimate(plan, tasks, fleet, prices), actual(plan, tasks, receipts, fleet, prices)
+    return {
+        "where": "cloud" if fleet.cloud else "one machine",
+        "prices": f"{prices.region}, {prices.date}, before free tiers",
+        "predicted": said.bill.rows(),
+        "actual": took.rows(),
+        "predicted_usd": said.bill.dollars,
+        "actual_usd": took.dollars,
+        "predicted_task_seconds": round(said.busy_s, 3),
+        "stored_usd_a_month": said.month,
+    }
+
+
 def _put_report(
     work: Workplace, run: Run, ending: dict[str, Any], receipts: Sequence[Receipt]
 ) -> dict[str, Any]:
@@ -260,6 +280,7 @@ def _put_report(
         "filled_slices": [{"z": z, "name": n, "why": w} for z, n, w in plan.filled],
         "notes": list(plan.notes),
         **numbers,
+        "bill": _bill(work, run, receipts),
     }
     work.target.put_json(REPORT, json.dumps(report, indent=1).encode())
     return numbers

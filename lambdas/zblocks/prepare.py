@@ -166,7 +166,7 @@ def _settle(choice: Choice, worker: Worker, target: Store) -> Prepared:
     """Write the plan that was chosen; return the work that is due."""
     plan, tasks = choice.plan, choice.tasks
     if choice.how == "resume":
-        _refuse_small_workers(plan, worker)
+        refuse_small_workers(plan, worker)
     elif choice.how == "renew":
         _forget_changed(target, tasks)
     else:
@@ -263,7 +263,7 @@ def _first_of_trigger(target: Store, run: Run) -> bool:
     return target.put_if_absent(key, mark)
 
 
-def _refuse_small_workers(plan: Plan, worker: Worker) -> None:
+def refuse_small_workers(plan: Plan, worker: Worker) -> None:
     """Refuse to go on with a plan that was made for larger workers.
 
     Raises:
