@@ -180,7 +180,8 @@ def estimate(plan: Plan, due: Sequence[BlockTask], fleet: Fleet, prices: Prices)
     slices = sum(len(t.slices) for t in due)
     pages = sum(ceil_div(s.objects, PAGE) for s in plan.scales)
     plan_s = START + slices * LATENCY / (2 * SIDE_BY_SIDE)
-    finalize_s = START + pages * PAGE_SECONDS + len(due) * LATENCY / SIDE_BY_SIDE
+    longest = max(ceil_div(s.objects, PAGE) for s in plan.scales)  # scales are listed at once
+    finalize_s = START + longest * PAGE_SECONDS + len(due) * LATENCY / SIDE_BY_SIDE
     usage = _Usage(
         plan_s=plan_s,
         worker_s=sum(blocks) + sum(coarse.values()) + finalize_s,

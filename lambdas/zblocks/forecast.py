@@ -15,6 +15,7 @@ from zblocks.errors import CostCeiling, DestinationConflict, DoesNotFit, SourceC
 from zblocks.plan import BlockTask, Plan
 from zblocks.planner import Job, make_plan
 from zblocks.prepare import Choice, choose, foresee, read_plan, refuse_others, refuse_small_workers
+from zblocks.progress import duration
 from zblocks.storage import Store, open_store
 from zblocks.timing import Worker
 
@@ -23,6 +24,9 @@ LAMBDA_MEMORY_MB = 3538
 
 QUOTA = 1000
 """Functions that an account may run at the same time, by default; new accounts fewer."""
+
+LONGEST_CALL = 800.0
+"""Seconds after which a call that is predicted so may not end in Lambda's 900."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +79,31 @@ def foretell(
             refuse_above(config.max_cost_usd, said.bill)
         except CostCeiling as error:
             refusals.append(f"CostCeiling: {error}")
-    wide = min(fleet.concurrency, len(due))
-    crowd = (
-        f"max_concurrency: {wide} blocks at the same time; most accounts may run {QUOTA} functions "
-        "at once, and throttled ones wait"
-    )
     return Forecast(
         plan=choice.plan,
         fleet=fleet,
         due=due,
         resumes=choice.how != "begin",
         estimate=said,
-        doubts=(*doubts(choice.plan), *([crowd] if fleet.cloud and wide > QUOTA else [])),
+        doubts=(*doubts(choice.plan), *(_limits(said, fleet, len(due)) if fleet.cloud else ())),
         refusals=tuple(refusals),
     )
+
+
+def _limits(said: Estimate, fleet: Fleet, due: int) -> Iterator[str]:
+    """Look for what Lambda may not allow."""
+    wide = min(fleet.concurrency, due)
+    if wide > QUOTA:
+        yield (
+            f"max_concurrency: {wide} blocks at the same time; most accounts may run {QUOTA} "
+            "functions at once, and throttled ones wait"
+        )
+    for name, seconds in (("Plan", said.plan_s), ("Finalize", said.finalize_s)):
+        if seconds > LONGEST_CALL:
+            yield (
+                f"{name} may take {duration(seconds)}, and a Lambda ends after 15 min; fewer "
+                'objects help ("sharding": true, larger chunks), or convert on one machine'
+            )
 
 
 def _refusals(

@@ -13,7 +13,7 @@ import pytest
 
 from handlers import block, coarse, finalize, plan
 from tests.flow.conftest import textured, write_stack
-from zblocks.errors import IncompleteVolume
+from zblocks.errors import CostCeiling, IncompleteVolume
 from zblocks.storage import open_store
 
 CONTEXT = SimpleNamespace(
@@ -107,3 +107,15 @@ def test_a_killed_worker_is_named_with_advice(job, cloud):
     block.handler({"destination": state["destination"], "item": item, "error": error}, CONTEXT)
     with pytest.raises(IncompleteVolume, match="lack of memory: raise worker_memory_mb"):
         end(state)
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")  # as on Lambda: Plan made none
+def test_a_run_above_its_ceiling_ends_in_plan_with_nothing_written(job, cloud):
+    """In the cloud the whole bill counts, not only requests: compute is most of it here."""
+    job |= {"destination": f"{job['destination']}-dear", "max_cost_usd": 0.0005}
+    before = cloud.keys("volumes")
+    with pytest.raises(CostCeiling, match="most of it is Lambda compute"):
+        plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
+    assert cloud.keys("volumes") == before
+    job["max_cost_usd"] = 0.01
+    assert plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)["blocks"] == 3

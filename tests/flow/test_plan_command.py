@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
+from benchmarks.scaling import plan_of
 from tests.chaos.proxy import Weather, failing
 from tests.flow.conftest import textured, write_stack, zblocks
+from zblocks.config.prices import Prices
+from zblocks.cost import Fleet, estimate
+from zblocks.forecast import _limits
 from zblocks.plan import plan_from_json
 
 
@@ -190,3 +195,14 @@ def test_the_report_has_predicted_and_actual(bucket, cloud, tmp_path):
     assert bill["predicted"] == bill["actual"]  # nothing but requests, and all as planned
     assert bill["actual_usd"] == pytest.approx(sum(row["dollars"] for row in bill["actual"]))
     assert {row["what"] for row in bill["actual"]} == {"PUT", "LIST", "GET"}
+
+
+def test_what_lambda_may_not_allow_is_said():
+    """Of sizes that no test can convert: told by the planner alone."""
+    plan, tasks = plan_of((10_000, 10_000, 20_000), sharded=False, memory_mb=2048)
+    fleet = Fleet(10_000)
+    said = estimate(plan, tasks, fleet, Prices())
+    lines = list(_limits(said, fleet, 1200))
+    assert lines[0].startswith("max_concurrency: 1200 blocks at the same time")
+    assert lines[1].startswith("Finalize may take")
+    assert list(_limits(dataclasses.replace(said, finalize_s=5.0), fleet, 900)) == []

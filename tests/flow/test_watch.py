@@ -192,3 +192,17 @@ def test_keys_and_folders_are_refused_before_anything_is_asked(tmp_path):
     assert done.code == 2
     assert "s3_creds_file" in done.err
     assert "is a folder of one machine" in done.err
+
+
+def test_convert_names_failures_as_they_happen(tmp_path, write_config):
+    """The same display, fed from this machine: each failed block once, before the end."""
+    write_stack(tmp_path / "in", textured((150, 64, 96, 1), "uint8"))
+    path = tmp_path / "in/s_100.png"
+    path.write_bytes(path.read_bytes()[:-3000])
+    done = zblocks("convert", write_config())
+    assert done.code == 1
+    (line,) = [n for n in done.err.splitlines() if n.startswith("failed: ")]
+    assert line.startswith("failed: block-00001 (z 64–128): ")
+    assert "s_100.png" in line
+    assert "blocks 2/3, 1 failed" in done.err
+    assert done.err.index(line) < done.err.index("IncompleteVolume")

@@ -129,15 +129,16 @@ def _print(said: Forecast, prices: Prices, also: dict[str, Any] | None) -> None:
     """Print a forecast for people."""
     plan, guess, fleet = said.plan, said.estimate, said.fleet
     size = "×".join(str(n) for n in plan.box.shape)
-    volume = f"{size} {plan.volume.dtype}, {plan.volume.channels} channel(s), {plan.volume.layer}"
+    volume = f"{size} {plan.volume.dtype}, channels: {plan.volume.channels}, {plan.volume.layer}"
     out.print(f"{plan.source} → {plan.destination}\n{volume}", markup=False)
     out.print(_scales(plan))
-    full = f"{plan.blocks} blocks of {plan.block_depth} slices, {len(plan.coarse)} coarser tasks"
-    out.print(f"{full}; {standing(said)}", markup=False)
+    full = f"{plan.blocks} blocks of {plan.block_depth} slices"
+    coarser = f"tasks for coarser scales: {len(plan.coarse)}"
+    out.print(f"{full}, {coarser}; {standing(said)}", markup=False)
     kind = f"Lambdas, {fleet.architecture}" if fleet.cloud else "processes of this machine"
     out.print(
         f"a block: {plan.predicted_peak_mb} of {plan.memory_mb} MiB, "
-        f"{plan.predicted_block_s / 60:.1f} min\n"
+        f"{duration(plan.predicted_block_s)}\n"
         f"in all: about {duration(guess.seconds)} with up to {fleet.concurrency} {kind}",
         markup=False,
     )
