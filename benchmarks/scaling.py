@@ -1,37 +1,26 @@
 """Time and dollars for large volumes, from measured rates and list prices: docs/scaling.md.
 
-`python -m benchmarks.scaling` reads what `python -m benchmarks` measured last. The number of
-blocks and objects is the planner's own; what a block takes is a model, and says so.
+`python -m benchmarks.scaling` reads what `python -m benchmarks` measured last. Blocks, objects and
+the bill are the product's own (`zblocks.planner`, `zblocks.cost`); what a block takes is a model of
+the measured rates, and says so.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from zblocks.config.prices import Prices
+from zblocks.cost import PUT_RATE, Fleet, estimate
 from zblocks.geometry import Vec
-from zblocks.plan import Plan, SliceRef, Volume, Wishes
+from zblocks.plan import BlockTask, Plan, SliceRef, Volume, Wishes
 from zblocks.planner import Job, make_plan
 from zblocks.timing import LAMBDA_VCPU_MB, Worker
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / ".cache" / "bench" / "bench.json"
 VOXELS = 1576 * 1864 * 189
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """List prices of us-east-1, November 2026, dollars."""
-
-    lambda_gb_s: float = 0.0000133334
-    """arm64."""
-    lambda_million: float = 0.20
-    transitions_thousand: float = 0.025
-    """Step Functions, standard."""
-    put_thousand: float = 0.005
-    get_thousand: float = 0.0004
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +37,6 @@ class Rates:
     """Bytes a worker moves to and from S3 in a second; assumed."""
     start_s: float = 4.0
     """Cold start, seconds; assumed."""
-    put_rate: float = 3500.0
-    """PUTs a second that S3 takes per partitioned prefix; documented."""
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """One row."""
-
-    blocks: int
-    objects: int
-    block_s: float
-    total_s: float
-    gb_s: float
-    dollars: float
 
 
 def block_seconds(voxels: float, rates: Rates, worker: Worker) -> float:
@@ -71,52 +46,25 @@ def block_seconds(voxels: float, rates: Rates, worker: Worker) -> float:
     return rates.start_s + max(cpu, moved)
 
 
-def puts_seconds(plan: Plan, workers: int, block_s: float, rates: Rates) -> float:
-    """Simulate second by second how long S3 takes the objects of the finest scale.
-
-    Workers bring objects as fast as they make them; S3 takes at most `put_rate` a second of one
-    prefix (a scale is a prefix of its own, and the finest has the most objects).
-    """
-    left, waiting, seconds = float(plan.scales[0].objects), 0.0, 0
-    made = left / plan.blocks / block_s * min(workers, plan.blocks)
-    while left > 0 or waiting > 0:
-        now = min(made, left)
-        left -= now
-        waiting = max(waiting + now - rates.put_rate, 0.0)
-        seconds += 1
-    return seconds
-
-
-def estimate(plan: Plan, rates: Rates, prices: Prices, concurrency: int) -> Estimate:
-    """Return time and dollars of a plan."""
-    worker = Worker.on_lambda(plan.memory_mb)
+def measured(plan: Plan, rates: Rates) -> Plan:
+    """Return a plan whose blocks take what was measured, not what the planner allows for."""
     slices = plan.box.shape.z
     voxels = plan.box.voxels / slices * min(plan.block_depth, slices)
-    block_s = block_seconds(voxels, rates, worker)
-    waves = math.ceil(plan.blocks / concurrency)
-    total_s = max(waves * block_s, puts_seconds(plan, concurrency, block_s, rates)) + 30
-    gb_s = plan.box.voxels / voxels * block_s * plan.memory_mb / 1024
-    objects = sum(s.objects for s in plan.scales)
-    puts, gets = objects + 2 * plan.blocks, 2 * slices + 3 * plan.blocks
-    dollars = (
-        gb_s * prices.lambda_gb_s
-        + plan.blocks * prices.lambda_million / 1e6
-        + 4 * plan.blocks * prices.transitions_thousand / 1e3
-        + puts * prices.put_thousand / 1e3
-        + gets * prices.get_thousand / 1e3
-    )
-    return Estimate(plan.blocks, objects, block_s, total_s, gb_s, dollars)
+    seconds = block_seconds(voxels, rates, Worker.on_lambda(plan.memory_mb))
+    return replace(plan, predicted_block_s=seconds)
 
 
-def plan_of(size: tuple[int, int, int], *, sharded: bool, memory_mb: int) -> Plan:
-    """Return the planner's plan of a stack of JPEGs, voxels of 4×4×40 nm."""
+def plan_of(
+    size: tuple[int, int, int], *, sharded: bool, memory_mb: int
+) -> tuple[Plan, tuple[BlockTask, ...]]:
+    """Return the planner's plan and blocks of a stack of JPEGs, voxels of 4×4×40 nm."""
     width, height, depth = size
     bytes_each = int(width * height * 0.15)
     slices = tuple(SliceRef(z, "s", bytes_each, "e", "jpeg") for z in range(depth))
     wishes = Wishes((4.0, 4.0, 40.0), Vec(0, 0, 0), None, None, sharding=sharded)
     volume = Volume("uint8", 1, "raw", 0, "gzip", 0)
     job = Job("s3://a", "s3://b", volume, wishes, width, height, slices)
-    return make_plan(job, Worker.on_lambda(memory_mb))[0]
+    return make_plan(job, Worker.on_lambda(memory_mb))
 
 
 SIZES = {
@@ -139,13 +87,17 @@ def read_rates(tool: str) -> Rates:
 def row(name: str, size: tuple[int, int, int], *, sharded: bool, memory_mb: int) -> str:
     """Return one row of the table."""
     rates = read_rates("zblocks sharded gzip" if sharded else "zblocks gzip")
-    plan = plan_of(size, sharded=sharded, memory_mb=memory_mb)
-    e = estimate(plan, rates, Prices(), 1000)
+    plan, tasks = plan_of(size, sharded=sharded, memory_mb=memory_mb)
+    plan = measured(plan, rates)
+    e = estimate(plan, tasks, Fleet(1000), Prices())
     kind = "sharded" if sharded else "one object a chunk"
-    per = e.dollars / (plan.box.voxels / 1e12)
+    objects = sum(s.objects for s in plan.scales)
+    gb_s = next(line.quantity for line in e.bill.lines if line.unit == "GB-s")
+    dollars, per = e.bill.dollars, e.bill.dollars / (plan.box.voxels / 1e12)
     return (
-        f"| {name} | {kind} | {memory_mb} | {e.blocks} × {plan.block_depth} | {e.objects:,} "
-        f"| {e.block_s:.0f} | {e.total_s / 60:.1f} | {e.gb_s:,.0f} | {e.dollars:,.2f} | {per:.2f} |"
+        f"| {name} | {kind} | {memory_mb} | {plan.blocks} × {plan.block_depth} | {objects:,} "
+        f"| {plan.predicted_block_s:.0f} | {e.seconds / 60:.1f} | {gb_s:,.0f} | {dollars:,.2f} "
+        f"| {per:.2f} |"
     )
 
 
@@ -166,9 +118,10 @@ def page() -> str:
         ("network per worker", f"{rates.network / 1e6:.0f} MB/s", "assumed"),
         ("cold start", f"{rates.start_s:.0f} s", "assumed"),
         ("cores per worker", f"memory / {LAMBDA_VCPU_MB} MiB", "documented"),
-        ("PUTs per prefix", f"{rates.put_rate:.0f} per second", "documented"),
-        ("Lambda, arm64", f"${prices.lambda_gb_s} per GB-s, ${prices.lambda_million} per million",
-         "list price, us-east-1, November 2026"),
+        ("PUTs per prefix", f"{PUT_RATE:.0f} per second", "documented"),
+        ("Lambda, arm64",
+         f"${prices.lambda_gb_s_arm64} per GB-s, ${prices.lambda_million_requests} per million",
+         f"list price, {prices.region}, {prices.date}"),
         ("Step Functions", f"${prices.transitions_thousand} per 1,000 transitions", "same"),
         ("S3", f"PUT ${prices.put_thousand}, GET ${prices.get_thousand} per 1,000", "same"),
     ]  # fmt: skip
@@ -179,8 +132,8 @@ def page() -> str:
 
 TEMPLATE = """# Scaling
 
-Made by `python -m benchmarks.scaling`. Blocks and objects are the planner's; what a block takes is
-a model; nothing here was run on AWS. Stacks of JPEGs, 8 bit, 4×4×40 nm.
+Made by `python -m benchmarks.scaling`. Blocks, objects and the bill are those of `zblocks plan`;
+what a block takes is a model; nothing here was run on AWS. Stacks of JPEGs, 8 bit, 4×4×40 nm.
 
 | volume | objects are | worker MiB | blocks × slices | objects | block s | minutes | GB-s | $ | $ per Tvoxel |
 |---|---|---|---|---|---|---|---|---|---|
@@ -196,7 +149,8 @@ keeps only as many workers busy as it has blocks.
 {inputs}
 
 Cores and network are taken to work side by side: the slower one decides. Storage and traffic out of
-the region are not counted. Plan, Coarsen and Finalize are counted as 30 s.
+the region are not counted. Dollars, and the time of
+Plan, Coarsen and Finalize, are as `zblocks plan` reckons them.
 """
 
 

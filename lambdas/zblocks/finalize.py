@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from zblocks import __version__, claim
+from zblocks import __version__, claim, machine
 from zblocks.brightness import contrast, find_odd, spare_bits
+from zblocks.config.prices import Prices
+from zblocks.cost import Fleet, actual, estimate
 from zblocks.errors import IncompleteVolume
 from zblocks.failure import Failure
 from zblocks.geometry import Box
@@ -32,6 +34,7 @@ from zblocks.precomputed.info import (
 )
 from zblocks.prepare import Run, list_due
 from zblocks.receipt import Receipt, Verdict
+from zblocks.report.facts import BillLine
 from zblocks.report.write import Material, write_page
 from zblocks.standing import Standing, look
 from zblocks.storage import Store
@@ -249,6 +252,38 @@ def _config(target: Store) -> dict[str, Any]:
     return document
 
 
+def _bill(work: Workplace, run: Run, receipts: Sequence[Receipt]) -> dict[str, Any]:
+    """Return what all of the volume was predicted to cost, beside what its receipts say."""
+    plan, tasks, prices = work.plan, read_tasks(work), Prices()
+    workers = int(_config(work.target).get("max_concurrency", 200))
+    fleet = Fleet(workers, machine.architecture(), cloud=bool(run.execution))
+    said, took = estimate(plan, tasks, fleet, prices), actual(plan, tasks, receipts, fleet, prices)
+    return {
+        "where": "cloud" if fleet.cloud else "one machine",
+        "prices": f"{prices.region}, {prices.date}, before free tiers",
+        "predicted": said.bill.rows(),
+        "actual": took.rows(),
+        "predicted_usd": said.bill.dollars,
+        "actual_usd": took.dollars,
+        "predicted_task_seconds": round(said.busy_s, 3),
+        "stored_usd_a_month": said.month,
+    }
+
+
+def _bill_lines(bill: dict[str, Any]) -> tuple[BillLine, ...]:
+    """Return the bill as the page shows it: what was predicted beside what it came to."""
+    came_to = {(row["service"], row["what"]): row["dollars"] for row in bill["actual"]}
+    return tuple(
+        BillLine(
+            item=f"{row['service']} {row['what']}",
+            quantity=f"{row['quantity']:,.6g} {row['unit']}",
+            predicted=row["dollars"],
+            actual=came_to.get((row["service"], row["what"])),
+        )
+        for row in bill["predicted"]
+    )
+
+
 def _put_report(
     work: Workplace, run: Run, ending: dict[str, Any], standing: Standing, config: dict[str, Any]
 ) -> dict[str, Any]:
@@ -264,10 +299,12 @@ def _put_report(
         "slices": odd.entry,
         "notes": [*plan.notes, *([bits] if bits else [])],
         **_numbers(plan, run, standing.receipts),
+        "bill": _bill(work, run, standing.receipts),
     }
     # Before the page, too: a process that is killed while it makes pictures has said the rest.
     target.put_json(REPORT, json.dumps(report, indent=1).encode())
-    report |= write_page(work, Material(report, standing, odd, config))
+    bill = _bill_lines(report["bill"])
+    report |= write_page(work, Material(report, standing, odd, config, bill))
     target.put_json(REPORT, json.dumps(report, indent=1).encode())
     return report
 

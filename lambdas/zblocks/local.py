@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.sharedctypes import Synchronized
 
 from zblocks import claim, worker
@@ -26,6 +26,7 @@ from zblocks.finalize import Ending, finalize
 from zblocks.machine import cores
 from zblocks.plan import BlockTask, CoarseTask, Plan
 from zblocks.prepare import Run, prepare
+from zblocks.progress import State
 from zblocks.timing import Worker
 from zblocks.workplace import Workplace, open_workplace
 
@@ -53,19 +54,6 @@ class Machine:
         count = workers or cores()
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB
         return cls(count, memory_mb or int(total * SHARE / count))
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """How far a run is."""
-
-    plan: Plan
-    blocks_done: int
-    blocks_failed: int
-    voxels_done: int
-    """Scale 0 voxels converted by this run."""
-    voxels_due: int
-    """Scale 0 voxels that this run has to convert."""
 
 
 Observer = Callable[[State], None]
@@ -116,26 +104,43 @@ def _do_all(work: Workplace, due: Sequence[BlockTask], machine: Machine, job: _J
 
     with _processes(min(machine.workers, max(len(due), 1)), counter) as pool:
         blocks = [submit(task) for task in due]
-        watch = _Watch(plan, plan.blocks - len(due), _voxels(plan, due), counter, job.observe)
+        watch = _Watch(plan, len(due), _voxels(plan, due), counter, job.observe)
         _await(blocks, watch, lambda: claim.renew(work.target))
         if job.allow_partial or not any(block.exception() for block in blocks):
             for stage in plan.stages():
                 wait([submit(plan.coarse[i]) for i in stage])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Watch:
     """What the observer is told about."""
 
     plan: Plan
-    already: int
+    due: int
     voxels: int
     counter: Synchronized[int]
     observe: Observer
+    begun: float = field(default_factory=time.monotonic)
+    failures: dict[Future[str], str] = field(default_factory=dict)
 
-    def tell(self, done: int, failed: int) -> None:
+    def tell(self, jobs: Sequence[Future[str]]) -> None:
         """Call the observer."""
-        self.observe(State(self.plan, self.already + done, failed, self.counter.value, self.voxels))
+        done = [j for j in jobs if j.done()]
+        for job in done:
+            if (error := job.exception()) and job not in self.failures:
+                self.failures[job] = str(error)
+        state = State(
+            phase="coarser scales and checks",
+            blocks=self.plan.blocks,
+            done=self.plan.blocks - self.due + len(done) - len(self.failures),
+            failed=len(self.failures),
+            running=sum(j.running() for j in jobs),
+            voxels_done=self.counter.value,
+            voxels_due=self.voxels,
+            seconds=time.monotonic() - self.begun,
+            failures=tuple(self.failures.values()),
+        )
+        self.observe(state)
 
 
 def _await(jobs: list[Future[str]], watch: _Watch, live: Callable[[], None]) -> None:
@@ -146,10 +151,8 @@ def _await(jobs: list[Future[str]], watch: _Watch, live: Callable[[], None]) -> 
         if time.monotonic() - alive > claim.RENEW:
             alive = time.monotonic()
             live()
-        done = [j for j in jobs if j.done()]
-        failed = [j for j in done if j.exception()]
-        watch.tell(len(done) - len(failed), len(failed))
-        for job in failed:
+        watch.tell(jobs)
+        for job in [j for j in jobs if j.done()]:
             error = job.exception()
             if isinstance(error, BrokenProcessPool):
                 msg = (
@@ -157,8 +160,8 @@ def _await(jobs: list[Future[str]], watch: _Watch, live: Callable[[], None]) -> 
                     "fewer --workers or less --memory: finished blocks are kept"
                 )
                 raise DoesNotFit(msg) from error
-            if not isinstance(error, ZblocksError):
-                raise error or AssertionError
+            if error is not None and not isinstance(error, ZblocksError):
+                raise error
         if not pending:
             return
         _, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import resource
 import sys
 from pathlib import Path
@@ -21,3 +22,8 @@ def peak_mb() -> int:
         return int(peak.split()[1]) >> 10
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak_bytes >> (20 if sys.platform == "darwin" else 10)
+
+
+def architecture() -> str:
+    """Return this machine's, in Lambda's words: `arm64` or `x86_64`."""
+    return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"

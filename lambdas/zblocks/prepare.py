@@ -14,9 +14,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from zblocks import claim
+from zblocks import claim, machine
 from zblocks.claim import IsRunning
 from zblocks.config import Config
+from zblocks.config.prices import Prices
+from zblocks.cost import Fleet, estimate, refuse_above
 from zblocks.credentials import Credentials
 from zblocks.errors import (
     DestinationConflict,
@@ -93,6 +95,7 @@ def prepare(
 
     Raises:
         DestinationClaimed: another run is writing there.
+        CostCeiling: the run is predicted to cost more than the config allows.
         ZblocksError: bad input, a destination that isn't ours to write, or work that doesn't fit;
             the message says what, where, and what to do; nothing has been written then.
     """
@@ -100,7 +103,12 @@ def prepare(
     target = open_store(config.destination, credentials)
     standing = read_plan(target)
     if not config.overwrite:
-        _refuse_others(target, standing, plan, tasks)
+        refuse_others(target, standing, plan, tasks)
+    if config.max_cost_usd is not None:
+        choice = choose(config, target, standing, plan, tasks)
+        fleet = Fleet(config.max_concurrency, machine.architecture(), cloud=bool(run.execution))
+        bill = estimate(choice.plan, foresee(choice, target), fleet, Prices()).bill
+        refuse_above(config.max_cost_usd, bill)
     if run.trigger and not _first_of_trigger(target, run):
         return Prepared(standing or plan, (), duplicate=True)
     claim.take(target, run.execution, run.is_running)
@@ -110,34 +118,60 @@ def prepare(
         )
         standing = read_plan(target)  # a run may have ended there since
         if not config.overwrite:
-            _refuse_others(target, standing, plan, tasks)
+            refuse_others(target, standing, plan, tasks)
         target.put_json(CONFIG, stored.encode())
-        return _settle(config, worker, target, standing, (plan, tasks))
+        return _settle(choose(config, target, standing, plan, tasks), worker, target)
     except BaseException:
         claim.give_back(target, run.execution)
         raise
 
 
-def _settle(
-    config: Config,
-    worker: Worker,
-    target: Store,
-    standing: Plan | None,
-    new: tuple[Plan, tuple[BlockTask, ...]],
-) -> Prepared:
-    """Go on with what stands, or write the new plan; return the work that is due."""
-    plan, tasks = new
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a run will go by, after a look at what stands at the destination."""
+
+    plan: Plan
+    tasks: tuple[BlockTask, ...]
+    standing: Plan | None
+    how: str
+    """`resume`; `renew`, where slices changed since; or `begin`."""
+
+
+def choose(
+    config: Config, target: Store, standing: Plan | None, plan: Plan, tasks: tuple[BlockTask, ...]
+) -> Choice:
+    """Go on with what stands, or begin; nothing is written."""
     unfinished = target.head(INFO) is None
     same = standing is not None and standing.fingerprint == plan.fingerprint
     if standing and same and (unfinished or not config.overwrite) and target.head(ITEMS):
-        if standing.grid != plan.grid:  # planned for other workers; what is done is worth keeping
-            _refuse_small_workers(standing, worker)
-            plan = standing
-            tasks = tuple(task_from_json(t) for t in json.loads(target.get(ITEMS)))
-    elif standing and unfinished and standing.grid == plan.grid:
+        if standing.grid == plan.grid:
+            return Choice(plan, tasks, standing, "resume")
+        # Planned for other workers; what is done is worth keeping.
+        old = tuple(task_from_json(t) for t in json.loads(target.get(ITEMS)))
+        return Choice(standing, old, standing, "resume")
+    renew = standing and unfinished and standing.grid == plan.grid
+    return Choice(plan, tasks, standing, "renew" if renew else "begin")
+
+
+def foresee(choice: Choice, target: Store) -> tuple[BlockTask, ...]:
+    """Return the blocks that will be due; nothing is written."""
+    if choice.how == "begin":
+        return choice.tasks
+    names = look(choice.plan, target).verdict.due
+    if choice.how == "renew":
+        names |= {t.name for t in choice.tasks} - _unchanged(target, choice.tasks)
+    return tuple(t for t in choice.tasks if t.name in names)
+
+
+def _settle(choice: Choice, worker: Worker, target: Store) -> Prepared:
+    """Write the plan that was chosen; return the work that is due."""
+    plan, tasks = choice.plan, choice.tasks
+    if choice.how == "resume":
+        refuse_small_workers(plan, worker)
+    elif choice.how == "renew":
         _forget_changed(target, tasks)
     else:
-        _withdraw(target, standing, plan)
+        _withdraw(target, choice.standing, plan)
     target.put_json(ITEMS, _to_json(tasks))
     target.put_json(PLAN, plan_to_json(plan))
     due = list_due(plan, target, tasks)
@@ -171,7 +205,7 @@ def read_plan(target: Store) -> Plan | None:
         return None
 
 
-def _refuse_others(
+def refuse_others(
     target: Store, standing: Plan | None, plan: Plan, tasks: Sequence[BlockTask]
 ) -> None:
     """Refuse a destination that holds anything but this volume.
@@ -235,7 +269,7 @@ def _first_of_trigger(target: Store, run: Run) -> bool:
     return target.put_if_absent(key, mark)
 
 
-def _refuse_small_workers(plan: Plan, worker: Worker) -> None:
+def refuse_small_workers(plan: Plan, worker: Worker) -> None:
     """Refuse to go on with a plan that was made for larger workers.
 
     Raises:
@@ -250,10 +284,15 @@ def _refuse_small_workers(plan: Plan, worker: Worker) -> None:
         raise DoesNotFit(msg)
 
 
+def _unchanged(target: Store, tasks: Sequence[BlockTask]) -> set[str]:
+    """Return the tasks whose receipts name the very slices that they are to read now."""
+    due = {t.name: Source.all_of(t.slices) for t in tasks}
+    return {r.task for r in read_receipts(target) if r.sources and r.sources == due.get(r.task)}
+
+
 def _forget_changed(target: Store, tasks: Sequence[BlockTask]) -> None:
     """Take away receipts of what was made from slices that aren't the same objects any more."""
-    due = {t.name: Source.all_of(t.slices) for t in tasks}
-    kept = {r.task for r in read_receipts(target) if r.sources and r.sources == due.get(r.task)}
+    kept = _unchanged(target, tasks)
     names = [o.key for o in target.list(RECEIPTS)]
     target.delete([k for k in names if PurePosixPath(k).stem not in kept])
 

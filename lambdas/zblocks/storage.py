@@ -69,6 +69,8 @@ class StoredObject:
     key: str
     bytes: int
     etag: str
+    modified: float = 0.0
+    """Seconds since the epoch, by the store's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +204,15 @@ class Store:
                 meta = obstore.head(self._raw, self._path(key))
         except FileNotFoundError:
             return None
-        return StoredObject(key, meta["size"], meta["e_tag"] or "")
+        return _stored(key, meta)
 
-    def list(self, folder: str = "") -> Iterator[StoredObject]:
-        """Walk every object below a folder."""
+    def list(self, folder: str = "", after: str = "") -> Iterator[StoredObject]:
+        """Walk every object below a folder, or only those whose keys come after one."""
+        offset = self._path(after) if after else None
         with self._named(folder + "/*"):
-            for page in obstore.list(self._raw, self._path(folder) or None, chunk_size=1000):
+            for page in obstore.list(
+                self._raw, self._path(folder) or None, offset=offset, chunk_size=1000
+            ):
                 for meta in page:
                     yield self._described(meta)
 
@@ -246,7 +251,7 @@ class Store:
     def _described(self, meta: obstore.ObjectMeta) -> StoredObject:
         """Return a listed object with its key relative to the url."""
         key = meta["path"][len(self._root) + 1 :] if self._root else meta["path"]
-        return StoredObject(key, meta["size"], meta["e_tag"] or "")
+        return _stored(key, meta)
 
     def stored_name(self, key: str, content_encoding: str) -> str:
         """Return the name under which `put` stores an object with this encoding."""
@@ -404,6 +409,12 @@ def _oddness(entry: os.DirEntry[str]) -> tuple[str, bool]:
         here, there = Path(entry.path).parent.resolve(), Path(entry.path).resolve()
         return "is a link to a folder", there in (here, *here.parents)
     return "is a device, FIFO or socket", False
+
+
+def _stored(key: str, meta: obstore.ObjectMeta) -> StoredObject:
+    """Return what a store says of an object, under our key."""
+    modified = meta["last_modified"].timestamp()
+    return StoredObject(key, meta["size"], meta["e_tag"] or "", modified)
 
 
 def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -68,6 +68,11 @@ def survey(
     config: Config, worker: Worker, credentials: Credentials | None = None
 ) -> tuple[Plan, tuple[BlockTask, ...]]:
     """Look at the slices and plan; nothing is written anywhere."""
+    return make_plan(read_stack(config, credentials), worker)
+
+
+def read_stack(config: Config, credentials: Credentials | None = None) -> Job:
+    """Look at the slices: everything that a plan is made from, but the worker."""
     source = open_store(config.source, credentials, config.source_role)
     listed, found, notes = list_slices(config, source, credentials)
     slots = chosen_slots(config, listed)
@@ -87,7 +92,7 @@ def survey(
     volume = replace(volume, contrast=_contrast(config, volume, headers, common))
     width, height = framing.size if framing else (common.width, common.height)
     refs = [_slice_ref(s, offset.z, found, by_key, common) for s in slots]
-    job = Job(
+    return Job(
         source=config.source,
         source_role=config.source_role,
         destination=config.destination,
@@ -112,7 +117,6 @@ def survey(
         ),
         strips=not (WHOLE & kinds or (framing and framing.whole)),
     )
-    return make_plan(job, worker)
 
 
 def _contrast(
@@ -171,7 +175,7 @@ def list_slices(
         found = {o.key: o for o in source.list_folder(folder) if config.is_slice(o.key)}
         where = f"{source.url}/{prefix}*{config.s3_parts}{config.ext or ''}"
         return _order(config, found, where)
-    lines = place.lines or _read_list(config, credentials)
+    lines = place.lines or read_lines(config, credentials)
     entries = read_list(lines, str(place))
     names = {e.index: config.candidates(e.name, e.index) for e in entries if e.name is not None}
     listed = {key for keys in names.values() for key in keys}
@@ -235,8 +239,8 @@ def _refuse_odd_entries(
         raise SliceListError(f"{several(odd)}\nput a file or a link to a file there")
 
 
-def _read_list(config: Config, credentials: Credentials | None) -> list[str]:
-    """Read the list of slices, wherever it is.
+def read_lines(config: Config, credentials: Credentials | None) -> list[str]:
+    """Read the lines of the list of slices, wherever it is.
 
     Raises:
         SliceListError: it isn't there, or is no text.

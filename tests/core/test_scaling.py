@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.scaling import Prices, Rates, block_seconds, estimate, plan_of, puts_seconds
+from benchmarks.scaling import Rates, block_seconds, measured, plan_of
+from zblocks.config.prices import Prices
+from zblocks.cost import PUT_RATE, Fleet, estimate
 from zblocks.timing import Worker
 
-RATES = Rates(cpu_ns=10.0, out_bytes=0.9, in_bytes=0.1, network=100e6, start_s=3.0, put_rate=100.0)
+RATES = Rates(cpu_ns=10.0, out_bytes=0.9, in_bytes=0.1, network=100e6, start_s=3.0)
 
 
 def test_the_slower_of_cores_and_network_decides():
@@ -17,23 +19,22 @@ def test_the_slower_of_cores_and_network_decides():
 
 
 def test_the_request_rate_limits_many_small_objects():
-    plan = plan_of((2200, 2200, 2066), sharded=False, memory_mb=2048)
-    free = puts_seconds(plan, 1000, 10.0, Rates(10.0, 0.9, 0.1, put_rate=1e9))
-    held = puts_seconds(plan, 1000, 10.0, RATES)
-    assert free == 10
-    assert held >= plan.scales[0].objects / RATES.put_rate
+    plan, tasks = plan_of((2200, 2200, 2066), sharded=False, memory_mb=2048)
+    quick = measured(plan, Rates(0.0, 0.0, 0.0))
+    held = estimate(quick, tasks, Fleet(1000), Prices())
+    assert held.blocks_s == pytest.approx(plan.scales[0].objects / PUT_RATE)
 
 
-def test_the_bill_is_the_sum_of_its_parts():
-    plan = plan_of((2200, 2200, 2066), sharded=True, memory_mb=2048)
-    nothing = Prices(0, 0, 0, 0, 0)
-    assert estimate(plan, RATES, nothing, 1000).dollars == 0
-    puts = Prices(0, 0, 0, put_thousand=1000.0, get_thousand=0)
-    made = estimate(plan, RATES, puts, 1000)
-    assert made.dollars == pytest.approx(made.objects + 2 * plan.blocks)
+def test_blocks_take_what_was_measured():
+    plan, tasks = plan_of((2200, 2200, 2066), sharded=True, memory_mb=2048)
+    voxels = 2200 * 2200 * plan.block_depth
+    seconds = block_seconds(voxels, RATES, Worker.on_lambda(2048))
+    made = estimate(measured(plan, RATES), tasks, Fleet(1000), Prices())
+    assert made.blocks_s == pytest.approx(seconds)
+    assert made.busy_s != estimate(plan, tasks, Fleet(1000), Prices()).busy_s
 
 
 def test_shards_are_few():
-    plans = [plan_of((10_000, 10_000, 640), sharded=s, memory_mb=2048) for s in (True, False)]
+    plans = [plan_of((10_000, 10_000, 640), sharded=s, memory_mb=2048)[0] for s in (True, False)]
     objects = [sum(s.objects for s in p.scales) for p in plans]
     assert objects[0] * 10 < objects[1]

@@ -3,6 +3,7 @@
 import io
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -53,6 +54,13 @@ class Cloud:
             *("--input", f"file://{config}"),
         )
         return json.loads(reply)["executionArn"]
+
+    def zblocks(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        """Begin `zblocks …` as a user would here; ask it how it went with `communicate`."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "zblocks", *map(str, arguments)],
+            env=dict(self.aws.env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
 
     def wait(self, execution: str) -> dict:
         """What describe-execution says once the execution has ended."""

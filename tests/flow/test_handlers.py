@@ -15,7 +15,7 @@ import pytest
 
 from handlers import block, coarse, finalize, logger, plan
 from tests.flow.conftest import AWS, textured, write_stack
-from zblocks.errors import IncompleteVolume
+from zblocks.errors import CostCeiling, IncompleteVolume
 from zblocks.storage import open_store
 
 CONTEXT = SimpleNamespace(
@@ -218,3 +218,15 @@ def test_an_event_that_cannot_be_sent_fails_nothing(monkeypatch, said):
     (line,) = said()
     assert (line["level"], line["message"]) == ("WARNING", "event not sent")
     assert "127.0.0.1:9" in line["error"]
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")  # as on Lambda: Plan made none
+def test_a_run_above_its_ceiling_ends_in_plan_with_nothing_written(job, cloud):
+    """In the cloud the whole bill counts, not only requests: compute is most of it here."""
+    job |= {"destination": f"{job['destination']}-dear", "max_cost_usd": 0.0005}
+    before = cloud.keys("volumes")
+    with pytest.raises(CostCeiling, match="most of it is Lambda compute"):
+        plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
+    assert cloud.keys("volumes") == before
+    job["max_cost_usd"] = 0.01
+    assert plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)["blocks"] == 3

@@ -63,3 +63,12 @@ def test_host_means_this_machine_and_this_python():
 def test_wrong_values_are_named(context, message):
     with pytest.raises(SettingsError, match=re.escape(message)):
         read(**context)
+
+
+def test_the_cost_model_knows_what_is_deployed():
+    """`zblocks plan` reckons with these; infra and zblocks meet by name only, so this holds it."""
+    from infra.stack import CONTROL_MEMORY_MB
+    from zblocks import cost, forecast
+
+    assert CONTROL_MEMORY_MB == cost.CONTROL_MEMORY_MB
+    assert read().worker_memory_mb == forecast.LAMBDA_MEMORY_MB

@@ -223,3 +223,9 @@ class Fields(BaseModel):
         description="true to publish what could be made when some blocks fail, with those declared "
         "as holes, or false to publish nothing then",
     )
+    max_cost_usd: Annotated[float, Field(gt=0, le=1e9), AllowInfNan(False)] | None = Field(
+        None,
+        description="the most that a run may be predicted to cost, in dollars and before free "
+        "tiers, such as 25; above it nothing is started. On one machine only requests to buckets "
+        "cost",
+    )

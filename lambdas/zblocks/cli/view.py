@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from zblocks import probe
+from zblocks.cli.command import app, errors, keys_of, place_of, reporting
 from zblocks.config import Config
 from zblocks.credentials import Credentials
 from zblocks.errors import InvalidConfig
@@ -20,10 +21,10 @@ from zblocks.served import client_folder
 from zblocks.serving import serve
 from zblocks.showing import look_at
 from zblocks.storage import Store, open_public, open_store
-from zblocks.terminal import errors, keys_of, place_of, reporting
 from zblocks.viewer import HOSTED, viewer_link
 
 
+@app.command()
 def view(
     location: Annotated[
         str, typer.Argument(help="A folder, or a file:///, s3:// or http(s):// url.")

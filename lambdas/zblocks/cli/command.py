@@ -1,0 +1,91 @@
+"""What all commands have in common: the app itself, errors and exit codes, a few arguments."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from zblocks import __version__
+from zblocks.config import Config
+from zblocks.credentials import Credentials, load_credentials
+from zblocks.errors import DestinationClaimed, IncompleteVolume, StorageError, ZblocksError
+
+app = typer.Typer(
+    name="zblocks",
+    help="Aligned microscope slices become a Neuroglancer volume, in one pass.\n\n"
+    "CONFIG is a JSON file that says where the slices are, where the volume goes and how large a "
+    "voxel is; the README lists its fields. Exit codes: 0 done, 1 the work failed (start the same "
+    "command again: only what is missing is done), 2 bad input.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+errors = Console(stderr=True, soft_wrap=True, highlight=False)
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The job: a JSON file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
+PricesFile = Annotated[
+    Path | None,
+    typer.Option("--prices", metavar="FILE", help="Other prices: JSON, see zblocks plan --json."),
+]
+
+NOT_THE_INPUT = (DestinationClaimed, IncompleteVolume, StorageError)
+"""Errors after which the same command may well succeed."""
+
+PLAIN_EVERY = 5.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+def _version(show: bool) -> None:
+    """Print the version and end."""
+    if show:
+        print(f"zblocks {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print and end.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+@contextmanager
+def reporting(
+    otherwise: int = 1, stopped: str = "stopped; the same command goes on where this one stopped"
+) -> Iterator[None]:
+    """Turn errors into one message and an exit code.
+
+    Args:
+        otherwise: the code where the input isn't to blame.
+        stopped: what Ctrl-C meant.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        errors.print(stopped, markup=False)
+        sys.exit(130)
+    except ZblocksError as error:
+        errors.print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}")
+        sys.exit(otherwise if isinstance(error, NOT_THE_INPUT) else 2)
+
+
+def keys_of(config: Config | None) -> Credentials | None:
+    """Read the user's file of keys, if the config names one."""
+    path = config.credentials_path if config else None
+    return load_credentials(path) if path else None
+
+
+def place_of(location: str) -> str:
+    """Return the url of what a user names: a folder, or a url already."""
+    return location if "://" in location else Path(location).absolute().as_uri()

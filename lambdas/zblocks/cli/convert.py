@@ -1,0 +1,108 @@
+"""The job on this machine: `zblocks convert`, and the seed's steps `download` and `upload`."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from zblocks import transfer
+from zblocks.cli.command import (
+    PLAIN_EVERY,
+    AsJson,
+    ConfigFile,
+    app,
+    errors,
+    keys_of,
+    reporting,
+)
+from zblocks.cli.display import Display
+from zblocks.config import Config
+from zblocks.local import Machine
+from zblocks.local import convert as convert_here
+
+
+@app.command()
+def convert(
+    config: ConfigFile,
+    folders: Annotated[
+        bool,
+        typer.Option(
+            "--folders",
+            help="Convert folder_to_convert_from into folder_to_convert_to, even when buckets "
+            "are given: the middle one of the steps download, convert, upload.",
+        ),
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; default: one per core.")
+    ] = None,
+    memory: Annotated[
+        int | None, typer.Option(min=1, help="MiB per process; default: 70 % shared out.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Do the whole job on this machine: slices in a bucket or folder to a volume in either.
+
+    Ctrl-C stops it; the same command goes on where it stopped.
+    """
+    with reporting():
+        job = Config.load(config).folders() if folders else Config.load(config)
+        machine = Machine.choose(workers, memory)
+        with Display() as display:
+            ending = convert_here(job, machine, keys_of(job), display.show)
+        if as_json:
+            print(json.dumps(asdict(ending)))
+            return
+        for line in ending.filled:
+            print(f"filled {line}")
+        for line in ending.holes:
+            print(f"left out: {line}")
+        print(f"{ending.status}: {ending.location}\nreport: {ending.page or ending.report}")
+        in_bucket = ending.location.startswith("s3://")
+        print(f"view: {ending.link if in_bucket else f'zblocks view {ending.location}'}")
+
+
+@app.command()
+def download(config: ConfigFile, as_json: AsJson = False) -> None:
+    """Copy the listed slices from the bucket into folder_to_write_to, and nothing else."""
+    with reporting():
+        job = Config.load(config)
+        moved = transfer.download(job, keys_of(job), _count_objects("downloaded"))
+        _print_moved(moved, f"slices are in {job.download_folder}", as_json=as_json)
+
+
+@app.command()
+def upload(config: ConfigFile, as_json: AsJson = False) -> None:
+    """Copy the volume in folder_to_convert_to to the upload bucket, and nothing else.
+
+    With "overwrite": false, objects that are there already are left alone.
+    """
+    with reporting():
+        job = Config.load(config)
+        moved = transfer.upload(job, keys_of(job), _count_objects("uploaded"))
+        _print_moved(moved, f"the volume is at {job.destination}", as_json=as_json)
+
+
+def _count_objects(done: str) -> transfer.Progress:
+    """Return an observer that says now and then how many objects are done."""
+    said = [time.monotonic()]
+
+    def show(count: int, total: int) -> None:
+        if count == total or time.monotonic() - said[0] > PLAIN_EVERY:
+            said[0] = time.monotonic()
+            errors.print(f"{done} {count}/{total}")
+
+    return show
+
+
+def _print_moved(moved: transfer.Moved, where: str, *, as_json: bool) -> None:
+    """Print what a step did."""
+    if as_json:
+        print(json.dumps(asdict(moved)))
+        return
+    print(f"{where}: {moved.copied} copied, {moved.kept} left as they were")
+    for name in moved.missing:
+        print(f"not there: {name}")

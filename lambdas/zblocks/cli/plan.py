@@ -1,0 +1,207 @@
+"""`zblocks plan`: what would be done, and what it would take; nothing is written anywhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from zblocks.cli.command import (
+    AsJson,
+    ConfigFile,
+    PricesFile,
+    app,
+    keys_of,
+    reporting,
+)
+from zblocks.config import Config
+from zblocks.config.prices import Prices
+from zblocks.cost import Fleet, show_dollars, stored_ratio
+from zblocks.forecast import LAMBDA_MEMORY_MB, Forecast, foretell, in_buckets, in_cloud
+from zblocks.local import Machine
+from zblocks.plan import Plan, pixel_bytes
+from zblocks.precomputed.shards import shard_size
+from zblocks.progress import duration
+from zblocks.pyramid import Scale
+from zblocks.survey import read_stack
+from zblocks.timing import Worker
+
+out = Console(highlight=False, soft_wrap=True)
+
+
+@app.command()
+def plan(
+    config: ConfigFile,
+    memory: Annotated[
+        int | None,
+        typer.Option(min=1, help="MiB of a worker; default: 3538 of a Lambda, a share here."),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(min=1, help="Workers at once; default: max_concurrency, or cores here."),
+    ] = None,
+    architecture: Annotated[
+        Literal["arm64", "x86_64"], typer.Option(help="Of the Lambdas.")
+    ] = "arm64",
+    prices: PricesFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a run would do, take and cost, and what looks wrong; write nothing anywhere.
+
+    Between buckets the workers are Lambdas; with a folder at either end they are processes of
+    this machine. Exit codes: 0 it may start, 2 it would be refused.
+    """
+    with reporting():
+        job = Config.load(config)
+        known = Prices.load(prices) if prices else Prices()
+        keys = keys_of(job)
+        stack = read_stack(job, keys)
+        lambdas = (
+            Worker.on_lambda(memory or LAMBDA_MEMORY_MB),
+            Fleet(concurrency or job.max_concurrency, architecture),
+        )
+        if in_cloud(job):
+            worker, fleet = lambdas
+        else:
+            here = Machine.choose(concurrency, memory)
+            worker, fleet = Worker(here.memory_mb), Fleet(here.workers, cloud=False)
+        said = foretell(job, stack, worker, fleet, known, keys)
+        also = None if fleet.cloud else in_buckets(job, stack, known)
+    if as_json:
+        print(json.dumps(as_document(said, job, known) | {"in_the_cloud": also}))
+    else:
+        _print(said, known, also)
+    sys.exit(2 if said.refusals else 0)
+
+
+def as_document(said: Forecast, config: Config, prices: Prices) -> dict[str, Any]:
+    """Return a forecast for machines."""
+    plan, guess = said.plan, said.estimate
+    return {
+        "where": "cloud" if said.fleet.cloud else "one machine",
+        "source": plan.source,
+        "destination": plan.destination,
+        "volume": asdict(plan.volume),
+        "scales": [_scale(plan, s) for s in plan.scales],
+        "blocks": plan.blocks,
+        "block_depth": plan.block_depth,
+        "coarse_tasks": len(plan.coarse),
+        "due": len(said.due),
+        "resumes": said.resumes,
+        "workers": {"memory_mb": plan.memory_mb, **asdict(said.fleet)},
+        "predicted": {
+            "peak_mb": plan.predicted_peak_mb,
+            "block_s": plan.predicted_block_s,
+            **{n: getattr(guess, n) for n in ("plan_s", "blocks_s", "coarse_s", "finalize_s")},
+            "seconds": guess.seconds,
+        },
+        "bill": guess.bill.rows(),
+        "dollars": guess.bill.dollars,
+        "max_cost_usd": config.max_cost_usd,
+        "prices": prices.model_dump(),
+        "stays": {"gb": guess.stored_gb, "dollars_a_month": guess.month},
+        "warnings": list(said.doubts),
+        "refusals": list(said.refusals),
+    }
+
+
+def _scale(plan: Plan, scale: Scale) -> dict[str, Any]:
+    """Return one row of the table of scales."""
+    bits = scale.sharding
+    return {
+        "key": scale.key,
+        "size": list(scale.box.shape),
+        "chunk": list(scale.chunk),
+        "chunks_of_a_shard": None if bits is None else list(shard_size(bits, scale.grid)),
+        "chunks": scale.chunks,
+        "objects": scale.objects,
+        "bytes": round(scale.box.voxels * pixel_bytes(plan.volume) * stored_ratio(plan)),
+    }
+
+
+def _print(said: Forecast, prices: Prices, also: dict[str, Any] | None) -> None:
+    """Print a forecast for people."""
+    plan, guess, fleet = said.plan, said.estimate, said.fleet
+    size = "×".join(str(n) for n in plan.box.shape)
+    volume = f"{size} {plan.volume.dtype}, channels: {plan.volume.channels}, {plan.volume.layer}"
+    out.print(f"{plan.source} → {plan.destination}\n{volume}", markup=False)
+    out.print(_scales(plan))
+    full = f"{plan.blocks} blocks of {plan.block_depth} slices"
+    coarser = f"tasks for coarser scales: {len(plan.coarse)}"
+    out.print(f"{full}, {coarser}; {standing(said)}", markup=False)
+    kind = f"Lambdas, {fleet.architecture}" if fleet.cloud else "processes of this machine"
+    out.print(
+        f"a block: {plan.predicted_peak_mb} of {plan.memory_mb} MiB, "
+        f"{duration(plan.predicted_block_s)}\n"
+        f"in all: about {duration(guess.seconds)} with up to {fleet.concurrency} {kind}",
+        markup=False,
+    )
+    if guess.bill.lines:
+        out.print(_bill(said))
+    asked = f"list prices of {prices.region}, {prices.date}, before free tiers"
+    note = "" if fleet.cloud else "; on one machine only requests to buckets cost"
+    out.print(f"cost: ${show_dollars(guess.bill.dollars)} ({asked}{note})", markup=False)
+    kept = f", ${show_dollars(guess.month)} a month" if guess.month else ""
+    out.print(f"stays: about {guess.stored_gb:,.3g} GB{kept}", markup=False)
+    if also:
+        out.print(_elsewhere(also), markup=False)
+    for line in said.doubts:
+        out.print(f"warning: {line}", markup=False)
+    for line in said.refusals:
+        out.print(f"would be refused: {line}", markup=False)
+
+
+def standing(said: Forecast) -> str:
+    """Say how much there is to do."""
+    if not said.resumes:
+        return f"all {len(said.due)} are due"
+    return f"resumes: {len(said.due)} of {said.plan.blocks} blocks are due"
+
+
+def _elsewhere(also: dict[str, Any]) -> str:
+    """Say what the same job would take between buckets."""
+    if "refused" in also:
+        return f"in the cloud, with Lambdas of {LAMBDA_MEMORY_MB} MiB: {also['refused']}"
+    return (
+        f"the same between buckets, with Lambdas of {LAMBDA_MEMORY_MB} MiB: {also['blocks']} "
+        f"blocks, about {duration(also['seconds'])}, ${show_dollars(also['dollars'])}"
+    )
+
+
+def _table(*columns: str) -> Table:
+    """Return an empty table: with rules on a terminal, plain elsewhere."""
+    table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _scales(plan: Plan) -> Table:
+    """Return the table of scales."""
+    table = _table("scale", "size", "chunk", "chunks a shard", "objects", "MB, about")
+    for scale in plan.scales:
+        row = _scale(plan, scale)
+        shapes = [row[n] and "×".join(map(str, row[n])) for n in ("size", "chunk")]
+        shard = row["chunks_of_a_shard"]
+        packed = "×".join(map(str, shard)) if shard else "–"
+        numbers = f"{row['objects']:,}", f"{row['bytes'] / 1e6:,.1f}"
+        table.add_row(row["key"], *shapes, packed, *numbers)
+    return table
+
+
+def _bill(said: Forecast) -> Table:
+    """Return the table of what each service costs."""
+    table = _table("service", "what", "quantity", "unit", "$ a unit", "$")
+    for line in said.estimate.bill.lines:
+        quantity = f"{line.quantity:,.0f}" if line.quantity >= 1 else f"{line.quantity:.2g}"
+        price = f"{line.unit_price:.10f}".rstrip("0").rstrip(".")
+        table.add_row(
+            line.service, line.what, quantity, line.unit, price, show_dollars(line.dollars)
+        )
+    return table

@@ -1,0 +1,82 @@
+"""`zblocks verify`: is a finished volume sound?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zblocks import verify as checks
+from zblocks.cli.command import AsJson, app, keys_of, place_of, reporting
+from zblocks.config import Config
+from zblocks.verify.findings import Findings
+
+EXAMPLES = 3
+"""Problems of one kind that are printed."""
+
+
+@app.command()
+def verify(
+    location: Annotated[str, typer.Argument(help="A folder, file:/// or s3:// url.")],
+    source: Annotated[
+        Path | None, typer.Option(metavar="CONFIG", help="Compare with this job's slices.")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Compare voxels of so many chunks of each scale.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Chooses the sample.")] = 0,
+    allow_holes: Annotated[
+        bool,
+        typer.Option("--allow-holes", help="Chunks may be absent, as tensorstore leaves them."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a finished volume, of zblocks or of any other tool.
+
+    Exit codes: 0 sound, 1 not, 2 could not check.
+    """
+    with reporting(otherwise=2):
+        job = Config.load(source) if source else None
+        place = place_of(location)
+        wanted = checks.Wanted(job, sample, seed, allow_holes)
+        found = checks.verify(place, wanted, keys_of(job))
+    if as_json:
+        print(json.dumps(_as_json(place, wanted, found)))
+    else:
+        _print_findings(place, wanted, found)
+    sys.exit(0 if found.sound else 1)
+
+
+def _as_json(place: str, wanted: checks.Wanted, found: Findings) -> dict[str, Any]:
+    """Return what was found, for machines."""
+    return {
+        "location": place,
+        "sound": found.sound,
+        "sample": wanted.sample,
+        "seed": wanted.seed,
+        "problems": [asdict(p) for p in found.problems],
+        "counts": found.counts,
+        "checked": found.numbers,
+        "notes": found.notes,
+    }
+
+
+def _print_findings(place: str, wanted: checks.Wanted, found: Findings) -> None:
+    """Print what was found, for people: the first of each kind."""
+    for kind, count in found.counts.items():
+        some = [p for p in found.problems if p.kind == kind][:EXAMPLES]
+        print(f"{kind}: {count}")
+        for problem in some:
+            print(f"  {problem.place} {problem.message}")
+        if count > len(some):
+            print(f"  … and {count - len(some)} more (--json names them)")
+    for note in found.notes:
+        print(f"note: {note}")
+    looked = ", ".join(f"{number:,} {what}" for what, number in found.numbers.items())
+    chosen = f" (a sample of {wanted.sample} chunks a scale, seed {wanted.seed})"
+    print(f"looked at {looked or 'info only'}{chosen if wanted.sample else ''}")
+    print(f"{place}: {'sound' if found.sound else 'NOT SOUND'}")

@@ -1,0 +1,68 @@
+"""What Amazon asks: list prices as data, with their date and region.
+
+A file of other prices holds any of these fields; what it leaves out stays as it is here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, ValidationError
+
+from zblocks.config.messages import invalid, read_file, read_object, show, unknown_fields
+from zblocks.errors import InvalidConfig
+
+Dollars = Annotated[float, Field(ge=0, le=1e9), AllowInfNan(False)]
+Label = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class Prices(BaseModel):
+    """Dollars, before any free tier, discount or tax."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    date: Label = "2026-11"
+    region: Label = "us-east-1"
+    lambda_gb_s_arm64: Dollars = 0.0000133334
+    """A GB-second of a function on arm64; one on x86_64 costs more."""
+    lambda_gb_s_x86_64: Dollars = 0.0000166667
+    lambda_million_requests: Dollars = 0.20
+    transitions_thousand: Dollars = 0.025
+    """State transitions of standard workflows."""
+    put_thousand: Dollars = 0.005
+    """S3 Standard: PUT and LIST."""
+    get_thousand: Dollars = 0.0004
+    """S3 Standard: GET and HEAD."""
+    logs_gb: Dollars = 0.50
+    """CloudWatch Logs, taken in."""
+    storage_gb_month: Dollars = 0.023
+    """S3 Standard, the first 50 TB."""
+
+    def lambda_gb_s(self, architecture: str) -> float:
+        """Return the price of a GB-second."""
+        return self.lambda_gb_s_arm64 if architecture == "arm64" else self.lambda_gb_s_x86_64
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a file of prices.
+
+        Raises:
+            InvalidConfig: one line for each field that can't be used.
+        """
+        given = read_object(read_file(path), str(path))
+        known = list(cls.model_fields)
+        problems = [*unknown_fields(given, known)]
+        try:
+            prices = cls.model_validate({k: v for k, v in given.items() if k in known})
+        except ValidationError as error:
+            names = dict.fromkeys(str(e["loc"][0]) for e in error.errors(include_url=False))
+            problems += [f"{n}: found {show(given[n])}; give {_what(n)}" for n in names]
+        if problems:
+            raise InvalidConfig(f"{path}: {invalid(problems)}")
+        return prices
+
+
+def _what(name: str) -> str:
+    """Say what to give for a field."""
+    return "a short text" if name in ("date", "region") else "dollars, a number from 0 to 1e9"

@@ -1,0 +1,196 @@
+"""The deployed state machine, asked from here: find it, start it, look at it.
+
+The only module besides `storage` that knows boto3. Calls are repeated by boto3 itself where AWS
+throttles; what is then still wrong gets a message of ours.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from zblocks.errors import InvalidConfig, StorageError
+
+INPUT_BYTES = 256 * 1024
+"""What an execution's input may hold. Source: quotas of Step Functions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What Step Functions says of one."""
+
+    arn: str
+    status: str
+    """`RUNNING`, `SUCCEEDED`, `FAILED`, `TIMED_OUT`, `ABORTED` or `PENDING_REDRIVE`."""
+    begun: float
+    """Seconds since the epoch: when it was started, or redriven last."""
+    given: dict[str, Any] = field(default_factory=dict)
+    """Its input."""
+    output: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+    cause: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing happens any more."""
+        return self.status not in ("RUNNING", "PENDING_REDRIVE")
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """What the deployed function of blocks has."""
+
+    memory_mb: int
+    architecture: str
+
+
+def find_machine(stack: str) -> str:
+    """Return the ARN of a stack's state machine, as the stack itself says; an ARN as it is.
+
+    Raises:
+        InvalidConfig: there is no such stack here, or it is none of zblocks.
+    """
+    if stack.startswith("arn:"):
+        return stack
+    with _asked(f"the stack {stack}", "give another one, or the machine's ARN, with --machine"):
+        stacks = _client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    outputs = {o["OutputKey"]: o["OutputValue"] for o in stacks[0].get("Outputs", [])}
+    if "StateMachineArn" not in outputs:
+        msg = f"the stack {stack}: has no output StateMachineArn, so it is none of zblocks"
+        raise InvalidConfig(msg)
+    return str(outputs["StateMachineArn"])
+
+
+def workers_of(machine: str) -> Workers | None:
+    """Return what the machine's workers have; None where we may not ask."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    name = f"{machine.rpartition(':')[2]}-block"
+    try:
+        found = _client("lambda", machine).get_function_configuration(FunctionName=name)
+    except (ClientError, BotoCoreError):
+        return None
+    return Workers(found["MemorySize"], found.get("Architectures", ["x86_64"])[0])
+
+
+def start(machine: str, name: str, given: dict[str, Any]) -> str:
+    """Start an execution; return its ARN.
+
+    Raises:
+        InvalidConfig: the input is too large, or there is no such machine.
+    """
+    text = json.dumps(given)
+    if len(text.encode()) > INPUT_BYTES:
+        msg = (
+            f"the input has {len(text.encode()) >> 10} KiB, an execution takes "
+            f"{INPUT_BYTES >> 10}: put the list of slices into the bucket (aws s3 cp names.txt "
+            's3://BUCKET/names.txt) and give "sorted_filename": "s3://BUCKET/names.txt"'
+        )
+        raise InvalidConfig(msg)
+    with _asked(machine, "give the ARN of a deployed state machine"):
+        reply = _client("stepfunctions", machine).start_execution(
+            stateMachineArn=machine, name=name, input=text
+        )
+    return str(reply["executionArn"])
+
+
+def execution_of(machine: str, name: str) -> str:
+    """Return the ARN of a machine's execution by its name."""
+    return f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
+
+
+def describe(arn: str) -> Execution:
+    """Look at an execution.
+
+    Raises:
+        InvalidConfig: there is none.
+        StorageError: AWS doesn't answer; asking again may help.
+    """
+    with _asked(arn, "give the ARN that starting it printed"):
+        found = _client("stepfunctions", arn).describe_execution(executionArn=arn)
+    return Execution(
+        arn=arn,
+        status=found["status"],
+        begun=(found.get("redriveDate") or found["startDate"]).timestamp(),
+        given=_object(found.get("input")),
+        output=_object(found.get("output")),
+        error=found.get("error") or "",
+        cause=found.get("cause") or "",
+    )
+
+
+def count_running(arn: str) -> int | None:
+    """Return how many blocks of an execution are being converted; None where that isn't known."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client = _client("stepfunctions", arn)
+    try:
+        runs = client.list_map_runs(executionArn=arn)["mapRuns"]
+        if not runs:
+            return None
+        found = client.describe_map_run(mapRunArn=runs[0]["mapRunArn"])
+    except (ClientError, BotoCoreError):
+        return None
+    return int(found["itemCounts"]["running"])
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    """Return a JSON object; an empty one for anything else."""
+    try:
+        document = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+_clients: dict[tuple[str, str], Any] = {}
+
+
+def _client(service: str, arn: str = "") -> Any:
+    """Return a client, in the region of an ARN where there is one."""
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    region = arn.split(":")[3] if arn.count(":") > 3 else ""
+    if (service, region) not in _clients:
+        retries = Config(retries={"mode": "adaptive", "max_attempts": 8})
+        try:
+            _clients[service, region] = boto3.client(
+                service, region_name=region or None, config=retries
+            )
+        except BotoCoreError as error:
+            raise InvalidConfig(f"{service}: {error}; set AWS_REGION, or a profile") from error
+    return _clients[service, region]
+
+
+NOT_FOUND = (
+    "ExecutionDoesNotExist", "StateMachineDoesNotExist", "InvalidArn", "InvalidName",
+    "ValidationError", "ValidationException", "InvalidExecutionInput",
+)  # fmt: skip
+DENIED = ("AccessDenied", "AccessDeniedException", "ExpiredToken", "ExpiredTokenException",
+          "UnrecognizedClientException", "InvalidClientTokenId")  # fmt: skip
+
+
+@contextmanager
+def _asked(what: str, advice: str) -> Iterator[None]:
+    """Turn AWS's errors into ours."""
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        said = error.response["Error"].get("Message", "")[:300]
+        if code in NOT_FOUND:
+            raise InvalidConfig(f"{what}: {said or code}; {advice}") from error
+        if code in DENIED:
+            raise InvalidConfig(f"{what}: {code} ({said}); check your credentials") from error
+        raise StorageError(f"{what}: AWS answered {code} ({said}); try again") from error
+    except NoCredentialsError as error:
+        raise InvalidConfig(f"{what}: no AWS credentials here; set them up first") from error
+    except BotoCoreError as error:
+        raise StorageError(f"{what}: {error}; try again") from error

@@ -1,0 +1,131 @@
+"""What would a run do and cost, and what speaks against it? Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from zblocks.config import Config
+from zblocks.config.prices import Prices
+from zblocks.cost import Estimate, Fleet, estimate, in_bucket, refuse_above
+from zblocks.credentials import Credentials
+from zblocks.doubts import doubts
+from zblocks.errors import CostCeiling, DestinationConflict, DoesNotFit, SourceChanged
+from zblocks.plan import BlockTask, Plan
+from zblocks.planner import Job, make_plan
+from zblocks.prepare import Choice, choose, foresee, read_plan, refuse_others, refuse_small_workers
+from zblocks.progress import duration
+from zblocks.storage import Store, open_store
+from zblocks.timing import Worker
+
+LAMBDA_MEMORY_MB = 3538
+"""Of a worker, as the stack is deployed by default."""
+
+QUOTA = 1000
+"""Functions that an account may run at the same time, by default; new accounts fewer."""
+
+LONGEST_CALL = 800.0
+"""Seconds after which a call that is predicted so may not end in Lambda's 900."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A run that hasn't begun."""
+
+    plan: Plan
+    fleet: Fleet
+    due: tuple[BlockTask, ...]
+    resumes: bool
+    """Whether a plan of this volume stands at the destination."""
+    estimate: Estimate
+    doubts: tuple[str, ...]
+    """What looks wrong, and is allowed."""
+    refusals: tuple[str, ...]
+    """Why a run would end before it begins."""
+
+
+def in_cloud(config: Config) -> bool:
+    """Tell whether Lambdas could do a job."""
+    return in_bucket(config.source) and in_bucket(config.destination)
+
+
+def foretell(
+    config: Config, job: Job, worker: Worker, fleet: Fleet, prices: Prices,
+    credentials: Credentials | None = None,
+) -> Forecast:  # fmt: skip
+    """Plan, look at the destination, and reckon.
+
+    Args:
+        config: what the user wants.
+        job: what the slices are.
+        worker: what one worker has.
+        fleet: how many there are.
+        prices: dollars.
+        credentials: keys to use instead of the environment's.
+
+    Raises:
+        DoesNotFit: the work doesn't fit in such workers.
+    """
+    plan, tasks = make_plan(job, worker)
+    target = open_store(config.destination, credentials)
+    standing = read_plan(target)
+    choice = choose(config, target, standing, plan, tasks)
+    refusals = list(_refusals(config, target, standing, (plan, tasks), choice, worker))
+    due = foresee(choice, target)
+    said = estimate(choice.plan, due, fleet, prices)
+    if config.max_cost_usd is not None:
+        try:
+            refuse_above(config.max_cost_usd, said.bill)
+        except CostCeiling as error:
+            refusals.append(f"CostCeiling: {error}")
+    return Forecast(
+        plan=choice.plan,
+        fleet=fleet,
+        due=due,
+        resumes=choice.how != "begin",
+        estimate=said,
+        doubts=(*doubts(choice.plan), *(_limits(said, fleet, len(due)) if fleet.cloud else ())),
+        refusals=tuple(refusals),
+    )
+
+
+def _limits(said: Estimate, fleet: Fleet, due: int) -> Iterator[str]:
+    """Look for what Lambda may not allow."""
+    wide = min(fleet.concurrency, due)
+    if wide > QUOTA:
+        yield (
+            f"max_concurrency: {wide} blocks at the same time; most accounts may run {QUOTA} "
+            "functions at once, and throttled ones wait"
+        )
+    for name, seconds in (("Plan", said.plan_s), ("Finalize", said.finalize_s)):
+        if seconds > LONGEST_CALL:
+            yield (
+                f"{name} may take {duration(seconds)}, and a Lambda ends after 15 min; fewer "
+                'objects help ("sharding": true, larger chunks), or convert on one machine'
+            )
+
+
+def _refusals(
+    config: Config, target: Store, standing: Plan | None,
+    new: tuple[Plan, tuple[BlockTask, ...]], choice: Choice, worker: Worker,
+) -> Iterator[str]:  # fmt: skip
+    """Say why the destination may not be written."""
+    try:
+        if not config.overwrite:
+            refuse_others(target, standing, *new)
+        if choice.how == "resume":
+            refuse_small_workers(choice.plan, worker)
+    except (DestinationConflict, SourceChanged, DoesNotFit) as error:
+        yield f"{type(error).__name__}: {error}"
+
+
+def in_buckets(config: Config, job: Job, prices: Prices) -> dict[str, Any]:
+    """Reckon a job of folders as if it were between buckets, as the stack is by default."""
+    moved = replace(job, source="s3://slices", destination="s3://volumes/volume")
+    try:
+        plan, tasks = make_plan(moved, Worker.on_lambda(LAMBDA_MEMORY_MB))
+    except DoesNotFit as error:
+        return {"refused": str(error)}
+    said = estimate(plan, tasks, Fleet(config.max_concurrency), prices)
+    return {"blocks": plan.blocks, "seconds": said.seconds, "dollars": said.bill.dollars}

@@ -1,0 +1,213 @@
+"""The bill, by hand: primes for sizes and prices, so that no two terms can be swapped."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from zblocks.config.prices import Prices
+from zblocks.cost import (
+    CHILD_TRANSITIONS,
+    CONTROL_MEMORY_MB,
+    PARENT_TRANSITIONS,
+    PUT_RATE,
+    RUN_GETS,
+    RUN_LISTS,
+    RUN_PUTS,
+    TASK_GETS,
+    Fleet,
+    actual,
+    block_seconds,
+    estimate,
+    slice_gets,
+)
+from zblocks.errors import InvalidConfig
+from zblocks.geometry import Box, Vec
+from zblocks.plan import BlockTask, CoarseTask, Plan, SliceRef, Volume
+from zblocks.pyramid import Scale
+from zblocks.receipt import Receipt, Source, Written
+
+ASL = Path(__file__).parents[2] / "statemachine" / "zblocks.asl.json"
+PRICES = Prices(
+    lambda_gb_s_arm64=2.0, lambda_gb_s_x86_64=3.0, lambda_million_requests=5e6,
+    transitions_thousand=7e3, put_thousand=11e3, get_thousand=13e3, logs_gb=17.0,
+    storage_gb_month=19.0,
+)  # fmt: skip
+
+
+def a_plan(source="s3://a", destination="s3://b/c") -> Plan:
+    """12 slices of 40×30 in blocks of 8, chunks of 16×16×4; the second scale is Coarsen's."""
+    scales = (
+        Scale(Vec(1, 1, 1), (1, 1, 1), Box(Vec(0, 0, 0), Vec(40, 30, 12)), Vec(16, 16, 4)),
+        Scale(Vec(2, 2, 2), (2, 2, 2), Box(Vec(0, 0, 0), Vec(20, 15, 6)), Vec(16, 16, 4)),
+    )
+    return Plan(
+        fingerprint="f", source=source, source_role="", destination=destination,
+        volume=Volume("uint16", 1, "raw", 0, "gzip", 0), scales=scales, owned=1, block_depth=8,
+        blocks=2, coarse=(CoarseTask(0, 0, 1, 2, 0, 0),), rows=30, memory_mb=2048,
+        predicted_peak_mb=100, predicted_block_s=44.0, filled=(), notes=(),
+    )  # fmt: skip
+
+
+def blocks(kind="jpeg") -> tuple[BlockTask, ...]:
+    refs = tuple(SliceRef(z, f"s{z}", 500, "e", kind) for z in range(12))
+    return BlockTask(0, 0, 8, refs[:8]), BlockTask(1, 8, 12, refs[8:])
+
+
+def lines(bill):
+    return {(line.service, line.what.split(",")[0]): line for line in bill.lines}
+
+
+def test_the_lines_by_hand():
+    e = estimate(a_plan(), blocks(), Fleet(1), PRICES)
+    found = {name: line.quantity for name, line in lines(e.bill).items()}
+    assert found[("Lambda", "calls")] == 2 + 1 + 2
+    assert found[("Step Functions", "transitions")] == 7 + 1 + 1 + 2 * 2
+    # scale 0: 3×2×3 chunks; scale 1: 2×1×2
+    assert found[("S3", "PUT")] == 18 + 4 + 3 + RUN_PUTS
+    # 12 slices and 12 headers; 18 chunks to coarsen; three tasks, and a receipt of each
+    assert found[("S3", "GET")] == 24 + 18 + 3 * TASK_GETS + 3 + RUN_GETS
+    assert found[("S3", "LIST")] == 1 + 2 + 2 + RUN_LISTS
+    assert found[("CloudWatch", "logs")] == pytest.approx(5 * 2000 / 1e9)
+    # a full block takes 44 s, four of them to start; the other one has half as many slices
+    assert e.busy_s == pytest.approx(44 + 24 + e.coarse_s)
+    gb_s = 2 * (e.busy_s + e.finalize_s) + e.plan_s * CONTROL_MEMORY_MB / 1024
+    assert found[("Lambda", "compute")] == pytest.approx(gb_s)
+    assert e.stored_gb == pytest.approx((40 * 30 * 12 + 20 * 15 * 6) * 2 * 0.7 / 1e9)
+    assert e.month == pytest.approx(e.stored_gb * 19)
+
+
+def test_every_line_has_its_own_price():
+    bill = estimate(a_plan(), blocks(), Fleet(1), PRICES).bill
+    prices = {name: line.unit_price for name, line in lines(bill).items()}
+    assert prices == pytest.approx({
+        ("Lambda", "compute"): 2, ("Lambda", "calls"): 5, ("Step Functions", "transitions"): 7,
+        ("CloudWatch", "logs"): 17, ("S3", "PUT"): 11, ("S3", "LIST"): 11, ("S3", "GET"): 13,
+    })  # fmt: skip
+    assert bill.dollars == pytest.approx(sum(n.quantity * n.unit_price for n in bill.lines))
+    other = estimate(a_plan(), blocks(), Fleet(1, "x86_64"), PRICES).bill
+    assert lines(other)[("Lambda", "compute")].unit_price == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "charged"),
+    [
+        ("file:///a", "file:///b", set()),
+        ("s3://a", "file:///b", {"LIST", "GET"}),
+        ("file:///a", "s3://b/c", {"PUT", "LIST", "GET"}),
+    ],
+)
+def test_one_machine_pays_for_requests_to_buckets_only(source, destination, charged):
+    e = estimate(a_plan(source, destination), blocks(), Fleet(2, cloud=False), PRICES)
+    assert {line.what for line in e.bill.lines} == charged
+    assert {line.service for line in e.bill.lines} <= {"S3"}
+    assert (e.month > 0) == destination.startswith("s3")
+    assert bool(e.bill.dollars) == bool(charged)
+
+
+def test_workers_take_blocks_in_order():
+    plan, both = a_plan(), blocks()
+    assert [block_seconds(plan, t) for t in both] == [44, 24]
+    assert estimate(plan, both, Fleet(1), PRICES).blocks_s == 68
+    assert estimate(plan, both, Fleet(2), PRICES).blocks_s == 44
+    assert estimate(plan, both[1:], Fleet(2), PRICES).blocks_s == 24
+    assert estimate(plan, (), Fleet(2), PRICES).blocks_s == 0
+
+
+def test_requests_of_one_prefix_have_a_rate():
+    scale = Scale(Vec(1, 1, 1), (1, 1, 1), Box(Vec(0, 0, 0), Vec(4000, 4000, 12)), Vec(4, 4, 4))
+    plan = dataclasses.replace(a_plan(), scales=(scale,), coarse=())
+    assert estimate(plan, blocks(), Fleet(2), PRICES).blocks_s == 3_000_000 / PUT_RATE
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "rows", "gets"),
+    [
+        ("jpeg", 10**8, 30, 1),  # whole: one read
+        ("jpeg", 16_000, 10, 1),  # in strips: 16 KiB, 64, 256, then 1 MiB each
+        ("jpeg", 17_000, 10, 2),
+        ("jpeg", (16 + 64 + 256 + 1024) << 10, 10, 4),
+        ("png", ((16 + 64 + 256 + 1024) << 10) + 1, 30, 5),
+        ("tiff", 16_000, 30, 3),
+    ],
+)
+def test_reads_of_a_slice(kind, size, rows, gets):
+    plan = dataclasses.replace(a_plan(), rows=rows)
+    assert slice_gets(plan, SliceRef(0, "s", size, "e", kind)) == gets
+    assert slice_gets(plan, SliceRef(0, None)) == 0
+
+
+def a_receipt(task: str, seconds: float, objects: int, z: range) -> Receipt:
+    written = tuple(Written(f"{task}{i}", 1, 1, "e") for i in range(objects))
+    read = tuple(Source(i, f"s{i}", 500, "e") for i in z)
+    return Receipt("g", task, written, read, (), 500 * len(z), seconds, 100, 1)
+
+
+def test_what_it_took_is_of_the_receipts():
+    plan, said = a_plan(), estimate(a_plan(), blocks(), Fleet(1), PRICES)
+    receipts = [
+        a_receipt("block-00000", 3.0, 12, range(8)), a_receipt("block-00001", 5.0, 6, range(8, 12)),
+        a_receipt("coarse-00000", 1.0, 4, range(0)),
+    ]  # fmt: skip
+    took, predicted = actual(plan, blocks(), receipts, Fleet(1), PRICES), said.bill
+    ours, theirs = lines(took), lines(predicted)
+    compute = ("Lambda", "compute")
+    gone = theirs[compute].quantity - 2 * said.busy_s
+    assert ours.pop(compute).quantity == pytest.approx(gone + 2 * (3 + 5 + 1))
+    theirs.pop(compute)
+    assert ours == theirs  # the same blocks, objects and slices: all that was predicted
+    fewer = lines(actual(plan, blocks(), receipts[:1], Fleet(1), PRICES))
+    assert fewer[("S3", "PUT")].quantity == 12 + 1 + RUN_PUTS
+    assert fewer[("Step Functions", "transitions")].quantity == 7 + 1 + 1 + 2
+
+
+def path(machine, choices=()):
+    """The states that an execution enters when nothing fails."""
+    at = machine["StartAt"]
+    while at:
+        yield at
+        state = machine["States"][at]
+        at = state.get("Next") or state.get("Default")
+
+
+def test_transitions_are_the_states_of_the_machine():
+    """A state entered is a transition; so is the start of a Distributed Map's child."""
+    machine = json.loads(ASL.read_text())
+    entered = list(path(machine))
+    assert entered[-1] == "Published"
+    assert len(entered) == PARENT_TRANSITIONS
+    child = machine["States"]["Convert blocks"]["ItemProcessor"]
+    assert child["ProcessorConfig"]["ExecutionType"] == "STANDARD"
+    assert 1 + len(list(path(child))) == CHILD_TRANSITIONS
+    stage = machine["States"]["Coarsen"]["ItemProcessor"]
+    assert [*path(stage)] == ["Coarsen one stage"]
+    assert [*path(stage["States"]["Coarsen one stage"]["ItemProcessor"])] == ["Coarsen one part"]
+
+
+def test_a_file_of_prices_changes_what_it_names(tmp_path):
+    file = tmp_path / "prices.json"
+    file.write_text('{"date": "2027-01", "region": "eu-central-1", "put_thousand": 0.0054}')
+    prices = Prices.load(file)
+    assert (prices.region, prices.put_thousand) == ("eu-central-1", 0.0054)
+    assert prices.get_thousand == Prices().get_thousand
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"put_thousand": -1}', "put_thousand: found -1; give dollars"),
+        ('{"put_thousand": "5"}', 'put_thousand: found "5"; give dollars'),
+        ('{"puts_thousand": 1}', 'puts_thousand": no such field; did you mean "put_thousand"?'),
+        ('{"date": 2026}', "date: found 2026; give a short text"),
+        ("[]", "give one JSON object"),
+    ],
+)
+def test_odd_prices_are_named(tmp_path, text, message):
+    file = tmp_path / "prices.json"
+    file.write_text(text)
+    with pytest.raises(InvalidConfig, match=r"prices\.json") as error:
+        Prices.load(file)
+    assert message in str(error.value)

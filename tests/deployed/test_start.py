@@ -1,0 +1,101 @@
+"""`zblocks start` and `zblocks watch` against the deployed machine."""
+
+import json
+import re
+import signal
+
+from .conftest import VOLUMES
+
+MINUTES = 180
+
+
+def ended(process):
+    out, err = process.communicate(timeout=MINUTES)
+    return process.returncode, out, err
+
+
+def break_slice(stack, name="s0100.jpg"):
+    path = stack.folder / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.index(b"\xff\xda") + 40])
+
+
+def test_start_watches_until_the_volume_is_complete(cloud, stack, job, tmp_path):
+    """From a list on this machine's disk: its lines travel in the input."""
+    cloud.upload(stack.folder, "s3://slices/begun/")
+    names = [f"{name.removesuffix('.jpg')} {z}" for z, name in enumerate(stack.names)]
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    config = job("begun", {"sorted_filename": "names.txt", "max_cost_usd": 5})
+
+    code, out, err = ended(cloud.zblocks("start", config))
+
+    assert code == 0, err
+    assert f"COMPLETE: s3://{VOLUMES}/brains/begun" in out
+    assert "view: https://" in out
+    assert re.search(r"all 3 are due; predicted: \d+ s, \$0\.00", err)
+    assert "blocks 3/3" in err
+    assert "Mvoxel/s, $" in err
+    (arn,) = re.findall(r"^started (arn:\S+:begun-\d{8}-\d{6}-\d{6})$", err, re.MULTILINE)
+    document = cloud.document("brains/begun/.zblocks/report.json")
+    assert document["execution"] == arn
+    bill = document["bill"]
+    assert (bill["where"], bill["actual_usd"] > 0) == ("cloud", True)
+    rows = [{row["what"]: row for row in bill[side]} for side in ("predicted", "actual")]
+    assert rows[0].keys() == rows[1].keys()
+    assert rows[0]["transitions"] == rows[1]["transitions"]
+    assert rows[0]["PUT"] == rows[1]["PUT"]
+
+    code, out, err = ended(cloud.zblocks("watch", arn.rpartition(":")[2], "--json"))
+    assert code == 0, err
+    assert json.loads(out)["status"] == "COMPLETE"
+
+
+def test_a_failing_block_is_named_and_the_command_fails(cloud, stack, job):
+    break_slice(stack)
+    cloud.upload(stack.folder, "s3://slices/failing/")
+
+    code, _, err = ended(cloud.zblocks("start", job("failing"), "--no-plan"))
+
+    assert code == 1
+    assert re.search(r"^failed: block-00001 \(z 64–128\): .*s0100\.jpg", err, re.MULTILINE)
+    assert "blocks 2/3, 1 failed" in err
+    assert re.search(r"^FAILED arn:", err, re.MULTILINE)
+    assert "predicted" not in err
+
+
+def test_ctrl_c_leaves_the_execution_running(cloud, stack, job):
+    cloud.upload(stack.folder, "s3://slices/left/")
+    process = cloud.zblocks("start", job("left"), "--no-plan")
+    line = process.stderr.readline()
+    arn = line.removeprefix("started ").strip()
+    assert arn.startswith("arn:")
+    process.send_signal(signal.SIGINT)
+    code, _, err = ended(process)
+    assert code == 130
+    assert f"zblocks watch {arn}" in err
+    assert f"aws stepfunctions stop-execution --execution-arn {arn}" in err
+    code, out, err = ended(cloud.zblocks("watch", arn))
+    assert code == 0, err
+    assert "COMPLETE: " in out
+
+
+def test_what_is_above_its_ceiling_is_never_started(cloud, stack, job):
+    cloud.upload(stack.folder, "s3://slices/dear/")
+    before = cloud.executions()
+    code, _, err = ended(cloud.zblocks("start", job("dear", {"max_cost_usd": 1e-6})))
+    assert code == 2
+    assert "CostCeiling: max_cost_usd: this run is predicted to cost $" in err
+    assert cloud.executions() == before
+    # The Plan function refuses, too: of itself it says nothing but the class, here.
+    code, _, err = ended(cloud.zblocks("start", job("dear", {"max_cost_usd": 1e-6}), "--no-plan"))
+    assert code == 1  # MiniStack names every error Runtime.HandlerError; AWS's name gives 2
+    assert "max_cost_usd: this run is predicted to cost $" in err
+    assert cloud.keys("brains/dear/") == {}
+
+
+def test_what_isnt_there_is_said(cloud, job):
+    for arguments in (("start", job("x"), "--machine", "nosuch"), ("watch", "nosuch")):
+        code, _, err = ended(cloud.zblocks(*arguments))
+        assert code == 2, err
+        assert "InvalidConfig" in err
+        assert "nosuch" in err

@@ -1,0 +1,208 @@
+"""`zblocks plan`: everything is said beforehand, and nothing is written anywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from benchmarks.scaling import plan_of
+from tests.chaos.proxy import Weather, failing
+from tests.flow.conftest import textured, write_stack, zblocks
+from zblocks.config.prices import Prices
+from zblocks.cost import Fleet, estimate
+from zblocks.forecast import _limits
+from zblocks.plan import plan_from_json
+
+
+def files(folder):
+    return {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*") if p.is_file()}
+
+
+def objects(cloud):
+    return {
+        (bucket, o["Key"], o["ETag"], o["LastModified"])
+        for bucket in ("slices", "volumes")
+        for o in cloud.s3.list_objects_v2(Bucket=bucket).get("Contents", [])
+    }
+
+
+@pytest.fixture
+def bucket(tmp_path, cloud, write_config):
+    """150 slices in a bucket: three blocks, and a config to go with them."""
+    write_stack(tmp_path / "in", textured((150, 64, 96, 1), "uint8"), ".jpg")
+    for path in (tmp_path / "in").iterdir():
+        cloud.s3.upload_file(str(path), "slices", f"s/{path.name}")
+
+    def write(**fields):
+        places = {"source": "s3://slices/s", "destination": f"s3://volumes/{tmp_path.name}"}
+        return write_config(**{**places, **fields})
+
+    return write
+
+
+def test_between_buckets_the_workers_are_lambdas(bucket, cloud):
+    config, before = bucket(max_concurrency=2), objects(cloud)
+    said = zblocks("plan", config, "--json").json
+    assert objects(cloud) == before
+    assert (said["where"], said["blocks"], said["due"], said["resumes"]) == ("cloud", 3, 3, False)
+    workers = {"memory_mb": 3538, "concurrency": 2, "architecture": "arm64", "cloud": True}
+    assert said["workers"] == workers
+    services = {row["service"] for row in said["bill"]}
+    assert services == {"Lambda", "Step Functions", "CloudWatch", "S3"}
+    assert said["dollars"] == pytest.approx(sum(row["dollars"] for row in said["bill"]))
+    assert said["predicted"]["blocks_s"] == pytest.approx(
+        said["predicted"]["block_s"] + (said["predicted"]["block_s"] - 4) * 22 / 64 + 4, abs=0.1
+    )
+
+
+def test_what_is_said_is_what_is_made(bucket, cloud, tmp_path):
+    """The scales, objects and requests of a run are those of its plan; sizes are near."""
+    weather = Weather(0, 0)
+    with failing(cloud.endpoint, weather) as endpoint:
+        config, env = bucket(), {"AWS_ENDPOINT_URL": endpoint}
+        memory = ("--workers", "1", "--memory", "3538")
+        said = zblocks("plan", config, "--json").json
+        weather.passed.clear()
+        assert zblocks("convert", config, *memory, env=env).code == 0
+    folder = tmp_path.name
+    plan = cloud.json("volumes", f"{folder}/.zblocks/plan.json")
+    made = plan_from_json(json.dumps(plan).encode())
+    keys = cloud.keys("volumes")
+    for row, scale in zip(said["scales"], made.scales, strict=True):
+        assert (row["key"], row["size"]) == (scale.key, list(scale.box.shape))
+        there = sum(k.startswith(f"{folder}/{row['key']}/") for k in keys)
+        assert row["objects"] == there
+    bill = {row["what"]: row["quantity"] for row in said["bill"]}
+    assert weather.passed["PUT"] == pytest.approx(bill["PUT"], abs=4)
+    seen = weather.passed["GET"] + weather.passed["HEAD"]  # lists are GETs, too
+    assert seen == pytest.approx(bill["GET"] + bill["LIST"], rel=0.1)
+
+
+def test_a_run_that_was_interrupted_is_seen(bucket, cloud, tmp_path):
+    config = bucket()
+    assert zblocks("convert", config).code == 0
+    receipts = f"{tmp_path.name}/.zblocks/receipts/"
+    cloud.s3.delete_object(Bucket="volumes", Key=f"{receipts}block-00001.json")
+    before = objects(cloud)
+    done = zblocks("plan", config)
+    assert objects(cloud) == before
+    assert done.code == 0, done.err
+    assert "resumes: 1 of 3 blocks are due" in done.out
+
+
+def test_folders_plan_this_machine_and_say_what_the_cloud_would_take(tmp_path, write_config):
+    write_stack(tmp_path / "in", textured((70, 64, 96, 1), "uint8"))
+    config = write_config()
+    before = files(tmp_path)
+    done = zblocks("plan", config, "--memory", "500", "--concurrency", "3")
+    assert files(tmp_path) == before
+    assert not (tmp_path / "out").exists()
+    assert done.code == 0, done.err
+    assert "96×64×70 uint8" in done.out
+    assert "3 processes of this machine" in done.out
+    assert "cost: $0.00" in done.out
+    assert "the same between buckets" in done.out
+    said = zblocks("plan", config, "--json").json
+    assert (said["where"], said["dollars"], said["bill"]) == ("one machine", 0, [])
+    assert said["in_the_cloud"]["dollars"] > 0
+
+
+def test_a_different_volume_there_would_be_refused(tmp_path, write_config):
+    write_stack(tmp_path / "in", textured((5, 64, 96, 1), "uint8"))
+    assert zblocks("convert", write_config()).code == 0
+    before = files(tmp_path / "out")
+    done = zblocks("plan", write_config(voxel_resolution=[5, 5, 40]))
+    assert done.code == 2
+    assert "would be refused: DestinationConflict" in done.out
+    assert files(tmp_path / "out") == before
+
+
+def test_a_run_above_its_ceiling_is_refused_with_nothing_written(bucket, cloud):
+    config, before = bucket(max_cost_usd=0.00001), objects(cloud)
+    done = zblocks("convert", config)
+    assert done.code == 2
+    assert "CostCeiling: max_cost_usd: this run is predicted to cost $0.00" in done.err
+    assert "most of it is S3 PUT" in done.err
+    said = zblocks("plan", config)
+    assert (said.code, "would be refused: CostCeiling" in said.out) == (2, True)
+    assert objects(cloud) == before
+    assert zblocks("convert", bucket(max_cost_usd=1)).code == 0
+
+
+def test_a_ceiling_counts_what_is_due_only(bucket, cloud):
+    """A finished volume costs nothing but the looks at it."""
+    assert zblocks("convert", bucket()).code == 0
+    said = zblocks("plan", bucket(), "--json").json
+    assert said["due"] == 0
+    assert said["dollars"] < 0.001
+    assert zblocks("convert", bucket(max_cost_usd=0.001)).code == 0
+
+
+def test_folders_cost_nothing(tmp_path, write_config):
+    write_stack(tmp_path / "in", textured((5, 64, 96, 1), "uint8"))
+    assert zblocks("convert", write_config(max_cost_usd=1e-9)).code == 0
+
+
+def test_other_prices(bucket, tmp_path):
+    config, prices = bucket(), tmp_path / "prices.json"
+    prices.write_text('{"put_thousand": 1000}')
+    said = zblocks("plan", config, "--json", "--prices", prices).json
+    (put,) = [row for row in said["bill"] if row["what"] == "PUT"]
+    assert put["dollars"] == put["quantity"]
+    prices.write_text('{"put": 1000}')
+    done = zblocks("plan", config, "--prices", prices)
+    assert done.code == 2
+    assert '"put": no such field' in done.err
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "fields", "warning"),
+    [
+        ((3, 40, 50, 1), "uint8", {"voxel_resolution": [0.5, 0.5, 10]},
+         "0.5×0.5×10 nm is finer than any microscope; micrometres? then write 500, 500, 10000"),
+        ((3, 40, 50, 1), "uint8", {"voxel_resolution": [4e7, 4e7, 1e9]}, "not of the volume"),
+        ((3, 40, 50, 1), "uint8", {"voxel_resolution": [4, 4, 40000]}, "10,000 times another"),
+        ((3, 40, 50, 3), "uint16", {}, "uint16 in 3 channels"),
+        ((3, 40, 50, 3), "uint8", {"chunk_size": [8, 8, 1024]}, "is 3072 long where viewers draw"),
+        ((3, 40, 50, 1), "uint8", {"voxel_offset": [0, 1 << 25, 0]}, "can't tell neighbours apart"),
+        ((3, 200, 200, 1), "uint8", {"voxel_offset": [1, 0, 0]}, "is no multiple of"),
+        ((3, 40, 50, 1), "uint8", {"sorted_filename": ["s_000 0", "gone 1", "s_001 2"]},
+         "1 of 3 slices will be filled: z 1 gone"),
+    ],
+)  # fmt: skip
+def test_what_looks_wrong_is_said(tmp_path, write_config, shape, dtype, fields, warning):
+    write_stack(tmp_path / "in", textured(shape, dtype))
+    done = zblocks("plan", write_config(ext=".png", **fields))
+    assert done.code == 0, done.err
+    (line,) = [line for line in done.out.splitlines() if line.startswith("warning: ")]
+    assert warning in line
+
+
+@pytest.mark.parametrize("fields", [{"voxel_resolution": [4, 4, 40]},
+                                    {"voxel_resolution": [3680, 3680, 20000]},
+                                    {"voxel_resolution": [1e6, 1e6, 1e6]}])  # fmt: skip
+def test_what_looks_right_is_left_alone(tmp_path, write_config, fields):
+    write_stack(tmp_path / "in", textured((3, 40, 50, 1), "uint16"))
+    assert "warning" not in zblocks("plan", write_config(**fields)).out
+
+
+def test_the_report_has_predicted_and_actual(bucket, cloud, tmp_path):
+    assert zblocks("convert", bucket()).code == 0
+    bill = cloud.json("volumes", f"{tmp_path.name}/.zblocks/report.json")["bill"]
+    assert bill["where"] == "one machine"
+    assert bill["predicted"] == bill["actual"]  # nothing but requests, and all as planned
+    assert bill["actual_usd"] == pytest.approx(sum(row["dollars"] for row in bill["actual"]))
+    assert {row["what"] for row in bill["actual"]} == {"PUT", "LIST", "GET"}
+
+
+def test_what_lambda_may_not_allow_is_said():
+    """Of sizes that no test can convert: told by the planner alone."""
+    plan, tasks = plan_of((10_000, 10_000, 20_000), sharded=False, memory_mb=2048)
+    fleet = Fleet(10_000)
+    said = estimate(plan, tasks, fleet, Prices())
+    lines = list(_limits(said, fleet, 1200))
+    assert lines[0].startswith("max_concurrency: 1200 blocks at the same time")
+    assert lines[1].startswith("Finalize may take")
+    assert list(_limits(dataclasses.replace(said, finalize_s=5.0), fleet, 900)) == []
