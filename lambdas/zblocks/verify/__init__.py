@@ -102,7 +102,7 @@ def _check_volume(
         quality = left.plan.volume.jpeg_quality if left.plan else None
         check_slices(firsts[0], slices, quality, sample, found)
     if left.ours:
-        check_receipts(store, listings, found)
+        check_receipts(store, listings, found, allow_holes=wanted.allow_holes)
 
 
 def _check_cover(volume: VolumeSpec, found: Findings) -> None:

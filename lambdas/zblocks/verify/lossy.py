@@ -30,6 +30,10 @@ ALIKE, VARIED = 0.2, 0.25
 """Of what a chunk varies, the least that the due voxels must vary with it; asked only where it
 varies this much of what they do."""
 
+FLAT, KEPT = 0.1, 0.9
+"""Of what the due voxels vary once they are encoded, the least that a chunk must vary; asked only
+where encoding keeps this much of it."""
+
 FEW = 512
 """Voxels of a chunk that chance rules."""
 
@@ -70,10 +74,12 @@ class Coder:
         quality = int(np.argmin(off)) + 1 if table is not None else 75
         return cls(JpegHeader.of(data), quality)
 
-    @property
-    def step(self) -> float:
-        """Grey levels between two means of a block that can be told apart."""
-        return float(_TABLES[self.quality - 1][0]) / 8
+    def luck(self, voxels: int) -> float:
+        """Return grey levels that chance may make of what few blocks and voxels keep."""
+        table = _TABLES[self.quality - 1]
+        blocks = -(-self.header.height // 8) * -(-self.header.width // 8)
+        mean = float(table[0]) / 8  # between two means of a block that can be told apart
+        return float(1 + 2 * mean / blocks**0.5 + _rms(table) / voxels)
 
     def encode(self, voxels: Voxels) -> Voxels:
         """Return what encoding voxels (z, y, x, c) makes of them, in the image's own shape."""
@@ -129,13 +135,20 @@ def is_like(there: Voxels, due: Voxels, data: bytes) -> bool:
     """Tell whether a chunk is voxels like the due ones, encoded."""
     coder = Coder.of(data)
     again = coder.encode(due).astype(np.float64)
-    blocks = -(-coder.header.height // 8) * -(-coder.header.width // 8)
-    few = 2 * coder.step / blocks**0.5
-    if _rms(there - due.astype(np.float64)) > LIKE * _rms(again - due) + 1 + few:
+    luck = coder.luck(there.size)
+    if _rms(there - due.astype(np.float64)) > LIKE * _rms(again - due) + luck:
         return False
-    a, b = there - there.mean(), due - due.mean()
-    varied = a.std() > max(VARIED * b.std(), 1) and there.size >= FEW
-    return not varied or bool((a * b).mean() >= ALIKE * (a * a).mean())
+    if there.size < FEW:
+        return True
+    if again.std() > max(KEPT * due.std(), 1) and there.std() < FLAT * again.std():
+        return False
+    return bool(there.std() <= max(VARIED * due.std(), 1)) or _follows(due, there)
+
+
+def _follows(one: Voxels, other: Voxels) -> bool:
+    """Tell whether one chunk varies with another, which varies."""
+    a, b = one - one.mean(), other - other.mean()
+    return bool((a * b).mean() >= ALIKE * (b * b).mean())
 
 
 def _rms(values: Voxels) -> float:
