@@ -20,8 +20,9 @@ from zblocks.precomputed.decode import Encoded, JpegHeader, decode_jpeg
 SAME_MEAN, SAME_MOST = 0.5, 16
 """Grey levels between two runs of one encoder, on average and at most (another machine's)."""
 
-OTHER_MEAN, OTHER_MOST = 0.25, 2.0
-"""More for another encoder, as parts of what encoding changes."""
+OTHER_MEAN, OTHER_PART, OTHER_MOST = 1.5, 0.25, 2.0
+"""Grey levels between two encoders, whose transforms round in their own ways, and more, as parts of
+what encoding changes."""
 
 LIKE = 1.35
 """Times what encoding changes that a coarser scale may be off."""
@@ -89,7 +90,8 @@ class Coder:
         subsampling = self.header.subsampling if voxels.shape[3] == 3 else "444"
         known = subsampling if subsampling in {"444", "422", "420", "440", "411"} else "444"
         kind = Encoded("uint8", voxels.shape[3], "jpeg")
-        return decode_jpeg(kind, encode_jpeg(image, self.quality, known)).reshape(voxels.shape)
+        data = encode_jpeg(image, self.quality, known)
+        return decode_jpeg(kind, data).reshape(voxels.shape)
 
 
 def _quantisation(data: bytes) -> Voxels | None:
@@ -119,14 +121,13 @@ def is_encoding_of(there: Voxels, due: Voxels, data: bytes, quality: int | None)
     """
     coder = Coder.of(data)
     if quality is not None:
-        coder = Coder(coder.header, quality)
-    again = coder.encode(due)
-    off = np.abs(there.astype(np.int64) - again)
-    if quality is not None:
+        again = Coder(coder.header, quality).encode(due)
+        off = np.abs(there.astype(np.int64) - again)
         return bool(off.mean() <= SAME_MEAN and off.max() <= SAME_MOST)
-    lost = np.abs(again.astype(np.int64) - due)
+    again = coder.encode(due)
+    off, lost = (np.abs(one.astype(np.int64) - again) for one in (there, due))
     return bool(
-        off.mean() <= SAME_MEAN + OTHER_MEAN * lost.mean()
+        off.mean() <= OTHER_MEAN + OTHER_PART * lost.mean()
         and off.max() <= SAME_MOST + OTHER_MOST * lost.max()
     )
 
