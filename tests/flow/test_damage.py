@@ -617,6 +617,105 @@ def test_it_is_found_and_called_by_its_name(sound, tmp_path, name):
     assert all(p["message"] and p["remedy"] for p in found["problems"])
 
 
+# --- in a bucket
+
+
+def upload(cloud, folder: Path) -> None:
+    """Put a volume's files into a bucket as objects with a Content-Encoding."""
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        packing = {".gz": "gzip", ".br": "br"}.get(path.suffix, "")
+        key = f"v/{path.relative_to(folder)}".removesuffix(path.suffix if packing else "")
+        store(cloud, key, path.read_bytes(), packing)
+
+
+def store(cloud, key: str, data: bytes, packing: str = "") -> None:
+    more = {"ContentEncoding": packing} if packing else {}
+    cloud.s3.put_object(Bucket="volumes", Key=key, Body=data, **more)
+
+
+def stored(cloud, key: str) -> bytes:
+    return cloud.s3.get_object(Bucket="volumes", Key=key)["Body"].read()
+
+
+def again(key: str, packing: str, edit: Callable[[bytes], bytes] = bytes, new: str = ""):
+    """Store an object under another Content-Encoding, edited, or under another name."""
+    return lambda cloud: store(cloud, new or key, edit(stored(cloud, key)), packing)
+
+
+CHUNK = f"v/{KEY}/0-16_0-16_0-8"
+BUCKET = {
+    "no Content-Encoding of a gzipped chunk": ("loose", "bad-chunk", again(CHUNK, "")),
+    "gzip of a chunk that isn't": ("raw", "bad-chunk", again(CHUNK, "gzip")),
+    "two Content-Encodings": ("loose", "bad-chunk", again(CHUNK, "gzip,gzip")),
+    "gzipped by the client once more": ("loose", "bad-chunk", again(CHUNK, "gzip", gzip.compress)),
+    "a Content-Encoding that nobody knows": ("loose", "bad-chunk", again(CHUNK, "lzma")),
+    "deflate": ("raw", "bad-chunk", again(CHUNK, "deflate")),
+    "zstd of a chunk that isn't": ("loose", "bad-chunk", again(CHUNK, "zstd")),
+    "brotli of a chunk that is gzipped": ("loose", "bad-chunk", again(CHUNK, "br")),
+    "an object that is cut": ("loose", "bad-chunk", again(CHUNK, "gzip", lambda d: d[:-9])),
+    "an object of no bytes": ("loose", "bad-chunk", again(CHUNK, "gzip", lambda _: b"")),
+    "a name with .gz": (
+        "loose", "ending-in-bucket", again(CHUNK, "gzip", new=f"v/{KEY}/16-32_0-16_0-8.gz"),
+    ),
+    "gzip of a shard": ("shards", "shard-content-encoding", again(f"v/{KEY}/0.shard", "gzip")),
+    "a shard that is cut": (
+        "shards", "minishard-range", again(f"v/{KEY}/0.shard", "", lambda d: d[:-9]),
+    ),
+    "a folder's marker with bytes": (
+        "loose", "stray-object", lambda cloud: store(cloud, f"v/{KEY}/", b"?"),
+    ),
+    "gzip of an info that isn't": ("loose", "info-encoding", again("v/info", "gzip")),
+    "no Content-Encoding of a gzipped info": (
+        "loose", "info-not-json", again("v/info", "", gzip.compress),
+    ),
+    "a provenance of two encodings": (
+        "loose", "provenance-not-json", again("v/provenance", "gzip,gzip"),
+    ),
+    "a plan that isn't gzipped": (
+        "loose", "plan-unreadable", again("v/.zblocks/plan.json", "gzip"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BUCKET)
+def test_in_a_bucket_it_is_found_and_called_by_its_name(sound, cloud, name):
+    volume, kind, deed = BUCKET[name]
+    upload(cloud, sound / volume)
+    deed(cloud)
+    code, found = verify("s3://volumes/v")
+    assert code == 1
+    assert kind in found["counts"]
+    assert all(p["message"] and p["remedy"] for p in found["problems"])
+
+
+LEGAL = {
+    "as it is": ("loose", lambda cloud: None),
+    "markers of folders": (
+        "shards", lambda cloud: [store(cloud, f"v/{k}", b"") for k in ("", f"{KEY}/", "8_8_8/")],
+    ),
+    "markers beside chunks": ("loose", lambda cloud: store(cloud, f"v/{KEY}/", b"")),
+    "upper case": ("loose", again(CHUNK, "GZIP")),
+    "an older name of gzip": ("loose", again(CHUNK, "x-gzip")),
+    "identity": ("raw", again(CHUNK, "identity")),
+    "documents that are gzipped": (
+        "loose",
+        lambda cloud: [
+            again(f"v/{k}", "gzip", gzip.compress)(cloud)
+            for k in ("info", "provenance", ".zblocks/plan.json")
+        ],
+    ),
+    "brotli": ("brotli", lambda cloud: None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LEGAL)
+def test_in_a_bucket_what_is_legal_is_sound(sound, cloud, name):
+    volume, deed = LEGAL[name]
+    upload(cloud, sound / volume)
+    deed(cloud)
+    assert_sound("s3://volumes/v")
+
+
 def test_there_are_many_kinds():
     assert len(DAMAGES) >= 40
     assert len({d.kind for d in DAMAGES.values()}) >= 40
