@@ -68,7 +68,7 @@ def noise(shape, dtype):
     return np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
 
 
-@pytest.mark.parametrize("quality", [1, 30, 75, 100])
+@pytest.mark.parametrize("quality", [1, 3, 10, 75])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("voxels", [noise, smooth])
 def test_jpeg_of_any_quality_is_sound(tmp_path, write_config, voxels, channels, quality):
@@ -187,8 +187,9 @@ def test_a_coarse_layer_that_is_left_out_must_be_zeros(tmp_path, write_config):
     for path in (tmp_path / "out" / "8_8_8").glob("*_8-16.gz"):
         path.unlink()
     code, found = verify(tmp_path / "out", "--allow-holes")
-    assert (code, list(found["counts"])) == (1, ["missing-chunk"])
-    assert found["problems"][0]["place"].startswith("8_8_8/")
+    assert code == 1
+    missing = {p["place"] for p in found["problems"] if p["kind"] == "missing-chunk"}
+    assert missing == {f"8_8_8/{x}_{y}_8-16" for x in ("0-16", "16-27") for y in ("0-16", "16-21")}
 
 
 def test_numbers_of_each_scale(tmp_path, write_config):
@@ -388,7 +389,8 @@ def test_shards_that_cloud_volume_wrote_are_sound(tmp_path, encoding, hash_name)
     volume.commit_info()
     data = textured((*SHAPE, 1), "uint8").transpose(2, 1, 0, 3)
     box = Bbox([-3, 0, 9], [50, 41, 46])
-    chunks = volume.image.make_shard_chunks(data, box, mip=0)
+    one = ShardingSpecification("neuroglancer_uint64_sharded_v1", 9, "identity", 0, 0)
+    chunks = volume.image.make_shard_chunks(data, box, mip=0, spec=one)
     folder = tmp_path / "v" / "4_4_40"
     folder.mkdir(exist_ok=True)
     for name, shard in spec.synthesize_shards(chunks, progress=False).items():

@@ -24,19 +24,19 @@ OTHER_MEAN, OTHER_PART, OTHER_MOST = 1.5, 0.25, 2.0
 """Grey levels between two encoders, whose transforms round in their own ways, and more, as parts of
 what encoding changes."""
 
-LIKE = 1.35
+LIKE = 1.25
 """Times what encoding changes that a coarser scale may be off."""
 
-ALIKE, VARIED = 0.2, 0.25
+ALIKE, VARIED = 0.12, 0.6
 """Of what a chunk varies, the least that the due voxels must vary with it; asked only where it
-varies this much of what they do."""
+varies this much of what they do: of noise at low qualities too little is kept to tell."""
 
 FLAT, KEPT = 0.1, 0.9
 """Of what the due voxels vary once they are encoded, the least that a chunk must vary; asked only
 where encoding keeps this much of it."""
 
-FEW = 512
-"""Voxels of a chunk that chance rules."""
+FEW, LOW = 512, 10
+"""Voxels of a chunk, and a quality, below which chance rules what varies."""
 
 # Annex K of ITU T.81, table K.1, in the zigzag order of files.
 _LUMA = np.array(
@@ -139,7 +139,7 @@ def is_like(there: Voxels, due: Voxels, data: bytes) -> bool:
     luck = coder.luck(there.size)
     if _rms(there - due.astype(np.float64)) > LIKE * _rms(again - due) + luck:
         return False
-    if there.size < FEW:
+    if there.size < FEW or coder.quality < LOW:
         return True
     if again.std() > max(KEPT * due.std(), 1) and there.std() < FLAT * again.std():
         return False
