@@ -206,6 +206,15 @@ def test_a_grid_that_is_claimed_costs_nothing(tmp_path, how, options):
     assert time.monotonic() - begun < 60
 
 
+@pytest.mark.parametrize("name", ["identity", "murmurhash3_x86_128"])
+def test_indices_that_are_not_kept_are_read_again(tmp_path, monkeypatch, name):
+    write_tensorstore(tmp_path / "v", voxels(), **sharding(name, 2))
+    monkeypatch.setattr("zblocks.verify.shards.KEPT_ENTRIES", 4)
+    monkeypatch.setattr("zblocks.verify.shards.TABLE_PIECE", 32)
+    found = assert_sound(tmp_path / "v")
+    assert found["checked"]["voxels"] == np.prod(SHAPE)
+
+
 def test_a_png_of_another_width_is_sound(tmp_path):
     write_tensorstore(tmp_path / "v", voxels(), encoding="png")
     path = tmp_path / "v" / KEY / "0-16_0-16_0-8"

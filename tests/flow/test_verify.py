@@ -68,9 +68,10 @@ def noise(shape, dtype):
     return np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
 
 
-@pytest.mark.parametrize("quality", [1, 3, 10, 75])
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("voxels", [noise, smooth])
+@pytest.mark.parametrize(
+    ("voxels", "channels", "quality"),
+    [(noise, 1, 1), (noise, 3, 3), (noise, 3, 10), (noise, 1, 30), (noise, 3, 75), (smooth, 1, 20)],
+)
 def test_jpeg_of_any_quality_is_sound(tmp_path, write_config, voxels, channels, quality):
     write_stack(tmp_path / "in", voxels((*SHAPE, channels), "uint8"))
     config = write_config(

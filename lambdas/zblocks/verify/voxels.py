@@ -84,7 +84,13 @@ def check_scales(
             step: Vec = step,
             rule: Rule = rule,
         ) -> None:
-            due = _pooled(finer, coarser.scale.chunk_box(cell), step, pool)
+            box = coarser.scale.chunk_box(cell)
+            if (box.refine(step) & finer.scale.box).coarsen(step) != box:
+                found.note(
+                    f"{coarser.scale.key}: reaches beyond the finer scale; not compared there"
+                )
+                return
+            due = _pooled(finer, box, step, pool)
             if due is not None and _compare(coarser, cell, due, rule, found):
                 size = due.size // due.shape[3]
                 found.count("voxels compared with the finer scale", size, coarser.scale.key)
@@ -106,8 +112,6 @@ def _rule(number: int, plan: Plan | None) -> Rule:
 def _pooled(finer: Stored, box: Box, step: Vec, pool: Pool) -> Voxels | None:
     """Return a coarse box (z, y, x, c) as it is made; None where the finer scale can't be read."""
     below = box.refine(step) & finer.scale.box
-    if not below.voxels or below.coarsen(step) != box:
-        return None  # said by the rules of `info`
     fine = finer.read_box(below)
     if fine is None:
         return None
