@@ -86,9 +86,7 @@ def check_scales(
         ) -> None:
             box = coarser.scale.chunk_box(cell)
             if (box.refine(step) & finer.scale.box).coarsen(step) != box:
-                found.note(
-                    f"{coarser.scale.key}: reaches beyond the finer scale; not compared there"
-                )
+                found.note(f"{coarser.scale.key}: not compared beyond the finer scale")
                 return
             due = _pooled(finer, box, step, pool)
             if due is not None and _compare(coarser, cell, due, rule, found):
