@@ -17,8 +17,8 @@ from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from zblocks.precomputed.decode import UndecodedError, unpack
 from zblocks.precomputed.info import INFO
+from zblocks.precomputed.unpack import UndecodedError, unpack
 from zblocks.reachable import (
     Address,
     Answer,
@@ -28,9 +28,10 @@ from zblocks.reachable import (
     judge_range,
     judge_readable,
 )
-from zblocks.verify.files import cells, object_names
+from zblocks.verify.files import object_names
 from zblocks.verify.findings import Findings
-from zblocks.verify.info import ScaleSpec, VolumeSpec, check_info
+from zblocks.verify.info import check_info
+from zblocks.verify.spec import ScaleSpec, VolumeSpec
 from zblocks.viewer import HOSTED
 
 SECONDS = 20
@@ -128,7 +129,7 @@ _TABLE = 16
 def _some_chunk(scale: ScaleSpec, place: str) -> Answer:
     """Ask for chunks of a scale, or shards of it, until one is there."""
     answer = Answer(place, 404, {})
-    for number, cell in enumerate(cells(scale)):
+    for number, cell in enumerate(scale.cells()):
         if number == TRIED:
             break
         (name,) = object_names(scale, cell, local=False)

@@ -13,11 +13,12 @@ from zblocks.errors import InvalidConfig, ZblocksError
 from zblocks.geometry import Vec
 from zblocks.pooling import Voxels
 from zblocks.storage import Store
-from zblocks.verify import read_info
-from zblocks.verify.files import UNREADABLE, cells, object_names, open_files
+from zblocks.verify.documents import read_info
+from zblocks.verify.files import UNREADABLE, object_names, open_files
 from zblocks.verify.findings import Findings
-from zblocks.verify.info import ScaleSpec, VolumeSpec
-from zblocks.verify.voxels import Stored
+from zblocks.verify.info import check_info
+from zblocks.verify.spec import ScaleSpec, VolumeSpec
+from zblocks.verify.stored import Stored
 from zblocks.viewer import Shown
 from zblocks.workplace import REPORT
 
@@ -38,10 +39,11 @@ def look_at(store: Store) -> Shown:
         InvalidConfig: there is no volume, or its `info` can't be used.
     """
     found = Findings()
-    volume = read_info(store, found)
+    info = read_info(store, found)
+    volume = check_info(info, found) if info is not None else None
     if volume is None:
-        first = found.problems[0]
-        msg = f"{store.url}/{first.place}: {first.message}; zblocks verify says more"
+        first = next((f"{p.place}: {p.message}" for p in found.problems), *found.unchecked[:1])
+        msg = f"{store.url}/{first}; zblocks verify says more"
         raise InvalidConfig(msg)
     scale = volume.scales[0]
     return Shown(
@@ -75,10 +77,9 @@ def _measure(store: Store, volume: VolumeSpec) -> tuple[float, float] | None:
 def _overview(store: Store, volume: VolumeSpec) -> Iterator[Voxels]:
     """Yield the voxels of chunks spread over the coarsest scale."""
     scale = volume.scales[-1]
-    if math.prod(scale.grid) > GRID:
+    if scale.count > GRID:
         return
     listing: dict[str, int] = {}
-    files = open_files(store, scale, listing, Findings())
     voxel = volume.channels * np.dtype(volume.dtype).itemsize
     chosen = _spread(scale, math.prod(scale.chunk) * voxel)
     names = {n for cell in chosen for n in object_names(scale, cell, local=store.local)}
@@ -86,16 +87,15 @@ def _overview(store: Store, volume: VolumeSpec) -> Iterator[Voxels]:
         for name in sorted(names):
             if there := store.head(f"{scale.key}/{name}"):
                 listing[name] = there.bytes
-        files.check()
+    files, *_ = open_files(store, scale, listing, Findings())
     stored = Stored(volume, scale, files)
     for cell in chosen:
         with suppress(*UNREADABLE):
             if read := stored.read(cell):
-                yield read[1].ravel()
+                yield read.voxels.ravel()
 
 
 def _spread(scale: ScaleSpec, chunk_bytes: int) -> list[Vec]:
     """Return some cells of a scale, evenly spread."""
-    every = list(cells(scale))
-    count = min(len(every), CHUNKS, BYTES // chunk_bytes)
-    return [every[(2 * i + 1) * len(every) // (2 * count)] for i in range(count)]
+    count = min(scale.count, CHUNKS, BYTES // chunk_bytes)
+    return [scale.cell_at((2 * i + 1) * scale.count // (2 * count)) for i in range(count)]

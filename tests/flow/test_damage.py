@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import shutil
 import struct
@@ -13,8 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import brotli
 import numpy as np
 import pytest
+import simplejpeg
+import zstandard
+from PIL import Image
 
 from tests.flow.conftest import textured, write_stack, zblocks
 from tests.flow.test_verify import SHAPE, assert_sound, labels, verify, write_tensorstore
@@ -41,7 +46,8 @@ def sound(tmp_path_factory):
     root = tmp_path_factory.mktemp("sound")
     write_stack(root / "in", textured((*SHAPE, 1), "uint8"))
     fields = {"loose": {}, "raw": {"compression": "none"}, "jpeg": {"encoding": "jpeg"},
-              "shards": {"sharding": True, "chunk_size": [8, 8, 4]}}  # fmt: skip
+              "shards": {"sharding": True, "chunk_size": [8, 8, 4]}, "png": {"encoding": "png"},
+              "brotli": {"compression": "br"}}  # fmt: skip
     for name, more in fields.items():
         config = {
             "source": f"file://{root}/in",
@@ -55,10 +61,24 @@ def sound(tmp_path_factory):
     block = {"compressed_segmentation_block_size": [8, 8, 8]}
     encoding = {"encoding": "compressed_segmentation", **block, "resolution": [4, 4, 4]}
     write_tensorstore(root / "labels", labels("uint64"), layer="segmentation", **encoding)
+    write_copies(root / "copies")
     return root
 
 
-@pytest.mark.parametrize("name", ["loose", "raw", "shards", "labels"])
+def write_copies(folder: Path) -> None:
+    """Write one scale cut in two ways: a second `chunk_sizes` entry."""
+    data = textured((*SHAPE, 1), "uint8").transpose(2, 1, 0, 3)
+    for name, size in ((folder, [16, 16, 8]), (folder / "second", [32, 16, 16])):
+        write_tensorstore(name, data, chunk_size=size, resolution=[4, 4, 4])
+    for path in (folder / "second" / KEY).iterdir():
+        path.rename(folder / KEY / path.name)
+    shutil.rmtree(folder / "second")
+    scale(chunk_sizes=[[16, 16, 8], [32, 16, 16]])(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["loose", "raw", "jpeg", "png", "brotli", "shards", "labels", "copies"]
+)
 def test_undamaged_it_is_sound(sound, name):
     assert_sound(sound / name)
 
@@ -146,6 +166,100 @@ def voxels(edit: Callable[[bytearray], object]) -> Deed:
         shutil.rmtree(volume / ".zblocks" / "receipts")
 
     return deed
+
+
+def jpeg(image: np.ndarray, quality: int = 90) -> bytes:
+    space = "GRAY" if image.ndim == 2 or image.shape[2] == 1 else "RGB"
+    return simplejpeg.encode_jpeg(image.reshape(*image.shape[:2], -1), quality, space, "444")
+
+
+def png(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "png")
+    return out.getvalue()
+
+
+def wide(data: bytes) -> bytes:
+    """A JPEG that says to be 65,000 pixels wide and high."""
+    at = data.index(b"\xff\xc0") + 5
+    return data[:at] + struct.pack(">HH", 65000, 65000) + data[at + 4 :]
+
+
+def packed(ending: str, data: bytes) -> Deed:
+    """Store the first chunk with the ending of another packing."""
+
+    def deed(volume: Path) -> None:
+        path = first(volume)
+        (path.parent / ("0-16_0-16_0-8" + ending)).write_bytes(data)
+        if path.name != "0-16_0-16_0-8" + ending:
+            path.unlink()
+        shutil.rmtree(volume / ".zblocks" / "receipts", ignore_errors=True)
+
+    return deed
+
+
+def exchanged(one: str, other: str) -> Deed:
+    """Store one chunk's bytes under another's name, without receipts."""
+    return both(
+        lambda volume: shutil.copy(volume / one, volume / other) and None,
+        lambda volume: shutil.rmtree(volume / ".zblocks" / "receipts"),
+    )
+
+
+def black(name: str) -> Deed:
+    """Store a black JPEG of a chunk's size."""
+
+    def deed(volume: Path) -> None:
+        path = volume / name
+        height, width, *_ = simplejpeg.decode_jpeg_header(path.read_bytes())
+        path.write_bytes(jpeg(np.zeros((height, width), np.uint8)))
+        shutil.rmtree(volume / ".zblocks" / "receipts")
+
+    return deed
+
+
+def lose_last_scale(volume: Path) -> None:
+    document = json.loads((volume / "info").read_text())
+    document["scales"].pop()
+    (volume / "info").write_text(json.dumps(document))
+
+
+def null_sharding(volume: Path) -> None:
+    """What the viewer's parser refuses, though tensorstore doesn't."""
+    document = json.loads((volume / "info").read_text())
+    document["scales"][0]["sharding"] = None
+    (volume / "info").write_text(json.dumps(document))
+
+
+def double_resolutions(volume: Path) -> None:
+    document = json.loads((volume / "info").read_text())
+    for entry in document["scales"]:
+        entry["resolution"] = [2 * r for r in entry["resolution"]]
+    (volume / "info").write_text(json.dumps(document))
+
+
+def claim(axis: int) -> Deed:
+    """Let scale 0 claim so many chunks along each axis."""
+
+    def deed(volume: Path) -> None:
+        entry = json.loads((volume / "info").read_text())["scales"][0]
+        scale(size=[axis * c for c in entry["chunk_sizes"][0]])(volume)
+
+    return deed
+
+
+def document(name: str, **fields) -> Deed:
+    """Change fields of a document of zblocks."""
+
+    def deed(volume: Path) -> None:
+        path = min(volume.glob(name))
+        path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+    return deed
+
+
+def garble(name: str, words: str) -> Deed:
+    return lambda volume: min(volume.glob(name)).write_text(words) and None
 
 
 def rename(new: str) -> Deed:
@@ -276,6 +390,33 @@ DAMAGES = {
         "loose", "scale-misplaced", scale(1, voxel_offset=[9, 0, 0])
     ),
     "a scale that ends early": Damage("loose", "scale-cover", tail_lost),
+    "info is nested without end": Damage("loose", "info-not-json", text("info", "[" * 200_000)),
+    "info of NaN": Damage("loose", "info-not-json", text("info", '{"num_channels": NaN}')),
+    "info in UTF-16": Damage(
+        "loose",
+        "info-not-json",
+        lambda volume: (volume / "info").write_bytes("{}".encode("utf-16")) and None,
+    ),
+    "a number of 400 digits": Damage("loose", "bad-size", scale(size=[10**400, 41, 37])),
+    "a resolution of Infinity": Damage("loose", "info-not-json", scale(resolution=[1e999, 4, 4])),
+    "a resolution of 400 digits": Damage(
+        "loose", "bad-resolution", scale(resolution=[10**400, 4, 4])
+    ),
+    "channels that are a list": Damage("loose", "bad-num-channels", top(num_channels=[1])),
+    "a type that is a list": Damage("loose", "bad-type", top(type=["image"])),
+    "an encoding that is a list": Damage("loose", "bad-encoding", scale(encoding=["raw"])),
+    "a key in another place": Damage("loose", "key-outside", scale(key="a/../../x")),
+    "a key of zblocks itself": Damage("loose", "bad-key", scale(key=".zblocks/x")),
+    "a key that is the volume": Damage("loose", "bad-key", scale(key="./")),
+    "chunks that no browser holds": Damage(
+        "loose", "huge-chunks", scale(size=[10**6] * 3, chunk_sizes=[[10**6] * 3])
+    ),
+    "a grid far larger than what is there": Damage("loose", "grid-too-large", claim(10**7)),
+    "a grid of shards far larger": Damage("shards", "grid-too-large", claim(10**6)),
+    "chunk ids of 70 bits": Damage("shards", "grid-too-large", claim(10**7)),
+    "the last scale is left out": Damage("loose", "info-differs", lose_last_scale),
+    "every resolution is doubled": Damage("loose", "info-differs", double_resolutions),
+    "another quality of JPEG": Damage("jpeg", "info-differs", scale(1, jpeg_quality=50)),
     # loose chunks
     "a chunk is lost": Damage("loose", "missing-chunk", lose("16-32_*")),
     "the last chunk is lost": Damage("loose", "missing-chunk", lose("48-53_32-41_32-37*")),
@@ -292,6 +433,48 @@ DAMAGES = {
     "a gzip bomb": Damage("loose", "bad-chunk", change(lambda _: gzip.compress(bytes(10**8)))),
     "a JPEG chunk is cut": Damage("jpeg", "bad-chunk", change(lambda d: d[:40])),
     "a JPEG chunk is raw": Damage("jpeg", "bad-chunk", change(lambda _: bytes(2048))),
+    "a colour JPEG in a grey volume": Damage(
+        "jpeg", "bad-chunk", change(lambda _: jpeg(np.zeros((128, 16, 3), np.uint8)))
+    ),
+    "a JPEG of another size": Damage(
+        "jpeg", "bad-chunk", change(lambda _: jpeg(np.zeros((64, 16), np.uint8)))
+    ),
+    "a JPEG bomb": Damage("jpeg", "bad-chunk", change(wide)),
+    "a PNG in a JPEG volume": Damage(
+        "jpeg", "bad-chunk", change(lambda _: png(Image.new("L", (16, 128))))
+    ),
+    "a colour PNG in a grey volume": Damage(
+        "png", "bad-chunk", change(lambda _: png(Image.new("RGB", (16, 128))))
+    ),
+    "a PNG of 16 bits in a volume of 8": Damage(
+        "png", "bad-chunk", change(lambda _: png(Image.new("I;16", (16, 128))))
+    ),
+    "a PNG of 1 bit": Damage("png", "bad-chunk", change(lambda _: png(Image.new("1", (16, 128))))),
+    "a PNG with a palette": Damage(
+        "png", "bad-chunk", change(lambda _: png(Image.new("P", (16, 128))))
+    ),
+    "a PNG is cut": Damage("png", "bad-chunk", change(lambda d: d[: len(d) // 2])),
+    "a PNG ends in its header": Damage("png", "bad-chunk", change(lambda d: d[:20])),
+    "a brotli chunk is cut": Damage("brotli", "bad-chunk", change(lambda d: d[:-5])),
+    "bytes after the brotli stream": Damage("brotli", "bad-chunk", change(lambda d: d + b"more")),
+    "a brotli bomb": Damage(
+        "brotli", "bad-chunk", change(lambda _: brotli.compress(bytes(10**8), quality=5))
+    ),
+    "a zstd chunk that is none": Damage("loose", "bad-chunk", packed(".zstd", b"not zstd at all")),
+    "a zstd chunk is cut": Damage(
+        "loose", "bad-chunk", packed(".zstd", zstandard.compress(bytes(range(256)) * 8)[:-9])
+    ),
+    "a zstd bomb": Damage("loose", "bad-chunk", packed(".zstd", zstandard.compress(bytes(10**8)))),
+    "a file of megabytes in a chunk's place": Damage(
+        "raw", "bad-chunk", change(lambda _: bytes(10**7))
+    ),
+    "a chunk of the second size is lost": Damage("copies", "missing-chunk", lose("32-53_*_0-16")),
+    "a chunk of the second size differs": Damage(
+        "copies",
+        "copy-differs",
+        lambda volume: (volume / KEY / "0-32_0-16_0-16").write_bytes(bytes(32 * 16 * 16)) and None,
+    ),
+    "a chunk of a third size": Damage("copies", "off-grid-chunk", add("0-8_0-8_0-8")),
     "labels are cut": Damage("labels", "bad-chunk", change(lambda d: d[:3])),
     "labels are cut in a block": Damage("labels", "bad-chunk", change(lambda d: d[:44])),
     "labels beyond their table": Damage(
@@ -304,6 +487,16 @@ DAMAGES = {
     "an edge chunk that isn't clipped": Damage("loose", "off-grid-chunk", add("48-64_0-16_0-8.gz")),
     "a file that is no chunk": Damage("loose", "stray-object", add("Thumbs.db")),
     # voxels
+    "a black JPEG": Damage("jpeg", "scale-differs", black(f"{KEY}/0-16_0-16_0-8")),
+    "a black JPEG of a coarser scale": Damage(
+        "jpeg", "scale-differs", black("8_8_8/0-16_0-16_0-8")
+    ),
+    "a JPEG chunk of its neighbour": Damage(
+        "jpeg", "scale-differs", exchanged(f"{KEY}/16-32_0-16_0-8", f"{KEY}/0-16_0-16_0-8")
+    ),
+    "a coarse JPEG chunk of the next layer": Damage(
+        "jpeg", "scale-differs", exchanged("8_8_8/0-16_0-16_8-16", "8_8_8/0-16_0-16_0-8")
+    ),
     "a voxel is off by one": Damage(
         "loose",
         "scale-differs",
@@ -322,6 +515,15 @@ DAMAGES = {
         "loose", "receipt-differs", change(lambda d: gzip.compress(gzip.decompress(d), 9))
     ),
     # shards
+    "sharding of nothing": Damage("loose", "sharding-type", scale(sharding={})),
+    "sharding: false": Damage("loose", "sharding-type", scale(sharding=False)),
+    "sharding: null": Damage("loose", "sharding-type", null_sharding),
+    "a stray beside shards": Damage("shards", "stray-object", add("0-8_0-8_0-4")),
+    "a minishard index bomb": Damage(
+        "shards", "minishard-index", on_index(lambda _: bytes(24 * 10**6))
+    ),
+    "a chunk of no bytes": Damage("shards", "missing-chunk", on_index(put(2, -1, 0))),
+    "a hash that strews": Damage("shards", "chunk-misplaced", sharded(hash="murmurhash3_x86_128")),
     "another kind of shards": Damage("shards", "sharding-type", sharded(**{"@type": "v2"})),
     "another hash": Damage("shards", "sharding-hash", sharded(hash="md5")),
     "65 bits": Damage("shards", "sharding-bits", sharded(shard_bits=65)),
@@ -362,6 +564,43 @@ DAMAGES = {
     "the old pair of files": Damage("shards", "obsolete-shard", add("0.index")),
     # documents
     "provenance is cut": Damage("loose", "provenance-not-json", text("provenance", "{")),
+    "provenance is a list": Damage("loose", "bad-holes", text("provenance", "[]")),
+    "provenance is nested without end": Damage(
+        "loose", "provenance-not-json", text("provenance", "[" * 200_000)
+    ),
+    "provenance is not UTF-8": Damage(
+        "loose",
+        "provenance-not-json",
+        lambda volume: (volume / "provenance").write_bytes(b"\xff\xfe{") and None,
+    ),
+    "the plan is cut": Damage("loose", "plan-unreadable", garble(".zblocks/plan.json", '{"ver')),
+    "the plan is a list": Damage("loose", "plan-unreadable", garble(".zblocks/plan.json", "[1]")),
+    "a plan of no scales": Damage(
+        "loose", "plan-unreadable", document(".zblocks/plan.json", scales=[])
+    ),
+    "a plan of wrong types": Damage(
+        "loose", "plan-unreadable", document(".zblocks/plan.json", volume="grey", coarse=7)
+    ),
+    "a receipt is cut": Damage(
+        "loose", "receipt-unreadable", garble(".zblocks/receipts/*", '{"version": 1, "obj')
+    ),
+    "a receipt of wrong types": Damage(
+        "loose", "receipt-unreadable", document(".zblocks/receipts/*", objects=[["a", "b", "c", 1]])
+    ),
+    "a receipt of objects elsewhere": Damage(
+        "loose",
+        "receipt-unreadable",
+        document(".zblocks/receipts/*", objects=[["../../x", 1, 1, ""]]),
+    ),
+    "a receipt that is a number": Damage(
+        "loose", "receipt-unreadable", garble(".zblocks/receipts/*", "7")
+    ),
+    "a receipted object is lost": Damage("loose", "receipt-differs", lose("16-32_*")),
+    "a brotli chunk packed anew": Damage(
+        "brotli",
+        "receipt-differs",
+        change(lambda d: brotli.compress(brotli.decompress(d), quality=1)),
+    ),
     "holes that can't be read": Damage("loose", "bad-holes", text("provenance", '{"holes": [1]}')),
 }
 
@@ -375,6 +614,106 @@ def test_it_is_found_and_called_by_its_name(sound, tmp_path, name):
     code, found = verify(volume)
     assert code == 1
     assert damage.kind in found["counts"]
+    assert all(p["message"] and p["remedy"] for p in found["problems"])
+
+
+# --- in a bucket
+
+
+def upload(cloud, folder: Path) -> None:
+    """Put a volume's files into a bucket as objects with a Content-Encoding."""
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        packing = {".gz": "gzip", ".br": "br"}.get(path.suffix, "")
+        key = f"v/{path.relative_to(folder)}".removesuffix(path.suffix if packing else "")
+        store(cloud, key, path.read_bytes(), packing)
+
+
+def store(cloud, key: str, data: bytes, packing: str = "") -> None:
+    more = {"ContentEncoding": packing} if packing else {}
+    cloud.s3.put_object(Bucket="volumes", Key=key, Body=data, **more)
+
+
+def stored(cloud, key: str) -> bytes:
+    return cloud.s3.get_object(Bucket="volumes", Key=key)["Body"].read()
+
+
+def again(key: str, packing: str, edit: Callable[[bytes], bytes] = bytes, new: str = ""):
+    """Store an object under another Content-Encoding, edited, or under another name."""
+    return lambda cloud: store(cloud, new or key, edit(stored(cloud, key)), packing)
+
+
+CHUNK = f"v/{KEY}/0-16_0-16_0-8"
+BUCKET = {
+    "no Content-Encoding of a gzipped chunk": ("loose", "bad-chunk", again(CHUNK, "")),
+    "gzip of a chunk that isn't": ("raw", "bad-chunk", again(CHUNK, "gzip")),
+    "two Content-Encodings": ("loose", "bad-chunk", again(CHUNK, "gzip,gzip")),
+    "gzipped by the client once more": ("loose", "bad-chunk", again(CHUNK, "gzip", gzip.compress)),
+    "a Content-Encoding that nobody knows": ("loose", "bad-chunk", again(CHUNK, "lzma")),
+    "deflate": ("raw", "bad-chunk", again(CHUNK, "deflate")),
+    "zstd of a chunk that isn't": ("loose", "bad-chunk", again(CHUNK, "zstd")),
+    "brotli of a chunk that is gzipped": ("loose", "bad-chunk", again(CHUNK, "br")),
+    "an object that is cut": ("loose", "bad-chunk", again(CHUNK, "gzip", lambda d: d[:-9])),
+    "an object of no bytes": ("loose", "bad-chunk", again(CHUNK, "gzip", lambda _: b"")),
+    "a name with .gz": (
+        "loose", "ending-in-bucket", again(CHUNK, "gzip", new=f"v/{KEY}/16-32_0-16_0-8.gz"),
+    ),
+    "gzip of a shard": ("shards", "shard-content-encoding", again(f"v/{KEY}/0.shard", "gzip")),
+    "a shard that is cut": (
+        "shards", "minishard-range", again(f"v/{KEY}/0.shard", "", lambda d: d[:-9]),
+    ),
+    "a folder's marker with bytes": (
+        "loose", "stray-object", lambda cloud: store(cloud, f"v/{KEY}/", b"?"),
+    ),
+    "gzip of an info that isn't": ("loose", "info-encoding", again("v/info", "gzip")),
+    "no Content-Encoding of a gzipped info": (
+        "loose", "info-not-json", again("v/info", "", gzip.compress),
+    ),
+    "a provenance of two encodings": (
+        "loose", "provenance-not-json", again("v/provenance", "gzip,gzip"),
+    ),
+    "a plan that isn't gzipped": (
+        "loose", "plan-unreadable", again("v/.zblocks/plan.json", "gzip"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BUCKET)
+def test_in_a_bucket_it_is_found_and_called_by_its_name(sound, cloud, name):
+    volume, kind, deed = BUCKET[name]
+    upload(cloud, sound / volume)
+    deed(cloud)
+    code, found = verify("s3://volumes/v")
+    assert code == 1
+    assert kind in found["counts"]
+    assert all(p["message"] and p["remedy"] for p in found["problems"])
+
+
+LEGAL = {
+    "as it is": ("loose", lambda cloud: None),
+    "markers of folders": (
+        "shards", lambda cloud: [store(cloud, f"v/{k}", b"") for k in ("", f"{KEY}/", "8_8_8/")],
+    ),
+    "markers beside chunks": ("loose", lambda cloud: store(cloud, f"v/{KEY}/", b"")),
+    "upper case": ("loose", again(CHUNK, "GZIP")),
+    "an older name of gzip": ("loose", again(CHUNK, "x-gzip")),
+    "identity": ("raw", again(CHUNK, "identity")),
+    "documents that are gzipped": (
+        "loose",
+        lambda cloud: [
+            again(f"v/{k}", "gzip", gzip.compress)(cloud)
+            for k in ("info", "provenance", ".zblocks/plan.json")
+        ],
+    ),
+    "brotli": ("brotli", lambda cloud: None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LEGAL)
+def test_in_a_bucket_what_is_legal_is_sound(sound, cloud, name):
+    volume, deed = LEGAL[name]
+    upload(cloud, sound / volume)
+    deed(cloud)
+    assert_sound("s3://volumes/v")
 
 
 def test_there_are_many_kinds():

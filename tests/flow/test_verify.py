@@ -63,6 +63,55 @@ def test_what_zblocks_wrote_is_sound_and_equals_its_slices(tmp_path, write_confi
     assert found["checked"]["receipted objects"] > 0
 
 
+def noise(shape, dtype):
+    """Return voxels that JPEG changes most."""
+    return np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("voxels", "channels", "quality"),
+    [(noise, 1, 1), (noise, 3, 3), (noise, 3, 10), (noise, 1, 30), (noise, 3, 75), (smooth, 1, 20)],
+)
+def test_jpeg_of_any_quality_is_sound(tmp_path, write_config, voxels, channels, quality):
+    write_stack(tmp_path / "in", voxels((*SHAPE, channels), "uint8"))
+    config = write_config(
+        chunk_size=[16, 16, 8], voxel_resolution=[4, 4, 4], encoding="jpeg", jpeg_quality=quality
+    )
+    assert zblocks("convert", config).code == 0
+    found = assert_sound(tmp_path / "out", "--source", config)
+    assert found["checked"]["voxels compared with the slices"] == np.prod(SHAPE)
+
+
+def test_jpeg_of_scales_that_no_block_owns_is_sound(tmp_path, write_config):
+    write_stack(tmp_path / "in", noise((150, 40, 50, 1), "uint8"))
+    fields = {"encoding": "jpeg", "jpeg_quality": 20, "chunk_size": [32, 32, 32]}
+    config = write_config(voxel_resolution=[4, 4, 4], **fields)
+    assert zblocks("convert", config).code == 0
+    assert json.loads((tmp_path / "out" / ".zblocks" / "plan.json").read_text())["coarse"]
+    assert_sound(tmp_path / "out", "--source", config)
+
+
+@pytest.mark.parametrize("voxels", [noise, smooth])
+@pytest.mark.parametrize("to", ["0-16_0-16_0-8", "16-32_16-32_8-16"])
+def test_jpeg_of_other_voxels_is_noticed(tmp_path, write_config, voxels, to):
+    write_stack(tmp_path / "in", voxels((*SHAPE, 1), "uint8"))
+    config = write_config(
+        chunk_size=[16, 16, 8], voxel_resolution=[4, 4, 4], encoding="jpeg", jpeg_quality=30
+    )
+    assert zblocks("convert", config).code == 0
+    shutil.rmtree(tmp_path / "out" / ".zblocks" / "receipts")
+    fine, coarse = tmp_path / "out" / "4_4_4", tmp_path / "out" / "8_8_8"
+    for folder, other in ((fine, "32-48_0-16_8-16"), (coarse, "0-16_0-16_8-16")):
+        if (folder / to).exists():
+            (folder / to).write_bytes((folder / other).read_bytes())
+    code, found = verify(tmp_path / "out", "--source", config)
+    assert code == 1
+    places = {(p["kind"], p["place"]) for p in found["problems"]}
+    assert ("source-differs", f"4_4_4/{to}") in places
+    if (coarse / to).exists():
+        assert ("scale-differs", f"8_8_8/{to}") in places
+
+
 @pytest.mark.parametrize("sharding", [False, True])
 def test_a_volume_in_a_bucket(tmp_path, write_config, cloud, sharding):
     write_stack(tmp_path / "in", textured((*SHAPE, 1), "uint16"), ".tif")
@@ -94,6 +143,72 @@ def test_a_shorter_stack_is_noticed(tmp_path, write_config):
     (tmp_path / "in" / "s_036.png").unlink()
     code, found = verify(tmp_path / "out", "--source", config)
     assert (code, list(found["counts"])) == (1, ["source-size"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({"voxel_resolution": [4, 4, 41]}, "source-resolution"),
+        ({"voxel_resolution": [8, 8, 80]}, "source-resolution"),
+        ({"voxel_offset": [0, 0, 1]}, "source-offset"),
+        ({"layer_type": "segmentation"}, "source-type"),
+    ],
+)
+def test_a_config_of_another_volume_is_noticed(tmp_path, write_config, fields, kind):
+    write_stack(tmp_path / "in", textured((*SHAPE, 1), "uint8"))
+    assert zblocks("convert", write_config(chunk_size=[16, 16, 8])).code == 0
+    other = write_config(chunk_size=[16, 16, 8], **fields)
+    code, found = verify(tmp_path / "out", "--source", other)
+    assert code == 1
+    assert kind in found["counts"]
+
+
+def test_a_chunk_that_is_left_out_must_be_zeros(tmp_path, write_config):
+    voxels = textured((*SHAPE, 1), "uint8") | 1
+    voxels[8:16, :16, :16] = 0
+    write_stack(tmp_path / "in", voxels)
+    config = write_config(chunk_size=[16, 16, 8], scales=1)
+    write_tensorstore(tmp_path / "out", voxels.transpose(2, 1, 0, 3))
+    options = (tmp_path / "out", "--source", config)
+    found = assert_sound(*options, "--allow-holes")
+    assert found["checked"]["holes"] == 1
+    assert verify(*options)[1]["counts"] == {"missing-chunk": 1}
+    layer = list((tmp_path / "out" / "4_4_40").glob("*_16-24"))
+    for path in layer:
+        path.unlink()
+    code, found = verify(*options, "--allow-holes")
+    assert (code, found["counts"]) == (1, {"missing-chunk": len(layer)})
+    assert found["checked"]["holes"] == len(layer) + 1
+
+
+def test_a_coarse_layer_that_is_left_out_must_be_zeros(tmp_path, write_config):
+    write_stack(tmp_path / "in", textured((*SHAPE, 1), "uint8") | 1)
+    config = write_config(chunk_size=[16, 16, 8], voxel_resolution=[4, 4, 4])
+    assert zblocks("convert", config).code == 0
+    for path in (tmp_path / "out" / "8_8_8").glob("*_8-16.gz"):
+        path.unlink()
+    code, found = verify(tmp_path / "out", "--allow-holes")
+    assert code == 1
+    missing = {p["place"] for p in found["problems"] if p["kind"] == "missing-chunk"}
+    assert missing == {f"8_8_8/{x}_{y}_8-16" for x in ("0-16", "16-27") for y in ("0-16", "16-21")}
+
+
+def test_numbers_of_each_scale(tmp_path, write_config):
+    write_stack(tmp_path / "in", textured((*SHAPE, 1), "uint8"))
+    config = write_config(chunk_size=[16, 16, 8], voxel_resolution=[4, 4, 4])
+    assert zblocks("convert", config).code == 0
+    (tmp_path / "out" / "4_4_4" / "0-16_0-16_0-8.gz").unlink()
+    _, found = verify(tmp_path / "out", "--source", config, "--allow-holes")
+    scale = found["scales"]["4_4_4"]
+    assert scale["chunks expected"] == 4 * 3 * 5
+    assert (scale["chunks"], scale["holes"]) == (4 * 3 * 5 - 1, 1)
+    assert scale["voxels"] == np.prod(SHAPE) - 16 * 16 * 8
+    assert scale["voxels compared with the slices"] == np.prod(SHAPE)
+    files = (tmp_path / "out" / "4_4_4").iterdir()
+    assert scale["bytes"] == sum(p.stat().st_size for p in files)
+    assert found["scales"]["8_8_8"]["voxels compared with the finer scale"] == 19 * 21 * 27
+    keys = ["4_4_4", "8_8_8", "16_16_16", "32_32_32"]
+    assert [k for k in found["scales"] if k in keys] == keys[: len(found["scales"])]
 
 
 def test_declared_holes_are_explained_and_others_are_not(tmp_path, write_config):
@@ -254,6 +369,36 @@ def test_what_cloud_volume_wrote_is_sound(tmp_path, name):
     volume[:, :, :] = data
     found = assert_sound(tmp_path / "v")
     assert found["checked"]["voxels"] == np.prod(SHAPE)
+
+
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+@pytest.mark.parametrize("hash_name", ["identity", "murmurhash3_x86_128"])
+def test_shards_that_cloud_volume_wrote_are_sound(tmp_path, encoding, hash_name):
+    from cloudvolume import Bbox, CloudVolume
+    from cloudvolume.datasource.precomputed.sharding import ShardingSpecification
+
+    info = CloudVolume.create_new_info(
+        1, "image", "uint8", encoding, [4, 4, 40], [-3, 0, 9], [53, 41, 37], chunk_size=[16, 16, 8]
+    )
+    bits = (9, 1, 0) if hash_name == "identity" else (1, 2, 2)
+    spec = ShardingSpecification(
+        "neuroglancer_uint64_sharded_v1", bits[0], hash_name, bits[1], bits[2],
+        minishard_index_encoding="gzip", data_encoding="gzip" if encoding == "raw" else "raw",
+    )  # fmt: skip
+    info["scales"][0]["sharding"] = spec.to_dict()
+    volume = CloudVolume(f"precomputed://file://{tmp_path}/v", info=info, progress=False)
+    volume.commit_info()
+    data = textured((*SHAPE, 1), "uint8").transpose(2, 1, 0, 3)
+    box = Bbox([-3, 0, 9], [50, 41, 46])
+    one = ShardingSpecification("neuroglancer_uint64_sharded_v1", 9, "identity", 0, 0)
+    chunks = volume.image.make_shard_chunks(data, box, mip=0, spec=one)
+    folder = tmp_path / "v" / "4_4_40"
+    folder.mkdir(exist_ok=True)
+    for name, shard in spec.synthesize_shards(chunks, progress=False).items():
+        (folder / name).write_bytes(shard)
+    found = assert_sound(tmp_path / "v")
+    assert found["checked"]["voxels"] == np.prod(SHAPE)
+    assert found["checked"]["shards"] == len(list(folder.iterdir()))
 
 
 def test_what_neuroglancer_scripts_wrote_is_sound(tmp_path):

@@ -584,6 +584,8 @@ class Publishing(BaseHTTPRequestHandler):
         else:
             self.serve(names[packed].read_bytes(), self.faults.get("encoding", packed))
 
+    do_HEAD = do_GET
+
     def serve(self, body, packed):
         span = None if "no_ranges" in self.faults else self.headers.get("Range")
         more = {"Content-Encoding": packed} if packed else {}
@@ -598,7 +600,8 @@ class Publishing(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command == "GET":
+            self.wfile.write(body)
 
     def log_message(self, *_):
         pass

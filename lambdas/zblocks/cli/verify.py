@@ -48,7 +48,7 @@ def verify(
         print(json.dumps(_as_json(place, wanted, found)))
     else:
         _print_findings(place, wanted, found)
-    sys.exit(0 if found.sound else 1)
+    sys.exit(found.code)
 
 
 def _as_json(place: str, wanted: checks.Wanted, found: Findings) -> dict[str, Any]:
@@ -56,11 +56,13 @@ def _as_json(place: str, wanted: checks.Wanted, found: Findings) -> dict[str, An
     return {
         "location": place,
         "sound": found.sound,
+        "could_not_check": found.unchecked,
         "sample": wanted.sample,
         "seed": wanted.seed,
         "problems": [asdict(p) for p in found.problems],
         "counts": found.counts,
         "checked": found.numbers,
+        "scales": found.scales,
         "notes": found.notes,
     }
 
@@ -71,12 +73,15 @@ def _print_findings(place: str, wanted: checks.Wanted, found: Findings) -> None:
         some = [p for p in found.problems if p.kind == kind][:EXAMPLES]
         print(f"{kind}: {count}")
         for problem in some:
-            print(f"  {problem.place} {problem.message}")
+            print(f"  {problem.place} {problem.message}; {problem.remedy}")
         if count > len(some):
             print(f"  … and {count - len(some)} more (--json names them)")
+    for text in found.unchecked:
+        print(f"could not check: {text}")
     for note in found.notes:
         print(f"note: {note}")
     looked = ", ".join(f"{number:,} {what}" for what, number in found.numbers.items())
     chosen = f" (a sample of {wanted.sample} chunks a scale, seed {wanted.seed})"
     print(f"looked at {looked or 'info only'}{chosen if wanted.sample else ''}")
-    print(f"{place}: {'sound' if found.sound else 'NOT SOUND'}")
+    words = ("sound", "NOT SOUND", "nothing wrong is found, but not all could be checked")
+    print(f"{place}: {words[found.code]}")

@@ -13,8 +13,9 @@ from zblocks.geometry import Box, Vec
 from zblocks.missing import is_within
 from zblocks.plan import Volume
 from zblocks.pooling import Voxels
-from zblocks.precomputed.decode import Encoded, decode_chunk, unpack
+from zblocks.precomputed.decode import Encoded, decode_chunk
 from zblocks.precomputed.shards import ShardBits, shard_boxes, shard_name
+from zblocks.precomputed.unpack import unpack
 from zblocks.pyramid import Scale
 
 Buffer = bytes | memoryview
@@ -140,13 +141,23 @@ def _channels_first(voxels: Voxels) -> bytes:
 
 def _jpeg(voxels: Voxels, quality: int) -> bytes:
     """Return the chunk as a baseline JPEG without chroma subsampling."""
+    depth, height, width, channels = voxels.shape
+    return encode_jpeg(voxels.reshape(depth * height, width, channels), quality)
+
+
+def encode_jpeg(image: Voxels, quality: int, subsampling: str = "444") -> bytes:
+    """Return an image (rows, columns, c) as a baseline JPEG.
+
+    Args:
+        image: contiguous, 1 or 3 channels.
+        quality: from 1 to 100, libjpeg's scale.
+        subsampling: of the colours.
+    """
     import simplejpeg
 
-    depth, height, width, channels = voxels.shape
-    image = voxels.reshape(depth * height, width, channels)
-    space = "GRAY" if channels == 1 else "RGB"
+    space = "GRAY" if image.shape[2] == 1 else "RGB"
     data: bytes = simplejpeg.encode_jpeg(
-        image, quality=quality, colorspace=space, colorsubsampling="444"
+        image, quality=quality, colorspace=space, colorsubsampling=subsampling
     )
     return data
 

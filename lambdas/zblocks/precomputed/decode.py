@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
+import struct
 from dataclasses import dataclass
 
 import numpy as np
 
 from zblocks.geometry import Box, Vec
 from zblocks.pooling import Voxels
+from zblocks.precomputed.unpack import UndecodedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,73 +25,6 @@ class Encoded:
     def raw_bytes(self, box: Box) -> int:
         """Return the bytes of a chunk's voxels."""
         return box.voxels * self.channels * np.dtype(self.dtype).itemsize
-
-
-UNPACKED = {"", "identity", "none"}
-
-
-class UndecodedError(Exception):
-    """No decoder for this encoding is installed."""
-
-
-def unpack(data: bytes, packing: str, limit: int) -> bytes:
-    """Undo a Content-Encoding.
-
-    Args:
-        data: the stored bytes.
-        packing: `gzip`, `br`, `zstd`, or empty.
-        limit: bytes beyond which it can't be a chunk.
-
-    Raises:
-        ValueError: the bytes are not of that encoding, or go on after its end.
-        UndecodedError: there is no decoder for it.
-    """
-    if packing in UNPACKED:
-        return data
-    if packing == "gzip":
-        return _gunzip(data, limit)
-    if packing == "br":
-        return _unbrotli(data)
-    msg = f"Content-Encoding {packing}"
-    raise UndecodedError(msg)
-
-
-def _gunzip(data: bytes, limit: int) -> bytes:
-    """Undo gzip: one member, and nothing after it."""
-    if data[:2] != b"\x1f\x8b":
-        msg = "is said to be gzipped and isn't"
-        raise ValueError(msg)
-    stream = zlib.decompressobj(31)
-    try:
-        raw = stream.decompress(data, limit + 1)
-    except zlib.error as error:
-        msg = f"can't be unzipped ({error})"
-        raise ValueError(msg) from error
-    if len(raw) > limit:
-        msg = f"unzips to more than {limit} bytes"
-        raise ValueError(msg)
-    if not stream.eof:
-        msg = "ends in the middle of its gzip stream"
-        raise ValueError(msg)
-    if stream.unused_data:
-        msg = f"has {len(stream.unused_data)} bytes after the end of its gzip stream"
-        raise ValueError(msg)
-    return raw
-
-
-def _unbrotli(data: bytes) -> bytes:
-    """Undo brotli."""
-    try:
-        import brotli
-    except ImportError as error:
-        msg = "Content-Encoding br"
-        raise UndecodedError(msg) from error
-    try:
-        raw: bytes = brotli.decompress(data)
-    except brotli.error as error:
-        msg = f"is said to be brotli and isn't ({error})"
-        raise ValueError(msg) from error
-    return raw
 
 
 def decode_chunk(kind: Encoded, data: bytes, box: Box) -> Voxels:
@@ -122,20 +56,73 @@ def _raw(kind: Encoded, data: bytes, box: Box) -> Voxels:
 
 
 def _image(kind: Encoded, data: bytes, box: Box) -> Voxels:
-    magic = {"jpeg": b"\xff\xd8", "png": b"\x89PNG"}[kind.encoding]
-    if not data.startswith(magic):
-        msg = f"is no {kind.encoding.upper()}"
+    """Decode a JPEG or PNG of as many pixels as the box has voxels, whatever its width."""
+    shape = _jpeg_shape(data) if kind.encoding == "jpeg" else _png_shape(data)
+    due = (box.voxels, kind.channels, kind.dtype)
+    if shape != due:
+        is_, due_ = (f"{n} pixels × {c} channels of {t}" for n, c, t in (shape, due))
+        msg = f"is {is_} where {due_} are due"
         raise ValueError(msg)
-    due = box.voxels * kind.channels
-    image = _decode_jpeg(kind, data) if kind.encoding == "jpeg" else _decode_png(data, due)
+    image = decode_jpeg(kind, data) if kind.encoding == "jpeg" else _decode_png(data)
     size = box.shape
-    if image.size != due or image.dtype != kind.dtype:
-        msg = f"is {image.shape} of {image.dtype} where {size} × {kind.channels} is due"
-        raise ValueError(msg)
     return image.reshape(size.z, size.y, size.x, kind.channels)
 
 
-def _decode_jpeg(kind: Encoded, data: bytes) -> Voxels:
+@dataclass(frozen=True, slots=True)
+class JpegHeader:
+    """What a JPEG says of itself."""
+
+    height: int
+    width: int
+    colours: str
+    """`Gray`, `YCbCr`, `RGB`, `CMYK` or `YCCK`."""
+    subsampling: str
+    """Such as `444`."""
+
+    @classmethod
+    def of(cls, data: bytes) -> JpegHeader:
+        """Read the header.
+
+        Raises:
+            ValueError: it is no JPEG.
+        """
+        import simplejpeg
+
+        if not data.startswith(b"\xff\xd8"):
+            msg = "is no JPEG"
+            raise ValueError(msg)
+        return cls(*simplejpeg.decode_jpeg_header(data))
+
+
+def _jpeg_shape(data: bytes) -> tuple[int, int, str]:
+    """Return pixels, channels and type of a JPEG."""
+    header = JpegHeader.of(data)
+    channels = {"gray": 1, "cmyk": 4, "ycck": 4}.get(header.colours.lower(), 3)
+    return header.height * header.width, channels, "uint8"
+
+
+def _png_shape(data: bytes) -> tuple[int, int, str]:
+    """Return pixels, channels and type of a PNG, from its first chunk (PNG 3rd edition, 11.2.1).
+
+    Raises:
+        ValueError: it is no PNG.
+    """
+    if not data.startswith(b"\x89PNG\r\n\x1a\n") or data[12:16] != b"IHDR" or len(data) < 26:
+        msg = "is no PNG"
+        raise ValueError(msg)
+    width, height, depth, colours = struct.unpack_from(">IIBB", data, 16)
+    if colours == 3:
+        msg = "is a PNG with a palette, which viewers take for grey"
+        raise ValueError(msg)
+    return width * height, {0: 1, 2: 3, 4: 2, 6: 4}.get(colours, 0), f"uint{depth}"
+
+
+def decode_jpeg(kind: Encoded, data: bytes) -> Voxels:
+    """Return the pixels of a JPEG, (rows, columns, c).
+
+    Raises:
+        ValueError: it is damaged.
+    """
     import simplejpeg
 
     space = "GRAY" if kind.channels == 1 else "RGB"
@@ -143,17 +130,13 @@ def _decode_jpeg(kind: Encoded, data: bytes) -> Voxels:
     return image
 
 
-def _decode_png(data: bytes, due: int) -> Voxels:
+def _decode_png(data: bytes) -> Voxels:
     try:
         import pyvips
     except ImportError as error:
         raise UndecodedError("png") from error
     try:
-        image = pyvips.Image.pngload_buffer(data, fail_on="warning")
-        if image.width * image.height * image.bands != due:
-            msg = f"is {image.width}×{image.height} of {image.bands} channels: not {due} values"
-            raise ValueError(msg)
-        pixels: Voxels = image.numpy()
+        pixels: Voxels = pyvips.Image.pngload_buffer(data, fail_on="warning").numpy()
     except pyvips.Error as error:
         raise ValueError(" ".join(str(error).split())[:200]) from error
     return pixels
@@ -215,7 +198,7 @@ def _compresso(kind: Encoded, data: bytes, box: Box) -> Voxels:
     try:
         import compresso
     except ImportError as error:
-        raise UndecodedError("compresso") from error
+        raise UndecodedError(kind.encoding) from error
     try:
         found = compresso.decompress(data)
     except Exception as error:  # whatever it raises, it isn't readable

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from zblocks.geometry import Box, Vec, ceil_div
 from zblocks.plan import Plan, block_name, part_z
 from zblocks.pooling import Voxels
-from zblocks.precomputed.decode import UndecodedError
+from zblocks.precomputed.unpack import UndecodedError
 from zblocks.pyramid import Scale
 from zblocks.report.facts import Overview, Plane, Thumb
 from zblocks.report.pictures import Look, Picture, Pixels, encode_all, hatch, paint, shrink

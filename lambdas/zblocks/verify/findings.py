@@ -1,4 +1,4 @@
-"""What a check found: problems by kind, notes, and numbers."""
+"""What a check found: problems by kind, what could not be checked, notes, and numbers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 KEPT = 1000
 """Problems of one kind that are kept one by one; more are only counted."""
+
+REWRITE = "write it again (zblocks: run the config again)"
+"""What to do about an object that isn't right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,9 @@ class Problem:
     place: str
     """The object, or the field of `info`."""
     message: str
-    """What was found there, and what is right."""
+    """What was found there."""
+    remedy: str
+    """What to do about it."""
 
 
 class Findings:
@@ -26,19 +31,29 @@ class Findings:
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
+        self.unchecked: list[str] = []
+        """What could not be looked at, and why."""
         self.notes: list[str] = []
         self.counts: dict[str, int] = {}
         """Problems by kind, those that were not kept, too."""
         self.numbers: dict[str, int] = {}
         """What was looked at: chunks, shards, bytes, voxels."""
+        self.scales: dict[str, dict[str, int]] = {}
+        """The same for each scale, by its key."""
         self._lock = threading.Lock()
 
-    def problem(self, kind: str, place: str, message: str) -> None:
-        """Note something wrong."""
+    def problem(self, kind: str, place: str, message: str, remedy: str, times: int = 1) -> None:
+        """Note something wrong; `times` for more of it that is not named."""
         with self._lock:
-            self.counts[kind] = self.counts.get(kind, 0) + 1
-            if self.counts[kind] <= KEPT:
-                self.problems.append(Problem(kind, place, message))
+            self.counts[kind] = self.counts.get(kind, 0) + times
+            if self.counts[kind] - times < KEPT:
+                self.problems.append(Problem(kind, place, message, remedy))
+
+    def cannot(self, text: str) -> None:
+        """Note something that could not be checked, each once."""
+        with self._lock:
+            if text not in self.unchecked and len(self.unchecked) < KEPT:
+                self.unchecked.append(text)
 
     def note(self, text: str) -> None:
         """Note something that isn't wrong but worth a word; each once."""
@@ -46,12 +61,20 @@ class Findings:
             if text not in self.notes:
                 self.notes.append(text)
 
-    def count(self, what: str, number: int = 1) -> None:
-        """Count something that was looked at."""
+    def count(self, what: str, number: int = 1, scale: str | None = None) -> None:
+        """Count something that was looked at, of a scale where it is of one."""
         with self._lock:
             self.numbers[what] = self.numbers.get(what, 0) + number
+            if scale is not None:
+                of = self.scales.setdefault(scale, {})
+                of[what] = of.get(what, 0) + number
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.counts
+        """Whether all was checked and nothing is wrong."""
+        return not self.counts and not self.unchecked
+
+    @property
+    def code(self) -> int:
+        """The exit code: 0 sound, 1 not, 2 could not check all, and nothing that was is wrong."""
+        return 1 if self.counts else 2 if self.unchecked else 0

@@ -1,97 +1,72 @@
-"""Are the voxels right? Each scale against the finer one, and scale 0 against the slices."""
+"""Are the voxels of coarser scales right, and those of further copies of a scale?"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from dataclasses import dataclass
+from itertools import islice, pairwise
 
 import numpy as np
 
-from zblocks.config import Config
-from zblocks.credentials import Credentials
 from zblocks.geometry import Box, Vec
-from zblocks.missing import Run, is_within
-from zblocks.plan import Plan, SliceRef
+from zblocks.plan import Plan
 from zblocks.pooling import Pool, PoolPresent, Voxels
-from zblocks.precomputed.decode import Encoded, decode_chunk
-from zblocks.reading import read_bands
-from zblocks.storage import Store, open_store
-from zblocks.survey import survey
-from zblocks.timing import Worker
-from zblocks.verify.files import UNREADABLE, Loose, Shards, cells, chunk_of
+from zblocks.verify.compare import Known, Rule, compare
+from zblocks.verify.crew import each
+from zblocks.verify.files import UNREADABLE
 from zblocks.verify.findings import Findings
-from zblocks.verify.info import ScaleSpec, VolumeSpec
+from zblocks.verify.spec import WALKED
+from zblocks.verify.stored import Stored
 
-JPEG_MEAN, JPEG_MOST = 4.0, 96
-"""Grey levels by which a chunk encoded as JPEG may be off: on average, and any voxel."""
-
-LIMIT = 1 << 16
-"""Bytes that any small chunk may unpack to, whatever its encoding."""
-
-THREADS = 8
+COARSER = "made from the scale below it by its rule"
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """One scale as it is stored."""
+class Sample:
+    """Which chunks of a scale to compare."""
 
-    volume: VolumeSpec
-    scale: ScaleSpec
-    files: Loose | Shards
-    absent: tuple[Run, ...] = ()
-    """Planes without data, which no mean counts."""
-    left_out: tuple[Run, ...] = ()
-    """Layers of chunks that are meant to be absent: they hold 0."""
+    number: int | None = None
+    """How many; None: all."""
+    seed: int = 0
+    """Chooses them."""
 
-    def read(self, cell: Vec) -> tuple[str, Voxels] | None:
-        """Return a chunk's object and voxels (z, y, x, c); None for a hole.
-
-        Raises:
-            ValueError: it isn't a chunk of its box.
-            UndecodedError: there is no decoder for it.
-        """
-        box = self.scale.chunk_box(cell)
-        volume, scale = self.volume, self.scale
-        kind = Encoded(volume.dtype, volume.channels, scale.encoding, scale.block)
-        raw = self.files.read(cell, max(2 * kind.raw_bytes(box), LIMIT))
-        return None if raw is None else (raw.place, decode_chunk(kind, raw.data, box))
-
-    def read_box(self, box: Box) -> Voxels | None:
-        """Return any box, (z, y, x, c); None if a chunk of it can't be read."""
-        size = box.shape
-        out: Voxels = np.empty((size.z, size.y, size.x, self.volume.channels), self.volume.dtype)
-        for cell, whole in chunk_of(self.scale, box):
-            try:
-                found = self.read(cell)
-            except UNREADABLE:
-                return None
-            inside = whole & box
-            if found is not None:
-                out[inside.slices(box.start)] = found[1][inside.slices(whole.start)]
-            elif is_within(self.left_out, whole.start.z, whole.stop.z):
-                out[inside.slices(box.start)] = 0
-            else:
-                return None
-        return out
+    def cells(self, stored: Stored) -> Iterator[Vec]:
+        """Walk them, x fastest; of a grid too large to be walked only what is there."""
+        scale, chosen = stored.scale, random.Random(self.seed)  # noqa: S311 - no secret
+        if scale.count > WALKED:
+            there = stored.files.present()
+            if self.number is None or self.number >= stored.files.count:
+                return there
+            picked = set(chosen.sample(range(stored.files.count), self.number))
+            some = islice(there, max(picked) + 1)
+            return iter(sorted((c for i, c in enumerate(some) if i in picked), key=_order))
+        if self.number is None or self.number >= scale.count:
+            return scale.cells()
+        return map(scale.cell_at, sorted(chosen.sample(range(scale.count), self.number)))
 
 
-def sample(scale: ScaleSpec, number: int | None, seed: int) -> list[Vec]:
-    """Return the cells to compare: all, or so many of them, in z order."""
-    every = list(cells(scale))
-    if number is None or number >= len(every):
-        return every
-    chosen = random.Random(seed).sample(range(len(every)), number)  # noqa: S311 - no secret
-    return [every[i] for i in sorted(chosen)]
+def _order(cell: Vec) -> tuple[int, ...]:
+    return cell[::-1]
+
+
+def check_copies(first: Stored, copy: Stored, sample: Sample, found: Findings) -> None:
+    """Hold a copy of a scale, cut in another way, against the first."""
+    rule = Rule("copy-differs", "those of the first chunk size", Known.NEARLY)
+
+    def look(cell: Vec) -> None:
+        due = first.read_box(copy.scale.chunk_box(cell))
+        if due is not None and _compare(copy, cell, due, rule, found):
+            found.count("voxels compared with the first copy", due.size // due.shape[3])
+
+    each(look, sample.cells(copy))
 
 
 def check_scales(
-    scales: Sequence[Stored], pool: Pool, number: int | None, seed: int, found: Findings
+    scales: Sequence[Stored], pool: Pool, plan: Plan | None, sample: Sample, found: Findings
 ) -> None:
     """Hold every scale against what `pool` makes of the finer one."""
-    for finer, coarser in pairwise(scales):
+    for number, (finer, coarser) in enumerate(pairwise(scales), 1):
         ratios = [
             c / f for c, f in zip(coarser.scale.resolution, finer.scale.resolution, strict=True)
         ]
@@ -99,124 +74,58 @@ def check_scales(
         if not set(step) <= {1, 2} or max(abs(r - round(r)) for r in ratios) > 1e-6:
             found.note(f"{coarser.scale.key}: not halves of the scale before it; not compared")
             continue
-        made = PoolPresent(pool, finer.absent)
-        with ThreadPoolExecutor(THREADS) as threads:
-            jobs = [
-                threads.submit(_check_chunk, finer, coarser, (step, made), cell, found)
-                for cell in sample(coarser.scale, number, seed)
-            ]
-            for job in jobs:
-                job.result()
+        rule = _rule(number, plan)
 
-
-def _check_chunk(
-    finer: Stored, coarser: Stored, pooling: tuple[Vec, Pool], cell: Vec, found: Findings
-) -> None:
-    """Compare one coarse chunk."""
-    step, pool = pooling
-    box = coarser.scale.chunk_box(cell)
-    start = Vec(*(b * s for b, s in zip(box.start, step, strict=True)))
-    stop = Vec(*(b * s for b, s in zip(box.stop, step, strict=True)))
-    below = Box(start, stop) & finer.scale.box
-    fine, coarse = finer.read_box(below), coarser.read_box(box)
-    if fine is None or coarse is None:
-        return
-    due: Voxels = np.empty(coarse.shape, coarse.dtype)
-    pool(fine, below.start, step, due)
-    found.count("voxels compared with the finer scale", box.voxels)
-    place = f"{coarser.scale.key}/{box.name}"
-    _compare(
-        coarse,
-        due,
-        coarser.scale,
-        place,
-        ("scale-differs", "made from the scale below it by its rule"),
-        found,
-    )
-
-
-def _compare(
-    there: Voxels, due: Voxels, scale: ScaleSpec, place: str, what: tuple[str, str], found: Findings
-) -> None:
-    """Note a chunk whose voxels aren't those that are due."""
-    if np.array_equal(there, due):
-        return
-    kind, name = what
-    off = np.abs(there.astype(np.int64) - due.astype(np.int64))
-    if scale.encoding == "jpeg" and off.mean() <= JPEG_MEAN and off.max() <= JPEG_MOST:
-        return
-    z, y, x, _ = (int(n[0]) for n in np.nonzero(off))
-    text = (
-        f"{np.count_nonzero(off)} of {off.size} voxels are not {name}; the first at x {x}, y {y}, "
-        f"z {z} of the chunk: {there[z, y, x].tolist()} where {due[z, y, x].tolist()} is due"
-    )
-    found.problem(kind, place, text)
-
-
-@dataclass(frozen=True, slots=True)
-class Slices:
-    """What the slices of a config make."""
-
-    plan: Plan
-    refs: tuple[SliceRef, ...]
-    store: Store
-
-    @classmethod
-    def of(cls, config: Config, credentials: Credentials | None) -> Slices:
-        """Look at a config's slices, as a conversion would.
-
-        Raises:
-            ZblocksError: what a conversion would refuse.
-        """
-        plan, tasks = survey(config, Worker(1 << 20), credentials)
-        refs = {s.z: s for t in tasks for s in t.slices}
-        store = open_store(config.source, credentials, config.source_role)
-        return cls(plan, tuple(refs[z] for z in sorted(refs)), store)
-
-
-def check_slices(
-    first: Stored, slices: Slices, number: int | None, seed: int, found: Findings
-) -> None:
-    """Hold scale 0 against the slices: every voxel, or those of some chunks."""
-    volume, scale, plan = first.volume, first.scale, slices.plan
-    if scale.box != plan.box:
-        text = f"is {scale.box.name}, the slices are {plan.box.name}"
-        found.problem("source-size", "info: scales[0]", text)
-        return
-    if (volume.dtype, volume.channels) != (plan.volume.dtype, plan.volume.channels):
-        text = f"{volume.dtype} × {volume.channels}, the slices are "
-        text += f"{plan.volume.dtype} × {plan.volume.channels}"
-        found.problem("source-type", "info: data_type", text)
-        return
-    cells_of = groupby(sample(scale, number, seed), key=lambda cell: cell.z)
-    for _, layer in cells_of:
-        _check_layer(first, slices, list(layer), found)
-
-
-def _check_layer(first: Stored, slices: Slices, layer: list[Vec], found: Findings) -> None:
-    """Compare chunks of one layer, a row of chunks at a time."""
-    scale, rows = first.scale, first.scale.chunk.y
-    z0, z1 = scale.chunk_box(layer[0]).start.z, scale.chunk_box(layer[0]).stop.z
-    refs = [s for s in slices.refs if z0 <= s.z < z1]
-    wanted = {y: list(row) for y, row in groupby(layer, key=lambda cell: cell.y)}
-    plan = replace(slices.plan, rows=rows)
-    for y, band in enumerate(_bands(plan, slices.store, refs, max(wanted) + 1)):
-        corner = Vec(scale.box.start.x, scale.box.start.y + y * rows, z0)
-        for cell in wanted.get(y, ()):
-            box = scale.chunk_box(cell)
-            there = first.read_box(box)
-            if there is None:
-                continue
-            found.count("voxels compared with the slices", box.voxels)
-            place = f"{scale.key}/{box.name}"
-            due = band[box.slices(corner)]
-            _compare(there, due, scale, place, ("source-differs", "what the slices hold"), found)
-
-
-def _bands(plan: Plan, store: Store, refs: Sequence[SliceRef], count: int) -> Iterator[Voxels]:
-    """Yield the first rows of chunks of some slices, (z, y, x, c)."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        for number, band in enumerate(read_bands(plan, store, refs, pool)):
-            yield band
-            if number + 1 == count:
+        def look(
+            cell: Vec,
+            finer: Stored = finer,
+            coarser: Stored = coarser,
+            step: Vec = step,
+            rule: Rule = rule,
+        ) -> None:
+            box = coarser.scale.chunk_box(cell)
+            if (box.refine(step) & finer.scale.box).coarsen(step) != box:
+                found.note(f"{coarser.scale.key}: not compared beyond the finer scale")
                 return
+            due = _pooled(finer, box, step, PoolPresent(pool, finer.absent))
+            if due is not None and _compare(coarser, cell, due, rule, found):
+                size = due.size // due.shape[3]
+                found.count("voxels compared with the finer scale", size, coarser.scale.key)
+
+        each(look, sample.cells(coarser))
+
+
+def _rule(number: int, plan: Plan | None) -> Rule:
+    """Return how a coarser scale is held against the finer one.
+
+    Blocks make scales from voxels that are not encoded yet; the tasks after them read the first of
+    theirs back.
+    """
+    if plan is not None and number in {task.first for task in plan.coarse}:
+        return Rule("scale-differs", COARSER, quality=plan.volume.jpeg_quality)
+    return Rule("scale-differs", COARSER, Known.NEARLY)
+
+
+def _pooled(finer: Stored, box: Box, step: Vec, pool: Pool) -> Voxels | None:
+    """Return a coarse box (z, y, x, c) as it is made; None where the finer scale can't be read."""
+    below = box.refine(step) & finer.scale.box
+    fine = finer.read_box(below)
+    if fine is None:
+        return None
+    size = box.shape
+    due: Voxels = np.empty((size.z, size.y, size.x, fine.shape[3]), fine.dtype)
+    pool(fine, below.start, step, due)
+    return due
+
+
+def _compare(stored: Stored, cell: Vec, due: Voxels, rule: Rule, found: Findings) -> bool:
+    """Compare one chunk; tell whether it could be."""
+    box = stored.scale.chunk_box(cell)
+    try:
+        chunk = stored.read(cell)
+    except UNREADABLE:
+        return False
+    if chunk is None and not stored.is_zeros(box):
+        return False
+    compare(stored, chunk, f"{stored.scale.key}/{box.name}", due, rule, found)
+    return True

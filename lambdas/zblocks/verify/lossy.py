@@ -1,0 +1,157 @@
+"""How far may a chunk that is stored as JPEG be off?
+
+As far as encoding the voxels that are due changes them. Two questions:
+
+* `is_encoding_of`: are these the due voxels, encoded? Encoding them here must give nearly the same.
+* `is_like`: are these nearly the due voxels, encoded? Coarser scales are made before JPEG changes
+  the finer one, so that what is due can't be known quite.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from zblocks.pooling import Voxels
+from zblocks.precomputed.chunks import encode_jpeg
+from zblocks.precomputed.decode import Encoded, JpegHeader, decode_jpeg
+
+SAME_MEAN, SAME_MOST = 0.5, 16
+"""Grey levels between two runs of one encoder, on average and at most (another machine's)."""
+
+OTHER_MEAN, OTHER_PART, OTHER_MOST = 1.5, 0.25, 2.0
+"""Grey levels between two encoders, whose transforms round in their own ways, and more, as parts of
+what encoding changes."""
+
+LIKE = 1.25
+"""Times what encoding changes that a coarser scale may be off."""
+
+ALIKE, VARIED = 0.12, 0.6
+"""Of what a chunk varies, the least that the due voxels must vary with it; asked only where it
+varies this much of what they do: of noise at low qualities too little is kept to tell."""
+
+FLAT, KEPT = 0.1, 0.9
+"""Of what the due voxels vary once they are encoded, the least that a chunk must vary; asked only
+where encoding keeps this much of it."""
+
+FEW, LOW = 512, 10
+"""Voxels of a chunk, and a quality, below which chance rules what varies."""
+
+# Annex K of ITU T.81, table K.1, in the zigzag order of files.
+_LUMA = np.array(
+    [
+        16, 11, 12, 14, 12, 10, 16, 14, 13, 14, 18, 17, 16, 19, 24, 40,
+        26, 24, 22, 22, 24, 49, 35, 37, 29, 40, 58, 51, 61, 60, 57, 51,
+        56, 55, 64, 72, 92, 78, 64, 68, 87, 69, 55, 56, 80, 109, 81, 87,
+        95, 98, 103, 104, 103, 62, 77, 113, 121, 112, 100, 120, 92, 101, 103, 99,
+    ]
+)  # fmt: skip
+
+
+def _table(quality: int) -> Voxels:
+    """Return libjpeg's quantisation of a quality (`jpeg_quality_scaling`)."""
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    table: Voxels = np.clip((_LUMA * scale + 50) // 100, 1, 255)
+    return table
+
+
+_TABLES = np.stack([_table(quality) for quality in range(1, 101)])
+
+
+@dataclass(frozen=True, slots=True)
+class Coder:
+    """How a chunk was encoded."""
+
+    header: JpegHeader
+    quality: int
+    """From 1 to 100, libjpeg's scale."""
+
+    @classmethod
+    def of(cls, data: bytes) -> Coder:
+        """Read it from the file: the nearest quality to its first quantisation table."""
+        table = _quantisation(data)
+        off = np.abs(_TABLES - table).sum(1) if table is not None else np.zeros(100)
+        quality = int(np.argmin(off)) + 1 if table is not None else 75
+        return cls(JpegHeader.of(data), quality)
+
+    def luck(self, voxels: int) -> float:
+        """Return grey levels that chance may make of what few blocks and voxels keep."""
+        table = _TABLES[self.quality - 1]
+        blocks = -(-self.header.height // 8) * -(-self.header.width // 8)
+        mean = float(table[0]) / 8  # between two means of a block that can be told apart
+        return float(1 + 2 * mean / blocks**0.5 + _rms(table) / voxels)
+
+    def encode(self, voxels: Voxels) -> Voxels:
+        """Return what encoding voxels (z, y, x, c) makes of them, in the image's own shape."""
+        image = np.ascontiguousarray(voxels).reshape(
+            self.header.height, self.header.width, voxels.shape[3]
+        )
+        subsampling = self.header.subsampling if voxels.shape[3] == 3 else "444"
+        known = subsampling if subsampling in {"444", "422", "420", "440", "411"} else "444"
+        kind = Encoded("uint8", voxels.shape[3], "jpeg")
+        data = encode_jpeg(image, self.quality, known)
+        return decode_jpeg(kind, data).reshape(voxels.shape)
+
+
+def _quantisation(data: bytes) -> Voxels | None:
+    """Return the first quantisation table of a JPEG, in the file's order; None: not found."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        body = data[at + 4 : at + 2 + length]
+        if marker == 0xDB and len(body) >= 65:
+            wide = bool(body[0] >> 4)
+            table = np.frombuffer(body[1:], ">u2" if wide else "u1")
+            return table[:64].astype(np.int64) if len(table) >= 64 else None
+        if marker == 0xDA:
+            return None
+        at += 2 + length
+    return None
+
+
+def is_encoding_of(there: Voxels, due: Voxels, data: bytes, quality: int | None) -> bool:
+    """Tell whether a chunk is the due voxels, encoded.
+
+    Args:
+        there: what the chunk holds, (z, y, x, c).
+        due: what it should hold.
+        data: the chunk.
+        quality: at which our own encoder encoded it; None for any other encoder.
+    """
+    coder = Coder.of(data)
+    if quality is not None:
+        again = Coder(coder.header, quality).encode(due)
+        off = np.abs(there.astype(np.int64) - again)
+        return bool(off.mean() <= SAME_MEAN and off.max() <= SAME_MOST)
+    again = coder.encode(due)
+    off, lost = (np.abs(one.astype(np.int64) - again) for one in (there, due))
+    return bool(
+        off.mean() <= OTHER_MEAN + OTHER_PART * lost.mean()
+        and off.max() <= SAME_MOST + OTHER_MOST * lost.max()
+    )
+
+
+def is_like(there: Voxels, due: Voxels, data: bytes) -> bool:
+    """Tell whether a chunk is voxels like the due ones, encoded."""
+    coder = Coder.of(data)
+    again = coder.encode(due).astype(np.float64)
+    luck = coder.luck(there.size)
+    if _rms(there - due.astype(np.float64)) > LIKE * _rms(again - due) + luck:
+        return False
+    if there.size < FEW or coder.quality < LOW:
+        return True
+    if again.std() > max(KEPT * due.std(), 1) and there.std() < FLAT * again.std():
+        return False
+    return bool(there.std() <= max(VARIED * due.std(), 1)) or _follows(due, there)
+
+
+def _follows(one: Voxels, other: Voxels) -> bool:
+    """Tell whether one chunk varies with another, which varies."""
+    a, b = one - one.mean(), other - other.mean()
+    return bool((a * b).mean() >= ALIKE * (b * b).mean())
+
+
+def _rms(values: Voxels) -> float:
+    """Return the root of the mean square."""
+    return float(np.sqrt(np.mean(np.square(values))))

@@ -1,0 +1,86 @@
+"""Content-Encodings: each undone, bounded, and held to its end."""
+
+from __future__ import annotations
+
+import builtins
+import gzip
+import tracemalloc
+
+import brotli
+import pytest
+import zstandard
+
+from zblocks.precomputed.unpack import UndecodedError, unpack
+
+DATA = bytes(range(256)) * 40
+PACK = {"gzip": gzip.compress, "br": brotli.compress, "zstd": zstandard.compress}
+
+
+@pytest.mark.parametrize("name", PACK)
+@pytest.mark.parametrize("limit", [len(DATA), len(DATA) + 1, 1 << 20])
+def test_what_was_packed_comes_back(name, limit):
+    assert unpack(PACK[name](DATA), name, limit) == DATA
+    assert unpack(PACK[name](DATA), f" {name.upper()}", limit) == DATA
+    assert unpack(PACK[name](b""), name, limit) == b""
+
+
+def test_nothing_to_undo_and_another_name():
+    assert unpack(DATA, "", 1) == DATA
+    assert unpack(DATA, "identity", 1) == DATA
+    assert unpack(gzip.compress(DATA), "x-gzip", len(DATA)) == DATA
+
+
+@pytest.mark.parametrize("name", PACK)
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda d: d[:-1],
+        lambda d: d[: len(d) // 2],
+        lambda d: d + b"more",
+        lambda d: d + d,
+        lambda _: b"",
+        lambda _: DATA,
+    ],
+)
+def test_anything_else_is_refused(name, spoil):
+    with pytest.raises(ValueError, match=r"."):
+        unpack(spoil(PACK[name](DATA)), name, 1 << 20)
+
+
+@pytest.mark.parametrize("name", PACK)
+def test_one_byte_more_than_the_limit_is_refused(name):
+    with pytest.raises(ValueError, match="more than"):
+        unpack(PACK[name](DATA), name, len(DATA) - 1)
+
+
+@pytest.mark.parametrize("name", PACK)
+def test_a_bomb_is_not_unpacked(name):
+    bomb = PACK[name](bytes(1 << 28))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="more than"):
+        unpack(bomb, name, 1 << 16)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 23
+
+
+@pytest.mark.parametrize(
+    "name", ["deflate", "none", "aws-chunked", "gzip,gzip", "aws-chunked,gzip"]
+)
+def test_what_readers_do_not_undo_is_refused(name):
+    with pytest.raises(ValueError, match="Content-Encoding"):
+        unpack(gzip.compress(DATA), name, 1 << 20)
+
+
+@pytest.mark.parametrize(("name", "library"), [("br", "brotli"), ("zstd", "zstandard")])
+def test_a_missing_decoder_is_said(monkeypatch, name, library):
+    load = builtins.__import__
+
+    def without(module, *rest):
+        if module == library:
+            raise ImportError(module)
+        return load(module, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(UndecodedError, match=name):
+        unpack(PACK[name](DATA), name, 1 << 20)
