@@ -13,13 +13,14 @@ LAYERS = {
     0: {"errors", "geometry", "credentials", "keylike"},
     1: {
         "pyramid", "pooling", "cascade", "memory", "plan", "receipt", "failure", "viewer",
-        "slices", "slices.manifest", "slices.canvas", "precomputed", "precomputed.info",
+        "slices", "slices.manifest", "slices.canvas", "slices.pixels",
+        "slices.tiff", "slices.page", "slices.onepage", "precomputed", "precomputed.info",
         "precomputed.chunks",
         "precomputed.shards", "precomputed.decode", "config", "config.fields",
         "config.messages", "config.misfits", "config.values", "timing", "sharing", "planner",
         "slice_stats",
     },
-    2: {"slices.jpeg", "slices.vips", "slices.jp2", "storage"},
+    2: {"slices.jpeg", "slices.vips", "slices.whole", "storage"},
     3: {
         "workplace", "survey", "prepare", "convert", "finalize", "transfer",
         "second_reader", "machine",
@@ -43,7 +44,7 @@ EXCUSED = {
 }  # fmt: skip
 """Text functions only: quoting a url, normalising a path."""
 
-IN_FUNCTIONS = {("slices", "slices.jpeg"), ("slices", "slices.vips"), ("slices", "slices.jp2")}
+IN_FUNCTIONS = {("slices", "slices.jpeg"), ("slices", "slices.vips"), ("slices", "slices.whole")}
 """The one place that chooses a decoder imports it when a slice is opened."""
 
 

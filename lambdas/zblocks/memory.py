@@ -27,15 +27,6 @@ INTERPRETER_MB = 90
 QUEUE_BYTES = 64 * MIB
 """Chunks that may wait for the encoders, in bytes of voxels; the sink holds to it."""
 
-STREAM_ROWS = {"jpeg": 2150, "png": 1650, "tiff": 1800}
-"""Rows of a slice that libvips keeps while it is read in strips (measured)."""
-
-STREAM_BYTES = MIB
-"""What is fetched ahead of one open stream."""
-
-OPENJPEG = 10
-"""Bytes that OpenJPEG and Pillow hold of each pixel's channel while they decode a slice."""
-
 SLACK = 1.05
 """What allocators keep of what was freed (measured)."""
 
@@ -57,15 +48,16 @@ class Footprint:
     """Rows decoded at a time."""
     height: int
     """Rows of a slice."""
-    kind: str
-    """Of the slices, as `SliceRef.kind`."""
+    held: int
+    """Bytes that the decoder of one slice holds (`SliceHeader.held`), the most of all slices."""
+    in_place: bool
+    """Whether slices are decoded right into the slab when they are decoded whole."""
     file_bytes: int
     """Size of a slice's file."""
     coarse_bytes: int
     """Unfinished chunk rows of the coarser scales."""
     shard_bytes: int
     """Chunks of unfinished shards of all scales, as if they didn't compress."""
-    channels: int = 1
     placed: bool = False
     """Whether slices of other sizes are put on a canvas."""
 
@@ -91,17 +83,13 @@ def shard_bytes(scales: Sequence[Scale], depth: int, pixel_bytes: int) -> int:
 
 def predict_peak(size: Footprint) -> int:
     """Return the predicted peak of resident memory, in MiB."""
-    row, channels = size.width * size.pixel_bytes, size.channels
-    slab = size.depth * size.rows * row
-    stream = min(STREAM_ROWS.get(size.kind, 0), size.height) * row + STREAM_BYTES
+    slab = size.depth * size.rows * size.width * size.pixel_bytes
     if size.rows < size.height:
-        decoders = size.depth * stream
-    elif size.kind == "jp2":
-        decoders = DECODERS * (size.file_bytes + OPENJPEG * size.width * size.height * channels)
-    elif size.kind == "jpeg" and not size.placed:
+        decoders = size.depth * size.held
+    elif size.in_place and not size.placed:
         decoders = DECODERS * size.file_bytes
     else:
-        decoders = DECODERS * stream
+        decoders = DECODERS * size.held
     queue = min(QUEUE_BYTES, slab) * 2
     total = slab + decoders + size.coarse_bytes + size.shard_bytes + queue
     return INTERPRETER_MB + math.ceil(total * SLACK / MIB)

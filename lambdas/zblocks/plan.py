@@ -34,10 +34,14 @@ class SliceRef:
     bytes: int = 0
     etag: str = ""
     kind: str = ""
-    """What its first bytes say that it is: `jpeg`, `png`, `tiff` or `jp2`."""
+    """How it is decoded, as `SliceHeader.kind`."""
     width: int = 0
     height: int = 0
     """Pixels of the slice, where it isn't of the volume's size."""
+    page: int = 0
+    """Its number in the file."""
+    at: int = 0
+    """Where the page's directory begins in a TIFF of several pages; 0: the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class Volume:
     """Value of what such a slice doesn't cover."""
     sparse: bool = False
     """Of labels: 0 gives way to any other when a coarser scale is made."""
+    take: str = "auto"
+    """What is taken of the slices' channels, as `Take.channels`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,9 +285,11 @@ def task_to_json(task: BlockTask) -> dict[str, Any]:
 
 
 def _trimmed(ref: SliceRef) -> list[Any]:
-    """Return a slice's values, without a size that is the volume's."""
-    values = [ref.z, ref.key, ref.bytes, ref.etag, ref.kind]
-    return [*values, ref.width, ref.height] if ref.width else values
+    """Return a slice's values, without a size that is the volume's and the first page."""
+    values = [ref.z, ref.key, ref.bytes, ref.etag, ref.kind, ref.width, ref.height]
+    if ref.at:
+        return [*values, ref.page, ref.at]
+    return values if ref.width else values[:5]
 
 
 def task_from_json(document: dict[str, Any]) -> BlockTask:

@@ -36,7 +36,7 @@ from zblocks.plan import (
 )
 from zblocks.pyramid import Scale
 from zblocks.sharing import DEEPEST, SHALLOWEST, SHARD_LAYERS, count_blocks, plan_scales, share_out
-from zblocks.timing import BlockWork, Worker, predict_coarse_seconds, predict_seconds
+from zblocks.timing import DECODE, BlockWork, Worker, predict_coarse_seconds, predict_seconds
 
 MANY_OBJECTS = 20_000
 """Chunks from which on they are put into shards, unless the user decides."""
@@ -55,6 +55,10 @@ class Job:
     """Pixels of every slice."""
     slices: tuple[SliceRef, ...]
     """Every z of the stack once, in order."""
+    held: int
+    """Bytes that the decoder of one slice holds, the most of all slices."""
+    in_place: bool
+    """Whether all slices are decoded right into the slab when they are decoded whole."""
     filled: tuple[tuple[int, str, str], ...] = ()
     notes: tuple[str, ...] = ()
     source_role: str = ""
@@ -67,7 +71,7 @@ def fingerprint(volume: Volume, wishes: Wishes, source: str, slices: tuple[Slice
     """Return the volume's identity; equal exactly if the finished volumes would be equal."""
     parts = [
         repr((VERSION, volume, wishes, source)),
-        *(repr((s.z, s.key, s.bytes, s.etag)) for s in slices),
+        *(repr((s.z, s.key, s.bytes, s.etag, *[s.page] * (s.page > 0))) for s in slices),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
@@ -126,18 +130,18 @@ class Fit:
 
 def _footprint(job: Job, scales: tuple[Scale, ...], depth: int, rows: int) -> Footprint:
     """Return the sizes of a block of `depth` slices, decoded `rows` rows at a time."""
-    pixel, kind = pixel_bytes(job.volume), next(s.kind for s in job.slices if s.key is not None)
+    pixel = pixel_bytes(job.volume)
     halo = max(s.factor.z - 1 if scales[0].box.start.z % s.factor.z else 0 for s in scales)
     held = min(depth + halo, len(job.slices))
     return Footprint(
         width=max(job.width, *(s.width for s in job.slices)),
         pixel_bytes=pixel,
-        channels=job.volume.channels,
         placed=bool(job.volume.align),
         depth=held,
         rows=min(rows, job.height),
         height=max(job.height, *(s.height for s in job.slices)),
-        kind=kind,
+        held=job.held,
+        in_place=job.in_place,
         file_bytes=max(s.bytes for s in job.slices),
         coarse_bytes=coarse_bytes(scales, held, pixel),
         shard_bytes=shard_bytes(scales, depth, pixel),
@@ -153,7 +157,7 @@ def _block_work(job: Job, depth: int) -> BlockWork:
     return BlockWork(
         voxel_bytes=job.width * job.height * min(depth, len(job.slices)) * pixel_bytes(job.volume),
         source_bytes=int(sum(s.bytes for s in present) * share),
-        kind=present[0].kind,
+        kind=min((s.kind for s in present), key=DECODE.__getitem__),
         packing=packing,
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 from zblocks.plan import Plan, SliceRef
 from zblocks.pooling import Voxels
 from zblocks.slice_stats import Tally
-from zblocks.slices import WHOLE, FillReader, SliceHeader, SliceReader, open_slice
+from zblocks.slices import FillReader, SliceHeader, SliceReader, Take, open_slice
 from zblocks.slices.canvas import PlacedReader, place
 from zblocks.storage import Store, StoredFile
 
@@ -85,20 +85,14 @@ def _open(plan: Plan, source: Store, ref: SliceRef) -> SliceReader:
     if ref.key is None:
         return FillReader(plan.volume.fill)
     size, volume = plan.box.shape, plan.volume
+    own = (ref.width, ref.height) if ref.width else (size.x, size.y)
     dtype = volume.slice_dtype or volume.dtype
-    if ref.width:
-        return _open_placed(plan, source, ref, dtype)
-    header = SliceHeader(ref.kind, size.x, size.y, volume.channels, dtype)
-    return open_slice(StoredFile(source, ref.key, ref.bytes, ref.etag), header, plan.rows)
-
-
-def _open_placed(plan: Plan, source: Store, ref: SliceRef, dtype: str) -> SliceReader:
-    """Open a slice that isn't of the volume's size."""
-    size, volume = plan.box.shape, plan.volume
-    header = SliceHeader(ref.kind, ref.width, ref.height, volume.channels, dtype)
-    rows = ref.height if ref.kind in WHOLE else PLACED_ROWS
-    file = StoredFile(source, ref.key or "", ref.bytes, ref.etag)
+    header = SliceHeader(ref.kind, *own, volume.channels, dtype, page=ref.page, at=ref.at)
+    file = StoredFile(source, ref.key, ref.bytes, ref.etag)
+    take = Take(volume.take, stored=volume.layer == "segmentation")
+    if not ref.width:
+        return open_slice(file, header, plan.rows, take)
     # Of no rows at a time: as a stream, so that a larger slice is never held whole.
-    reader = open_slice(file, header, 0)
-    at = place((ref.width, ref.height), (size.x, size.y), volume.align)
-    return PlacedReader(reader, at, volume.canvas_fill, rows)
+    reader = open_slice(file, header, 0, take)
+    at = place(own, (size.x, size.y), volume.align)
+    return PlacedReader(reader, at, volume.canvas_fill, PLACED_ROWS)

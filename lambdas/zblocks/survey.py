@@ -34,7 +34,7 @@ from zblocks.plan import (
 )
 from zblocks.planner import Job, make_plan
 from zblocks.precomputed.chunks import IMAGES
-from zblocks.slices import WHOLE, SliceHeader, probe
+from zblocks.slices import SliceHeader, Take, probe_pages
 from zblocks.slices.manifest import Slot, from_listing, parse_lines, resolve
 from zblocks.storage import Store, StoredFile, StoredObject, open_store
 from zblocks.timing import Worker
@@ -63,11 +63,10 @@ def survey(
         for s in slots
         if s.key is not None
     ]
-    headers = _read_headers(files)
+    pages = _read_headers(files, config)
+    slots, headers = _by_page(slots, pages, config)
     common = _common_header(headers, config.canvas)
-    keys = [s.key for s in slots if s.key is not None]
-    by_key = {key: h for key, (_, h) in zip(keys, headers, strict=True)}
-    kinds = {h.kind for _, h in headers}
+    alone = [h for _, h in headers]
     offset = Vec(*config.voxel_offset)
     job = Job(
         source=config.source,
@@ -83,21 +82,51 @@ def survey(
         ),
         width=common.width,
         height=common.height,
-        slices=tuple(_slice_ref(s, offset.z, found, by_key, common) for s in slots),
+        slices=_slice_refs(slots, offset.z, found, (alone, common)),
         filled=tuple((s.z + offset.z, s.name, s.why) for s in slots if s.key is None),
-        notes=(*notes, *_whole_notes(kinds), *_placed_notes(headers, common)),
-        strips=not WHOLE & kinds,
+        notes=(*notes, *_decoding_notes(alone), *_placed_notes(headers, common)),
+        strips=not any(h.whole for h in alone),
+        held=max(h.held for h in alone),
+        in_place=all(h.in_place for h in alone),
     )
     return make_plan(job, worker)
 
 
-def _whole_notes(kinds: Iterable[str]) -> list[str]:
-    """Say which slices are decoded whole, and what that means."""
-    return [
-        f"{kind.upper()} slices can't be read in strips: blocks are made small enough to hold "
-        "them whole"
-        for kind in sorted(WHOLE & set(kinds))
+def _decoding_notes(headers: Sequence[SliceHeader]) -> list[str]:
+    """Say which slices are decoded whole, and what becomes of channels nobody asked for."""
+    whole = [
+        f"{kind} slices can't be read in strips: blocks are made small enough to hold them whole"
+        for kind in sorted({h.whole for h in headers if h.whole})
     ]
+    counts = Counter(h.note for h in headers if h.note)
+    return whole + [
+        f'{n} slices: {note} ("channels": "all" keeps it)' for note, n in counts.items()
+    ]
+
+
+def _by_page(
+    slots: tuple[Slot, ...],
+    pages: Sequence[tuple[StoredFile, tuple[SliceHeader, ...]]],
+    config: Config,
+) -> tuple[tuple[Slot, ...], list[tuple[StoredFile, SliceHeader]]]:
+    """Give every page a slot of its own: files in their order, then pages.
+
+    Raises:
+        SliceListError: it isn't known how many pages a missing file has.
+    """
+    headers = [(file, header) for file, some in pages for header in some]
+    if config.page != "all":
+        return slots, headers
+    lost = [s.name for s in slots if s.key is None]
+    if lost:
+        msg = (
+            f'page: "all" takes the place of every page from those before it, but nobody knows how '
+            f"many {several(lost)} has; take it off the list or give the file"
+        )
+        raise SliceListError(msg)
+    counts = [len(some) for _, some in pages]
+    every = (s for s, count in zip(slots, counts, strict=True) for _ in range(count))
+    return tuple(replace(s, z=z) for z, s in enumerate(every)), headers
 
 
 def list_slices(
@@ -199,16 +228,19 @@ def _unzipped(data: bytes) -> bytes:
         return file.read(LIST_BYTES + 1)
 
 
-def _read_headers(files: Sequence[StoredFile]) -> list[tuple[StoredFile, SliceHeader]]:
-    """Read every header, many at a time.
+def _read_headers(
+    files: Sequence[StoredFile], config: Config
+) -> list[tuple[StoredFile, tuple[SliceHeader, ...]]]:
+    """Read the headers of every file's pages, many files at a time.
 
     Raises:
         SliceError: names every file that can't become voxels, up to a number.
     """
+    take = Take(config.take, stored=config.layer_type == "segmentation")
 
-    def read(file: StoredFile) -> SliceHeader | SliceError:
+    def read(file: StoredFile) -> tuple[SliceHeader, ...] | SliceError:
         try:
-            return probe(file)
+            return tuple(probe_pages(file, take, config.page))
         except SliceError as error:
             return error
 
@@ -217,7 +249,7 @@ def _read_headers(files: Sequence[StoredFile]) -> list[tuple[StoredFile, SliceHe
     bad = [str(r) for _, r in results if isinstance(r, SliceError)]
     if bad:
         raise SliceError(several(bad))
-    return [(f, r) for f, r in results if isinstance(r, SliceHeader)]
+    return [(f, r) for f, r in results if not isinstance(r, SliceError)]
 
 
 def _common_header(
@@ -265,6 +297,9 @@ def several(lines: Sequence[str]) -> str:
     return "\n".join([*lines[:NAMED], *more])
 
 
+CHANNELS = {"jpeg": (1, 3), "png": (1, 2, 3, 4)}
+"""How many an encoding can hold, where that is few."""
+
 WIDTH = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}
 """Bits of a label."""
 
@@ -279,6 +314,13 @@ def _volume(config: Config, header: SliceHeader) -> Volume:
     bits = {"jpeg": 8, "png": 16}.get(config.encoding)
     if bits and WIDTH.get(dtype, 99) > bits:
         msg = f'encoding: "{config.encoding}" holds {bits} bits, the slices are {header}; use "raw"'
+        raise InvalidConfig(msg)
+    if header.channels not in CHANNELS.get(config.encoding, (header.channels,)):
+        names = " or ".join(map(str, CHANNELS[config.encoding]))
+        msg = (
+            f'encoding: "{config.encoding}" holds {names} channels, slices have '
+            f'{header.channels}; use "raw", or choose with "channels"'
+        )
         raise InvalidConfig(msg)
     fill, top = config.fill_value, (1 << WIDTH[dtype]) - 1 if dtype in WIDTH else None
     if top is not None and (fill != int(fill) or not 0 <= fill <= top):
@@ -297,6 +339,7 @@ def _volume(config: Config, header: SliceHeader) -> Volume:
         align=config.canvas.align if config.canvas else "",
         canvas_fill=config.canvas.fill if config.canvas else 0,
         sparse=config.sparse_labels,
+        take=config.take,
     )
 
 
@@ -321,17 +364,33 @@ def _dtype(config: Config, header: SliceHeader) -> str:
     return dtype
 
 
-def _slice_ref(
-    slot: Slot,
+def _slice_refs(
+    slots: Sequence[Slot],
     z0: int,
     found: dict[str, StoredObject],
-    headers: dict[str, SliceHeader],
-    common: SliceHeader,
-) -> SliceRef:
-    """Return the reference that travels with the block's task."""
-    if slot.key is None:
-        return SliceRef(slot.z + z0, None)
-    meta, header = found[slot.key], headers[slot.key]
+    headers: tuple[Sequence[SliceHeader], SliceHeader],
+) -> tuple[SliceRef, ...]:
+    """Return the references that travel with the blocks' tasks.
+
+    Args:
+        slots: what stands at every z.
+        z0: z of the first.
+        found: the objects, by key.
+        headers: of the slots that have a key, in their order; and what they have in common.
+    """
+    alone, common = headers
+    rest = iter(alone)
+    return tuple(
+        SliceRef(s.z + z0, None)
+        if s.key is None
+        else _slice_ref(s.z + z0, found[s.key], next(rest), common)
+        for s in slots
+    )
+
+
+def _slice_ref(z: int, meta: StoredObject, header: SliceHeader, common: SliceHeader) -> SliceRef:
+    """Return the reference of one slice."""
     own = (header.width, header.height)
     size = own if own != (common.width, common.height) else (0, 0)
-    return SliceRef(slot.z + z0, slot.key, meta.bytes, meta.etag, header.kind, *size)
+    at = header.at if header.page else 0
+    return SliceRef(z, meta.key, meta.bytes, meta.etag, header.kind, *size, header.page, at)

@@ -56,11 +56,3 @@ def test_a_damaged_one_is_named(tmp_path, write_config, kept):
     done = zblocks("convert", write_config(ext=".jp2"))
     assert done.code in (1, 2)
     assert "s_001.jp2: damaged JP2" in done.err
-
-
-def test_alpha_is_refused(tmp_path, write_config):
-    (tmp_path / "in").mkdir()
-    Image.new("RGBA", (20, 20)).save(tmp_path / "in" / "a.jp2")
-    done = zblocks("convert", write_config(ext=".jp2"))
-    assert done.code == 2
-    assert "a.jp2: this JP2 holds RGBA pixels" in done.err
