@@ -318,7 +318,7 @@ def _volume(config: Config, header: SliceHeader) -> Volume:
     if header.channels not in CHANNELS.get(config.encoding, (header.channels,)):
         names = " or ".join(map(str, CHANNELS[config.encoding]))
         msg = (
-            f'encoding: "{config.encoding}" holds {names} channels, slices have '
+            f'encoding: "{config.encoding}" holds {names} channels, the slices have '
             f'{header.channels}; use "raw", or choose with "channels"'
         )
         raise InvalidConfig(msg)
