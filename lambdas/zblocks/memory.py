@@ -84,12 +84,13 @@ def shard_bytes(scales: Sequence[Scale], depth: int, pixel_bytes: int) -> int:
 def predict_peak(size: Footprint) -> int:
     """Return the predicted peak of resident memory, in MiB."""
     slab = size.depth * size.rows * size.width * size.pixel_bytes
+    at_once = min(DECODERS, size.depth)
     if size.rows < size.height:
         decoders = size.depth * size.held
     elif size.in_place and not size.placed:
-        decoders = DECODERS * size.file_bytes
+        decoders = at_once * size.file_bytes
     else:
-        decoders = DECODERS * size.held
+        decoders = at_once * size.held
     queue = min(QUEUE_BYTES, slab) * 2
     total = slab + decoders + size.coarse_bytes + size.shard_bytes + queue
     return INTERPRETER_MB + math.ceil(total * SLACK / MIB)

@@ -51,6 +51,13 @@ def test_whole_slices_of_other_decoders(change):
     )
 
 
+def test_no_more_decoders_than_slices():
+    slab = ROW * 3 * 4003
+    assert predict_peak(replace(BASE, depth=3, in_place=False)) == mb(
+        slab + 3 * 29_000_017 + 17_000_023 + 23_000_009 + 2 * QUEUE_BYTES
+    )
+
+
 @pytest.mark.parametrize("in_place", [True, False])
 def test_strips(in_place):
     slab = ROW * 11 * 5

@@ -43,7 +43,7 @@ def test_a_small_worker_gets_small_blocks_or_is_refused(tmp_path, write_config):
     assert plan["block_depth"] < 40
     report = json.loads((tmp_path / "out/.zblocks/report.json").read_text())
     assert report["peak_mb"] <= plan["predicted_peak_mb"] <= 190
-    refused = zblocks("convert", write_config(ext=".jp2", overwrite=True), "--memory", 120)
+    refused = zblocks("convert", write_config(ext=".jp2", overwrite=True), "--memory", 95)
     assert refused.code == 2
     assert "need a worker with at least" in refused.err
 
