@@ -36,11 +36,13 @@ class Source:
     key: str
     bytes: int
     etag: str
+    page: int = 0
+    """Of the file."""
 
     @classmethod
     def all_of(cls, slices: Iterable[SliceRef]) -> tuple[Source, ...]:
         """Return those of `slices` that are read; fills are not."""
-        return tuple(cls(s.z, s.key, s.bytes, s.etag) for s in slices if s.key is not None)
+        return tuple(cls(s.z, s.key, s.bytes, s.etag, s.page) for s in slices if s.key is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Receipt:
         """Return the document."""
         rows = {
             "objects": [[o.key, o.bytes, o.crc32, o.etag] for o in self.objects],
-            "sources": [[s.z, s.key, s.bytes, s.etag] for s in self.sources],
+            "sources": [[s.z, s.key, s.bytes, s.etag, s.page] for s in self.sources],
         }
         return json.dumps({"version": VERSION, **asdict(self), **rows}).encode()
 

@@ -242,3 +242,22 @@ def test_the_document_of_a_page_travels(tmp_path, write_config):
     assert [row[-2] for row in rows[1:]] == [1, 2, 3, 4]
     other = Config.load(write_config(page=1, destination=f"file://{tmp_path}/one"))
     assert prepare(other, Worker(2000), Run()).plan.fingerprint != prepared.plan.fingerprint
+
+
+def test_another_page_is_converted_anew(tmp_path, write_config):
+    """Blocks of the same files and the same grid, but another page, don't stand."""
+    due = write_kind(tmp_path / "in", INPUTS["TIFF pages are slices"])
+    for page in (1, 3):
+        convert(Config.load(write_config(page=page, overwrite=page == 3, compression="none")))
+        np.testing.assert_array_equal(read(tmp_path / "out")[1], due[page : page + 1])
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_png_chunks_of_two_and_four_channels(channels, tmp_path, write_config):
+    (tmp_path / "in").mkdir()
+    planes = INPUTS["TIFF alpha kept"].planes()[..., :channels]
+    for z, plane in enumerate(planes):
+        tifffile.imwrite(tmp_path / f"in/{z}.tif", plane, photometric="minisblack",
+                         planarconfig="contig", extrasamples=[0] * (channels - 1))  # fmt: skip
+    convert(Config.load(write_config(encoding="png")))
+    np.testing.assert_array_equal(read(tmp_path / "out")[1], planes)

@@ -29,7 +29,7 @@ free."""
 HELD = {"jp2": 10, "bmp": 4}
 """Bytes that are held of each pixel's channel while a slice is decoded (measured)."""
 
-OPENJPEG = 16
+OPENJPEG = 8
 """The same where OpenJPEG works alone (measured)."""
 
 _MODES = {
@@ -124,7 +124,7 @@ def _pixels(source: ByteSource, kind: str, image: Image, file: IO[bytes], take: 
         bits = max(d[0] for d in depths)
         if len(depths) != 1 or any(sign or x * y != 1 for _, sign, x, y in depths):
             known, what = False, "channels of different sizes, or numbers with a sign"
-        elif bits > 16 or image.mode == "P":
+        elif bits > 16 or (image.mode == "P" and bits > 8):
             known, what = False, f"{image.mode} pixels of {bits} bits"
         elif bits > 8:
             dtype = "uint16"
