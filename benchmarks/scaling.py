@@ -16,6 +16,7 @@ from zblocks.cost import PUT_RATE, Fleet, estimate
 from zblocks.geometry import Vec
 from zblocks.plan import BlockTask, Plan, SliceRef, Volume, Wishes
 from zblocks.planner import Job, make_plan
+from zblocks.slices import STREAM_BYTES, STREAM_ROWS
 from zblocks.timing import LAMBDA_VCPU_MB, Worker
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,7 +64,8 @@ def plan_of(
     slices = tuple(SliceRef(z, "s", bytes_each, "e", "jpeg") for z in range(depth))
     wishes = Wishes((4.0, 4.0, 40.0), Vec(0, 0, 0), None, None, sharding=sharded)
     volume = Volume("uint8", 1, "raw", 0, "gzip", 0)
-    job = Job("s3://a", "s3://b", volume, wishes, width, height, slices)
+    held = STREAM_ROWS["jpeg"] * width + STREAM_BYTES
+    job = Job("s3://a", "s3://b", volume, wishes, width, height, slices, held, in_place=True)
     return make_plan(job, Worker.on_lambda(memory_mb))
 
 

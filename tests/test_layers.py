@@ -22,20 +22,20 @@ LAYERS = {
         "report", "report.charts", "report.facts", "report.markup", "report.page",
         "report.pictures", "report.slices", "report.style", "sharing", "slice_stats", "slices",
         "slices.blend", "slices.canvas", "slices.depth", "slices.lists", "slices.manifest",
-        "slices.region", "timing", "viewer",
+        "slices.onepage", "slices.page", "slices.pixels", "slices.region", "slices.tiff", "timing",
+        "viewer",
     },
     2: {
-        "slices.filters", "slices.jp2", "slices.jpeg", "slices.vips", "storage",
+        "slices.filters", "slices.jpeg", "slices.vips", "slices.whole", "storage",
     },
     3: {
         "claim", "contrast", "convert", "executions", "finalize", "forecast", "machine", "perform",
         "prepare", "probe", "reading", "report.overview", "report.write", "second_reader",
         "served", "serving", "showing", "sink", "standing", "starter", "stored", "survey",
         "transfer", "verify", "verify.compare", "verify.crew", "verify.documents", "verify.files",
-        "verify.findings", "verify.gaps",
-        "verify.info", "verify.loose", "verify.lossy", "verify.raw",
-        "verify.receipts", "verify.scale", "verify.shards", "verify.slices", "verify.spec",
-        "verify.stored", "verify.values", "verify.voxels", "watching", "workplace",
+        "verify.findings", "verify.gaps", "verify.info", "verify.loose", "verify.lossy",
+        "verify.raw", "verify.receipts", "verify.scale", "verify.shards", "verify.slices",
+        "verify.spec", "verify.stored", "verify.values", "verify.voxels", "watching", "workplace",
     },
     4: {
         "__main__", "cli", "cli.command", "cli.convert", "cli.display", "cli.execution",
@@ -60,9 +60,9 @@ EXCUSED = {
 """Text functions only: quoting a url, normalising a path."""
 
 IN_FUNCTIONS = {
-    ("slices", "slices.jp2"),
     ("slices", "slices.jpeg"),
     ("slices", "slices.vips"),
+    ("slices", "slices.whole"),
 }
 """The one place that chooses a decoder imports it when a slice is opened."""
 

@@ -20,11 +20,9 @@ import numpy as np
 
 from zblocks.errors import InvalidConfig
 from zblocks.geometry import ceil_div
-from zblocks.memory import OPENJPEG
 from zblocks.plan import Contrast
 from zblocks.pooling import Voxels
-from zblocks.reading import in_rows
-from zblocks.slices import WHOLE, SliceHeader, open_slice
+from zblocks.slices import SliceHeader, Take, open_slice
 from zblocks.slices.depth import TABLES
 from zblocks.slices.region import PIECE, RegionReader
 from zblocks.storage import StoredFile
@@ -53,6 +51,8 @@ class Sight:
 
     file: StoredFile
     header: SliceHeader
+    take: Take
+    """What is wanted of its pixels."""
     crop: tuple[int, int, int, int]
     """The pixels of the slice that are in the region: x0, y0, x1, y1; not empty."""
 
@@ -70,7 +70,7 @@ def measure(sights: Sequence[Sight], percentiles: tuple[float, float]) -> Contra
     """
     looked_at = [sights[i] for i in evenly(len(sights), _how_many(sights))]
     marks = np.array(percentiles) / 100
-    whole = any(s.header.kind in WHOLE for s in looked_at)
+    whole = any(s.header.whole for s in looked_at)
     with ThreadPoolExecutor(1 if whole else AT_ONCE) as pool:
         if size := TABLES.get(sights[0].header.dtype):
             counts = sum(pool.map(_count, looked_at), np.zeros(size, np.int64))
@@ -106,13 +106,14 @@ def _how_many(sights: Sequence[Sight]) -> int:
     Raises:
         InvalidConfig: a slice can't be decoded in the room that there is.
     """
-    largest = max(s.header.width * s.header.height for s in sights) * sights[0].header.channels
-    if largest * OPENJPEG > MOST_HELD and any(s.header.kind in WHOLE for s in sights):
+    held = max((s.header.held for s in sights if s.header.whole), default=0)
+    if held > MOST_HELD:
         msg = (
             "contrast: percentiles of slices this large can't be measured, since they are decoded "
-            f'whole ({largest * OPENJPEG >> 20} MiB); give {{"range": [low, high]}}'
+            f'whole ({held >> 20} MiB); give {{"range": [low, high]}}'
         )
         raise InvalidConfig(msg)
+    largest = max(s.header.width * s.header.height for s in sights) * sights[0].header.channels
     slice_bytes = largest * np.dtype(sights[0].header.dtype).itemsize
     return max(min(MOST_SLICES, MOST_BYTES // slice_bytes), 2)
 
@@ -142,7 +143,7 @@ def _sample(sight: Sight, most: int) -> Voxels:
 def _rows(sight: Sight) -> Iterator[tuple[int, Voxels]]:
     """Decode the visible pixels of a slice some rows at a time: the first's number, and rows."""
     header, (x0, y0, x1, y1) = sight.header, sight.crop
-    reader = in_rows(open_slice(sight.file, header, 0), header)
+    reader = open_slice(sight.file, header, 0, sight.take)
     region = RegionReader(reader, header.width, sight.crop)
     for y in range(0, y1 - y0, PIECE):
         rows = np.empty((min(PIECE, y1 - y0 - y), x1 - x0, header.channels), header.dtype)

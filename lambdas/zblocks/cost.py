@@ -270,9 +270,9 @@ def slice_gets(plan: Plan, ref: SliceRef) -> int:
     if ref.key is None:
         return 0
     whole = plan.rows >= plan.box.shape.y and not ref.width
-    if ref.kind == "jpeg" and whole:
+    if ref.kind in ("jpeg", "jpeg-scans") and whole:
         return 1
-    if ref.kind == "jp2":
+    if ref.kind in ("jp2", "bmp", "png-indices"):
         return ceil_div(max(ref.bytes, 1), AHEAD_MAX)
     count, at, ahead = 0, 0, AHEAD_MIN
     while at < ref.bytes:

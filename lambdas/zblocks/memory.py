@@ -27,15 +27,6 @@ INTERPRETER_MB = 90
 QUEUE_BYTES = 64 * MIB
 """Chunks that may wait for the encoders, in bytes of voxels; the sink holds to it."""
 
-STREAM_ROWS = {"jpeg": 2150, "png": 1650, "tiff": 1800}
-"""Rows of a slice that libvips keeps while it is read in strips (measured)."""
-
-STREAM_BYTES = MIB
-"""What is fetched ahead of one open stream."""
-
-OPENJPEG = 10
-"""Bytes that OpenJPEG and Pillow hold of each pixel's channel while they decode a slice."""
-
 SLACK = 1.05
 """What allocators keep of what was freed (measured)."""
 
@@ -57,24 +48,18 @@ class Footprint:
     """Rows decoded at a time."""
     height: int
     """Rows of the volume."""
-    kind: str
-    """Of the slices, as `SliceRef.kind`."""
+    held: int
+    """Bytes that the decoder of one slice holds (`SliceHeader.held`), the most of all slices."""
+    in_place: bool
+    """Whether slices are decoded right into the slab when they are decoded whole."""
     file_bytes: int
     """Size of a slice's file."""
     coarse_bytes: int
     """Unfinished chunk rows of the coarser scales."""
     shard_bytes: int
     """Chunks of unfinished shards of all scales, as if they didn't compress."""
-    channels: int = 1
     blends: int = 0
     """Slices of the block that are made of two others."""
-    slice_width: int = 0
-    slice_height: int = 0
-    """Pixels of the largest slice; 0: as in the volume."""
-    slice_pixel: int = 0
-    """Bytes of all channels of a slice's pixel; 0: as in the volume."""
-    streamed: bool = False
-    """Whether slices are read as streams even where a block holds them whole."""
     kept: int = 0
     """Bytes that are kept of an open slice between the decoder and the volume's rows."""
     passing: int = 0
@@ -100,24 +85,17 @@ def shard_bytes(scales: Sequence[Scale], depth: int, pixel_bytes: int) -> int:
     return voxels * pixel_bytes
 
 
-def _decoder(size: Footprint) -> int:
-    """Return the bytes that are held of one slice besides its rows in the slab."""
-    width, height = size.slice_width or size.width, size.slice_height or size.height
-    row = width * (size.slice_pixel or size.pixel_bytes)
-    if size.kind == "jp2":
-        held = size.file_bytes + OPENJPEG * width * height * size.channels
-    elif size.kind == "jpeg" and size.rows >= size.height and not size.streamed:
-        held = size.file_bytes
-    else:
-        held = min(STREAM_ROWS.get(size.kind, 0), height) * row + STREAM_BYTES
-    return held + size.kept
-
-
 def predict_peak(size: Footprint) -> int:
     """Return the predicted peak of resident memory, in MiB."""
     slab = size.depth * size.rows * size.width * size.pixel_bytes
-    opened = size.depth + size.blends if size.rows < size.height else DECODERS
-    decoders = opened * _decoder(size) + DECODERS * size.passing
+    at_once = min(DECODERS, size.depth)
+    if size.rows < size.height:
+        decoders = (size.depth + size.blends) * (size.held + size.kept)
+    elif size.in_place:
+        decoders = at_once * size.file_bytes
+    else:
+        decoders = (at_once + min(size.blends, at_once)) * (size.held + size.kept)
+    decoders += at_once * size.passing
     queue = min(QUEUE_BYTES, slab) * 2
     if size.blends:  # the upper slice's rows, while they are mixed with the lower one's
         decoders += min(size.blends, DECODERS) * size.rows * size.width * size.pixel_bytes

@@ -34,10 +34,14 @@ class SliceRef:
     bytes: int = 0
     etag: str = ""
     kind: str = ""
-    """What its first bytes say that it is: `jpeg`, `png`, `tiff` or `jp2`."""
+    """How it is decoded, as `SliceHeader.kind`."""
     width: int = 0
     height: int = 0
     """Pixels of the slice, where it isn't of the volume's size."""
+    page: int = 0
+    """Its number in the file."""
+    at: int = 0
+    """Where the page's directory begins in a TIFF of several pages; 0: the first."""
     instead: tuple[SliceRef, ...] = ()
     """What stands in for a missing slice: none, `Volume.fill`; one, that slice; two, one below and
     one above, each counted the more the nearer it is."""
@@ -158,6 +162,8 @@ class Volume:
     """None: values pass as they are."""
     framing: Framing | None = None
     """None: all of the stack, as it lies."""
+    take: str = "auto"
+    """What is taken of the slices' channels, as `Take.channels`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,11 +396,13 @@ def task_to_json(task: BlockTask) -> dict[str, Any]:
 
 
 def _trimmed(ref: SliceRef) -> list[Any]:
-    """Return a slice's values, without a size that is the volume's; of stand-ins, only those."""
+    """Return a slice's values, without what is as usual; of a missing one what stands in."""
     if ref.instead:
         return [ref.z, [_trimmed(other) for other in ref.instead]]
-    values = [ref.z, ref.key, ref.bytes, ref.etag, ref.kind]
-    return [*values, ref.width, ref.height] if ref.width else values
+    values = [ref.z, ref.key, ref.bytes, ref.etag, ref.kind, ref.width, ref.height]
+    if ref.at:
+        return [*values, ref.page, ref.at]
+    return values if ref.width else values[:5]
 
 
 def task_from_json(document: dict[str, Any]) -> BlockTask:

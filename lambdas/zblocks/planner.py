@@ -37,10 +37,9 @@ from zblocks.plan import (
 )
 from zblocks.pyramid import Scale
 from zblocks.sharing import DEEPEST, SHALLOWEST, SHARD_LAYERS, count_blocks, plan_scales, share_out
-from zblocks.slices import WHOLE
 from zblocks.slices.depth import SCRATCH_BYTES
 from zblocks.slices.region import PIECE
-from zblocks.timing import BlockWork, Worker, predict_coarse_seconds, predict_seconds
+from zblocks.timing import DECODE, BlockWork, Worker, predict_coarse_seconds, predict_seconds
 
 MANY_OBJECTS = 20_000
 """Chunks from which on they are put into shards, unless the user decides."""
@@ -59,6 +58,10 @@ class Job:
     """Pixels of every slice, as the volume has it."""
     slices: tuple[SliceRef, ...]
     """Every z of the stack once, in order."""
+    held: int
+    """Bytes that the decoder of one slice holds, the most of all slices."""
+    in_place: bool
+    """Whether all slices are decoded right into the slab when they are decoded whole."""
     filled: tuple[tuple[int, str, str], ...] = ()
     notes: tuple[str, ...] = ()
     source_role: str = ""
@@ -73,7 +76,7 @@ def fingerprint(volume: Volume, wishes: Wishes, source: str, slices: tuple[Slice
         volume = replace(volume, missing="fill", missing_in_means=True)
     parts = [
         repr((VERSION, volume, wishes, source)),
-        *(repr((s.z, s.key, s.bytes, s.etag)) for s in slices),
+        *(repr((s.z, s.key, s.bytes, s.etag, *[s.page] * (s.page > 0))) for s in slices),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
@@ -133,46 +136,39 @@ class Fit:
 def _footprint(job: Job, scales: tuple[Scale, ...], depth: int, rows: int) -> Footprint:
     """Return the sizes of a block of `depth` slices, decoded `rows` rows at a time."""
     volume = job.volume
-    pixel, kind = pixel_bytes(volume), next(s.kind for s in job.slices if s.key is not None)
+    pixel = pixel_bytes(volume)
     halo = max(s.factor.z - 1 if scales[0].box.start.z % s.factor.z else 0 for s in scales)
     held = min(depth + halo, len(job.slices))
-    width, height = _largest(job)
+    width = _widest(job)
     framed = volume.framing is not None and volume.framing.in_plane
-    whole_rows = height if kind in WHOLE else PIECE
-    rows_kept = whole_rows if volume.align or (framed and kind in WHOLE) else 0
     return Footprint(
         width=job.width,
         pixel_bytes=pixel,
-        channels=volume.channels,
         blends=min(sum(len(s.instead) > 1 for s in job.slices), held),
         depth=held,
         rows=min(rows, job.height),
         height=job.height,
-        slice_width=width,
-        slice_height=height,
-        slice_pixel=slice_pixel_bytes(volume),
-        streamed=bool(volume.align or volume.slice_dtype) or framed,
-        kept=rows_kept * width * pixel,
-        passing=_passing(volume, whole_rows, width),
-        kind=kind,
+        held=job.held,
+        in_place=job.in_place and not (volume.align or volume.slice_dtype or framed),
+        kept=PIECE * width * pixel if volume.align else 0,
+        passing=_passing(volume, width),
         file_bytes=max(s.bytes for s in job.slices),
         coarse_bytes=coarse_bytes(scales, held, pixel),
         shard_bytes=shard_bytes(scales, depth, pixel),
     )
 
 
-def _largest(job: Job) -> tuple[int, int]:
-    """Return the pixels of the widest slice or canvas, and of the highest."""
+def _widest(job: Job) -> int:
+    """Return the pixels of a row of the widest slice or canvas."""
     framing = job.volume.framing
-    width, height = (framing.width, framing.height) if framing else (job.width, job.height)
-    return max(width, *(s.width for s in job.slices)), max(height, *(s.height for s in job.slices))
+    return max(framing.width if framing else job.width, *(s.width for s in job.slices))
 
 
-def _passing(volume: Volume, rows: int, width: int) -> int:
-    """Return the bytes that so many rows of a slice need in the readers that change them."""
+def _passing(volume: Volume, width: int) -> int:
+    """Return the bytes that rows of a slice need in the readers that change them."""
     held = SCRATCH_BYTES if volume.contrast else 0
     if volume.contrast and volume.slice_dtype:
-        held += rows * width * slice_pixel_bytes(volume)
+        held += PIECE * width * slice_pixel_bytes(volume)
     if volume.framing is not None and volume.framing.in_plane:
         held += PIECE * width * pixel_bytes(volume)
     return held
@@ -191,7 +187,7 @@ def _block_work(job: Job, depth: int) -> BlockWork:
         voxel_bytes=job.width * job.height * min(depth, len(job.slices)) * pixel_bytes(job.volume),
         slice_bytes=width * rows * min(depth, len(job.slices)) * slice_pixel_bytes(job.volume),
         source_bytes=int(sum(r.bytes for r in read) * share),
-        kind=read[0].kind,
+        kind=min((r.kind for r in read), key=DECODE.__getitem__),
         packing=packing,
     )
 

@@ -10,15 +10,12 @@ import numpy as np
 from zblocks.plan import Framing, Plan, SliceRef, Volume
 from zblocks.pooling import Voxels
 from zblocks.slice_stats import Tally
-from zblocks.slices import WHOLE, FillReader, SliceHeader, SliceReader, open_slice
+from zblocks.slices import FillReader, SliceHeader, SliceReader, Take, open_slice
 from zblocks.slices.blend import BlendReader
 from zblocks.slices.canvas import PlacedReader, place
 from zblocks.slices.depth import DepthReader
 from zblocks.slices.region import PIECE, RegionReader
 from zblocks.storage import Store, StoredFile
-
-PLACED_ROWS = 64
-"""Rows that are taken at a time of a slice of another size."""
 
 _Counted = tuple[SliceRef, Tally]
 """A slice, and what is counted of it."""
@@ -50,7 +47,7 @@ def read_bands(
     tallies = tallies or [Tally(s.z, plan.volume.dtype) for s in slices]
     counted = list(zip(slices, tallies, strict=True))
     size, volume = plan.box.shape, plan.volume
-    whole = plan.rows >= size.y or _needs_whole(plan, slices)
+    whole = plan.rows >= size.y or (volume.framing is not None and volume.framing.whole)
     held = size.y if whole else plan.rows
     slab = np.empty((len(slices), held, size.x, volume.channels), volume.dtype)
     if whole:
@@ -93,20 +90,18 @@ def _open(plan: Plan, source: Store, ref: SliceRef) -> SliceReader:
     volume, frame = plan.volume, _in_plane(plan.volume)
     canvas = (frame.width, frame.height) if frame else (plan.box.shape.x, plan.box.shape.y)
     own = (ref.width, ref.height) if ref.width else canvas
-    header = SliceHeader(ref.kind, *own, volume.channels, volume.slice_dtype or volume.dtype)
+    dtype = volume.slice_dtype or volume.dtype
+    header = SliceHeader(ref.kind, *own, volume.channels, dtype, page=ref.page, at=ref.at)
     file = StoredFile(source, ref.key, ref.bytes, ref.etag)
-    changed = ref.width or frame or header.dtype != volume.dtype
+    take = Take(volume.take, stored=volume.layer == "segmentation")
+    changed = ref.width or frame or dtype != volume.dtype
     # Of no rows at a time: as a stream, so that no more is held than what is passed on.
-    reader = open_slice(file, header, 0 if changed else plan.rows)
+    reader = open_slice(file, header, 0 if changed else plan.rows, take)
     if volume.contrast:
         limits = (volume.contrast.low, volume.contrast.high)
-        rows = header.height if ref.kind in WHOLE else PIECE
-        reader = DepthReader(reader, header.dtype, limits, volume.dtype, rows)
+        reader = DepthReader(reader, dtype, limits, volume.dtype)
     if ref.width:
-        rows = ref.height if ref.kind in WHOLE else PLACED_ROWS
-        reader = PlacedReader(reader, place(own, canvas, volume.align), volume.canvas_fill, rows)
-    elif frame:
-        reader = in_rows(reader, header)
+        reader = PlacedReader(reader, place(own, canvas, volume.align), volume.canvas_fill, PIECE)
     if frame is None:
         return reader
     return RegionReader(reader, frame.width, frame.crop, frame.turn, frame.flip)
@@ -123,20 +118,6 @@ def _open_instead(plan: Plan, source: Store, ref: SliceRef) -> SliceReader:
     return BlendReader(reader, _open(plan, source, last), ref.z - first.z, last.z - first.z)
 
 
-def in_rows(reader: SliceReader, header: SliceHeader) -> SliceReader:
-    """Return a reader that can be asked for any number of rows."""
-    if header.kind not in WHOLE:
-        return reader
-    size = (header.width, header.height)
-    return PlacedReader(reader, place(size, size, ""), 0, header.height)
-
-
 def _in_plane(volume: Volume) -> Framing | None:
     """Return the framing, if any slice is cropped, turned or flipped."""
     return volume.framing if volume.framing and volume.framing.in_plane else None
-
-
-def _needs_whole(plan: Plan, slices: Sequence[SliceRef]) -> bool:
-    """Tell whether these slices can't be read in strips."""
-    framing = plan.volume.framing
-    return bool(framing and framing.whole) or any(s.kind in WHOLE for s in slices)

@@ -37,12 +37,14 @@ class Source:
     key: str
     bytes: int
     etag: str
+    page: int = 0
+    """Of the file."""
 
     @classmethod
     def all_of(cls, slices: Iterable[SliceRef]) -> tuple[Source, ...]:
         """Return what is read for `slices`: themselves, or what stands in; for fills nothing."""
         read = (r for s in slices for r in s.reads)
-        return tuple(cls(r.z, r.key or "", r.bytes, r.etag) for r in read)
+        return tuple(cls(r.z, r.key or "", r.bytes, r.etag, r.page) for r in read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Receipt:
         """Return the document."""
         rows = {
             "objects": [[o.key, o.bytes, o.crc32, o.etag] for o in self.objects],
-            "sources": [[s.z, s.key, s.bytes, s.etag] for s in self.sources],
+            "sources": [[s.z, s.key, s.bytes, s.etag, s.page] for s in self.sources],
         }
         return json.dumps({"version": VERSION, **asdict(self), **rows}).encode()
 

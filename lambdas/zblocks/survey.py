@@ -17,7 +17,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,7 +42,7 @@ from zblocks.plan import (
 )
 from zblocks.planner import Job, make_plan
 from zblocks.precomputed.chunks import IMAGES
-from zblocks.slices import WHOLE, SliceHeader, probe
+from zblocks.slices import SliceHeader, Take, probe_pages
 from zblocks.slices.canvas import place
 from zblocks.slices.filters import match_glob, match_regex
 from zblocks.slices.lists import read_list
@@ -75,23 +75,20 @@ def read_stack(config: Config, credentials: Credentials | None = None) -> Job:
     """Look at the slices: everything that a plan is made from, but the worker."""
     source = open_store(config.source, credentials, config.source_role)
     listed, found, notes = list_slices(config, source, credentials)
-    slots = chosen_slots(config, listed)
     files = [
         StoredFile(source, s.key, found[s.key].bytes, found[s.key].etag, HEADER_BYTES)
-        for s in slots
+        for s in (listed if config.page == "all" else chosen_slots(config, listed))
         if s.key is not None
     ]
-    headers = _read_headers(files)
+    slots, headers = _by_page(config, listed, _read_headers(files, config))
     common = _common_header(headers, config.canvas)
-    keys = [s.key for s in slots if s.key is not None]
-    by_key = {key: h for key, (_, h) in zip(keys, headers, strict=True)}
-    kinds = {h.kind for _, h in headers}
+    alone = [h for _, h in headers]
     offset = Vec(*config.voxel_offset)
-    framing = frame(config, (common.width, common.height), len(listed))
+    framing = frame(config, (common.width, common.height), slots.count)
     volume = replace(_volume(config, common), framing=framing)
     volume = replace(volume, contrast=_contrast(config, volume, headers, common))
     width, height = framing.size if framing else (common.width, common.height)
-    refs = [_slice_ref(s, offset.z, found, by_key, common) for s in slots]
+    refs = _slice_refs(slots.chosen, offset.z, found, (alone, common))
     return Job(
         source=config.source,
         source_role=config.source_role,
@@ -107,15 +104,17 @@ def read_stack(config: Config, credentials: Credentials | None = None) -> Job:
         width=width,
         height=height,
         slices=with_stand_ins(refs, volume.missing),
-        filled=tuple((s.z + offset.z, s.name, s.why) for s in slots if s.key is None),
+        filled=tuple((s.z + offset.z, s.name, s.why) for s in slots.chosen if s.key is None),
         notes=(
             *notes,
-            *_whole_notes(kinds),
+            *_decoding_notes(alone),
             *_placed_notes(headers, common),
             *framing_notes(config, framing),
-            *_contrast_notes(volume, len(files)),
+            *_contrast_notes(volume, len(headers)),
         ),
-        strips=not (WHOLE & kinds or (framing and framing.whole)),
+        strips=not (any(h.whole for h in alone) or (framing and framing.whole)),
+        held=max(h.held for h in alone),
+        in_place=all(h.in_place for h in alone),
     )
 
 
@@ -134,7 +133,9 @@ def _contrast(
     crop = volume.framing.crop if volume.framing else (0, 0, *canvas)
     seen = [(f, h, visible(crop, place((h.width, h.height), canvas, volume.align or "center")))
             for f, h in headers]  # fmt: skip
-    sights = [Sight(f, h, part) for f, h, part in seen if part[0] < part[2] and part[1] < part[3]]
+    take = Take(config.take)
+    sights = [Sight(f, h, take, part) for f, h, part in seen
+              if part[0] < part[2] and part[1] < part[3]]  # fmt: skip
     if not sights:
         msg = "contrast: no slice has a pixel in the region; correct region or canvas"
         raise InvalidConfig(msg)
@@ -154,13 +155,55 @@ def _contrast_notes(volume: Volume, present: int) -> list[str]:
     return [note]
 
 
-def _whole_notes(kinds: Iterable[str]) -> list[str]:
-    """Say which slices are decoded whole, and what that means."""
-    return [
-        f"{kind.upper()} slices can't be read in strips: blocks are made small enough to hold "
-        "them whole"
-        for kind in sorted(WHOLE & set(kinds))
+def _decoding_notes(headers: Sequence[SliceHeader]) -> list[str]:
+    """Say which slices are decoded whole, and what becomes of channels nobody asked for."""
+    whole = [
+        f"{kind} slices can't be read in strips: blocks are made small enough to hold them whole"
+        for kind in sorted({h.whole for h in headers if h.whole})
     ]
+    counts = Counter(h.note for h in headers if h.note)
+    return whole + [
+        f'{n} slices: {note} ("channels": "all" keeps it)' for note, n in counts.items()
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Slots:
+    """What stands at every z."""
+
+    chosen: tuple[Slot, ...]
+    """Those that are wanted, numbered from z 0."""
+    count: int
+    """Of the whole stack."""
+
+
+def _by_page(
+    config: Config,
+    listed: tuple[Slot, ...],
+    pages: Sequence[tuple[StoredFile, tuple[SliceHeader, ...]]],
+) -> tuple[_Slots, list[tuple[StoredFile, SliceHeader]]]:
+    """Give every page a slot of its own: files in their order, then pages; choose among them.
+
+    Returns:
+        The slots; and the files and headers of those that have a key, in their order.
+
+    Raises:
+        SliceListError: it isn't known how many pages a missing file has.
+    """
+    headers = [(file, header) for file, some in pages for header in some]
+    if config.page != "all":
+        return _Slots(chosen_slots(config, listed), len(listed)), headers
+    lost = [s.name for s in listed if s.key is None]
+    if lost:
+        msg = (
+            f'page: "all" takes the place of every page from those before it, but nobody knows how '
+            f"many {several(lost)} has; take it off the list or give the file"
+        )
+        raise SliceListError(msg)
+    counts = [len(some) for _, some in pages]
+    every = (s for s, count in zip(listed, counts, strict=True) for _ in range(count))
+    chosen = chosen_slots(config, [replace(s, index=n) for n, s in enumerate(every)])
+    return _Slots(chosen, len(headers)), [headers[s.index] for s in chosen]
 
 
 def list_slices(
@@ -280,16 +323,19 @@ def _unzipped(data: bytes) -> bytes:
         return file.read(LIST_BYTES + 1)
 
 
-def _read_headers(files: Sequence[StoredFile]) -> list[tuple[StoredFile, SliceHeader]]:
-    """Read every header, many at a time.
+def _read_headers(
+    files: Sequence[StoredFile], config: Config
+) -> list[tuple[StoredFile, tuple[SliceHeader, ...]]]:
+    """Read the headers of every file's pages, many files at a time.
 
     Raises:
         SliceError: names every file that can't become voxels, up to a number.
     """
+    take = Take(config.take, stored=config.layer_type == "segmentation")
 
-    def read(file: StoredFile) -> SliceHeader | SliceError:
+    def read(file: StoredFile) -> tuple[SliceHeader, ...] | SliceError:
         try:
-            return probe(file)
+            return tuple(probe_pages(file, take, config.page))
         except SliceError as error:
             return error
 
@@ -298,7 +344,7 @@ def _read_headers(files: Sequence[StoredFile]) -> list[tuple[StoredFile, SliceHe
     bad = [str(r) for _, r in results if isinstance(r, SliceError)]
     if bad:
         raise SliceError(several(bad))
-    return [(f, r) for f, r in results if isinstance(r, SliceHeader)]
+    return [(f, r) for f, r in results if not isinstance(r, SliceError)]
 
 
 def _common_header(
@@ -346,6 +392,9 @@ def several(lines: Sequence[str]) -> str:
     return "\n".join([*lines[:NAMED], *more])
 
 
+CHANNELS = {"jpeg": (1, 3), "png": (1, 2, 3, 4)}
+"""How many an encoding can hold, where that is few."""
+
 WIDTH = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}
 """Bits of a label."""
 
@@ -363,6 +412,13 @@ def _volume(config: Config, header: SliceHeader) -> Volume:
         msg = f'encoding: "{config.encoding}" holds {bits} bits, {what}; use "raw"'
         if config.layer_type == "image":
             msg += f', or "dtype": "uint{bits}" with contrast'
+        raise InvalidConfig(msg)
+    if header.channels not in CHANNELS.get(config.encoding, (header.channels,)):
+        names = " or ".join(map(str, CHANNELS[config.encoding]))
+        msg = (
+            f'encoding: "{config.encoding}" holds {names} channels, the slices have '
+            f'{header.channels}; use "raw", or choose with "channels"'
+        )
         raise InvalidConfig(msg)
     fill, top = config.fill_value, (1 << WIDTH[dtype]) - 1 if dtype in WIDTH else None
     if top is not None and (fill != int(fill) or not 0 <= fill <= top):
@@ -386,6 +442,7 @@ def _volume(config: Config, header: SliceHeader) -> Volume:
         sparse=config.sparse_labels,
         missing="fill" if config.missing == "error" else config.missing,
         missing_in_means=config.missing_in_means,
+        take=config.take,
     )
 
 
@@ -432,17 +489,33 @@ def _image_dtype(config: Config, header: SliceHeader) -> str:
     return dtype
 
 
-def _slice_ref(
-    slot: Slot,
+def _slice_refs(
+    slots: Sequence[Slot],
     z0: int,
     found: dict[str, StoredObject],
-    headers: dict[str, SliceHeader],
-    common: SliceHeader,
-) -> SliceRef:
-    """Return the reference that travels with the block's task."""
-    if slot.key is None:
-        return SliceRef(slot.z + z0, None)
-    meta, header = found[slot.key], headers[slot.key]
+    headers: tuple[Sequence[SliceHeader], SliceHeader],
+) -> tuple[SliceRef, ...]:
+    """Return the references that travel with the blocks' tasks.
+
+    Args:
+        slots: what stands at every z.
+        z0: z of the first.
+        found: the objects, by key.
+        headers: of the slots that have a key, in their order; and what they have in common.
+    """
+    alone, common = headers
+    rest = iter(alone)
+    return tuple(
+        SliceRef(s.z + z0, None)
+        if s.key is None
+        else _slice_ref(s.z + z0, found[s.key], next(rest), common)
+        for s in slots
+    )
+
+
+def _slice_ref(z: int, meta: StoredObject, header: SliceHeader, common: SliceHeader) -> SliceRef:
+    """Return the reference of one slice."""
     own = (header.width, header.height)
     size = own if own != (common.width, common.height) else (0, 0)
-    return SliceRef(slot.z + z0, slot.key, meta.bytes, meta.etag, header.kind, *size)
+    at = header.at if header.page else 0
+    return SliceRef(z, meta.key, meta.bytes, meta.etag, header.kind, *size, header.page, at)

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 MB = 1e6
 
-DECODE = {"jpeg": 400 * MB, "png": 130 * MB, "tiff": 140 * MB, "jp2": 9 * MB}
+DECODE = {
+    "jpeg": 400 * MB, "jpeg-scans": 80 * MB, "jpeg-inks": 80 * MB, "png": 130 * MB,
+    "png-indices": 80 * MB, "tiff": 140 * MB, "jp2": 9 * MB, "bmp": 200 * MB, "webp": 60 * MB,
+}  # fmt: skip
 """Bytes of voxels that one core decodes in a second."""
 
 PACK = {

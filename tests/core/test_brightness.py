@@ -23,6 +23,8 @@ def a_plan(dtype: str = "uint8", layer: str = "image", channels: int = 1) -> Pla
         width=300,
         height=200,
         slices=tuple(SliceRef(z, f"{z}.png", 1, "e", "png") for z in range(20)),
+        held=1,
+        in_place=False,
     )
     return make_plan(job, Worker(2000))[0]
 

@@ -20,7 +20,7 @@ VOLUME = Volume("uint8", 1, "raw", 0, "gzip", 0)
 def plan_for(size, offset, chunk, resolution):
     slices = tuple(SliceRef(offset.z + z, f"{z}", kind="png") for z in range(size.z))
     wishes = Wishes(resolution, offset, chunk, None)
-    job = Job("file:///a", "file:///b", VOLUME, wishes, size.x, size.y, slices)
+    job = Job("file:///a", "file:///b", VOLUME, wishes, size.x, size.y, slices, 0, in_place=False)
     return make_plan(job, Worker(4000))
 
 

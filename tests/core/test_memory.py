@@ -11,11 +11,8 @@ from zblocks.memory import (
     DECODERS,
     INTERPRETER_MB,
     MIB,
-    OPENJPEG,
     QUEUE_BYTES,
     SLACK,
-    STREAM_BYTES,
-    STREAM_ROWS,
     Footprint,
     predict_peak,
 )
@@ -26,7 +23,8 @@ BASE = Footprint(
     depth=11,
     rows=4003,
     height=4003,
-    kind="jpeg",
+    held=29_000_017,
+    in_place=True,
     file_bytes=5_000_011,
     coarse_bytes=17_000_023,
     shard_bytes=23_000_009,
@@ -45,52 +43,49 @@ def test_whole_jpegs_are_decoded_into_the_slab():
     )
 
 
-@pytest.mark.parametrize("kind", ["png", "tiff"])
-def test_whole_slices_of_libvips(kind):
+def test_whole_slices_of_other_decoders():
     slab = ROW * 11 * 4003
-    decoders = DECODERS * (STREAM_ROWS[kind] * ROW + STREAM_BYTES)
-    assert predict_peak(replace(BASE, kind=kind)) == mb(
-        slab + decoders + 17_000_023 + 23_000_009 + 2 * QUEUE_BYTES
+    assert predict_peak(replace(BASE, in_place=False)) == mb(
+        slab + DECODERS * 29_000_017 + 17_000_023 + 23_000_009 + 2 * QUEUE_BYTES
     )
 
 
-@pytest.mark.parametrize("kind", ["jpeg", "png", "tiff"])
-def test_strips(kind):
+def test_no_more_decoders_than_slices():
+    slab = ROW * 3 * 4003
+    assert predict_peak(replace(BASE, depth=3, in_place=False)) == mb(
+        slab + 3 * 29_000_017 + 17_000_023 + 23_000_009 + 2 * QUEUE_BYTES
+    )
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_strips(in_place):
     slab = ROW * 11 * 5
-    decoders = 11 * (STREAM_ROWS[kind] * ROW + STREAM_BYTES)
-    assert predict_peak(replace(BASE, kind=kind, rows=5)) == mb(
-        slab + decoders + 17_000_023 + 23_000_009 + 2 * slab
+    assert predict_peak(replace(BASE, in_place=in_place, rows=5)) == mb(
+        slab + 11 * 29_000_017 + 17_000_023 + 23_000_009 + 2 * slab
     )
 
 
 @pytest.mark.parametrize(("rows", "opened"), [(4003, DECODERS), (5, 11)])
 def test_slices_that_are_changed_on_their_way(rows, opened):
-    """Streams are as wide as the slice; what is kept is of every open one, the rest of a few."""
-    size = replace(
-        BASE,
-        rows=rows,
-        streamed=True,
-        slice_width=9001,
-        slice_height=1709,
-        slice_pixel=2,
-        kept=1_000_003,
-        passing=3_000_017,
-    )
+    """What is kept is of every open slice, the rest of a few."""
+    size = replace(BASE, rows=rows, in_place=False, kept=1_000_003, passing=3_000_017)
     slab = ROW * 11 * rows
-    stream = 1709 * 9001 * 2 + STREAM_BYTES
+    decoders = opened * (29_000_017 + 1_000_003) + DECODERS * 3_000_017
+    assert predict_peak(size) == mb(
+        slab + decoders + 17_000_023 + 23_000_009 + 2 * min(QUEUE_BYTES, slab)
+    )
+
+
+@pytest.mark.parametrize(("rows", "opened"), [(4003, DECODERS + 3), (5, 11 + 3)])
+def test_blends_hold_two_decoders(rows, opened):
+    """And the rows of the upper slice, while they are mixed."""
+    size = replace(BASE, rows=rows, in_place=False, blends=3)
+    slab = ROW * 11 * rows
     assert predict_peak(size) == mb(
         slab
-        + opened * (stream + 1_000_003)
-        + DECODERS * 3_000_017
+        + opened * 29_000_017
+        + 3 * rows * ROW
         + 17_000_023
         + 23_000_009
         + 2 * min(QUEUE_BYTES, slab)
-    )
-
-
-def test_a_whole_jp2_takes_its_own_pixels():
-    size = replace(BASE, kind="jp2", channels=3, slice_width=9001, slice_height=1709)
-    decoded = OPENJPEG * 9001 * 1709 * 3 + 5_000_011
-    assert predict_peak(size) == mb(
-        ROW * 11 * 4003 + DECODERS * decoded + 17_000_023 + 23_000_009 + 2 * QUEUE_BYTES
     )

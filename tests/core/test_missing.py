@@ -43,7 +43,8 @@ def plan_for(gone, how, *, z0=0, depth=40, chunk=8, sharding=False, means=True):
     volume = replace(VOLUME, missing=how, missing_in_means=means)
     wishes = Wishes((4.0, 4.0, 4.0), Vec(0, 0, z0), Vec(4, 4, chunk), None, sharding)
     filled = tuple((z0 + z, "", "gap") for z in sorted(gone))
-    job = Job("file:///a", "file:///b", volume, wishes, 7, 5, with_stand_ins(slices, how), filled)
+    refs = with_stand_ins(slices, how)
+    job = Job("file:///a", "file:///b", volume, wishes, 7, 5, refs, 0, False, filled)
     return make_plan(job, Worker(4000))
 
 

@@ -22,6 +22,7 @@ from zblocks.plan import (
 )
 from zblocks.planner import Job, make_plan
 from zblocks.sharing import COARSE_SHARE
+from zblocks.slices import STREAM_ROWS
 from zblocks.timing import Worker, predict_coarse_seconds
 
 VOLUME = Volume("uint8", 1, "raw", 0, "gzip", 0)
@@ -31,8 +32,9 @@ def job(size, resolution=(1.0, 1.0, 1.0), offset=(0, 0, 0), **changes):
     slices = tuple(SliceRef(offset[2] + z, f"s{z}", 10, "e", "jpeg") for z in range(size[2]))
     grid = [changes.pop(name, None) for name in ("chunk", "scales", "sharding")]
     wishes = Wishes(resolution, Vec(*offset), *grid)
+    held = STREAM_ROWS["jpeg"] * size[0] * changes.get("channels", 1)
     volume = dataclasses.replace(VOLUME, **changes)
-    return Job("s3://a", "s3://b/c", volume, wishes, size[0], size[1], slices)
+    return Job("s3://a", "s3://b/c", volume, wishes, size[0], size[1], slices, held, in_place=True)
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_stretched_values(dtype, into, data):
     near = np.concatenate([rng.integers(0, most, 30), rng.integers(low, high, 30, endpoint=True)])
     plane = np.array([*near, low, high, 0, most], dtype).reshape(-1, 4, 1)
     out = np.zeros(plane.shape, into)
-    DepthReader(Rows(plane), dtype, (low, high), into, 5).read_rows(out)
+    DepthReader(Rows(plane), dtype, (low, high), into).read_rows(out)
     top = np.iinfo(into).max
     due = [by_hand(int(v), low, high, top) for v in plane.ravel()]
     assert out.ravel().tolist() == due

@@ -39,7 +39,7 @@ def test_stages_make_the_same_voxels(tmp_path, write_config, sharding, offset):
     )
     plan = prepare(config, Worker(2000), Run()).plan
     wishes = Wishes(plan.scales[0].resolution, plan.box.start, None, None, sharding)
-    job = Job(plan.source, plan.destination, plan.volume, wishes, 37, 33, ())
+    job = Job(plan.source, plan.destination, plan.volume, wishes, 37, 33, (), 0, True)
     # Take scales away from the blocks, so that there is something to stage.
     scales, coarse = plan_coarse(job, plan.scales, 2, SLOW)
     staged = dataclasses.replace(plan, scales=scales, owned=2, coarse=coarse)

@@ -11,19 +11,34 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import zlib
+from pathlib import Path
 
 import pytest
 import simplejpeg
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.formats.registry import INPUTS
 from tests.fuzz.conftest import TRIED, budget
 from tests.fuzz.mutations import changes, damaged
 from tests.hostile import flipped, jpeg, plane, png, tiff
 
 PEAK_MB, SECONDS = 500, 20.0
+
+TIFFS = ("TIFF planar zstd", "TIFF palette", "TIFF JPEG YCbCr tiles", "TIFF 1 bit fax", "TIFF CMYK")
+
+
+def made(name: str) -> bytes:
+    """Return a file of the registry."""
+    kind = INPUTS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"a{kind.extension}")
+        kind.write(path, kind.planes()[0])
+        return path.read_bytes()
+
 
 SEEDS = {
     "jpeg": [
@@ -36,7 +51,13 @@ SEEDS = {
         tiff(tile=(64, 64), compression="zlib"),
         tiff(rowsperstrip=200, compression="zlib", predictor=True),
         tiff(bigtiff=True, byteorder=">", rowsperstrip=50),
+        tiff(compression="zstd", tile=(64, 64), predictor=True),
+        tiff(compression="lzw", rowsperstrip=200),
+        *map(made, TIFFS),
     ],
+    "jp2": [made("JP2 RGB"), made("JP2 RGB 16 bit")],
+    "bmp": [made("BMP RGB"), made("BMP palette")],
+    "webp": [made("WebP lossless")],
 }
 
 

@@ -24,6 +24,8 @@ def a_prepared(destination: str, *, slices: int = 20, duplicate: bool = False) -
         width=3000,
         height=2000,
         slices=tuple(SliceRef(z, f"{z:05d}.jpg", 1, "e", "jpeg") for z in range(slices)),
+        held=2150 * 3000,
+        in_place=True,
     )
     plan, tasks = make_plan(job, Worker.on_lambda(3538))
     return Prepared(plan, tasks, duplicate)

@@ -17,7 +17,8 @@ WORKER_LIMIT = 150_000_000
 TARGETS = [Target("arm64", "python3.13"), Target("x86_64", "python3.13")]
 IMPORTS = {
     "worker": ["handlers.plan", "handlers.block", "handlers.coarse", "numpy", "simplejpeg",
-               "isal.igzip", "pyvips", "zblocks.slices.vips", "zblocks.slices.jpeg"],
+               "isal.igzip", "pyvips", "zblocks.slices.vips", "zblocks.slices.jpeg",
+               "zblocks.slices.whole", "backports.zstd", "openjpeg.utils"],
     "finalize": ["handlers.finalize", "numpy", "simplejpeg", "isal.igzip", "cloudvolume", "pyvips"],
 }  # fmt: skip
 """What the functions that have the layer import, at once or later."""

@@ -134,6 +134,12 @@ class Config(Fields):
         return self.given_destination or self._folder_url(self.folder_to_convert_to)
 
     @property
+    def take(self) -> str:
+        """`channels` as it travels in the plan."""
+        given = self.channels
+        return given if isinstance(given, str) else ",".join(map(str, given))
+
+    @property
     def download_folder(self) -> Path | None:
         """`folder_to_write_to`, absolute."""
         return self._local(self.folder_to_write_to)

@@ -163,6 +163,24 @@ class Fields(BaseModel):
     scales: Literal["auto"] | Annotated[int, Field(ge=1, le=32)] = Field(
         "auto", description='"auto" (down to a scale of one chunk), or how many, from 1 to 32'
     )
+    page: Literal["all"] | Annotated[int, Field(ge=0, lt=100_000)] | None = Field(
+        None,
+        description='which page of every file is its slice, a number from 0, or "all": every page '
+        "of every file is a slice, files in their order, z counted on from one to the next; left "
+        "out, files of several pages are refused",
+    )
+    channels: (
+        Literal["auto", "grey", "all"]
+        | Annotated[
+            tuple[Annotated[int, Field(ge=0, lt=64)], ...],
+            Strict(False),
+            Field(min_length=1, max_length=64),
+        ]
+    ) = Field(
+        "auto",
+        description='"auto" (as they are, without alpha; CMYK becomes RGB), "grey", "all" (alpha '
+        "and inks, too), or numbers of channels such as [2, 1, 0], counted from 0",
+    )
     canvas: Canvas | None = Field(
         None,
         description='{"size": "max" or [width, height], "align": "center" or "top-left", "fill": '

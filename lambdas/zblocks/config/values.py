@@ -21,7 +21,10 @@ from pydantic import (
     model_validator,
 )
 
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".jp2")
+IMAGE_EXTENSIONS = (
+    ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".tf2", ".tf8", ".btf", ".jp2", ".j2k", ".j2c",
+    ".jpc", ".jpx", ".bmp", ".webp",
+)  # fmt: skip
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*[.-]{2})[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")

@@ -169,8 +169,8 @@ def _png(voxels: Voxels) -> bytes:
     depth, height, width, channels = voxels.shape
     kind = {"uint8": "uchar", "uint16": "ushort"}[str(voxels.dtype)]
     image = pyvips.Image.new_from_memory(voxels.data, width, depth * height, channels, kind)
-    meaning = {1: "b-w", 3: "srgb"} if kind == "uchar" else {1: "grey16", 3: "rgb16"}
-    tagged = image.copy(interpretation=meaning[channels])
+    grey, colours = ("b-w", "srgb") if kind == "uchar" else ("grey16", "rgb16")
+    tagged = image.copy(interpretation=grey if channels < 3 else colours)
     data: bytes = tagged.pngsave_buffer(compression=PNG_LEVEL, keep="none")
     return data
 

@@ -9,6 +9,9 @@ import numpy as np
 from zblocks.pooling import Voxels
 from zblocks.slices import SliceReader
 
+PIECE = 64
+"""Rows that are taken from the slice at a time, where the types differ."""
+
 AT_ONCE = 1 << 17
 """Values that are converted at a time, so that their float64 or their indices take little room."""
 
@@ -41,13 +44,12 @@ class DepthReader:
         dtype: of the slice.
         limits: the values that become the lowest and the highest.
         into: the volume's type.
-        rows: rows to take from the slice at a time, where the types differ.
     """
 
     def __init__(
-        self, reader: SliceReader, dtype: str, limits: tuple[float, float], into: str, rows: int
+        self, reader: SliceReader, dtype: str, limits: tuple[float, float], into: str
     ) -> None:
-        self._reader, self._rows = reader, rows
+        self._reader = reader
         self._dtype, self._limits, self._into = np.dtype(dtype), limits, into
         self._table: Voxels | None = None
         if dtype in TABLES:
@@ -63,8 +65,8 @@ class DepthReader:
             self._reader.read_rows(out)
             self._convert(out, out)
             return
-        for y in range(0, len(out), self._rows):
-            into = out[y : y + self._rows]
+        for y in range(0, len(out), PIECE):
+            into = out[y : y + PIECE]
             rows: Voxels = np.empty(into.shape, self._dtype)
             self._reader.read_rows(rows)
             self._convert(rows, into)

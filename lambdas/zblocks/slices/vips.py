@@ -1,7 +1,9 @@
-"""JPEG, PNG and TIFF slices as streams of rows, decoded by libvips.
+"""JPEG, PNG, TIFF and WebP slices as streams of rows, decoded by libvips.
 
 libvips asks for bytes through two callbacks and keeps only the rows it needs, so that a slice of
-any size takes little memory, and of a file in a bucket only what is needed is fetched.
+any size takes little memory, and of a file in a bucket only what is needed is fetched. What it has
+to decode whole before it gives a row, it says in `SliceHeader.whole`: progressive JPEG, interlaced
+PNG, WebP. CMYK comes as ink, 0 for none, whether a JPEG stores it so or inverted, as Adobe does.
 """
 
 from __future__ import annotations
@@ -13,7 +15,18 @@ import pyvips
 
 from zblocks.errors import SliceError
 from zblocks.pooling import Voxels
-from zblocks.slices import ByteSource, SliceHeader
+from zblocks.slices import (
+    AS_DECODED,
+    STREAM_BYTES,
+    STREAM_ROWS,
+    ByteSource,
+    SliceHeader,
+    map_pixels,
+)
+from zblocks.slices.onepage import OnePage
+from zblocks.slices.page import read_page
+from zblocks.slices.pixels import Pixels, Take
+from zblocks.slices.tiff import directory_at
 
 AHEAD_MIN, AHEAD_MAX = 1 << 14, 1 << 20
 """Bytes fetched at a time: few after a jump (a TIFF's tags may lie anywhere), more with every read
@@ -25,17 +38,19 @@ MIN_BYTES = 1 << 16
 FETCH_ROWS = 64
 """Rows that pass through a buffer of their own at a time."""
 
-MOST_PER_BYTE = {"jpeg": 2_000, "png": 1_100, "tiff": 50_000}
+MOST_PER_BYTE = {"jpeg": 2_000, "png": 1_100}
 """Bytes of voxels that one byte of a file can stand for, at most: deflate gives 1032, Huffman codes
-of JPEG 1365 (a bit a block, chroma 4 × 4 as coarse); of TIFF's codecs zstd gives about 33,000."""
+of JPEG 1365 (a bit a block, chroma 4 × 4 as coarse). WebP has no bound but 16383×16383."""
 
-WHOLE_BYTES = 1 << 26
-"""What a decoder may hold of a slice that can't be read in strips: the plan doesn't count it."""
+COEFFICIENTS, WEBP, INDICES = 2, 8, 4
+"""Bytes that libjpeg holds of a progressive JPEG's every sample, libwebp of a pixel, and Pillow of
+a PNG's index (measured)."""
 
 _LOADERS = {
     "jpeg": "VipsForeignLoadJpeg",
     "png": "VipsForeignLoadPng",
     "tiff": "VipsForeignLoadTiff",
+    "webp": "VipsForeignLoadWebp",
 }
 _DTYPES = {"uchar": "uint8", "ushort": "uint16", "uint": "uint32", "float": "float32"}
 
@@ -99,8 +114,12 @@ def _load(source: ByteSource, kind: str) -> _Opened:
     stream, vips = _Stream(source), pyvips.SourceCustom()
     vips.on_read(stream.read)
     vips.on_seek(stream.seek)
+    # libtiff's own limit of 50 MB would refuse a large strip; a page was held against its file.
+    more = {"unlimited": True} if kind == "tiff" else {}
     try:
-        image = pyvips.Image.new_from_source(vips, "", access="sequential", fail_on="warning")
+        image = pyvips.Image.new_from_source(
+            vips, "", access="sequential", fail_on="warning", **more
+        )
     except pyvips.Error as error:
         raise _failed(source, kind, stream, error) from error
     return _Opened(image, stream, vips)
@@ -116,77 +135,107 @@ def _failed(source: ByteSource, kind: str, stream: _Stream, error: Exception) ->
     )
 
 
-def probe(source: ByteSource, kind: str) -> SliceHeader:
-    """Read a header.
+def probe(source: ByteSource, kind: str, take: Take) -> SliceHeader:
+    """Read the header of a JPEG, PNG or WebP.
 
     Raises:
         SliceError: the file is damaged, or holds something that can't become voxels unchanged.
     """
     image = _load(source, kind).image
-    refuse = f"{source.name}: this {kind.upper()} holds"
-    advice = (
-        "this version reads grey and RGB of 8, 16 and 32 bits; convert it or take it off the list"
+    fields = set(image.get_fields())
+    _refuse(source, kind, image, fields)
+    if kind == "png" and take.stored and "palette" in fields:
+        map_pixels(source.name, Pixels(1, "uint8", "grey"), take)
+        held = source.size + INDICES * image.width * image.height
+        what = "PNG of labels with a palette"
+        return SliceHeader(
+            "png-indices", image.width, image.height, 1, "uint8", held=held, whole=what
+        )
+    pixels = _pixels(image, take)
+    mapping = map_pixels(source.name, pixels, take)
+    whole, held = _held(source, kind, image, fields)
+    if kind == "jpeg" and (pixels.space == "cmyk" or whole):
+        kind = "jpeg-inks" if pixels.space == "cmyk" else "jpeg-scans"
+    return SliceHeader(
+        kind,
+        image.width,
+        image.height,
+        mapping.channels,
+        pixels.dtype,
+        held=held,
+        whole=whole,
+        mapped=not mapping.same or take.channels not in AS_DECODED,
+        note=mapping.note,
     )
-    if image.bands not in (1, 3):
-        msg = f"{refuse} {image.bands} channels per pixel (alpha or CMYK); {advice}"
-        raise SliceError(msg)
-    if image.format not in _DTYPES:
-        msg = f"{refuse} {image.format} samples; {advice}"
-        raise SliceError(msg)
-    fields = image.get_fields()
+
+
+def _refuse(source: ByteSource, kind: str, image: pyvips.Image, fields: set[str]) -> None:
+    """Refuse what can't become voxels unchanged.
+
+    Raises:
+        SliceError: names the file.
+    """
+    refuse = f"{source.name}: this {kind.upper()} holds"
     if "n-pages" in fields and image.get("n-pages") > 1:
         msg = f"{refuse} {image.get('n-pages')} pages; save one page a file"
         raise SliceError(msg)
     if "orientation" in fields and image.get("orientation") > 1:
         msg = f"{refuse} an orientation tag ({image.get('orientation')}); turn the pixels instead"
         raise SliceError(msg)
-    sample = np.dtype(_DTYPES[image.format]).itemsize
-    size = image.width * image.height * image.bands * sample
-    if size > source.size * MOST_PER_BYTE[kind] + MIN_BYTES:
+    size = image.width * image.height * image.bands * np.dtype(_DTYPES[image.format]).itemsize
+    if kind in MOST_PER_BYTE and size > source.size * MOST_PER_BYTE[kind] + MIN_BYTES:
         msg = (
             f"{source.name}: claims {image.width}×{image.height}, more than its {source.size} "
             "bytes can hold; replace the file and run again"
         )
         raise SliceError(msg)
-    _refuse_unstreamable(source, kind, image, size)
-    return SliceHeader(kind, image.width, image.height, image.bands, _DTYPES[image.format])
 
 
-def _refuse_unstreamable(source: ByteSource, kind: str, image: pyvips.Image, size: int) -> None:
-    """Refuse a slice that its decoder would hold whole, if that is more than the plan has room for.
+def _pixels(image: pyvips.Image, take: Take) -> Pixels:
+    """Return what a JPEG, PNG or WebP gives for a pixel."""
+    spaces = {"b-w": "grey", "grey16": "grey", "srgb": "rgb", "rgb16": "rgb", "cmyk": "cmyk"}
+    space = spaces.get(image.interpretation, "other")
+    alpha = image.bands > {"grey": 1, "rgb": 3}.get(space, image.bands)
+    bits = image.get("bits-per-sample") if "bits-per-sample" in image.get_fields() else 8
+    step = 255 // ((1 << bits) - 1) if take.stored and bits < 8 else 1
+    return Pixels(image.bands, _DTYPES[image.format], space, alpha, step=step)
 
-    Raises:
-        SliceError: it is a large interlaced PNG or progressive JPEG.
-    """
-    fields = image.get_fields()
+
+def _held(source: ByteSource, kind: str, image: pyvips.Image, fields: set[str]) -> tuple[str, int]:
+    """Return what the image is if its decoder holds it whole, and the bytes that it holds."""
+    pixels = image.width * image.height
+    row = image.width * image.bands * np.dtype(_DTYPES[image.format]).itemsize
+    stream = min(STREAM_ROWS[kind], image.height) * row + STREAM_BYTES
+    if kind == "webp":
+        return "WebP", stream + WEBP * pixels + source.size
     if kind == "png" and "interlaced" in fields and image.get("interlaced"):
-        what, held = "interlaced", size
-    elif kind == "jpeg" and "jpeg-multiscan" in fields and image.get("jpeg-multiscan"):
-        what, held = "progressive", 2 * size  # coefficients have 16 bits
-    else:
-        return
-    if held > WHOLE_BYTES:
-        msg = (
-            f"{source.name}: is {what}, so {held >> 20} MiB of it must be held to decode any row "
-            f"(at most {WHOLE_BYTES >> 20}); save it without"
-        )
-        raise SliceError(msg)
+        return "interlaced PNG", stream + row * image.height
+    if kind == "jpeg" and "jpeg-multiscan" in fields and image.get("jpeg-multiscan"):
+        return "progressive JPEG", stream + COEFFICIENTS * pixels * image.bands
+    return "", stream
 
 
 class VipsReader:
     """Rows of one slice, from the top down."""
 
-    def __init__(self, source: ByteSource, header: SliceHeader) -> None:
+    def __init__(self, source: ByteSource, header: SliceHeader, take: Take) -> None:
         self._source = source
-        self._kind = header.kind
-        self._opened = _load(source, header.kind)
-        image, self._stream, _ = self._opened
-        found = (image.width, image.height, image.bands, _DTYPES.get(image.format))
-        if found != (header.width, header.height, header.channels, header.dtype):
-            msg = f"{source.name}: is {found} where the plan says {header}; plan anew"
+        self._kind = header.kind.partition("-")[0]
+        if self._kind == "tiff":
+            self._opened, pixels = _open_page(source, header, take)
+        else:
+            self._opened = [_load(source, self._kind)]
+            pixels = _pixels(self._opened[0].image, take)
+        self._mapping = map_pixels(source.name, pixels, take)
+        images = [o.image for o in self._opened]
+        bands = sum(i.bands for i in images)
+        found = (images[0].width, images[0].height, self._mapping.channels, pixels.dtype)
+        sound = bands == pixels.channels and _DTYPES.get(images[0].format) == pixels.dtype
+        if not sound or found != (header.width, header.height, header.channels, header.dtype):
+            msg = f"{source.name}: is {found} of {bands} where the plan says {header}; plan anew"
             raise SliceError(msg)
-        self._dtype = np.dtype(header.dtype)
-        self._region = pyvips.Region.new(image)
+        self._pixels = pixels
+        self._regions = [pyvips.Region.new(image) for image in images]
         self._y = 0
 
     def read_rows(self, out: Voxels) -> None:
@@ -197,11 +246,26 @@ class VipsReader:
     def _fetch(self, out: Voxels) -> None:
         """Fill a few rows."""
         rows, width, _ = out.shape
-        try:
-            data = self._region.fetch(0, self._y, width, rows)
-        except pyvips.Error as error:
-            raise _failed(self._source, self._kind, self._stream, error) from error
-        if self._stream.error is not None:
-            raise self._stream.error
-        out[...] = np.frombuffer(data, self._dtype).reshape(out.shape)
+        parts = []
+        for opened, region in zip(self._opened, self._regions, strict=True):
+            try:
+                data = region.fetch(0, self._y, width, rows)
+            except pyvips.Error as error:
+                raise _failed(self._source, self._kind, opened.stream, error) from error
+            if opened.stream.error is not None:
+                raise opened.stream.error
+            parts.append(np.frombuffer(data, self._pixels.dtype).reshape(rows, width, -1))
+        pixels = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+        if self._mapping.same:
+            out[...] = pixels
+        else:
+            self._mapping.put(pixels, out)
         self._y += rows
+
+
+def _open_page(source: ByteSource, header: SliceHeader, take: Take) -> tuple[list[_Opened], Pixels]:
+    """Open a TIFF's page: as one image, or as one for each channel that lies by itself."""
+    page = read_page(directory_at(source, header.at))
+    channels = range(page.samples) if page.planar else [None]
+    opened = [_load(OnePage(source, page, n, stored=take.stored), "tiff") for n in channels]
+    return opened, page.pixels(stored=take.stored)

@@ -1,0 +1,229 @@
+"""Slices that are decoded in one go: JPEG 2000, BMP, and PNG palettes of labels.
+
+Pillow decodes them, and OpenJPEG by itself where Pillow would cut samples off: JPEG 2000 of more
+than 8 bits with several channels.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from zblocks.errors import SliceError, ZblocksError
+from zblocks.pooling import Voxels
+from zblocks.slices import ByteSource, SliceHeader, map_pixels
+from zblocks.slices.pixels import Pixels, Take
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PIL.Image import Image
+
+MOST_PER_BYTE = {"jp2": 20_000, "bmp": 1_100}
+"""Bytes of voxels that one byte of a file can stand for: empty code blocks of JPEG 2000 are nearly
+free."""
+
+HELD = {"jp2": 10, "bmp": 4}
+"""Bytes that are held of each pixel's channel while a slice is decoded (measured)."""
+
+OPENJPEG = 8
+"""The same where OpenJPEG works alone (measured)."""
+
+_MODES = {
+    "1": ("grey", 1, "uint8"), "L": ("grey", 1, "uint8"), "LA": ("grey", 2, "uint8"),
+    "RGB": ("rgb", 3, "uint8"), "RGBA": ("rgb", 4, "uint8"), "P": ("rgb", 3, "uint8"),
+    "I;16": ("grey", 1, "uint16"),
+}  # fmt: skip
+
+
+class _File(io.RawIOBase):
+    """A byte source as a file."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = source
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move."""
+        self._at = offset + (0, self._at, self._source.size)[whence]
+        return self._at
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Read on."""
+        data = self._source.read_at(self._at, len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+def _damaged(name: str, kind: str, error: object) -> SliceError:
+    kind = kind.partition("-")[0].upper()
+    return SliceError(f"{name}: damaged {kind} ({error}); replace the file and run again")
+
+
+def _open(name: str, kind: str, file: IO[bytes]) -> Image:
+    """Read the header.
+
+    Raises:
+        SliceError: it is damaged.
+    """
+    from PIL import BmpImagePlugin, Image, Jpeg2KImagePlugin, PngImagePlugin
+
+    Image.MAX_IMAGE_PIXELS = None  # slices are large; what they claim is held against their bytes
+    reader: Callable[[IO[bytes]], Any] = {
+        "jp2": Jpeg2KImagePlugin.Jpeg2KImageFile,
+        "bmp": BmpImagePlugin.BmpImageFile,
+        "png-indices": PngImagePlugin.PngImageFile,
+    }[kind]
+    try:
+        image: Image.Image = reader(file)
+    except ZblocksError:
+        raise
+    except Exception as error:  # Pillow raises whatever a broken box leads to
+        raise _damaged(name, kind, error) from error
+    return image
+
+
+def _depths(file: IO[bytes]) -> set[tuple[int, bool, int, int]]:
+    """Return (bits, sign, steps along x and y) of a JPEG 2000's channels (ISO 15444-1, A.5.1)."""
+    file.seek(0)
+    head = file.read(1 << 16)
+    at = head.find(b"\xff\x4f\xff\x51")
+    if at < 0 or len(head) < at + 42:
+        return set()
+    (count,) = struct.unpack_from(">H", head, at + 40)
+    data = head[at + 42 : at + 42 + 3 * count]
+    parts = struct.iter_unpack("3B", data) if len(data) == 3 * count else ()
+    return {((b & 127) + 1, b > 127, x, y) for b, x, y in parts}
+
+
+def _pixels(source: ByteSource, kind: str, image: Image, file: IO[bytes], take: Take) -> Pixels:
+    """Return what decoding gives for a pixel.
+
+    Raises:
+        SliceError: something that can't become voxels unchanged.
+    """
+    what = f"{image.mode} pixels"
+    known = image.mode in _MODES
+    space, channels, dtype = _MODES.get(image.mode, ("", 0, ""))
+    if kind == "jp2":
+        depths = _depths(file)
+        if not depths:
+            raise _damaged(source.name, kind, "it has no codestream")
+        bits = max(d[0] for d in depths)
+        if len(depths) != 1 or any(sign or x * y != 1 for _, sign, x, y in depths):
+            known, what = False, "channels of different sizes, or numbers with a sign"
+        elif bits > 16 or (image.mode == "P" and bits > 8):
+            known, what = False, f"{image.mode} pixels of {bits} bits"
+        elif bits > 8:
+            dtype = "uint16"
+    if kind == "png-indices" and image.mode != "P":
+        known, what = False, f"{image.mode} pixels where the plan says indices"
+    if not known:
+        msg = (
+            f"{source.name}: this {kind.upper()} holds {what}; zblocks reads grey, RGB and alpha "
+            "of up to 16 bits; convert it or take it off the list"
+        )
+        raise SliceError(msg)
+    if image.mode == "P" and take.stored:
+        space, channels = "grey", 1
+    step = 255 if image.mode == "1" and take.stored else 1
+    return Pixels(channels, dtype, space, channels in (2, 4), step=step)
+
+
+def probe(source: ByteSource, kind: str, take: Take) -> SliceHeader:
+    """Read a header.
+
+    Raises:
+        SliceError: the file is damaged, or holds something that can't become voxels unchanged.
+    """
+    file = io.BufferedReader(_File(source), 1 << 12)
+    image = _open(source.name, kind, file)
+    pixels = _pixels(source, kind, image, file, take)
+    size = image.width * image.height * pixels.channels * np.dtype(pixels.dtype).itemsize
+    if size > source.size * MOST_PER_BYTE[kind]:
+        msg = (
+            f"{source.name}: claims {image.width}×{image.height}, more than its {source.size} "
+            "bytes can hold; replace the file and run again"
+        )
+        raise SliceError(msg)
+    mapping = map_pixels(source.name, pixels, take)
+    each = OPENJPEG if _alone(pixels, kind) else HELD[kind]
+    return SliceHeader(
+        kind,
+        image.width,
+        image.height,
+        mapping.channels,
+        pixels.dtype,
+        held=source.size + each * image.width * image.height * pixels.channels,
+        whole=kind.upper(),
+        mapped=not mapping.same,
+        note=mapping.note,
+    )
+
+
+def _alone(pixels: Pixels, kind: str) -> bool:
+    """Tell whether OpenJPEG decodes it without Pillow."""
+    return kind == "jp2" and pixels.dtype == "uint16" and pixels.channels > 1
+
+
+class WholeReader:
+    """A slice that is decoded in one go, when its first rows are wanted."""
+
+    def __init__(self, source: ByteSource, header: SliceHeader, take: Take) -> None:
+        self._source, self._header, self._take = source, header, take
+        self._y = 0
+        self._voxels: Voxels | None = None
+
+    def read_rows(self, out: Voxels) -> None:
+        """Fill `out` (y, x, c) with the next rows.
+
+        Raises:
+            SliceError: the file is damaged, or not what the plan says.
+        """
+        if self._voxels is None:
+            self._voxels = self._decode()
+        out[...] = self._voxels[self._y : self._y + len(out)]
+        self._y += len(out)
+        if self._y >= self._header.height:
+            self._voxels = None
+
+    def _decode(self) -> Voxels:
+        """Return all voxels (y, x, c)."""
+        name, header = self._source.name, self._header
+        data = io.BytesIO(self._source.read_at(0, self._source.size))
+        image = _open(name, header.kind, data)
+        pixels = _pixels(self._source, header.kind, image, data, self._take)
+        mapping = map_pixels(name, pixels, self._take)
+        found = (image.width, image.height, mapping.channels, pixels.dtype)
+        if found != (header.width, header.height, header.channels, header.dtype):
+            raise SliceError(f"{name}: is {found} where the plan says {header}; plan anew")
+        try:
+            if _alone(pixels, header.kind):
+                from openjpeg.utils import decode
+
+                raw = decode(data.getvalue())
+            elif image.mode == "P" and not self._take.stored:
+                raw = np.asarray(image.convert("RGB"))
+            else:
+                raw = np.asarray(image.convert("L") if image.mode == "1" else image)
+        except Exception as error:  # Pillow raises OSError, ValueError and its own
+            raise _damaged(name, header.kind, error) from error
+        raw = raw.reshape(header.height, header.width, pixels.channels)
+        if mapping.same:
+            return raw
+        voxels: Voxels = np.empty((header.height, header.width, header.channels), header.dtype)
+        for y in range(0, header.height, 64):
+            mapping.put(raw[y : y + 64], voxels[y : y + 64])
+        return voxels
