@@ -14,8 +14,8 @@ from pathlib import Path
 from zblocks.config.prices import Prices
 from zblocks.cost import PUT_RATE, Fleet, estimate
 from zblocks.geometry import Vec
-from zblocks.plan import BlockTask, Plan, SliceRef, Volume, Wishes
 from zblocks.planner import Job, make_plan
+from zblocks.plans import BlockTask, Plan, SliceRef, Volume, Wishes
 from zblocks.slices import STREAM_BYTES, STREAM_ROWS
 from zblocks.timing import LAMBDA_VCPU_MB, Worker
 

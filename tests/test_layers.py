@@ -16,7 +16,7 @@ LAYERS = {
     1: {
         "brightness", "cascade", "config", "config.fields", "config.messages", "config.misfits",
         "config.prices", "config.schema", "config.values", "cost", "doubts", "failure", "framing",
-        "memory", "missing", "plan", "planner", "pooling", "precomputed", "precomputed.chunks",
+        "memory", "missing", "plans", "planner", "pooling", "precomputed", "precomputed.chunks",
         "precomputed.decode", "precomputed.info", "precomputed.segment_names",
         "precomputed.shards", "precomputed.unpack", "progress", "pyramid", "reachable", "receipt",
         "report", "report.charts", "report.facts", "report.markup", "report.page",
@@ -29,7 +29,7 @@ LAYERS = {
         "slices.filters", "slices.jpeg", "slices.vips", "slices.whole", "storage",
     },
     3: {
-        "claim", "contrast", "convert", "executions", "finalize", "forecast", "machine", "perform",
+        "claim", "contrast", "tasks", "executions", "finalize", "forecast", "machine", "perform",
         "prepare", "probe", "reading", "report.overview", "report.write", "second_reader",
         "served", "serving", "showing", "sink", "standing", "starter", "stored", "survey",
         "transfer", "verify", "verify.compare", "verify.crew", "verify.documents", "verify.files",

@@ -10,10 +10,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from handlers import logger, metrics
-from zblocks.convert import convert_block
 from zblocks.machine import peak_mb
 from zblocks.perform import note_failure
-from zblocks.plan import BlockTask, task_from_json
+from zblocks.plans import BlockTask, task_from_json
+from zblocks.tasks import convert_block
 from zblocks.workplace import Workplace, open_workplace
 
 

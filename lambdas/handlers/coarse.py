@@ -6,8 +6,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from handlers import logger, metrics
-from zblocks.convert import convert_coarse
 from zblocks.machine import peak_mb
+from zblocks.tasks import convert_coarse
 from zblocks.workplace import open_workplace
 
 

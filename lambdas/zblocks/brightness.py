@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zblocks.plan import Plan
+from zblocks.plans import Plan
 from zblocks.receipt import Receipt, Source
 from zblocks.slice_stats import SliceStats
 

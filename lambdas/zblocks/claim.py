@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from zblocks.errors import DestinationClaimed
-from zblocks.plan import VERSION
+from zblocks.plans import VERSION
 from zblocks.storage import Store
 from zblocks.workplace import CLAIM
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from zblocks.errors import InvalidConfig
 from zblocks.geometry import ceil_div
-from zblocks.plan import Contrast
+from zblocks.plans import Contrast
 from zblocks.pooling import Voxels
 from zblocks.slices import SliceHeader, Take, open_slice
 from zblocks.slices.depth import TABLES

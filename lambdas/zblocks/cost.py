@@ -20,7 +20,7 @@ from typing import Any
 from zblocks.config.prices import Prices
 from zblocks.errors import CostCeiling
 from zblocks.geometry import ceil_div
-from zblocks.plan import BlockTask, CoarseTask, Plan, SliceRef, part_z, pixel_bytes
+from zblocks.plans import BlockTask, CoarseTask, Plan, SliceRef, part_z, pixel_bytes
 from zblocks.pyramid import Scale
 from zblocks.receipt import Receipt
 from zblocks.timing import (

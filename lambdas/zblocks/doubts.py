@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zblocks.geometry import Vec
-from zblocks.plan import Plan
+from zblocks.plans import Plan
 
 TEXTURE = 2048
 """Voxels along an axis of a chunk that a viewer's graphics card takes at least; channels lie one

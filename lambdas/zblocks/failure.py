@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from zblocks.plan import VERSION
+from zblocks.plans import VERSION
 
 ADVICE = {
     "Sandbox.Timedout": "it ran out of time: raise worker_memory_mb, which buys cores, and deploy",

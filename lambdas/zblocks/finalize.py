@@ -23,7 +23,7 @@ from zblocks.failure import Failure
 from zblocks.geometry import Box
 from zblocks.missing import describe_filled
 from zblocks.perform import read_tasks
-from zblocks.plan import VERSION, Plan, block_name
+from zblocks.plans import VERSION, Plan, block_name
 from zblocks.precomputed.info import (
     INFO,
     PROVENANCE,

@@ -12,8 +12,8 @@ from zblocks.cost import Estimate, Fleet, estimate, in_bucket, refuse_above
 from zblocks.credentials import Credentials
 from zblocks.doubts import doubts
 from zblocks.errors import CostCeiling, DestinationConflict, DoesNotFit, SourceChanged
-from zblocks.plan import BlockTask, Plan
 from zblocks.planner import Job, make_plan
+from zblocks.plans import BlockTask, Plan
 from zblocks.prepare import Choice, choose, foresee, read_plan, refuse_others, refuse_small_workers
 from zblocks.progress import duration
 from zblocks.storage import Store, open_store

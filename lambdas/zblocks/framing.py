@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from zblocks.errors import InvalidConfig, SliceListError
 from zblocks.geometry import Box, Vec
-from zblocks.plan import Framing
+from zblocks.plans import Framing
 from zblocks.slices.manifest import Slot
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from zblocks.credentials import Credentials
 from zblocks.errors import DoesNotFit, ZblocksError
 from zblocks.finalize import Ending, finalize
 from zblocks.machine import cores
-from zblocks.plan import BlockTask, CoarseTask, Plan
+from zblocks.plans import BlockTask, CoarseTask, Plan
 from zblocks.prepare import Run, prepare
 from zblocks.progress import State
 from zblocks.timing import Worker

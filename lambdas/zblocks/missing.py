@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from zblocks.geometry import Box, ceil_div
-from zblocks.plan import Plan, SliceRef, Volume
+from zblocks.plans import Plan, SliceRef, Volume
 from zblocks.pooling import Pool, PoolPresent, pool_mean, pool_mode
 from zblocks.pyramid import Scale
 

@@ -12,7 +12,7 @@ from zblocks import claim
 from zblocks.errors import ZblocksError
 from zblocks.failure import Failure
 from zblocks.machine import peak_mb
-from zblocks.plan import BlockTask, CoarseTask, task_from_json
+from zblocks.plans import BlockTask, CoarseTask, task_from_json
 from zblocks.receipt import Receipt, Source
 from zblocks.sink import Sink
 from zblocks.slice_stats import SliceStats

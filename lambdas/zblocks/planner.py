@@ -24,7 +24,7 @@ from zblocks.memory import (
     predict_peak,
     shard_bytes,
 )
-from zblocks.plan import (
+from zblocks.plans import (
     VERSION,
     BlockTask,
     CoarseTask,

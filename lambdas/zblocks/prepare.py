@@ -25,7 +25,7 @@ from zblocks.errors import (
     DoesNotFit,
     SourceChanged,
 )
-from zblocks.plan import (
+from zblocks.plans import (
     VERSION,
     BlockTask,
     Plan,

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from zblocks.plan import Framing, Plan, SliceRef, Volume
+from zblocks.plans import Framing, Plan, SliceRef, Volume
 from zblocks.pooling import Voxels
 from zblocks.slice_stats import Tally
 from zblocks.slices import FillReader, SliceHeader, SliceReader, Take, open_slice

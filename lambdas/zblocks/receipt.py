@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from zblocks.missing import planned_holes
-from zblocks.plan import VERSION, Plan, SliceRef, block_name
+from zblocks.plans import VERSION, Plan, SliceRef, block_name
 from zblocks.precomputed.chunks import object_keys
 from zblocks.slice_stats import SliceStats
 

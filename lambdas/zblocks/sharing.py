@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from zblocks.geometry import Box, ceil_div
-from zblocks.plan import Wishes
+from zblocks.plans import Wishes
 from zblocks.precomputed.shards import choose_bits
 from zblocks.pyramid import Scale, default_chunk, fits_one_chunk, plan_steps
 

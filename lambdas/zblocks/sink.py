@@ -15,7 +15,7 @@ from zblocks.geometry import Box
 from zblocks.machine import cores
 from zblocks.memory import QUEUE_BYTES
 from zblocks.missing import is_within, planned_holes
-from zblocks.plan import Plan
+from zblocks.plans import Plan
 from zblocks.pooling import Voxels
 from zblocks.precomputed.chunks import (
     Buffer,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from isal import isal_zlib
 
-from zblocks.plan import Plan
+from zblocks.plans import Plan
 from zblocks.precomputed.chunks import content_encoding
 from zblocks.receipt import Receipt, Verdict, Written, doubtful, judge
 from zblocks.storage import Store

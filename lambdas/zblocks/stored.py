@@ -11,7 +11,7 @@ import numpy as np
 from zblocks.errors import IncompleteVolume, SliceError
 from zblocks.geometry import Box
 from zblocks.missing import is_within, planned_holes
-from zblocks.plan import Plan
+from zblocks.plans import Plan
 from zblocks.pooling import Voxels
 from zblocks.precomputed.chunks import chunk_key, content_encoding, decode, shard_key
 from zblocks.precomputed.shards import (

@@ -32,7 +32,8 @@ from zblocks.errors import (
 from zblocks.framing import chosen_slots, frame, framed_resolution, framing_notes
 from zblocks.geometry import Vec
 from zblocks.missing import with_stand_ins
-from zblocks.plan import (
+from zblocks.planner import Job, make_plan
+from zblocks.plans import (
     BlockTask,
     Contrast,
     Plan,
@@ -40,7 +41,6 @@ from zblocks.plan import (
     Volume,
     Wishes,
 )
-from zblocks.planner import Job, make_plan
 from zblocks.precomputed.chunks import IMAGES
 from zblocks.slices import SliceHeader, Take, probe_pages
 from zblocks.slices.canvas import place

@@ -21,7 +21,7 @@ from zblocks.cost import Fleet, so_far
 from zblocks.errors import InvalidConfig
 from zblocks.executions import Execution
 from zblocks.failure import Failure
-from zblocks.plan import BlockTask, Plan, plan_from_json, task_from_json
+from zblocks.plans import BlockTask, Plan, plan_from_json, task_from_json
 from zblocks.progress import State
 from zblocks.receipt import Receipt
 from zblocks.storage import Store, StoredObject, open_store

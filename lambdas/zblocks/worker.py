@@ -12,9 +12,9 @@ import threading
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 
-from zblocks.convert import convert_block, convert_coarse
 from zblocks.credentials import Credentials
-from zblocks.plan import BlockTask, CoarseTask
+from zblocks.plans import BlockTask, CoarseTask
+from zblocks.tasks import convert_block, convert_coarse
 from zblocks.workplace import open_workplace
 
 _counter: Synchronized[int] | None = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from zblocks.credentials import Credentials
 from zblocks.errors import IncompleteVolume
-from zblocks.plan import Plan, plan_from_json
+from zblocks.plans import Plan, plan_from_json
 from zblocks.storage import Store, open_store
 
 WORK = ".zblocks"

@@ -15,11 +15,11 @@ from tests.chaos.proxy import Weather, failing
 from tests.chaos.seeds import Bucket, run_seed
 from tests.flow.conftest import textured, write_stack, zblocks
 from zblocks.config import Config
-from zblocks.convert import convert_block, convert_coarse
 from zblocks.finalize import finalize
 from zblocks.perform import read_tasks
 from zblocks.prepare import Run, prepare
 from zblocks.storage import open_store
+from zblocks.tasks import convert_block, convert_coarse
 from zblocks.timing import Worker
 from zblocks.workplace import RECEIPTS, open_workplace
 

@@ -7,8 +7,8 @@ import pytest
 
 from zblocks.brightness import contrast, find_odd, histogram, spare_bits
 from zblocks.geometry import Vec
-from zblocks.plan import Plan, SliceRef, Volume, Wishes
 from zblocks.planner import Job, make_plan
+from zblocks.plans import Plan, SliceRef, Volume, Wishes
 from zblocks.receipt import Receipt, Source
 from zblocks.slice_stats import SliceStats, Tally
 from zblocks.timing import Worker

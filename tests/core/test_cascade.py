@@ -10,8 +10,8 @@ from tests.references import means
 from tests.strategies import sizes, vecs
 from zblocks.cascade import Cascade, needed_z
 from zblocks.geometry import Vec
-from zblocks.plan import SliceRef, Volume, Wishes
 from zblocks.planner import Job, make_plan
+from zblocks.plans import SliceRef, Volume, Wishes
 from zblocks.timing import Worker
 
 VOLUME = Volume("uint8", 1, "raw", 0, "gzip", 0)

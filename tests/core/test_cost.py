@@ -26,7 +26,7 @@ from zblocks.cost import (
 )
 from zblocks.errors import InvalidConfig
 from zblocks.geometry import Box, Vec
-from zblocks.plan import BlockTask, CoarseTask, Plan, SliceRef, Volume
+from zblocks.plans import BlockTask, CoarseTask, Plan, SliceRef, Volume
 from zblocks.pyramid import Scale
 from zblocks.receipt import Receipt, Source, Written
 

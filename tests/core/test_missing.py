@@ -24,8 +24,8 @@ from zblocks.missing import (
     stand_ins,
     with_stand_ins,
 )
-from zblocks.plan import SliceRef, Wishes, task_from_json, task_to_json
 from zblocks.planner import Job, fingerprint, make_plan
+from zblocks.plans import SliceRef, Wishes, task_from_json, task_to_json
 from zblocks.precomputed.chunks import chunk_key, object_keys, shard_key
 from zblocks.precomputed.shards import chunk_id
 from zblocks.receipt import Source

@@ -9,7 +9,8 @@ import pytest
 
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Box, Vec
-from zblocks.plan import (
+from zblocks.planner import Job, make_plan
+from zblocks.plans import (
     Contrast,
     Framing,
     SliceRef,
@@ -20,7 +21,6 @@ from zblocks.plan import (
     task_from_json,
     task_to_json,
 )
-from zblocks.planner import Job, make_plan
 from zblocks.sharing import COARSE_SHARE
 from zblocks.slices import STREAM_ROWS
 from zblocks.timing import Worker, predict_coarse_seconds

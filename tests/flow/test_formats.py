@@ -15,12 +15,12 @@ from tests.flow.conftest import zblocks
 from tests.formats.registry import DEPTH, HEIGHT, INPUTS, WIDTH, many_pages
 from tests.references import read_info, read_tensorstore
 from zblocks.config import Config
-from zblocks.convert import convert_block, convert_coarse
 from zblocks.errors import ZblocksError
 from zblocks.finalize import finalize
-from zblocks.plan import plan_to_json
+from zblocks.plans import plan_to_json
 from zblocks.prepare import Run, prepare
 from zblocks.slices import open_slice, probe
+from zblocks.tasks import convert_block, convert_coarse
 from zblocks.timing import Worker
 from zblocks.workplace import PLAN, open_workplace
 

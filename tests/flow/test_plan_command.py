@@ -13,7 +13,7 @@ from tests.flow.conftest import textured, write_stack, zblocks
 from zblocks.config.prices import Prices
 from zblocks.cost import Fleet, estimate
 from zblocks.forecast import _limits
-from zblocks.plan import plan_from_json
+from zblocks.plans import plan_from_json
 
 
 def files(folder):

@@ -12,11 +12,11 @@ import pytest
 from tests.flow.conftest import textured, write_stack
 from tests.references import pyramid_of, read_info, read_tensorstore
 from zblocks.config import Config
-from zblocks.convert import convert_block, convert_coarse
 from zblocks.finalize import finalize
-from zblocks.plan import Wishes, plan_from_json, plan_to_json, task_from_json
 from zblocks.planner import Job, plan_coarse
+from zblocks.plans import Wishes, plan_from_json, plan_to_json, task_from_json
 from zblocks.prepare import Run, prepare
+from zblocks.tasks import convert_block, convert_coarse
 from zblocks.timing import Worker, predict_coarse_seconds
 from zblocks.workplace import ITEMS, PLAN, open_workplace
 

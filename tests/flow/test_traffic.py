@@ -8,9 +8,9 @@ import pytest
 
 from tests.flow.conftest import textured, write_stack
 from zblocks.config import Config
-from zblocks.convert import convert_block, convert_coarse
-from zblocks.plan import task_from_json
+from zblocks.plans import task_from_json
 from zblocks.prepare import Run, prepare
+from zblocks.tasks import convert_block, convert_coarse
 from zblocks.timing import Worker
 from zblocks.workplace import CLAIM, ITEMS, RECEIPTS, open_workplace
 

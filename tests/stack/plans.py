@@ -2,8 +2,8 @@
 
 from zblocks.config import Config
 from zblocks.geometry import Vec
-from zblocks.plan import SliceRef, Volume, Wishes
 from zblocks.planner import Job, make_plan
+from zblocks.plans import SliceRef, Volume, Wishes
 from zblocks.prepare import Prepared
 from zblocks.timing import Worker
 

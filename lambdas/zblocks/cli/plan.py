@@ -25,7 +25,7 @@ from zblocks.config.prices import Prices
 from zblocks.cost import Fleet, show_dollars, stored_ratio
 from zblocks.forecast import LAMBDA_MEMORY_MB, Forecast, foretell, in_buckets, in_cloud
 from zblocks.local import Machine
-from zblocks.plan import Plan, pixel_bytes
+from zblocks.plans import Plan, pixel_bytes
 from zblocks.precomputed.shards import shard_size
 from zblocks.progress import duration
 from zblocks.pyramid import Scale

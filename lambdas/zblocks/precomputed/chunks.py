@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from zblocks.geometry import Box, Vec
 from zblocks.missing import is_within
-from zblocks.plan import Volume
+from zblocks.plans import Volume
 from zblocks.pooling import Voxels
 from zblocks.precomputed.decode import Encoded, decode_chunk
 from zblocks.precomputed.shards import ShardBits, shard_boxes, shard_name

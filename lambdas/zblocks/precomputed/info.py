@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from zblocks.geometry import Box
 from zblocks.missing import describe_filled, planned_holes
-from zblocks.plan import Plan
+from zblocks.plans import Plan
 from zblocks.precomputed.chunks import LABEL_BLOCK, data_encoding
 from zblocks.precomputed.shards import ShardingInfo, sharding_info
 from zblocks.pyramid import Scale

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zblocks.brightness import Odd
-from zblocks.plan import Plan
+from zblocks.plans import Plan
 from zblocks.receipt import Receipt
 from zblocks.report.pictures import Picture
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zblocks.geometry import Box, Vec, ceil_div
-from zblocks.plan import Plan, block_name, part_z
+from zblocks.plans import Plan, block_name, part_z
 from zblocks.pooling import Voxels
 from zblocks.precomputed.unpack import UndecodedError
 from zblocks.pyramid import Scale

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from zblocks.plan import Volume
+from zblocks.plans import Volume
 from zblocks.pooling import Voxels
 
 Pixels = npt.NDArray[np.uint8]

@@ -11,7 +11,7 @@ from typing import Any
 
 from zblocks.brightness import Odd, contrast
 from zblocks.errors import StorageError
-from zblocks.plan import block_name
+from zblocks.plans import block_name
 from zblocks.report.facts import BillLine, Facts
 from zblocks.report.overview import Visible, look_at
 from zblocks.report.page import render

@@ -9,7 +9,7 @@ from typing import Any
 
 from zblocks.errors import InvalidConfig
 from zblocks.geometry import Box, Vec
-from zblocks.plan import Plan, plan_from_json
+from zblocks.plans import Plan, plan_from_json
 from zblocks.precomputed.chunks import content_encoding
 from zblocks.precomputed.info import INFO, PROVENANCE, build_info
 from zblocks.precomputed.unpack import UndecodedError, unpack

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zblocks.missing import Run, absent_runs, coarser_runs, hole_runs, runs_of
-from zblocks.plan import Plan
+from zblocks.plans import Plan
 from zblocks.verify.spec import ScaleSpec
 
 

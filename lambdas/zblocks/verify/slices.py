@@ -11,7 +11,7 @@ from zblocks.config import Config
 from zblocks.credentials import Credentials
 from zblocks.errors import ZblocksError
 from zblocks.geometry import Vec
-from zblocks.plan import Plan, SliceRef
+from zblocks.plans import Plan, SliceRef
 from zblocks.pooling import Voxels
 from zblocks.reading import read_bands
 from zblocks.storage import Store, open_store

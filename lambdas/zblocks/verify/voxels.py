@@ -10,7 +10,7 @@ from itertools import islice, pairwise
 import numpy as np
 
 from zblocks.geometry import Box, Vec
-from zblocks.plan import Plan
+from zblocks.plans import Plan
 from zblocks.pooling import Pool, PoolPresent, Voxels
 from zblocks.verify.compare import Known, Rule, compare
 from zblocks.verify.crew import each

@@ -22,7 +22,7 @@ from zblocks.machine import cores
 from zblocks.memory import DECODERS
 from zblocks.missing import is_within, planned_holes, pools_of
 from zblocks.perform import Outcome, perform
-from zblocks.plan import BlockTask, CoarseTask, Plan, part_z
+from zblocks.plans import BlockTask, CoarseTask, Plan, part_z
 from zblocks.pooling import Voxels
 from zblocks.pyramid import Scale
 from zblocks.reading import read_bands
