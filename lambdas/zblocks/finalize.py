@@ -32,6 +32,7 @@ from zblocks.precomputed.info import (
     build_provenance,
     missing_holes,
 )
+from zblocks.precomputed.segment_names import DOCUMENT
 from zblocks.prepare import Run, list_due
 from zblocks.receipt import Receipt, Verdict
 from zblocks.report.facts import BillLine
@@ -39,7 +40,7 @@ from zblocks.report.write import Material, write_page
 from zblocks.standing import Standing, look
 from zblocks.storage import Store
 from zblocks.viewer import Shown, viewer_link
-from zblocks.workplace import CONFIG, FAILURES, REPLACED, REPORT, WORK, Workplace
+from zblocks.workplace import CONFIG, FAILURES, NAMES, REPLACED, REPORT, WORK, Workplace
 
 SecondReader = Callable[[Workplace, Sequence[Hole]], int]
 """A look at the volume by another reader, returning how many chunks outside the holes it compared;
@@ -146,6 +147,8 @@ def _finalize(work: Workplace, run: Run, error: str, second_reader: SecondReader
     noted = replace(plan, notes=tuple(report["notes"]))
     numbers = _numbers(plan, run, standing.receipts)
     target.put_json(PROVENANCE, build_provenance(noted, config, numbers, absent))
+    if plan.named:
+        target.put_json(DOCUMENT, target.get(NAMES))
     target.put_json(INFO, build_info(plan))
     filled = tuple(
         f"z {f['z']}: {f['name']} ({f['why']}): {f['how']}" for f in describe_filled(plan)
