@@ -34,6 +34,7 @@ from zblocks.precomputed.info import (
 )
 from zblocks.precomputed.segment_names import DOCUMENT
 from zblocks.prepare import Run, list_due
+from zblocks.probe import probe
 from zblocks.receipt import Receipt, Verdict
 from zblocks.report.facts import BillLine
 from zblocks.report.write import Material, write_page
@@ -65,6 +66,8 @@ class Ending:
     """Slices that are missing: z, name, why, and what stands in their place."""
     holes: tuple[str, ...]
     """What failed and was left out, and why."""
+    hindrances: tuple[str, ...] = ()
+    """What keeps others from seeing the volume by its link, each with its fix."""
 
 
 def finalize(
@@ -82,7 +85,8 @@ def finalize(
         IncompleteVolume: names what is missing; the report says so, too, and there is no `info`.
     """
     try:
-        return _finalize(work, run, error, second_reader)
+        ending = _finalize(work, run, error, second_reader)
+        return ending if work.target.local else _asked_for(work.target, ending)
     finally:
         claim.give_back(work.target, run.execution)
 
@@ -162,6 +166,15 @@ def _finalize(work: Workplace, run: Run, error: str, second_reader: SecondReader
         filled=filled,
         holes=left_out,
     )
+
+
+def _asked_for(target: Store, ending: Ending) -> Ending:
+    """Ask for a published volume as a browser would; what stands in the way is reported."""
+    hindrances = probe(ending.location)
+    if hindrances:
+        report = json.loads(target.get(REPORT)) | {"hindrances": hindrances}
+        target.put_json(REPORT, json.dumps(report, indent=1).encode())
+    return replace(ending, hindrances=hindrances)
 
 
 def _holes(plan: Plan, verdict: Verdict) -> tuple[Hole, ...]:
