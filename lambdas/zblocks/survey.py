@@ -455,7 +455,10 @@ def _dtype(config: Config, header: SliceHeader) -> str:
     if config.layer_type == "image":
         return _image_dtype(config, header)
     if header.channels != 1 or header.dtype not in WIDTH:
-        msg = f'layer_type: "segmentation" needs slices of one whole number a voxel, not {header}'
+        msg = (
+            f'layer_type: "segmentation" needs slices of one whole number a voxel, not {header}; '
+            'give "image", or choose one channel with "channels"'
+        )
         raise InvalidConfig(msg)
     least = "uint32" if config.encoding == "compressed_segmentation" else header.dtype
     wanted = max(least, header.dtype, key=lambda d: WIDTH[d])
