@@ -213,7 +213,7 @@ def test_another_page_is_converted_anew(tmp_path, write_config):
 @pytest.mark.parametrize("channels", [2, 4])
 def test_png_chunks_of_two_and_four_channels(channels, tmp_path, write_config):
     (tmp_path / "in").mkdir()
-    planes = INPUTS["TIFF alpha kept"].planes()[..., :channels]
+    planes = INPUTS["PNG alpha kept"].planes()[..., :channels]
     for z, plane in enumerate(planes):
         tifffile.imwrite(tmp_path / f"in/{z}.tif", plane, photometric="minisblack",
                          planarconfig="contig", extrasamples=[0] * (channels - 1))  # fmt: skip

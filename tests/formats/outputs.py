@@ -40,6 +40,20 @@ class Encoding:
     """What packs it; none for what is packed already."""
     bits: int = 0
     """That it holds, where it refuses more."""
+    note: str = ""
+
+    def refusal(self, dtype: str, channels: int) -> str:
+        """Return what the error says of such slices; empty for nothing."""
+        if dtype not in self.dtypes:
+            return f'encoding: "{self.name}" holds {self.bits} bits, the slices are '
+        if self.channels and channels not in self.channels:
+            some = " or ".join(map(str, self.channels))
+            return f'encoding: "{self.name}" holds {some} channels, the slices have {channels}'
+        if self.name == "png" and dtype == "uint16" and channels > 1:
+            # It takes them apart byte by byte: seen with test_viewer_voxels.py, read in its source
+            # (src/sliceview/png/index.ts, transposeArray2d).
+            return 'encoding: "png" of 16 bits is for one channel: Neuroglancer mixes up the bytes'
+        return ""
 
 
 @dataclass(frozen=True)
@@ -94,12 +108,7 @@ class OutputKind:
             return 'compression: shards can\'t hold "br"; give "gzip" or "none"'
         if layer == "segmentation" and (channels != 1 or kind.dtype == "float32"):
             return 'layer_type: "segmentation" needs slices of one whole number a voxel, not '
-        if kind.dtype not in encoding.dtypes:
-            return f'encoding: "{encoding.name}" holds {encoding.bits} bits, the slices are '
-        if encoding.channels and channels not in encoding.channels:
-            some = " or ".join(map(str, encoding.channels))
-            return f'encoding: "{encoding.name}" holds {some} channels, the slices have {channels}'
-        return ""
+        return encoding.refusal(kind.dtype, channels)
 
     def dtype(self, kind: InputKind) -> str:
         """Return the volume's type: compressed_segmentation has 32 bits or more."""
@@ -154,7 +163,15 @@ ENCODINGS = {
     for e in (
         Encoding("raw", (*WHOLE, "float32"), None, LAYERS),
         Encoding("jpeg", ("uint8",), (1, 3), ("image",), lossless=False, compressions=(), bits=8),
-        Encoding("png", ("uint8", "uint16"), (1, 2, 3, 4), ("image",), compressions=(), bits=16),
+        Encoding(
+            "png",
+            ("uint8", "uint16"),
+            (1, 2, 3, 4),
+            ("image",),
+            compressions=(),
+            bits=16,
+            note=" (16 bits: 1)",
+        ),
         Encoding("compressed_segmentation", WHOLE, (1,), LABELS_ONLY),
         Encoding("compresso", WHOLE, (1,), LABELS_ONLY),
     )

@@ -70,7 +70,7 @@ def chunks_row(encoding: Encoding) -> str:
     exact = "exact" if encoding.lossless else "loses a little"
     return (
         f"| `{encoding.name}` | {layers.get(encoding.layers, 'labels')} | "
-        f"{', '.join(encoding.dtypes)} | {channels} | {exact} | {packed} |"
+        f"{', '.join(encoding.dtypes)} | {channels}{encoding.note} | {exact} | {packed} |"
     )
 
 
