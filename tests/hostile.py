@@ -658,7 +658,7 @@ def gz_bomb() -> bytes:
     return gzip.compress(b"a 1\n" * (16 * MIB)) * 48
 
 
-_list_case("list_that_expands_to_3_gigabytes", list_file(gz_bomb), "names.txt", "no list of slices")
+_list_case("list_that_expands_to_3_gigabytes", list_file(gz_bomb), "names.txt", "so it is no list")
 _list_case(
     "list_of_64_million_lines", list_file(lambda: b"\n" * (1 << 26)), "names.txt", "1000000 lines"
 )

@@ -1,12 +1,12 @@
-"""What is made from the config's fields, the README's table and the schema in docs/:
-`python -m tests.readme_table`."""
+"""What is made from the config's fields and the registries of formats: the README's tables and the
+schema in docs/: `python -m tests.readme_table`."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
+from tests.formats.table import formats_table
 from zblocks.config import Config
 from zblocks.config.schema import config_schema
 
@@ -14,6 +14,8 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 SCHEMA = README.parent / "docs" / "config.schema.json"
 BEGIN = "<!-- config table: begin (python -m tests.readme_table) -->"
 END = "<!-- config table: end -->"
+FORMATS_BEGIN = "<!-- formats table: begin (python -m tests.readme_table) -->"
+FORMATS_END = "<!-- formats table: end -->"
 
 
 def table() -> str:
@@ -32,10 +34,15 @@ def table() -> str:
     )
 
 
-def with_table(text: str) -> str:
-    """Return the README with the table as it should be."""
-    pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
-    return re.sub(pattern, lambda _: f"{BEGIN}\n{table()}\n{END}", text, flags=re.DOTALL)
+def with_tables(text: str) -> str:
+    """Return the README with the tables as they should be."""
+    for begin, end, made in (
+        (BEGIN, END, table()),
+        (FORMATS_BEGIN, FORMATS_END, formats_table()),
+    ):
+        head, _, rest = text.partition(begin)
+        text = f"{head}{begin}\n{made}\n{end}{rest.partition(end)[2]}"
+    return text
 
 
 def schema() -> str:
@@ -44,5 +51,5 @@ def schema() -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_table(README.read_text()))
+    README.write_text(with_tables(README.read_text()))
     SCHEMA.write_text(schema())

@@ -34,13 +34,7 @@ def volume_of(config: Config, header: SliceHeader) -> Volume:
         if config.layer_type == "image":
             msg += f', or "dtype": "uint{bits}" with contrast'
         raise InvalidConfig(msg)
-    if header.channels not in CHANNELS.get(config.encoding, (header.channels,)):
-        names = " or ".join(map(str, CHANNELS[config.encoding]))
-        msg = (
-            f'encoding: "{config.encoding}" holds {names} channels, the slices have '
-            f'{header.channels}; use "raw", or choose with "channels"'
-        )
-        raise InvalidConfig(msg)
+    _refuse_channels(config, dtype, header.channels)
     fill, top = config.fill_value, (1 << WIDTH[dtype]) - 1 if dtype in WIDTH else None
     if top is not None and (fill != int(fill) or not 0 <= fill <= top):
         msg = f"fill_value: {fill} doesn't fit the volume's {dtype}; use 0 to {top}"
@@ -67,6 +61,27 @@ def volume_of(config: Config, header: SliceHeader) -> Volume:
     )
 
 
+def _refuse_channels(config: Config, dtype: str, channels: int) -> None:
+    """Refuse channels that an encoding has no room for, or that the viewer doesn't read.
+
+    Raises:
+        InvalidConfig: names the encoding.
+    """
+    if channels not in CHANNELS.get(config.encoding, (channels,)):
+        names = " or ".join(map(str, CHANNELS[config.encoding]))
+        msg = (
+            f'encoding: "{config.encoding}" holds {names} channels, the slices have '
+            f'{channels}; use "raw", or choose with "channels"'
+        )
+        raise InvalidConfig(msg)
+    if config.encoding == "png" and dtype == "uint16" and channels > 1:
+        msg = (
+            'encoding: "png" of 16 bits is for one channel: Neuroglancer mixes up the bytes of '
+            f'{channels}; use "raw", or choose one with "channels"'
+        )
+        raise InvalidConfig(msg)
+
+
 def _dtype(config: Config, header: SliceHeader) -> str:
     """Return the type of the volume's voxels.
 
@@ -76,7 +91,10 @@ def _dtype(config: Config, header: SliceHeader) -> str:
     if config.layer_type == "image":
         return _image_dtype(config, header)
     if header.channels != 1 or header.dtype not in WIDTH:
-        msg = f'layer_type: "segmentation" needs slices of one whole number a voxel, not {header}'
+        msg = (
+            f'layer_type: "segmentation" needs slices of one whole number a voxel, not {header}; '
+            'give "image", or choose one channel with "channels"'
+        )
         raise InvalidConfig(msg)
     least = "uint32" if config.encoding == "compressed_segmentation" else header.dtype
     wanted = max(least, header.dtype, key=lambda d: WIDTH[d])

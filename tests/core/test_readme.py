@@ -7,14 +7,26 @@ import re
 
 import jsonschema
 
-from tests.readme_table import README, SCHEMA, schema, with_table
+from tests.formats.outputs import ENCODINGS
+from tests.formats.registry import INPUTS
+from tests.formats.table import FORMATS, kinds_of
+from tests.readme_table import BEGIN, FORMATS_BEGIN, README, SCHEMA, schema, with_tables
 from zblocks.config import Config
 
 
 def test_the_table_of_fields_is_the_configs_own():
     text = README.read_text()
-    assert text == with_table(text)
+    assert text == with_tables(text)
     assert "`voxel_resolution`" in text
+
+
+def test_the_table_of_formats_is_the_registries_own():
+    text = README.read_text()
+    for begin in (BEGIN, FORMATS_BEGIN):
+        assert text.count(begin) == 1
+    named = [kind.name for words in FORMATS.values() for kind in kinds_of(words)]
+    assert sorted(named) == sorted(INPUTS)
+    assert {name for name in ENCODINGS if f"| `{name}` |" in text} == set(ENCODINGS)
 
 
 def test_the_example_config_is_valid_in_the_cloud():

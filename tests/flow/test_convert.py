@@ -150,7 +150,7 @@ def test_natural_order_without_a_list(tmp_path, write_config):
     voxels[6] = 7
     done = zblocks("convert", write_config(fill_value=7), "--json")
     assert done.code == 0, done.err
-    assert done.json["filled"] == ["z 6: number 6 (gap)"]
+    assert done.json["filled"] == ["z 6: number 6 (gap): fill 7"]
     found = read_cloudvolume(f"precomputed://file://{tmp_path}/out", read_info(tmp_path / "out"))
     np.testing.assert_array_equal(found[0], voxels)
 

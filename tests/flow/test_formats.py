@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 
@@ -12,62 +11,20 @@ import tifffile
 from PIL import Image
 
 from tests.flow.conftest import zblocks
-from tests.formats.registry import DEPTH, HEIGHT, INPUTS, WIDTH, many_pages
-from tests.references import read_info, read_tensorstore
+from tests.flow.inprocess import convert, held, read, write_kind
+from tests.formats.registry import DEPTH, INPUTS, many_pages
 from zblocks.config import Config
 from zblocks.errors import ZblocksError
-from zblocks.finalize import finalize
-from zblocks.plans import plan_to_json
 from zblocks.prepare import Run, prepare
 from zblocks.slices import open_slice, probe
-from zblocks.tasks import convert_block, convert_coarse
 from zblocks.timing import Worker
-from zblocks.workplace import PLAN, open_workplace
 
 ROWS = 16
 
 
-def write_kind(folder, kind):
-    """Write a stack; return what it must become, (z, y, x, c)."""
-    folder.mkdir()
-    planes = kind.planes()
-    if kind.stack:
-        path = folder / f"stack{kind.extension}"
-        kind.write(path, planes)
-        held = kind.read(path)
-    else:
-        paths = [folder / f"s_{z}{kind.extension}" for z in range(DEPTH)]
-        for path, plane in zip(paths, planes, strict=True):
-            kind.write(path, plane)
-        held = np.stack([kind.read(path) for path in paths])
-    return held.reshape(DEPTH, HEIGHT, WIDTH, kind.channels)
-
-
-def convert(config, rows=None):
-    """Do what `zblocks convert` does, in this process; return the plan."""
-    prepared = prepare(config, Worker(2000), Run())
-    plan = prepared.plan
-    work = open_workplace(config.destination)
-    if rows:  # as in a worker too small for whole slices
-        work.target.put_json(PLAN, plan_to_json(dataclasses.replace(plan, rows=rows)))
-        work = open_workplace(config.destination)
-    for task in prepared.due:
-        convert_block(work, task)
-    for stage in plan.stages():
-        for index in stage:
-            convert_coarse(work, work.plan.coarse[index])
-    finalize(work, Run())
-    return plan
-
-
-def read(folder):
-    info = read_info(folder)
-    return info, read_tensorstore({"driver": "file", "path": f"{folder}/"}, info)[0]
-
-
 @pytest.mark.parametrize("kind", INPUTS.values(), ids=lambda kind: kind.name)
 def test_every_kind(kind, tmp_path, write_config):
-    due = write_kind(tmp_path / "in", kind)
+    due = held(write_kind(tmp_path / "in", kind), kind.read)
     for rows in (None, ROWS) if kind.streams else (None,):
         out = tmp_path / f"out{rows}"
         fields = {"compression": "none", "chunk_size": [16, ROWS, 4], "scales": 2, **kind.config}
@@ -84,7 +41,7 @@ def test_every_kind(kind, tmp_path, write_config):
                          ids=lambda kind: kind.name)  # fmt: skip
 def test_the_reader_agrees_with_what_was_written(kind, tmp_path):
     """The independent reader itself: channels that are kept as they are hold what was written."""
-    due, planes = write_kind(tmp_path / "in", kind), kind.planes()
+    due, planes = held(write_kind(tmp_path / "in", kind), kind.read), kind.planes()
     if due.dtype == planes.dtype and due.shape == planes.shape and "white" not in kind.name:
         scale = {2: 85, 4: 17}.get(kind.bits, 1)
         np.testing.assert_array_equal(due, planes * np.array(scale, planes.dtype))
@@ -92,7 +49,7 @@ def test_the_reader_agrees_with_what_was_written(kind, tmp_path):
 
 def test_inks_become_the_colours_that_pillow_shows(tmp_path):
     kind = INPUTS["JPEG CMYK"]
-    due = write_kind(tmp_path / "in", kind)
+    due = held(write_kind(tmp_path / "in", kind), kind.read)
     for z in range(DEPTH):
         with Image.open(tmp_path / "in" / f"s_{z}.jpg") as image:
             shown = np.asarray(image.convert("RGB")).astype(int)
@@ -102,7 +59,7 @@ def test_inks_become_the_colours_that_pillow_shows(tmp_path):
 def test_by_the_users_command(tmp_path, write_config):
     """A stack in one file, and a note of what became of alpha."""
     kind = INPUTS["TIFF pages RGB"]
-    due = write_kind(tmp_path / "in", kind)
+    due = held(write_kind(tmp_path / "in", kind), kind.read)
     done = zblocks("convert", write_config(compression="none", page="all", channels="grey"))
     assert done.code == 0, done.err
     _, found = read(tmp_path / "out")
@@ -246,7 +203,8 @@ def test_the_document_of_a_page_travels(tmp_path, write_config):
 
 def test_another_page_is_converted_anew(tmp_path, write_config):
     """Blocks of the same files and the same grid, but another page, don't stand."""
-    due = write_kind(tmp_path / "in", INPUTS["TIFF pages are slices"])
+    kind = INPUTS["TIFF pages are slices"]
+    due = held(write_kind(tmp_path / "in", kind), kind.read)
     for page in (1, 3):
         convert(Config.load(write_config(page=page, overwrite=page == 3, compression="none")))
         np.testing.assert_array_equal(read(tmp_path / "out")[1], due[page : page + 1])
@@ -255,7 +213,7 @@ def test_another_page_is_converted_anew(tmp_path, write_config):
 @pytest.mark.parametrize("channels", [2, 4])
 def test_png_chunks_of_two_and_four_channels(channels, tmp_path, write_config):
     (tmp_path / "in").mkdir()
-    planes = INPUTS["TIFF alpha kept"].planes()[..., :channels]
+    planes = INPUTS["PNG alpha kept"].planes()[..., :channels]
     for z, plane in enumerate(planes):
         tifffile.imwrite(tmp_path / f"in/{z}.tif", plane, photometric="minisblack",
                          planarconfig="contig", extrasamples=[0] * (channels - 1))  # fmt: skip

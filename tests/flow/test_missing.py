@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.core.test_labels import modes
 from tests.flow.conftest import textured, write_slice, zblocks
@@ -175,7 +176,11 @@ def test_a_neighbour_that_changes_is_named(tmp_path, write_config, missing):
     lines = write(tmp_path, voxels, gone={63, 64, 65})
     bad, neighbour = tmp_path / "in/s_100.tif", tmp_path / "in/s_062.tif"
     good = bad.read_bytes()
-    bad.write_bytes(good[: len(good) // 2])
+    Image.fromarray(voxels[100, ..., 0]).save(bad, compression="tiff_deflate")
+    packed = bytearray(bad.read_bytes())
+    at = packed.index(b"\x78")  # where deflate begins: only decoding tells that it is spoilt
+    packed[at + 20 : at + 60] = bytes(40)
+    bad.write_bytes(packed)
     config = write_config(sorted_filename=lines, missing=missing, compression="none", **FIELDS)
     assert zblocks("convert", config, "--memory", 1000).code == 1
     bad.write_bytes(good)

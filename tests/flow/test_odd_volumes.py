@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests.flow.conftest import textured, write_stack, zblocks
 from tests.flow.test_verify import SHAPE, assert_sound, sharding, verify, write_tensorstore
+from zblocks.precomputed.segment_names import SegmentName, build_segment_properties
 
 KEY = "4_4_40"
 
@@ -122,6 +123,9 @@ def test_fields_of_labels_and_more_scales_of_others_are_no_difference(tmp_path, 
     config = write_config(voxel_resolution=[4, 4, 40], **fields)
     assert zblocks("convert", config).code == 0
     change(tmp_path / "out", mesh="mesh", skeletons="bones", segment_properties="props")
+    (tmp_path / "out" / "props").mkdir()
+    names = build_segment_properties([SegmentName(7, "thalamus")])
+    (tmp_path / "out" / "props" / "info").write_bytes(names)
     found = assert_sound(tmp_path / "out", "--source", config)
     assert not any("mesh" in note for note in found["notes"])
 

@@ -51,6 +51,12 @@ class InputKind:
     """Whether one file holds all slices."""
     exact: bool = True
     """Whether the format itself keeps voxels; else `read` tells what was kept."""
+    numbers: Callable[[Path], np.ndarray] | None = None
+    """What it becomes as labels, (y, x), where that isn't what `read` finds: the numbers stored."""
+
+    def channels_as(self, layer: str) -> int:
+        """Return the volume's channels as this type of layer."""
+        return 1 if self.numbers and layer == "segmentation" else self.channels
 
     def planes(self) -> np.ndarray:
         """Return slices (z, y, x, c) to write: waves and noise over the whole range of the type."""
@@ -175,10 +181,11 @@ add("JPEG RGB to grey", ".jpeg", RGB, by_pillow, partial(pillows, mode="L"), cha
 
 # --- PNG ----------------------------------------------------------------------------------------
 
-add("PNG 1 bit", ".png", ("bool", 1), by_pillow, partial(pillows, mode="L"))
+add("PNG 1 bit", ".png", ("bool", 1), by_pillow, partial(pillows, mode="L"), numbers=pillows)
 for _bits in (2, 4):
     add(f"PNG {_bits} bit", ".png", (f"uint{_bits}", 1),
-        lambda p, plane, bits=_bits: p.write_bytes(low_png(plane, bits)), pillows)  # fmt: skip
+        lambda p, plane, bits=_bits: p.write_bytes(low_png(plane, bits)), pillows,
+        numbers=lambda p, bits=_bits: pillows(p) // (255 // ((1 << bits) - 1)))  # fmt: skip
 add("PNG grey 8 bit", ".png", GREY, by_pillow, pillows)
 add("PNG RGB 8 bit", ".png", RGB, by_pillow, pillows)
 add("PNG grey and alpha", ".png", ("uint8", 2), partial(by_pillow, mode="LA"),
@@ -194,9 +201,10 @@ for _name, _of in (("grey", ("uint16", 1)), ("RGB", ("uint16", 3))):
 add("PNG RGB and alpha 16 bit", ".png", ("uint16", 4),
     partial(by_imagecodecs, encode=imagecodecs.png_encode), lambda p: _decode_png(p)[..., :3],
     channels=3)  # fmt: skip
-add("PNG palette", ".png", GREY, with_palette, partial(pillows, mode="RGB"), channels=3)
+add("PNG palette", ".png", GREY, with_palette, partial(pillows, mode="RGB"), channels=3,
+    numbers=pillows)  # fmt: skip
 add("PNG palette 4 bit", ".png", ("uint4", 1), partial(with_palette, bits=4),
-    partial(pillows, mode="RGB"), channels=3)  # fmt: skip
+    partial(pillows, mode="RGB"), channels=3, numbers=pillows)  # fmt: skip
 add("PNG palette of labels", ".png", GREY, with_palette, pillows, config=LABELS, streams=False)
 add("PNG 4 bit labels", ".png", ("uint4", 1), lambda p, plane: p.write_bytes(low_png(plane, 4)),
     lambda p: pillows(p) // 17, config=LABELS)  # fmt: skip
@@ -295,23 +303,25 @@ add("TIFF JPEG RGB", ".tif", RGB, partial(by_tifffile, compression="jpeg", photo
     tifffiles, exact=False)  # fmt: skip
 for _dtype in ("uint8", "uint16"):
     add(f"TIFF white is zero {_dtype}", ".tif", (_dtype, 1),
-        partial(by_tifffile, photometric="miniswhite"), inverted)  # fmt: skip
+        partial(by_tifffile, photometric="miniswhite"), inverted,
+        numbers=tifffiles)  # fmt: skip
 add("TIFF white is zero labels", ".tif", GREY, partial(by_tifffile, photometric="miniswhite"),
     tifffiles, config=LABELS)  # fmt: skip
-add("TIFF 1 bit", ".tif", ("bool", 1), by_pillow, partial(pillows, mode="L"))
+add("TIFF 1 bit", ".tif", ("bool", 1), by_pillow, partial(pillows, mode="L"), numbers=pillows)
 add("TIFF 1 bit PackBits", ".tif", ("bool", 1), partial(by_pillow, compression="packbits"),
-    partial(pillows, mode="L"))  # fmt: skip
+    partial(pillows, mode="L"), numbers=pillows)  # fmt: skip
 add("TIFF 1 bit fax", ".tif", ("bool", 1), partial(by_pillow, compression="group4"),
-    partial(pillows, mode="L"))  # fmt: skip
+    partial(pillows, mode="L"), numbers=pillows)  # fmt: skip
 add("TIFF 1 bit labels", ".tif", ("bool", 1), by_pillow, lambda p: pillows(p).astype("uint8"),
     config=LABELS)  # fmt: skip
 add("TIFF 4 bit", ".tif", ("uint4", 1), partial(by_tifffile, bitspersample=4),
-    lambda p: tifffiles(p) * 17)  # fmt: skip
+    lambda p: tifffiles(p) * 17, numbers=tifffiles)  # fmt: skip
 add("TIFF 4 bit labels", ".tif", ("uint4", 1), partial(by_tifffile, bitspersample=4), tifffiles,
     config=LABELS)  # fmt: skip
-add("TIFF palette", ".tif", GREY, tiff_palette, partial(pillows, mode="RGB"), channels=3)
+add("TIFF palette", ".tif", GREY, tiff_palette, partial(pillows, mode="RGB"), channels=3,
+    numbers=tifffiles)  # fmt: skip
 add("TIFF palette LZW", ".tif", GREY, partial(tiff_palette, compression="lzw"),
-    partial(pillows, mode="RGB"), channels=3)  # fmt: skip
+    partial(pillows, mode="RGB"), channels=3, numbers=tifffiles)  # fmt: skip
 add("TIFF palette of labels", ".tif", GREY, partial(tiff_palette, compression="zlib"), tifffiles,
     config=LABELS)  # fmt: skip
 add("TIFF uint32 labels", ".tif", ("uint32", 1), partial(by_tifffile, compression="zlib"),
@@ -396,9 +406,10 @@ add("JPEG 2000 codestream 16 bit", ".j2k", ("uint16", 1),
     _decode_jp2, streams=False)  # fmt: skip
 add("BMP grey", ".bmp", GREY, by_pillow, pillows, streams=False)
 add("BMP RGB", ".bmp", RGB, by_pillow, pillows, streams=False)
-add("BMP 1 bit", ".bmp", ("bool", 1), by_pillow, partial(pillows, mode="L"), streams=False)
+add("BMP 1 bit", ".bmp", ("bool", 1), by_pillow, partial(pillows, mode="L"), streams=False,
+    numbers=pillows)  # fmt: skip
 add("BMP palette", ".bmp", GREY, with_palette, partial(pillows, mode="RGB"), channels=3,
-    streams=False)  # fmt: skip
+    numbers=pillows, streams=False)  # fmt: skip
 add("BMP palette of labels", ".bmp", GREY, with_palette, pillows, config=LABELS, streams=False)
 add("WebP", ".webp", RGB, partial(by_pillow, quality=80), pillows, exact=False, streams=False)
 add("WebP lossless", ".webp", RGB, partial(by_pillow, lossless=True), pillows, streams=False)

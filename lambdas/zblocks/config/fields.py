@@ -124,7 +124,7 @@ class Fields(BaseModel):
     encoding: Literal["raw", "jpeg", "png", "compressed_segmentation", "compresso"] = Field(
         "raw",
         description='"raw" (exact), "jpeg" (smaller, loses a little; 8 bit only), "png" (exact; 8 '
-        'and 16 bit), or for labels "compressed_segmentation" or "compresso"',
+        'bit, or 16 of one channel), or for labels "compressed_segmentation" or "compresso"',
     )
     dtype: Literal["auto", "uint8", "uint16", "uint32", "uint64", "float32"] = Field(
         "auto",

@@ -53,8 +53,9 @@ class OnePage:
         head = len(self._head)
         if start < head:
             return self._head[start : start + length]
-        if not self._recodes:
-            return self._source.read_at(start - head, length)
+        if not self._recodes:  # what was read with the directory isn't fetched again
+            kept = self._page.directory.windows.kept(start - head, length)
+            return kept or self._source.read_at(start - head, length)
         out = bytearray()
         while len(out) < length and start < self.size:
             index = self._index(start)

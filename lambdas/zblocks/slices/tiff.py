@@ -49,6 +49,13 @@ class _Windows:
         self._pieces = [*self._pieces[1 - WINDOWS :], (start, piece)]
         return piece[:length]
 
+    def kept(self, start: int, length: int) -> bytes:
+        """Return what is kept of `length` bytes from `start`, perhaps fewer, perhaps none."""
+        for at, piece in self._pieces:
+            if at <= start < at + len(piece):
+                return piece[start - at : start - at + length]
+        return b""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -35,6 +35,9 @@ that goes on where the last one ended. libvips itself asks for 4 KiB."""
 MIN_BYTES = 1 << 16
 """Voxels, in bytes, that any file may claim."""
 
+HEAD_BYTES = 1 << 14
+"""Bytes of a JPEG in which its frame is looked for."""
+
 FETCH_ROWS = 64
 """Rows that pass through a buffer of their own at a time."""
 
@@ -176,6 +179,9 @@ def _refuse(source: ByteSource, kind: str, image: pyvips.Image, fields: set[str]
         SliceError: names the file.
     """
     refuse = f"{source.name}: this {kind.upper()} holds"
+    if kind == "jpeg" and (bits := _sample_bits(source.read_at(0, HEAD_BYTES))) not in (0, 8):
+        msg = f"{refuse} samples of {bits} bits; zblocks reads 8; save it as PNG or TIFF of 16 bits"
+        raise SliceError(msg)
     if "n-pages" in fields and image.get("n-pages") > 1:
         msg = f"{refuse} {image.get('n-pages')} pages; save one page a file"
         raise SliceError(msg)
@@ -189,6 +195,20 @@ def _refuse(source: ByteSource, kind: str, image: pyvips.Image, fields: set[str]
             "bytes can hold; replace the file and run again"
         )
         raise SliceError(msg)
+
+
+def _sample_bits(head: bytes) -> int:
+    """Return the bits of a JPEG's samples (ITU-T T.81, B.2.2); 0: its frame begins further on.
+
+    libjpeg says that it can't decode 12 only when it begins to decode.
+    """
+    at = 2
+    while at + 5 <= len(head) and head[at] == 0xFF:
+        marker, size = head[at + 1], int.from_bytes(head[at + 2 : at + 4], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return head[at + 4]
+        at += 1 if marker == 0xFF else 2 + size
+    return 0
 
 
 def _pixels(image: pyvips.Image, take: Take) -> Pixels:

@@ -1,7 +1,8 @@
 """Slices that are decoded in one go: JPEG 2000, BMP, and PNG palettes of labels.
 
-Pillow decodes them, and OpenJPEG by itself where Pillow would cut samples off: JPEG 2000 of more
-than 8 bits with several channels.
+Pillow decodes them, and OpenJPEG by itself where Pillow would change numbers: JPEG 2000 of more
+than 8 bits with several channels, whose samples it cuts off, and of other than 8 or 16 bits, such
+as the 12 of cameras, which it multiplies to fill 16.
 """
 
 from __future__ import annotations
@@ -159,7 +160,7 @@ def probe(source: ByteSource, kind: str, take: Take) -> SliceHeader:
         )
         raise SliceError(msg)
     mapping = map_pixels(source.name, pixels, take)
-    each = OPENJPEG if _alone(pixels, kind) else HELD[kind]
+    each = OPENJPEG if _alone(kind, image, file) else HELD[kind]
     return SliceHeader(
         kind,
         image.width,
@@ -173,9 +174,12 @@ def probe(source: ByteSource, kind: str, take: Take) -> SliceHeader:
     )
 
 
-def _alone(pixels: Pixels, kind: str) -> bool:
+def _alone(kind: str, image: Image, file: IO[bytes]) -> bool:
     """Tell whether OpenJPEG decodes it without Pillow."""
-    return kind == "jp2" and pixels.dtype == "uint16" and pixels.channels > 1
+    if kind != "jp2" or image.mode == "P":
+        return False
+    bits = max(d[0] for d in _depths(file))
+    return bits not in (8, 16) or (bits == 16 and image.mode != "I;16")
 
 
 class WholeReader:
@@ -210,7 +214,7 @@ class WholeReader:
         if found != (header.width, header.height, header.channels, header.dtype):
             raise SliceError(f"{name}: is {found} where the plan says {header}; plan anew")
         try:
-            if _alone(pixels, header.kind):
+            if _alone(header.kind, image, data):
                 from openjpeg.utils import decode
 
                 raw = decode(data.getvalue())

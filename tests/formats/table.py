@@ -1,0 +1,83 @@
+"""The README's table of what is read and written, made from the two registries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tests.formats.outputs import ENCODINGS, Encoding
+from tests.formats.registry import INPUTS, InputKind
+
+FORMATS = {
+    "JPEG": ("JPEG",),
+    "PNG": ("PNG",),
+    "TIFF, BigTIFF, OME-TIFF": ("TIFF", "BigTIFF", "OME-TIFF"),
+    "JPEG 2000": ("JP2", "JPEG 2000"),
+    "BMP": ("BMP",),
+    "WebP": ("WebP",),
+}
+"""First words of the kinds of a format."""
+
+COLOURS = ("grey", "RGB", "alpha", "CMYK", "palette")
+CODECS = {"lzw": "LZW", "zlib": "deflate", "packbits": "PackBits", "zstd": "zstd", "lzma": "LZMA",
+          "JPEG": "JPEG", "fax": "fax"}  # fmt: skip
+LAYOUTS = ("progressive", "interlaced", "lossless", "codestream", "strips", "tiles", "planar",
+           "big-endian", "predictor", "white is zero", "pages", "pyramid")  # fmt: skip
+
+
+def kinds_of(words: tuple[str, ...]) -> list[InputKind]:
+    """Return the kinds of a format."""
+    longer = [w for some in FORMATS.values() for w in some]
+    return [
+        k for k in INPUTS.values()
+        if max((w for w in longer if k.name.startswith(w)), key=len) in words
+    ]  # fmt: skip
+
+
+def bits_of(kinds: Iterable[InputKind]) -> str:
+    """Name the samples: whole numbers, then floats."""
+    found = {(k.of[0].startswith("float"), k.bits) for k in kinds}
+    whole = ", ".join(str(b) for is_float, b in sorted(found) if not is_float)
+    floats = ", ".join(f"float{b}" for is_float, b in sorted(found) if is_float)
+    return f"{whole}; {floats}" if floats else whole
+
+
+def seen(words: Iterable[str], kinds: Iterable[InputKind]) -> list[str]:
+    """Return the words that the names of kinds have in them."""
+    names = " | ".join(k.name.split(" ", 1)[1] if " " in k.name else "" for k in kinds)
+    return [w for w in words if w.lower() in names.lower()]
+
+
+def slices_row(name: str, kinds: list[InputKind]) -> str:
+    """Return a format's row."""
+    colours = seen(COLOURS, kinds) or ["RGB"]
+    codecs = [CODECS[c] for c in seen(CODECS, kinds)] if name.startswith("TIFF") else []
+    notes = [*codecs, *seen(LAYOUTS, kinds)]
+    whole = [k for k in kinds if not k.streams]
+    if len(whole) == len(kinds):
+        notes.append("decoded whole")
+    elif whole:
+        odd = [w for w in (*LAYOUTS, "palette of labels") if any(w in k.name for k in whole)]
+        notes = [n for n in notes if n not in odd]
+        notes.append(f"decoded whole: {', '.join(odd)}")
+    return f"| {name} | {bits_of(kinds)} | {', '.join(colours)} | {', '.join(notes)} |"
+
+
+def chunks_row(encoding: Encoding) -> str:
+    """Return an encoding's row."""
+    channels = "any" if encoding.channels is None else ", ".join(map(str, encoding.channels))
+    layers = {("image", "segmentation"): "images, labels", ("image",): "images"}
+    packed = ", ".join(f"`{c}`" for c in encoding.compressions) or "packed already"
+    exact = "exact" if encoding.lossless else "loses a little"
+    return (
+        f"| `{encoding.name}` | {layers.get(encoding.layers, 'labels')} | "
+        f"{', '.join(encoding.dtypes)} | {channels}{encoding.note} | {exact} | {packed} |"
+    )
+
+
+def formats_table() -> str:
+    """Return both tables."""
+    rows = ["| slices | bits | colours | |", "|---|---|---|---|"]
+    rows += [slices_row(name, kinds_of(words)) for name, words in FORMATS.items()]
+    rows += ["", "| chunks | of | slices' types | channels | voxels | compression |",
+             "|---|---|---|---|---|---|"]  # fmt: skip
+    return "\n".join([*rows, *map(chunks_row, ENCODINGS.values())])
