@@ -2,7 +2,7 @@
 
 1. Endings that are the same but for their spelling (.tif, .TIF, .tiff) count as one; the commonest
    is that of the slices.
-2. Names are alike if only their numbers differ. Where at least half are alike, those are the
+2. Names are alike if only their numbers differ. Where at least a third are alike, those are the
    slices, and an overview or a thumbnail beside them isn't.
 3. What all of them begin and end with is `s3_prefix` and `s3_parts`; where others fit these, too, a
    `filter` tells them apart.
@@ -50,12 +50,18 @@ def is_image(key: str) -> bool:
     return path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith(".")
 
 
-def choose_names(images: Iterable[str]) -> Names:
-    """Choose the slices among the images of one folder, of which there is one at least."""
+def choose_names(images: Iterable[str], begin: str = "") -> Names:
+    """Choose the slices among the images of one folder.
+
+    Args:
+        images: keys.
+        begin: what the keys of slices begin with; one key does at least.
+    """
     images = sorted(images, key=natural_key)
     alike = defaultdict(list)
     for key in images:
-        alike[_ending(key)].append(key)
+        if key.startswith(begin):
+            alike[_ending(key)].append(key)
     family = max(alike.values(), key=len)
     pattern, keys = _most(family)
     endings = sorted({PurePosixPath(key).suffix for key in keys})
@@ -65,7 +71,9 @@ def choose_names(images: Iterable[str]) -> Names:
     others = tuple(key for key in images if key not in taken)
     names = Names(tuple(keys), prefix, parts, ext, others=others)
     if any(names.fits(key) for key in others):
-        names = replace(names, filter=f"{pattern}({'|'.join(map(re.escape, endings))})")
+        within = re.escape(begin.rpartition("/")[2])
+        ahead = f"(?={within})" if within else ""
+        names = replace(names, filter=f"{ahead}{pattern}({'|'.join(map(re.escape, endings))})")
     return names
 
 
@@ -76,11 +84,11 @@ def _ending(key: str) -> str:
 
 
 def _most(keys: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the keys that are alike but for numbers, if at least half are, and their pattern."""
+    """Return the keys that are alike but for numbers, if a third are, and their pattern."""
     patterns = [_pattern(PurePosixPath(key).stem) for key in keys]
     counts = Counter(patterns)
     best = min(counts, key=lambda p: (-counts[p], len(p)))
-    if "[0-9]+" in best and max(counts[best], 2) * 2 >= len(keys) and counts[best] > 1:
+    if "[0-9]+" in best and counts[best] > 1 and counts[best] * 3 >= len(keys):
         return best, [key for key, p in zip(keys, patterns, strict=True) if p == best]
     return ".*", list(keys)
 

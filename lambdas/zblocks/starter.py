@@ -54,7 +54,9 @@ class Place:
     folder: str
     """Relative to the store; empty for its root."""
     files: dict[str, StoredObject]
-    """All in the folder that begin as the user said, by key."""
+    """All in the folder, by key."""
+    begin: str
+    """What the keys of slices begin with."""
 
     def file(self, key: str) -> StoredFile:
         """Open one."""
@@ -87,7 +89,7 @@ def first_config(location: str, resolution: Sequence[float] | None = None) -> st
     """
     place = _find(location)
     images = {key for key in place.files if is_image(key)}
-    names = choose_names(images)
+    names = choose_names(images, place.begin)
     found = _find_list(place, names, images)
     entries: tuple[Entry, ...] = ()
     fields = _ends(place, names)
@@ -118,9 +120,9 @@ def _find(location: str) -> Place:
     places = _in_bucket(location) if location.startswith("s3://") else _on_disk(location)
     for root, folder, begin in places:
         store = open_store(root)
-        files = {o.key: o for o in store.list_folder(folder) if o.key.startswith(begin)}
-        if any(map(is_image, files)):
-            return Place(store, folder, files)
+        files = {o.key: o for o in store.list_folder(folder)}
+        if any(is_image(key) and key.startswith(begin) for key in files):
+            return Place(store, folder, files, begin)
     raise SliceListError(_nothing(location, places[0]))
 
 

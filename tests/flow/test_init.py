@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def read(place, path):
     if place.startswith("file://"):
         from cloudvolume import CloudVolume
 
-        return np.asarray(CloudVolume(place, progress=False)[:]).transpose(2, 1, 0, 3)
+        return np.asarray(CloudVolume(unquote(place), progress=False)[:]).transpose(2, 1, 0, 3)
     bucket, _, key = place.removeprefix("s3://").partition("/")
     store = {
         "driver": "s3", "bucket": bucket, "path": f"{key}/",
@@ -54,7 +55,7 @@ def folder(tmp_path):
 
 def test_a_folder_becomes_a_config_that_converts(tmp_path, folder):
     held = write_stack(folder, textured((12, 40, 50, 1), "uint8"), ".tif")
-    os.remove(folder / "s_004.tif")
+    (folder / "s_004.tif").unlink()
     held[4] = 0
     target = tmp_path / "first.json"
     done = zblocks("init", folder, "--output", target)
@@ -62,7 +63,7 @@ def test_a_folder_becomes_a_config_that_converts(tmp_path, folder):
     assert f"zblocks plan {target}" in done.err
     assert f"zblocks schema > {tmp_path}/zblocks.schema.json" in done.err
     config = json.loads(target.read_text())
-    assert config["s3_prefix"], config["ext"] == ("s_", ".tif")
+    assert (config["s3_prefix"], config["ext"]) == ("s_", ".tif")
     assert "1 missing, which keep their z and are filled: number 4" in config["// z"]
     assert "looked at 11: 50×40 grey uint8 (11)" in config["// slices"]
     missing = zblocks("plan", target)
@@ -170,6 +171,13 @@ def test_pages_become_slices(tmp_path, folder, count):
 def test_one_file_may_be_named(tmp_path, folder):
     write_stack(folder, textured((3, 40, 50, 1), "uint8"), ".png")
     assert converted(begun(folder / "s_001.png", *SIZE), tmp_path).shape == (1, 40, 50, 1)
+
+
+def test_names_may_be_narrowed(tmp_path, folder):
+    held = write_stack(folder, textured((12, 40, 50, 1), "uint8"), ".png")
+    config = begun(folder / "s_00", *SIZE)
+    assert "10 slices from s_000.png to s_009.png" in config["// z"]
+    np.testing.assert_array_equal(converted(config, tmp_path), held[:10])
 
 
 def ome(path, plane):

@@ -9,4 +9,4 @@ __all__ = ["app", "convert", "execution", "init", "main", "plan", "verify", "vie
 
 def main() -> None:
     """Run the command."""
-    app()
+    app(prog_name="zblocks")  # however it was started: completion and help go by it

@@ -28,9 +28,10 @@ def init(
         typer.Option(metavar="X Y Z", help="The size of a voxel in nm, such as 3680 3680 20000."),
     ] = None,
 ) -> None:
-    """Look at a folder or bucket of slices and write a first config for it, with comments.
+    """Look at slices, and write a first config for them.
 
-    Only the size of a voxel has to be filled in; read the rest before you convert.
+    Its comments say what was seen. The size of a voxel has to be filled in; read the rest, too,
+    before you convert.
     """
     with reporting():
         if output is not None and output.exists():
@@ -63,8 +64,8 @@ def _write(path: Path, text: str) -> None:
 
 @app.command()
 def schema() -> None:
-    """Print the JSON schema of a config, with which editors complete its fields.
+    """Print the JSON schema of a config.
 
-    A config names it in "$schema".
+    Editors complete the fields of a config that names it in "$schema".
     """
     print(json.dumps(config_schema(), indent=1, ensure_ascii=False))
