@@ -8,6 +8,8 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from urllib.parse import unquote
 
 from zblocks.config import Config
 from zblocks.credentials import Credentials
@@ -32,6 +34,8 @@ def list_slices(
         folder = prefix.rpartition("/")[0]
         _refuse_odd_entries(source, [folder], config.is_slice)
         found = {o.key: o for o in source.list_folder(folder) if config.is_slice(o.key)}
+        if not found:
+            _refuse_no_folder(source, folder)
         where = f"{source.url}/{prefix}*{config.s3_parts}{config.ext or ''}"
         return _order(config, found, where)
     lines = place.lines or read_lines(config, credentials)
@@ -44,6 +48,17 @@ def list_slices(
     found = {o.key: o for folder in sorted(folders) for o in source.list_folder(folder)}
     slots = resolve(entries, lambda e: names.get(e.index, ()), found, config.missing)
     return slots, found, ()
+
+
+def _refuse_no_folder(source: Store, folder: str) -> None:
+    """Refuse a folder of this machine that isn't there.
+
+    Raises:
+        SliceListError: names it.
+    """
+    path = Path(unquote(source.url.removeprefix("file://")), folder)
+    if source.local and not path.is_dir():
+        raise SliceListError(f"{path}: no such folder; check source and s3_prefix in the config")
 
 
 def _order(

@@ -339,11 +339,7 @@ class Store:
         except (FileNotFoundError, exceptions.AlreadyExistsError, exceptions.PreconditionError):
             raise
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            msg = (
-                f"{place}: access denied; check the credentials and that they may use this "
-                f"bucket ({_brief(error)})"
-            )
-            raise InvalidConfig(msg) from error
+            raise InvalidConfig(self._denied(place, error)) from error
         except ValueError as error:
             msg = f"{place}: no name that can be stored under ({_brief(error)}); correct it"
             raise InvalidConfig(msg) from error
@@ -354,8 +350,28 @@ class Store:
             if "NoSuchBucket" in str(error):
                 msg = f"{place}: no such bucket; check the name in the config"
                 raise InvalidConfig(msg) from error
+            if "incorrectly configured region" in str(error):
+                msg = (
+                    f"{place}: the bucket is in another region than the one that was asked; set "
+                    "AWS_REGION to the bucket's, or region in the file of s3_creds_file"
+                )
+                raise InvalidConfig(msg) from error
+            if self.local and "os error 13" in str(error):
+                raise InvalidConfig(self._denied(place, error)) from error
+            if self.local and "os error 28" in str(error):
+                msg = f"{place}: the disk is full; make room and start again: what is done is kept"
+                raise StorageError(msg) from error
             msg = f"{place}: the store failed after retries: {_brief(error)}"
             raise StorageError(msg) from error
+
+    def _denied(self, place: str, error: BaseException) -> str:
+        """Say that something may not be read or written, and what to do."""
+        what = (
+            "you may not use this folder; ask its owner, or change its permissions"
+            if self.local
+            else "access denied; check the credentials and that they may use this bucket"
+        )
+        return f"{place}: {what} ({_brief(error)})"
 
 
 class StoredFile:
@@ -495,7 +511,10 @@ def _s3(bucket: str, prefix: str, credentials: Credentials | None, role: str) ->
         try:
             options["credential_provider"] = Boto3CredentialProvider()
         except ValueError as error:
-            msg = f"s3://{bucket}: no AWS credentials here; set them up as for the AWS CLI"
+            msg = (
+                f"s3://{bucket}: no AWS credentials here; set them up as for the AWS CLI (aws "
+                'configure), or give "s3_creds_file", a file with access_key and secret_key'
+            )
             raise InvalidConfig(msg) from error
     if credentials and credentials.region:
         region = credentials.region

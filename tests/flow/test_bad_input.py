@@ -47,7 +47,7 @@ def test_a_destination_bucket_that_does_not_exist(tmp_path, stack, write_config,
 
 
 def test_no_slices(tmp_path, write_config):
-    refused(tmp_path, write_config(), "SliceListError", "no slices found", f"{tmp_path}/in")
+    refused(tmp_path, write_config(), "SliceListError", f"{tmp_path}/in: no such folder")
 
 
 def test_no_slices_under_the_prefix(tmp_path, stack, write_config):

@@ -19,7 +19,7 @@ app = typer.Typer(
     name="zblocks",
     help="Aligned microscope slices become a Neuroglancer volume, in one pass.\n\n"
     "CONFIG is a JSON file that says where the slices are, where the volume goes and how large a "
-    "voxel is; the README lists its fields. Exit codes: 0 done, 1 the work failed (start the same "
+    "voxel is: zblocks init writes one. Exit codes: 0 done, 1 the work failed (start the same "
     "command again: only what is missing is done), 2 bad input.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -27,7 +27,9 @@ app = typer.Typer(
 )
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The job: a JSON file.")]
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="A JSON file, as zblocks init writes it.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
 PricesFile = Annotated[
     Path | None,

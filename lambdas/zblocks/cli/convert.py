@@ -39,10 +39,10 @@ def convert(
         ),
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; default: one per core.")
+        int | None, typer.Option(min=1, help="Processes at once; default: one per core.")
     ] = None,
     memory: Annotated[
-        int | None, typer.Option(min=1, help="MiB per process; default: 70 % shared out.")
+        int | None, typer.Option(min=1, help="Memory of each in MiB; default: its share of 70 %.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

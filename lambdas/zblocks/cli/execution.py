@@ -67,7 +67,7 @@ def start(
     prices: PricesFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start a job on the deployed machine, and watch it.
+    """Start a job in AWS, on the stack that you deployed, and watch it.
 
     A local list of slices travels in the execution's input. Ctrl-C leaves the execution running.
     """
@@ -89,12 +89,12 @@ def start(
 
 @app.command()
 def watch(
-    execution: Annotated[str, typer.Argument(help="Its ARN, or its name.")],
+    execution: Annotated[str, typer.Argument(help="Its ARN or name, as start prints it.")],
     machine: Machine = "zblocks",
     prices: PricesFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look on at an execution until it ends.
+    """Watch a job that runs in AWS until it ends.
 
     Exit codes: 0 COMPLETE or PARTIAL, 1 it failed, 2 bad input or no such execution, 130 Ctrl-C:
     the execution goes on, and it is said how to come back or stop it.

@@ -26,22 +26,23 @@ def plan(
     config: ConfigFile,
     memory: Annotated[
         int | None,
-        typer.Option(min=1, help="MiB of a worker; default: 3538 of a Lambda, a share here."),
+        typer.Option(min=1, help="Memory of a worker in MiB; default: 3538 of a Lambda."),
     ] = None,
     concurrency: Annotated[
         int | None,
         typer.Option(min=1, help="Workers at once; default: max_concurrency, or cores here."),
     ] = None,
     architecture: Annotated[
-        Literal["arm64", "x86_64"], typer.Option(help="Of the Lambdas.")
+        Literal["arm64", "x86_64"], typer.Option(help="Processors of the Lambdas.")
     ] = "arm64",
     prices: PricesFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a run would do, take and cost, and what looks wrong; write nothing anywhere.
 
-    Between buckets the workers are Lambdas; with a folder at either end they are processes of
-    this machine. Exit codes: 0 it may start, 2 it would be refused.
+    Between buckets the work is done by Lambdas, which AWS runs many of at once and bills by the
+    second; with a folder at either end, by processes of this machine. Exit codes: 0 it may
+    start, 2 it would be refused.
     """
     with reporting():
         said = foresee(

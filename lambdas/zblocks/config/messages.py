@@ -19,6 +19,18 @@ MAX_BYTES = 10 * 2**20
 SHOWN = 20
 """Unknown fields that are named one by one."""
 
+_JSON = (
+    ("Expecting ',' delimiter", "put a comma between what stands before and after this place"),
+    ("Expecting property name", 'put a name in "double quotes" here, or take the last comma away'),
+    ("Illegal trailing comma", "take the comma after the last field or number away"),
+    ("Expecting ':' delimiter", "put a colon between the name and its value"),
+    ("Expecting value", 'put a value here: a number, true, false, or text in "double quotes"'),
+    ("Unterminated string", 'end the text that begins here with a double quote: "'),
+    ("Invalid \\escape", "write / in paths, or two backslashes for each one"),
+    ("Extra data", "take away what stands after the last }"),
+)
+"""What to do about what Python's reader says."""
+
 
 def read_object(data: bytes, where: str) -> dict[str, object]:
     """Read a JSON document whose root is an object with no field twice.
@@ -35,9 +47,9 @@ def read_object(data: bytes, where: str) -> dict[str, object]:
             raise InvalidConfig(f"{where}: larger than 10 MB, so it is no config; check the path")
         document = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_once)
     except json.JSONDecodeError as error:
+        what = next((words for said, words in _JSON if error.msg.startswith(said)), "correct it")
         raise InvalidConfig(
-            f"{where}: line {error.lineno}, column {error.colno}: not JSON ({error.msg}); "
-            "correct it"
+            f"{where}: line {error.lineno}, column {error.colno}: not JSON ({error.msg}); {what}"
         ) from None
     except UnicodeDecodeError as error:
         raise InvalidConfig(f"{where}: byte {error.start} is not UTF-8; save it as UTF-8") from None
