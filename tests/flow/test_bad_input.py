@@ -97,12 +97,11 @@ def test_two_files_for_one_name(tmp_path, stack, write_config):
     refused(tmp_path, config, "s_000.png", "0000_s_000_.png")
 
 
-def test_alpha_pages_and_orientation_are_named(tmp_path, write_config):
+def test_pages_orientation_and_signs_are_named(tmp_path, write_config):
     import tifffile
     from PIL import Image
 
     (tmp_path / "in").mkdir()
-    Image.new("RGBA", (4, 4)).save(tmp_path / "in" / "a1.png")
     tifffile.imwrite(
         tmp_path / "in" / "a2.tif", np.zeros((3, 4, 4), "uint8"), photometric="minisblack"
     )
@@ -113,10 +112,9 @@ def test_alpha_pages_and_orientation_are_named(tmp_path, write_config):
     refused(
         tmp_path,
         write_config(),
-        "a1.png: this PNG holds 4 channels",
         "a2.tif: this TIFF holds 3 pages",
         "a3.jpg: this JPEG holds an orientation tag (6)",
-        "a4.tif: this TIFF holds short samples",
+        "a4.tif: this TIFF holds whole numbers with a sign of 16 bits",
     )
 
 
