@@ -41,7 +41,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
         tell_failure(work, run, str(error))
         raise
     metrics.add_metric(name="VolumesPublished", unit=MetricUnit.Count, value=1)
-    logger.info("volume published", location=ending.location)
+    logger.info("volume published", location=ending.location, hindrances=ending.hindrances)
     result = {
         "status": ending.status,
         "location": ending.location,

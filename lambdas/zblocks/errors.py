@@ -5,6 +5,10 @@ Step Functions matches the class name exactly (a base class counts for nothing t
 are part of the contract. Every message says what was found, where, and what to do.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 class ZblocksError(Exception):
     """Base of all errors that zblocks raises on purpose."""
@@ -48,3 +52,13 @@ class IncompleteVolume(ZblocksError):
 
 class StorageError(ZblocksError):
     """The object store failed after the client's own retries; trying again may help."""
+
+
+NAMED = 20
+"""Odd things that an error names one by one."""
+
+
+def several(lines: Sequence[str]) -> str:
+    """Join messages, naming only the first so many."""
+    more = [f"and {len(lines) - NAMED} more"] if len(lines) > NAMED else []
+    return "\n".join([*lines[:NAMED], *more])

@@ -8,22 +8,17 @@ the way is named: which blocks failed and why, which objects are absent or not a
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NoReturn
 
-from zblocks import __version__, claim, machine
-from zblocks.brightness import contrast, find_odd, spare_bits
-from zblocks.config.prices import Prices
-from zblocks.cost import Fleet, actual, estimate
+from zblocks import claim
+from zblocks.brightness import contrast
 from zblocks.errors import IncompleteVolume
 from zblocks.failure import Failure
 from zblocks.geometry import Box
-from zblocks.missing import describe_filled
 from zblocks.perform import read_tasks
-from zblocks.plans import VERSION, Plan, block_name
+from zblocks.plans import Plan, block_name
 from zblocks.precomputed.info import (
     INFO,
     PROVENANCE,
@@ -32,14 +27,15 @@ from zblocks.precomputed.info import (
     build_provenance,
     missing_holes,
 )
+from zblocks.precomputed.segment_names import DOCUMENT
 from zblocks.prepare import Run, list_due
+from zblocks.probe import probe
 from zblocks.receipt import Receipt, Verdict
-from zblocks.report.facts import BillLine
-from zblocks.report.write import Material, write_page
+from zblocks.report.document import failed_tasks, numbers_of, put_report
 from zblocks.standing import Standing, look
 from zblocks.storage import Store
 from zblocks.viewer import Shown, viewer_link
-from zblocks.workplace import CONFIG, FAILURES, REPLACED, REPORT, WORK, Workplace
+from zblocks.workplace import CONFIG, FAILURES, NAMES, REPLACED, REPORT, WORK, Workplace
 
 SecondReader = Callable[[Workplace, Sequence[Hole]], int]
 """A look at the volume by another reader, returning how many chunks outside the holes it compared;
@@ -64,6 +60,8 @@ class Ending:
     """Slices that are missing: z, name, why, and what stands in their place."""
     holes: tuple[str, ...]
     """What failed and was left out, and why."""
+    hindrances: tuple[str, ...] = ()
+    """What keeps others from seeing the volume by its link, each with its fix."""
 
 
 def finalize(
@@ -81,7 +79,8 @@ def finalize(
         IncompleteVolume: names what is missing; the report says so, too, and there is no `info`.
     """
     try:
-        return _finalize(work, run, error, second_reader)
+        ending = _finalize(work, run, error, second_reader)
+        return ending if work.target.local else _asked_for(work.target, ending)
     finally:
         claim.give_back(work.target, run.execution)
 
@@ -108,30 +107,18 @@ def go_on(work: Workplace, run: Run) -> bool:
 
 
 def _finalize(work: Workplace, run: Run, error: str, second_reader: SecondReader | None) -> Ending:
-    """Judge the volume and publish it."""
+    """Judge the volume, and publish it or say why not."""
     plan, target = work.plan, work.target
     standing = look(plan, target)
     verdict, config = standing.verdict, _config(target)
     failures = _read_failures(target, verdict)
     holes = _holes(plan, verdict) if config.get("allow_partial") else ()
+    why = _why(verdict, failures)
     if not verdict.whole and not holes:
-        lines = [*_why(verdict, failures), *([error] if error and not failures else [])]
-        ending = {
-            "status": "FAILED",
-            "problems": lines,
-            "failed": _failed(work, failures),
-            "resume": run.resume,
-        }
-        _put_report(work, run, ending, standing, config)
-        msg = (
-            f"{target.url}: not published, {'; '.join(lines[:5])}; mend that and start the same "
-            "config again: only what is missing will be converted"
-        )
-        raise IncompleteVolume(msg)
+        _refuse(work, run, _Found(standing, config, failures), [*why, *_unsaid(error, failures)])
     _clear(plan, target, verdict)
-    shown = _shown(plan, standing.receipts)
-    left_out = tuple(_why(verdict, failures)) if holes else ()
     absent = (*missing_holes(plan), *holes)
+    shown = _shown(plan, standing.receipts)
     done: dict[str, Any] = {
         "status": "PARTIAL" if holes else "COMPLETE",
         "link": viewer_link(shown, target.url),
@@ -139,26 +126,74 @@ def _finalize(work: Workplace, run: Run, error: str, second_reader: SecondReader
         "chunks_compared_by_second_reader": second_reader(work, absent) if second_reader else 0,
     }
     if holes:
-        done |= {"problems": left_out, "failed": _failed(work, failures), "resume": run.resume}
+        done |= {"problems": why, "failed": failed_tasks(work, failures), "resume": run.resume}
     if absent:
         done |= {"holes": [hole.entry for hole in absent]}
-    report = _put_report(work, run, done, standing, config)
+    report = put_report(work, run, done, standing, config)
     noted = replace(plan, notes=tuple(report["notes"]))
-    numbers = _numbers(plan, run, standing.receipts)
+    numbers = numbers_of(plan, run, standing.receipts)
     target.put_json(PROVENANCE, build_provenance(noted, config, numbers, absent))
+    if plan.named:
+        target.put_json(DOCUMENT, target.get(NAMES))
     target.put_json(INFO, build_info(plan))
-    filled = tuple(
-        f"z {f['z']}: {f['name']} ({f['why']}): {f['how']}" for f in describe_filled(plan)
+    return _ending(work, report, tuple(why) if holes else ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What an ending is made from."""
+
+    standing: Standing
+    config: dict[str, Any]
+    failures: Sequence[Failure]
+
+
+def _refuse(work: Workplace, run: Run, found: _Found, lines: Sequence[str]) -> NoReturn:
+    """Report a volume that is not whole.
+
+    Raises:
+        IncompleteVolume: names what is missing.
+    """
+    ending = {
+        "status": "FAILED",
+        "problems": lines,
+        "failed": failed_tasks(work, found.failures),
+        "resume": run.resume,
+    }
+    put_report(work, run, ending, found.standing, found.config)
+    msg = (
+        f"{work.target.url}: not published, {'; '.join(lines[:5])}; mend that and start the same "
+        "config again: only what is missing will be converted"
     )
+    raise IncompleteVolume(msg)
+
+
+def _unsaid(error: str, failures: Sequence[Failure]) -> list[str]:
+    """Return why an earlier step ended, if no task has said so."""
+    return [error] if error and not failures else []
+
+
+def _ending(work: Workplace, report: dict[str, Any], left_out: tuple[str, ...]) -> Ending:
+    """Return what is told of a volume that was published."""
+    filled = (f"z {f['z']}: {f['name']} ({f['why']}): {f['how']}" for f in report["filled_slices"])
     return Ending(
-        status=done["status"],
-        location=target.url,
-        link=done["link"],
-        report=f"{target.url}/{REPORT}",
+        status=report["status"],
+        location=work.target.url,
+        link=report["link"],
+        report=f"{work.target.url}/{REPORT}",
         page=report.get("page", ""),
-        filled=filled,
+        filled=tuple(filled),
         holes=left_out,
     )
+
+
+def _asked_for(target: Store, ending: Ending) -> Ending:
+    """Ask for a published volume as a browser would; what stands in the way is reported."""
+    hindrances = probe(ending.location)
+    if hindrances:
+        report = json.loads(target.get(REPORT)) | {"hindrances": hindrances}
+        target.put_json(REPORT, json.dumps(report, indent=1).encode())
+    return replace(ending, hindrances=hindrances)
 
 
 def _holes(plan: Plan, verdict: Verdict) -> tuple[Hole, ...]:
@@ -198,24 +233,6 @@ def _clear(plan: Plan, target: Store, verdict: Verdict) -> None:
     target.delete([REPLACED])
 
 
-def _failed(work: Workplace, failures: Sequence[Failure]) -> list[dict[str, Any]]:
-    """Return the report's entry of each failed task."""
-    names = {
-        t.name: [PurePosixPath(s.key).name for s in t.slices if s.key] for t in read_tasks(work)
-    }
-    return [
-        {
-            "task": f.task,
-            "z": [f.z0, f.z1],
-            "slices": names.get(f.task, []),
-            "error": f.error,
-            "message": f.line,
-            "tries": f.tries,
-        }
-        for f in failures
-    ]
-
-
 def _why(verdict: Verdict, failures: Sequence[Failure]) -> list[str]:
     """Say what stands in the way, failed tasks with their reasons first."""
     lines = [f.line for f in failures]
@@ -250,80 +267,3 @@ def _config(target: Store) -> dict[str, Any]:
     """Read the config that the run was started with."""
     document: dict[str, Any] = json.loads(target.get(CONFIG))
     return document
-
-
-def _bill(work: Workplace, run: Run, receipts: Sequence[Receipt]) -> dict[str, Any]:
-    """Return what all of the volume was predicted to cost, beside what its receipts say."""
-    plan, tasks, prices = work.plan, read_tasks(work), Prices()
-    workers = int(_config(work.target).get("max_concurrency", 200))
-    fleet = Fleet(workers, machine.architecture(), cloud=bool(run.execution))
-    said, took = estimate(plan, tasks, fleet, prices), actual(plan, tasks, receipts, fleet, prices)
-    return {
-        "where": "cloud" if fleet.cloud else "one machine",
-        "prices": f"{prices.region}, {prices.date}, before free tiers",
-        "predicted": said.bill.rows(),
-        "actual": took.rows(),
-        "predicted_usd": said.bill.dollars,
-        "actual_usd": took.dollars,
-        "predicted_task_seconds": round(said.busy_s, 3),
-        "stored_usd_a_month": said.month,
-    }
-
-
-def _bill_lines(bill: dict[str, Any]) -> tuple[BillLine, ...]:
-    """Return the bill as the page shows it: what was predicted beside what it came to."""
-    came_to = {(row["service"], row["what"]): row["dollars"] for row in bill["actual"]}
-    return tuple(
-        BillLine(
-            item=f"{row['service']} {row['what']}",
-            quantity=f"{row['quantity']:,.6g} {row['unit']}",
-            predicted=row["dollars"],
-            actual=came_to.get((row["service"], row["what"])),
-        )
-        for row in bill["predicted"]
-    )
-
-
-def _put_report(
-    work: Workplace, run: Run, ending: dict[str, Any], standing: Standing, config: dict[str, Any]
-) -> dict[str, Any]:
-    """Write `report.json` and `report.html`; return the former."""
-    plan, target = work.plan, work.target
-    odd, bits = find_odd(plan, standing.receipts), spare_bits(plan, standing.receipts)
-    report = {
-        "version": VERSION,
-        **ending,
-        "location": target.url,
-        "size": list(plan.box.shape),
-        "filled_slices": describe_filled(plan),
-        "slices": odd.entry,
-        "notes": [*plan.notes, *([bits] if bits else [])],
-        **_numbers(plan, run, standing.receipts),
-        "bill": _bill(work, run, standing.receipts),
-    }
-    # Before the page, too: a process that is killed while it makes pictures has said the rest.
-    target.put_json(REPORT, json.dumps(report, indent=1).encode())
-    bill = _bill_lines(report["bill"])
-    report |= write_page(work, Material(report, standing, odd, config, bill))
-    target.put_json(REPORT, json.dumps(report, indent=1).encode())
-    return report
-
-
-def _numbers(plan: Plan, run: Run, receipts: Sequence[Receipt]) -> dict[str, Any]:
-    """Return the numbers of a run that report and provenance have in common."""
-    return {
-        "zblocks": __version__,
-        "python": platform.python_version(),
-        "execution": run.execution,
-        "redrives": run.redrives,
-        "blocks": plan.blocks,
-        "tasks_done": len(receipts),
-        "objects": sum(len(r.objects) for r in receipts),
-        "bytes_written": sum(o.bytes for r in receipts for o in r.objects),
-        "bytes_read": sum(r.source_bytes for r in receipts),
-        "task_seconds": round(sum(r.seconds for r in receipts), 3),
-        "peak_mb": max((r.peak_mb for r in receipts), default=0),
-        "predicted_peak_mb": plan.predicted_peak_mb,
-        "longest_task_s": max((r.seconds for r in receipts), default=0),
-        "predicted_block_s": plan.predicted_block_s,
-    }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -100,7 +101,8 @@ def _do_all(work: Workplace, due: Sequence[BlockTask], machine: Machine, job: _J
 
     def submit(task: BlockTask | CoarseTask) -> Future[str]:
         order = worker.Order(plan.destination, task, job.credentials, job.allow_partial)
-        return pool.submit(worker.work, order)
+        with _ctrl_c_waits():
+            return pool.submit(worker.work, order)
 
     with _processes(min(machine.workers, max(len(due), 1)), counter) as pool:
         blocks = [submit(task) for task in due]
@@ -170,6 +172,19 @@ def _await(jobs: list[Future[str]], watch: _Watch, live: Callable[[], None]) -> 
 def _voxels(plan: Plan, tasks: Sequence[BlockTask]) -> int:
     """Return how many scale 0 voxels tasks read."""
     return sum(len(t.slices) for t in tasks) * plan.box.shape.x * plan.box.shape.y
+
+
+@contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Hold Ctrl-C back: a process that begins meanwhile never gets it, this one gets it later.
+
+    In a process that is still importing it would end in a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -249,6 +249,8 @@ class Plan:
     filled: tuple[tuple[int, str, str], ...]
     """Slices that are missing: z, name in the list, why."""
     notes: tuple[str, ...]
+    named: bool = False
+    """Whether `info` refers to a table of the labels' names, which no voxel depends on."""
 
     @property
     def grid(self) -> str:
@@ -342,6 +344,7 @@ def plan_to_json(plan: Plan) -> bytes:
         "predicted_block_s": plan.predicted_block_s,
         "filled": plan.filled,
         "notes": plan.notes,
+        "named": plan.named,
     }
     return json.dumps(document, indent=1).encode()
 
@@ -366,6 +369,7 @@ def plan_from_json(data: bytes) -> Plan:
         predicted_block_s=document["predicted_block_s"],
         filled=tuple((z, name, why) for z, name, why in document["filled"]),
         notes=tuple(document["notes"]),
+        named=document["named"],
     )
 
 

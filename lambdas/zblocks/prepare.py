@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from zblocks import claim, machine
@@ -24,7 +24,9 @@ from zblocks.errors import (
     DestinationConflict,
     DoesNotFit,
     SourceChanged,
+    several,
 )
+from zblocks.listing import read_names
 from zblocks.plans import (
     VERSION,
     BlockTask,
@@ -37,16 +39,18 @@ from zblocks.plans import (
     task_to_json,
 )
 from zblocks.precomputed.info import INFO, PROVENANCE
+from zblocks.precomputed.segment_names import DOCUMENT, build_segment_properties
 from zblocks.receipt import Source
 from zblocks.standing import look, read_receipts
 from zblocks.storage import Store, open_store
-from zblocks.survey import several, survey
+from zblocks.survey import survey
 from zblocks.timing import Worker
 from zblocks.workplace import (
     CONFIG,
     DUE,
     FAILURES,
     ITEMS,
+    NAMES,
     PLAN,
     RECEIPTS,
     REPLACED,
@@ -100,6 +104,7 @@ def prepare(
             the message says what, where, and what to do; nothing has been written then.
     """
     plan, tasks = survey(config, worker, credentials)
+    names = read_names(config, credentials)
     target = open_store(config.destination, credentials)
     standing = read_plan(target)
     if not config.overwrite:
@@ -120,7 +125,10 @@ def prepare(
         if not config.overwrite:
             refuse_others(target, standing, plan, tasks)
         target.put_json(CONFIG, stored.encode())
-        return _settle(choose(config, target, standing, plan, tasks), worker, target)
+        if names:
+            target.put_json(NAMES, build_segment_properties(names))
+        choice = choose(config, target, standing, plan, tasks)
+        return _settle(choice, worker, target, named=bool(names))
     except BaseException:
         claim.give_back(target, run.execution)
         raise
@@ -163,9 +171,9 @@ def foresee(choice: Choice, target: Store) -> tuple[BlockTask, ...]:
     return tuple(t for t in choice.tasks if t.name in names)
 
 
-def _settle(choice: Choice, worker: Worker, target: Store) -> Prepared:
+def _settle(choice: Choice, worker: Worker, target: Store, *, named: bool) -> Prepared:
     """Write the plan that was chosen; return the work that is due."""
-    plan, tasks = choice.plan, choice.tasks
+    plan, tasks = replace(choice.plan, named=named), choice.tasks
     if choice.how == "resume":
         refuse_small_workers(plan, worker)
     elif choice.how == "renew":
@@ -309,7 +317,7 @@ def _withdraw(target: Store, standing: Plan | None, plan: Plan) -> None:
     if folders:
         document = {"version": VERSION, "folders": sorted(folders)}
         target.put_json(REPLACED, json.dumps(document).encode())
-    target.delete([INFO, PROVENANCE, REPORT])
+    target.delete([INFO, PROVENANCE, REPORT, DOCUMENT])
     for folder in (RECEIPTS, FAILURES):
         target.delete([o.key for o in target.list(folder)])
 

@@ -9,17 +9,10 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
-import re
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from zblocks.config import Canvas, Config
 from zblocks.contrast import Sight, measure
@@ -28,9 +21,11 @@ from zblocks.errors import (
     InvalidConfig,
     SliceError,
     SliceListError,
+    several,
 )
 from zblocks.framing import chosen_slots, frame, framed_resolution, framing_notes
 from zblocks.geometry import Vec
+from zblocks.listing import list_slices
 from zblocks.missing import with_stand_ins
 from zblocks.planner import Job, make_plan
 from zblocks.plans import (
@@ -41,27 +36,19 @@ from zblocks.plans import (
     Volume,
     Wishes,
 )
-from zblocks.precomputed.chunks import IMAGES
 from zblocks.slices import SliceHeader, Take, probe_pages
 from zblocks.slices.canvas import place
-from zblocks.slices.filters import match_glob, match_regex
-from zblocks.slices.lists import read_list
-from zblocks.slices.manifest import Slot, from_listing, from_numbers, resolve
+from zblocks.slices.manifest import Slot
 from zblocks.slices.region import visible
-from zblocks.storage import Store, StoredFile, StoredObject, open_store
+from zblocks.storage import StoredFile, StoredObject, open_store
 from zblocks.timing import Worker
+from zblocks.volume import volume_of
 
 HEADER_BYTES = 1 << 14
 """Bytes read of each slice to know its size and type; TIFF may need a second read."""
 
 PROBES = 64
 """Headers read from S3 at the same time; local ones one after the other, which is faster."""
-
-LIST_BYTES, LIST_LINES = 1 << 26, 10**6
-"""What a list of slices may have, unzipped: memory for it is bounded before it is read."""
-
-NAMED = 20
-"""Odd slices that an error names one by one."""
 
 
 def survey(
@@ -85,7 +72,7 @@ def read_stack(config: Config, credentials: Credentials | None = None) -> Job:
     alone = [h for _, h in headers]
     offset = Vec(*config.voxel_offset)
     framing = frame(config, (common.width, common.height), slots.count)
-    volume = replace(_volume(config, common), framing=framing)
+    volume = replace(volume_of(config, common), framing=framing)
     volume = replace(volume, contrast=_contrast(config, volume, headers, common))
     width, height = framing.size if framing else (common.width, common.height)
     refs = _slice_refs(slots.chosen, offset.z, found, (alone, common))
@@ -206,123 +193,6 @@ def _by_page(
     return _Slots(chosen, len(headers)), [headers[s.index] for s in chosen]
 
 
-def list_slices(
-    config: Config, source: Store, credentials: Credentials | None
-) -> tuple[tuple[Slot, ...], dict[str, StoredObject], tuple[str, ...]]:
-    """Return one slot per z, the objects found by key, and notes on how z was read."""
-    place = config.slice_list
-    if place is None:
-        prefix = config.listing_prefix
-        folder = prefix.rpartition("/")[0]
-        _refuse_odd_entries(source, [folder], config.is_slice)
-        found = {o.key: o for o in source.list_folder(folder) if config.is_slice(o.key)}
-        where = f"{source.url}/{prefix}*{config.s3_parts}{config.ext or ''}"
-        return _order(config, found, where)
-    lines = place.lines or read_lines(config, credentials)
-    entries = read_list(lines, str(place))
-    names = {e.index: config.candidates(e.name, e.index) for e in entries if e.name is not None}
-    listed = {key for keys in names.values() for key in keys}
-    folders = {key.rpartition("/")[0] for key in listed}
-    _refuse_outside(folders, config)
-    _refuse_odd_entries(source, folders, listed.__contains__)
-    found = {o.key: o for folder in sorted(folders) for o in source.list_folder(folder)}
-    slots = resolve(entries, lambda e: names.get(e.index, ()), found, config.missing)
-    return slots, found, ()
-
-
-def _order(
-    config: Config, found: dict[str, StoredObject], where: str
-) -> tuple[tuple[Slot, ...], dict[str, StoredObject], tuple[str, ...]]:
-    """Return the slots of files that have no list, those of them that are slices, and notes."""
-    wanted = config.filter
-    if wanted:
-        where += f" ({wanted})"
-    if wanted and wanted.glob is not None:
-        found = {key: found[key] for key in match_glob(wanted.glob, found)}
-    elif wanted and wanted.regex is not None:
-        numbers = match_regex(wanted.regex, found)
-        found = {key: found[key] for key in numbers}
-        known = {key: number for key, number in numbers.items() if number is not None}
-        if known:
-            return from_numbers(known, config.missing, where), found, ()
-    slots, notes = from_listing(found, config.missing, where)
-    return slots, found, notes
-
-
-def _refuse_outside(folders: Iterable[str], config: Config) -> None:
-    """Refuse keys that leave the source once prefix, name, parts and ext are put together.
-
-    Raises:
-        SliceListError: one does, or has an empty or "." part, which no store takes for itself.
-    """
-    for folder in sorted(folders):
-        if folder and {"", ".", ".."} & set(folder.split("/")):
-            msg = (
-                f'{config.source}: the listed folder {json.dumps(folder)[:200]} has an empty, "." '
-                'or ".." part; correct s3_prefix, s3_parts or the names on the list'
-            )
-            raise SliceListError(msg)
-
-
-def _refuse_odd_entries(
-    source: Store, folders: Iterable[str], is_slice: Callable[[str], bool]
-) -> None:
-    """Refuse what stands in a slice's place and is no file; links to files are fine.
-
-    Raises:
-        SliceListError: names every link that leads nowhere or to a folder, device or FIFO.
-    """
-    odd = [
-        f"{source.url}/{key}: {why}"
-        for folder in sorted(folders)
-        for key, why, blocks in source.odd_entries(folder)
-        if blocks or is_slice(key)
-    ]
-    if odd:
-        raise SliceListError(f"{several(odd)}\nput a file or a link to a file there")
-
-
-def read_lines(config: Config, credentials: Credentials | None) -> list[str]:
-    """Read the lines of the list of slices, wherever it is.
-
-    Raises:
-        SliceListError: it isn't there, or is no text.
-    """
-    place = config.slice_list
-    data = None
-    if place and place.path and place.path.is_file():
-        with place.path.open("rb") as file:
-            data = file.read(LIST_BYTES + 1)
-    elif place and place.url:
-        folder, _, name = place.url.rpartition("/")
-        stored = open_store(folder, credentials, config.role_for(folder))
-        if found := stored.head(name):
-            data = StoredFile(stored, name, found.bytes, found.etag).read_at(0, LIST_BYTES + 1)
-    if data is None:
-        msg = f"sorted_filename: {place} is not there; correct the path or key, or give the lines"
-        raise SliceListError(msg)
-    try:
-        text = _unzipped(data).decode()
-    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
-        msg = f"sorted_filename: {place} is not text ({error}); give lines of `<name> <index>`"
-        raise SliceListError(msg) from error
-    if len(text) > LIST_BYTES or text.count("\n") + text.count("\r") > 2 * LIST_LINES:
-        msg = (
-            f"sorted_filename: {place} has more than {LIST_LINES} lines or {LIST_BYTES >> 20} MiB, "
-            "so it is no list of slices; correct the path or key"
-        )
-        raise SliceListError(msg)
-    return re.split("\r\n|\r|\n", text)
-
-
-def _unzipped(data: bytes) -> bytes:
-    """Unzip what is gzipped, up to one byte more than a list may have."""
-    if data[:2] != b"\x1f\x8b":
-        return data
-    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-        return file.read(LIST_BYTES + 1)
-
-
 def _read_headers(
     files: Sequence[StoredFile], config: Config
 ) -> list[tuple[StoredFile, tuple[SliceHeader, ...]]]:
@@ -384,109 +254,6 @@ def _placed_notes(
     if not odd:
         return []
     return [f"{len(odd)} slices put on a canvas of {common.width}×{common.height}: {several(odd)}"]
-
-
-def several(lines: Sequence[str]) -> str:
-    """Join messages, naming only the first so many."""
-    more = [f"and {len(lines) - NAMED} more"] if len(lines) > NAMED else []
-    return "\n".join([*lines[:NAMED], *more])
-
-
-CHANNELS = {"jpeg": (1, 3), "png": (1, 2, 3, 4)}
-"""How many an encoding can hold, where that is few."""
-
-WIDTH = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}
-"""Bits of a label."""
-
-
-def _volume(config: Config, header: SliceHeader) -> Volume:
-    """Join the config's output fields with what the slices are.
-
-    Raises:
-        InvalidConfig: they don't go together.
-    """
-    dtype = _dtype(config, header)
-    bits = {"jpeg": 8, "png": 16}.get(config.encoding)
-    if bits and WIDTH.get(dtype, 99) > bits:
-        what = f"the slices are {header}" if dtype == header.dtype else f"dtype is {dtype}"
-        msg = f'encoding: "{config.encoding}" holds {bits} bits, {what}; use "raw"'
-        if config.layer_type == "image":
-            msg += f', or "dtype": "uint{bits}" with contrast'
-        raise InvalidConfig(msg)
-    if header.channels not in CHANNELS.get(config.encoding, (header.channels,)):
-        names = " or ".join(map(str, CHANNELS[config.encoding]))
-        msg = (
-            f'encoding: "{config.encoding}" holds {names} channels, the slices have '
-            f'{header.channels}; use "raw", or choose with "channels"'
-        )
-        raise InvalidConfig(msg)
-    fill, top = config.fill_value, (1 << WIDTH[dtype]) - 1 if dtype in WIDTH else None
-    if top is not None and (fill != int(fill) or not 0 <= fill <= top):
-        msg = f"fill_value: {fill} doesn't fit the volume's {dtype}; use 0 to {top}"
-        raise InvalidConfig(msg)
-    if top is not None and config.canvas and config.canvas.fill > top:
-        msg = f"canvas: fill {config.canvas.fill} doesn't fit the volume's {dtype}; use 0 to {top}"
-        raise InvalidConfig(msg)
-    image = config.encoding in IMAGES
-    return Volume(
-        dtype=dtype,
-        channels=header.channels,
-        encoding=config.encoding,
-        jpeg_quality=config.jpeg_quality if config.encoding == "jpeg" else 0,
-        compression="none" if image else config.compression,
-        fill=int(fill) if dtype in WIDTH else fill,
-        layer=config.layer_type,
-        slice_dtype=header.dtype if header.dtype != dtype else "",
-        align=config.canvas.align if config.canvas else "",
-        canvas_fill=config.canvas.fill if config.canvas else 0,
-        sparse=config.sparse_labels,
-        missing="fill" if config.missing == "error" else config.missing,
-        missing_in_means=config.missing_in_means,
-        take=config.take,
-    )
-
-
-def _dtype(config: Config, header: SliceHeader) -> str:
-    """Return the type of the volume's voxels.
-
-    Raises:
-        InvalidConfig: labels of these slices don't fit, or they are none.
-    """
-    if config.layer_type == "image":
-        return _image_dtype(config, header)
-    if header.channels != 1 or header.dtype not in WIDTH:
-        msg = f'layer_type: "segmentation" needs slices of one whole number a voxel, not {header}'
-        raise InvalidConfig(msg)
-    least = "uint32" if config.encoding == "compressed_segmentation" else header.dtype
-    wanted = max(least, header.dtype, key=lambda d: WIDTH[d])
-    dtype = wanted if config.dtype == "auto" else config.dtype
-    if WIDTH[dtype] < WIDTH[wanted]:
-        what = f"slices are {header.dtype}" if least == header.dtype else config.encoding
-        msg = f'dtype: {dtype} is too narrow for {what}; give "auto" or {wanted}'
-        raise InvalidConfig(msg)
-    return dtype
-
-
-def _image_dtype(config: Config, header: SliceHeader) -> str:
-    """Return the type of an image's voxels.
-
-    Raises:
-        InvalidConfig: it doesn't hold the slices' values, and no contrast says what to do.
-    """
-    dtype = header.dtype if config.dtype == "auto" else config.dtype
-    if config.contrast:
-        if dtype not in ("uint8", "uint16"):
-            msg = f'dtype: contrast of {dtype} slices needs a whole type; give "uint8" or "uint16"'
-            raise InvalidConfig(msg)
-    elif not np.can_cast(header.dtype, dtype, "safe"):
-        narrow = dtype in ("uint8", "uint16")
-        msg = (
-            f"dtype: {dtype} can't hold every value of {header.dtype} slices; give "
-            + ('contrast with it, such as {"percentiles": [0.1, 99.9]}, or ' if narrow else "")
-            + '"auto"'
-        )
-        raise InvalidConfig(msg)
-    return dtype
 
 
 def _slice_refs(

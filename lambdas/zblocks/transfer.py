@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from zblocks.config import Config
 from zblocks.credentials import Credentials
 from zblocks.errors import DestinationConflict, InvalidConfig
+from zblocks.listing import list_slices
 from zblocks.precomputed.chunks import IMAGES
 from zblocks.precomputed.info import INFO, PROVENANCE
 from zblocks.prepare import is_work
 from zblocks.storage import IMMUTABLE, SIDE_FILES, Store, open_store
-from zblocks.survey import list_slices
 
 THREADS = 32
 """Objects on their way at the same time."""

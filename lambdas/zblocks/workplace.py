@@ -15,6 +15,8 @@ from zblocks.storage import Store, open_store
 
 WORK = ".zblocks"
 PLAN = f"{WORK}/plan.json"
+NAMES = f"{WORK}/segment_properties.json"
+"""The names of labels, until the volume is published."""
 ITEMS = f"{WORK}/items.json"
 """Every block."""
 DUE = f"{WORK}/due.json"

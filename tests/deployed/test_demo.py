@@ -45,7 +45,7 @@ def test_the_report_names_the_placeholder(demo):
     aws, _ = demo
     report = document(aws, ".zblocks/report.json")
     assert report["filled_slices"] == [
-        {"z": 60, "name": "Placeholder_0060 60", "why": "placeholder"}
+        {"z": 60, "name": "Placeholder_0060 60", "why": "placeholder", "how": "fill 0"}
     ]
     assert report["chunks_compared_by_second_reader"] == 7  # three of scales 0 and 1, one of 2
     assert report["execution"].startswith("arn:aws:states:")

@@ -61,8 +61,10 @@ def convert(
         for line in ending.holes:
             print(f"left out: {line}")
         print(f"{ending.status}: {ending.location}\nreport: {ending.page or ending.report}")
-        in_bucket = ending.location.startswith("s3://")
-        print(f"view: {ending.link if in_bucket else f'zblocks view {ending.location}'}")
+        for line in ending.hindrances:
+            print(f"others can't see it by its link: {line}")
+        seen = ending.location.startswith("s3://") and not ending.hindrances
+        print(f"view: {ending.link if seen else f'zblocks view {ending.location}'}")
 
 
 @app.command()

@@ -31,9 +31,10 @@ from zblocks.cost import Fleet, show_dollars
 from zblocks.errors import InvalidConfig, StorageError, ZblocksError
 from zblocks.executions import Execution, Workers
 from zblocks.forecast import LAMBDA_MEMORY_MB, foretell
+from zblocks.listing import read_lines
 from zblocks.progress import State, duration
 from zblocks.slices.lists import read_list
-from zblocks.survey import read_lines, read_stack
+from zblocks.survey import read_stack
 from zblocks.timing import Worker
 from zblocks.watching import Watch
 

@@ -162,8 +162,15 @@ class Config(Fields):
         key in the source's bucket. In the cloud there is no such folder, so it is a key.
         """
         given = self.sorted_filename
-        if given is None or isinstance(given, tuple):
-            return _held_list(given) if given else None
+        if isinstance(given, tuple):
+            return _held_list(given)
+        return self.place_of("sorted_filename")
+
+    def place_of(self, field: str) -> ListLocation | None:
+        """Return where the list or table of a field is, if the field holds a path, key or url."""
+        given = getattr(self, field)
+        if not isinstance(given, str):
+            return None
         if given.startswith("s3://"):
             return ListLocation(url=given)
         if given.startswith("file://"):

@@ -231,6 +231,15 @@ class Fields(BaseModel):
         200, description="how many blocks are converted at the same time, from 1 to 10000"
     )
 
+    segment_names: (
+        Annotated[str, Field(max_length=4096), AfterValidator(list_place)]
+        | Annotated[dict[str, str], Field(min_length=1, max_length=10**6)]
+        | None
+    ) = Field(
+        None,
+        description="names of labels, which the viewer lists: the place of a table with columns id "
+        'and name (a path, a key or an url), or an object such as {"7": "thalamus"}',
+    )
     source_role: Annotated[str, Field(max_length=2048), AfterValidator(role)] = Field(
         "",
         description="the ARN of an IAM role that may read the slices, in another account for "

@@ -32,6 +32,7 @@ def misfits(config: Config) -> Iterator[str]:
         yield "filter: is for slices without a list, and sorted_filename is given; keep one"
     chunk = config.chunk_size
     yield from _encoding_misfits(config)
+    yield from _label_misfits(config)
     yield from _missing_misfits(config)
     if config.encoding == "jpeg" and chunk != "auto" and chunk[1] * chunk[2] > 65_535:
         yield (
@@ -66,6 +67,11 @@ def _encoding_misfits(config: Config) -> Iterator[str]:
         )
     elif config.contrast and config.dtype not in ("auto", "uint8", "uint16"):
         yield f'dtype: contrast makes "uint8" or "uint16", not {config.dtype}; give one of these'
+
+
+def _label_misfits(config: Config) -> Iterator[str]:
+    if config.layer_type == "image" and config.segment_names:
+        yield 'segment_names: is for labels, and layer_type is "image"; remove it'
 
 
 def _missing_misfits(config: Config) -> Iterator[str]:

@@ -14,6 +14,7 @@ from zblocks.geometry import Box
 from zblocks.missing import describe_filled, planned_holes
 from zblocks.plans import Plan
 from zblocks.precomputed.chunks import LABEL_BLOCK, data_encoding
+from zblocks.precomputed.segment_names import FOLDER
 from zblocks.precomputed.shards import ShardingInfo, sharding_info
 from zblocks.pyramid import Scale
 
@@ -58,13 +59,15 @@ class ScaleInfo(TypedDict, total=False):
 
 def build_info(plan: Plan) -> bytes:
     """Return the `info` of the planned volume."""
-    document = {
+    document: dict[str, Any] = {
         "@type": "neuroglancer_multiscale_volume",
         "type": plan.volume.layer,
         "data_type": plan.volume.dtype,
         "num_channels": plan.volume.channels,
         "scales": [_scale_info(plan, scale) for scale in plan.scales],
     }
+    if plan.named:
+        document["segment_properties"] = FOLDER
     return json.dumps(document, indent=1).encode()
 
 

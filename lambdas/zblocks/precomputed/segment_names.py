@@ -20,6 +20,9 @@ from zblocks.errors import InvalidConfig
 FOLDER = "segment_properties"
 """Of the document, as `info` names it."""
 
+DOCUMENT = f"{FOLDER}/info"
+"""Its object, relative to the volume."""
+
 TOP = 2**64 - 1
 """The largest label."""
 

@@ -25,6 +25,7 @@ from zblocks.verify.findings import Findings
 from zblocks.verify.gaps import Gaps
 from zblocks.verify.info import check_info, exact_cover
 from zblocks.verify.receipts import check_receipts
+from zblocks.verify.segments import check_segments
 from zblocks.verify.slices import Slices, check_slices
 from zblocks.verify.spec import ScaleSpec, VolumeSpec
 from zblocks.verify.stored import Holes, Stored, check_chunks
@@ -63,6 +64,7 @@ def verify(location: str, wanted: Wanted, credentials: Credentials | None = None
     left = look_beside(store, found)
     if left.plan is not None and info is not None:
         compare_info(info, left.plan, found)
+    check_segments(store, info, found)
     if volume is not None:
         _check_volume(store, volume, left, (wanted, slices), found)
     return found

@@ -106,7 +106,7 @@ def _loads(data: bytes) -> Any:
 
 def look_beside(store: Store, found: Findings) -> Left:
     """Read what zblocks left beside a volume."""
-    provenance = _read(store, PROVENANCE, "provenance-not-json", found)
+    provenance = read_document(store, PROVENANCE, "provenance-not-json", found)
     plan = _read_plan(store, found)
     try:
         said = "zblocks" in [step["method"]["task"] for step in provenance["processing"]]
@@ -119,7 +119,7 @@ def look_beside(store: Store, found: Findings) -> Left:
     return Left(ours, plan, _holes(provenance, found), gaps)
 
 
-def _read(store: Store, key: str, kind: str, found: Findings) -> Any:
+def read_document(store: Store, key: str, kind: str, found: Findings) -> Any:
     """Read any JSON document; None where there is none."""
     try:
         data, packing = _get(store, key)
