@@ -97,20 +97,28 @@ class Reader:
         state = self.folder / ".exported"
         known = f"source {state}\n" if state.exists() else ""
         script = f"set -euo pipefail\n{known}{block.text}\nexport -p > {state}\n"
-        process = subprocess.Popen(
+        with subprocess.Popen(
             ["bash", "-c", script],
             cwd=self.folder, env=dict(self.env), text=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-        printed = ""
-        if block.note.startswith("runs until Ctrl-C: "):
-            printed = read_until(process, block.note.partition(": ")[2])
-            os.killpg(process.pid, signal.SIGINT)
-        printed += process.communicate(timeout=SECONDS)[0]
+        ) as process:  # fmt: skip
+            try:
+                printed = self._listen(process, block)
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
         due = re.fullmatch(r"exit code (\d+)", block.note)
         code = int(due[1]) if due else 0
         assert process.returncode == code, f"{block.place}: {process.returncode}\n{printed}"
         return printed
+
+    def _listen(self, process: subprocess.Popen[str], block: Block) -> str:
+        """What is printed until the end, which Ctrl-C may bring."""
+        printed = ""
+        if block.note.startswith("runs until Ctrl-C: "):
+            printed = read_until(process, block.note.partition(": ")[2])
+            os.killpg(process.pid, signal.SIGINT)
+        return printed + process.communicate(timeout=SECONDS)[0]
 
 
 def read_until(process: subprocess.Popen[str], text: str) -> str:
