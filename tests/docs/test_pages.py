@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from importlib.util import find_spec
 
@@ -48,6 +49,13 @@ def test_the_commands_of_deploying(deployer):
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_a_page_has_commands_that_are_run(page):
     assert page.name in FIGURES or any(block.is_run for block in blocks_of(page))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_json_in_a_page_is_json(page):
+    for block in blocks_of(page):
+        if block.kind == "json":
+            json.loads(block.text)
 
 
 def test_few_blocks_are_left_out():
