@@ -16,14 +16,14 @@ LAYERS = {
     1: {
         "brightness", "cascade", "config", "config.fields", "config.messages", "config.misfits",
         "config.prices", "config.schema", "config.values", "cost", "doubts", "failure", "framing",
-        "memory", "missing", "planner", "plans", "pooling", "precomputed", "precomputed.chunks",
-        "precomputed.decode", "precomputed.info", "precomputed.segment_names", "precomputed.shards",
-        "precomputed.unpack", "progress", "pyramid", "reachable", "receipt", "report",
-        "report.charts", "report.facts", "report.markup", "report.page", "report.pictures",
-        "report.slices", "report.style", "sharing", "slice_stats", "slices", "slices.blend",
-        "slices.canvas", "slices.depth", "slices.lists", "slices.manifest", "slices.onepage",
-        "slices.page", "slices.pixels", "slices.region", "slices.tiff", "timing", "viewer",
-        "volume",
+        "memory", "missing", "naming", "planner", "plans", "pooling", "precomputed",
+        "precomputed.chunks", "precomputed.decode", "precomputed.info", "precomputed.segment_names",
+        "precomputed.shards", "precomputed.unpack", "progress", "pyramid", "reachable", "receipt",
+        "report", "report.charts", "report.facts", "report.markup", "report.page",
+        "report.pictures", "report.slices", "report.style", "sharing", "slice_stats", "slices",
+        "slices.blend", "slices.canvas", "slices.depth", "slices.lists", "slices.manifest",
+        "slices.onepage", "slices.page", "slices.pixels", "slices.region", "slices.scale",
+        "slices.tiff", "timing", "viewer", "volume",
     },
     2: {
         "slices.filters", "slices.jpeg", "slices.vips", "slices.whole", "storage",
@@ -31,16 +31,16 @@ LAYERS = {
     3: {
         "claim", "contrast", "executions", "finalize", "forecast", "listing", "machine", "perform",
         "prepare", "probe", "reading", "report.document", "report.overview", "report.write",
-        "second_reader", "served", "serving", "showing", "sink", "standing", "starter", "stored",
-        "survey", "tasks", "transfer", "verify", "verify.compare", "verify.crew",
+        "second_reader", "served", "serving", "showing", "sink", "spawning", "standing", "starter",
+        "stored", "survey", "tasks", "transfer", "verify", "verify.compare", "verify.crew",
         "verify.documents", "verify.files", "verify.findings", "verify.gaps", "verify.info",
         "verify.loose", "verify.lossy", "verify.raw", "verify.receipts", "verify.scale",
         "verify.segments", "verify.shards", "verify.slices", "verify.spec", "verify.stored",
         "verify.values", "verify.voxels", "watching", "workplace",
     },
     4: {
-        "__main__", "cli", "cli.command", "cli.convert", "cli.display", "cli.execution", "cli.plan",
-        "cli.verify", "cli.view", "local", "worker",
+        "__main__", "api", "cli", "cli.command", "cli.convert", "cli.display", "cli.execution",
+        "cli.init", "cli.plan", "cli.verify", "cli.view", "local", "worker",
     },
 }  # fmt: skip
 LEVEL = {name: level for level, names in LAYERS.items() for name in names}
@@ -117,7 +117,15 @@ def test_the_core_is_pure(name, path):
         ),
         (
             "typer",
-            {"cli.command", "cli.convert", "cli.execution", "cli.plan", "cli.verify", "cli.view"},
+            {
+                "cli.command",
+                "cli.convert",
+                "cli.execution",
+                "cli.init",
+                "cli.plan",
+                "cli.verify",
+                "cli.view",
+            },
         ),
         ("rich", {"cli.command", "cli.display", "cli.plan"}),
         ("pyvips", {"precomputed.chunks", "precomputed.decode", "slices.vips"}),
@@ -144,7 +152,7 @@ def test_handlers_know_no_shell():
 
 
 def test_only_the_command_runs_processes_here():
-    assert {n for n, p in modules("zblocks") if "local" in ours(p)} <= {"cli.convert", "cli.plan"}
+    assert {n for n, p in modules("zblocks") if "local" in ours(p)} <= {"api", "cli.convert"}
 
 
 def test_infra_and_zblocks_meet_by_name_only():

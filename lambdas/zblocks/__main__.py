@@ -1,7 +1,4 @@
-"""`python -m zblocks`, and the `zblocks` command.
-
-Light on purpose: every process of a conversion imports it anew.
-"""
+"""`python -m zblocks`, and the `zblocks` command."""
 
 
 def main() -> None:

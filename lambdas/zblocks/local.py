@@ -6,11 +6,7 @@ interrupted run leaves receipts for the blocks that are done, so that the same c
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import shlex
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -28,16 +24,13 @@ from zblocks.machine import cores
 from zblocks.plans import BlockTask, CoarseTask, Plan
 from zblocks.prepare import Run, prepare
 from zblocks.progress import State
+from zblocks.spawning import Spawning
 from zblocks.timing import Worker
 from zblocks.workplace import Workplace, open_workplace
 
 MIB = 1 << 20
 SHARE = 0.7
 """Of the machine's memory, what workers may plan to use together."""
-
-ARENAS = "2"
-"""Heaps of glibc's malloc in a worker. By default each thread keeps what it freed in one of its
-own: up to a fifth more memory from the second block on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +44,7 @@ class Machine:
 
     @classmethod
     def choose(cls, workers: int | None, memory_mb: int | None) -> Machine:
-        """Return the user's choice, or or a process per core and shares of most memory."""
+        """Return the user's choice, or a process per core and shares of most memory."""
         count = workers or cores()
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB
         return cls(count, memory_mb or int(total * SHARE / count))
@@ -61,7 +54,11 @@ Observer = Callable[[State], None]
 
 
 def convert(
-    config: Config, machine: Machine, credentials: Credentials | None, observe: Observer
+    config: Config,
+    machine: Machine,
+    credentials: Credentials | None,
+    observe: Observer,
+    resume: str,
 ) -> Ending:
     """Convert on this machine.
 
@@ -70,11 +67,12 @@ def convert(
         machine: what may be used of this machine.
         credentials: keys to use instead of the environment's.
         observe: called a few times a second with how far the run is.
+        resume: what goes on where this run stops, for the report.
 
     Raises:
         ZblocksError: bad input, or what stands in the way of a whole volume.
     """
-    run = Run(resume=shlex.join(sys.argv))
+    run = Run(resume=resume)
     prepared = prepare(config, Worker(machine.memory_mb), run, credentials)
     work = open_workplace(prepared.plan.destination, credentials)
     try:
@@ -97,14 +95,14 @@ class _Job:
 def _do_all(work: Workplace, due: Sequence[BlockTask], machine: Machine, job: _Job) -> None:
     """Convert the blocks that are due, then the scales that no block owns."""
     plan = work.plan
-    counter: Synchronized[int] = multiprocessing.get_context("spawn").Value("q", 0)
+    context = Spawning()  # threads and fork don't go together
+    counter: Synchronized[int] = context.Value("q", 0)
 
     def submit(task: BlockTask | CoarseTask) -> Future[str]:
         order = worker.Order(plan.destination, task, job.credentials, job.allow_partial)
-        with _ctrl_c_waits():
-            return pool.submit(worker.work, order)
+        return pool.submit(worker.work, order)
 
-    with _processes(min(machine.workers, max(len(due), 1)), counter) as pool:
+    with _processes(min(machine.workers, max(len(due), 1)), context, counter) as pool:
         blocks = [submit(task) for task in due]
         watch = _Watch(plan, len(due), _voxels(plan, due), counter, job.observe)
         _await(blocks, watch, lambda: claim.renew(work.target))
@@ -159,7 +157,8 @@ def _await(jobs: list[Future[str]], watch: _Watch, live: Callable[[], None]) -> 
             if isinstance(error, BrokenProcessPool):
                 msg = (
                     "a worker process was killed, probably for lack of memory; start again with "
-                    "fewer --workers or less --memory: finished blocks are kept"
+                    "fewer workers (--workers 1) or less memory for each (--memory, in MiB): "
+                    "finished blocks are kept"
                 )
                 raise DoesNotFit(msg) from error
             if error is not None and not isinstance(error, ZblocksError):
@@ -175,29 +174,15 @@ def _voxels(plan: Plan, tasks: Sequence[BlockTask]) -> int:
 
 
 @contextmanager
-def _ctrl_c_waits() -> Iterator[None]:
-    """Hold Ctrl-C back: a process that begins meanwhile never gets it, this one gets it later.
-
-    In a process that is still importing it would end in a traceback.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _processes(count: int, counter: Synchronized[int]) -> Iterator[ProcessPoolExecutor]:
+def _processes(
+    count: int, context: Spawning, counter: Synchronized[int]
+) -> Iterator[ProcessPoolExecutor]:
     """Open a pool of workers; they are ended at once, on Ctrl-C and errors between two objects."""
-    context = multiprocessing.get_context("spawn")  # threads and fork don't go together
-    os.environ.setdefault("MALLOC_ARENA_MAX", ARENAS)
     pool = ProcessPoolExecutor(count, context, worker.begin, (counter,))
     try:
         yield pool
     finally:
         # Nothing is under way any more, or it is to be dropped. Waiting could last forever: a
         # worker that was killed may have had the lock under which the others hear of the end.
-        for child in multiprocessing.active_children():
-            child.terminate()
+        context.end()
         pool.shutdown(wait=False, cancel_futures=True)

@@ -1,10 +1,10 @@
 """A first config for a place with slices: what can be seen there, and what only the user knows.
 
-1. Files in the folder are counted by their ending; the commonest image ending is `ext`.
-2. What all their names begin and end with, apart from the number of the slice, is `s3_prefix` and
-   `s3_parts`.
-3. The natural order of the names gives z, and the gaps; the first, the middle and the last header
-   give size and type.
+1. `naming` chooses the slices among the folder's images: `ext`, `s3_prefix`, `s3_parts`, `filter`.
+2. A text file in the folder that names them is `sorted_filename`; else the natural order of the
+   names gives z, and the gaps.
+3. Headers (of all slices, or of some evenly spread) give size and type: `canvas` where sizes
+   differ, `page` where files have several.
 
 The config is plain JSON; fields whose names begin with `//` say in words what was seen.
 """
@@ -12,168 +12,301 @@ The config is plain JSON; fields whose names begin with `//` say in words what w
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
-from dataclasses import dataclass
-from itertools import takewhile
-from pathlib import PurePosixPath
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
-from zblocks.config.values import IMAGE_EXTENSIONS
-from zblocks.credentials import Credentials
-from zblocks.errors import SliceListError
-from zblocks.slices import SliceHeader, probe
-from zblocks.slices.manifest import Slot, from_listing, natural_key
+from zblocks.config.values import IMAGE_EXTENSIONS, file_url
+from zblocks.errors import SliceError, SliceListError
+from zblocks.naming import Names, choose_names, is_image, listed
+from zblocks.slices import SliceHeader, probe_pages
+from zblocks.slices.lists import read_list
+from zblocks.slices.manifest import Entry, from_listing
+from zblocks.slices.scale import scale_of
 from zblocks.storage import Store, StoredFile, StoredObject, open_store
 
-DEMO_DESTINATION = "volume"
-"""Folder beside the slices that a local config proposes."""
+LOOKED_AT = 64
+"""Headers that are read, at most."""
+
+LISTS = (".txt", ".csv", ".tsv", ".json")
+LIST_BYTES, LIST_FILES = 1 << 23, 20
+"""A list of slices: its endings, its size, and how many files are tried."""
+
+BELOW = 20_000
+"""Objects that are looked through for a better folder."""
+
+NAMED = 5
+"""Names that a comment shows."""
+
+SCHEMA = "zblocks.schema.json"
+"""What `$schema` names: `zblocks schema` prints it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
-    """What the names of the slices have in common."""
+class Place:
+    """A folder with slices."""
 
-    prefix: str
-    """What every key begins with, the folder included."""
-    parts: str
-    ext: str
+    store: Store
+    folder: str
+    """Relative to the store; empty for its root."""
+    files: dict[str, StoredObject]
+    """All in the folder, by key."""
+    begin: str
+    """What the keys of slices begin with."""
+
+    def file(self, key: str) -> StoredFile:
+        """Open one."""
+        found = self.files[key]
+        return StoredFile(self.store, key, found.bytes, found.etag, 1 << 14)
 
 
-def first_config(location: str, credentials: Credentials | None = None) -> str:
+@dataclass(slots=True)
+class Seen:
+    """What some of the slices are."""
+
+    headers: dict[str, SliceHeader] = field(default_factory=dict)
+    """By key, of the first page."""
+    several: list[str] = field(default_factory=list)
+    """Keys of files of several pages."""
+    bad: list[str] = field(default_factory=list)
+    """Why a file can't be read."""
+
+
+def first_config(location: str, resolution: Sequence[float] | None = None) -> str:
     """Return the text of a config for the slices at a place.
 
     Args:
-        location: `s3://bucket/prefix` or `file:///folder`; the prefix may end within a name.
-        credentials: keys to use instead of the environment's.
+        location: `s3://bucket/prefix` or `file:///folder`; it may end within a name.
+        resolution: nm along x, y and z, if it is known.
 
     Raises:
         SliceListError: no images are there; says which folders below it have some.
-        SliceError: one that was looked at can't be read.
+        SliceError: none of those that were looked at can be read.
     """
-    root, prefix = _split(location)
-    store = open_store(root, credentials)
-    images = {o.key: o for o in _listing(store, prefix) if _is_image(o.key)}
-    if not images:
-        raise SliceListError(_nothing(store, prefix))
-    ext, count = Counter(PurePosixPath(key).suffix for key in images).most_common(1)[0]
-    keys = sorted((k for k in images if k.endswith(ext)), key=natural_key)
-    names = common_names(keys, ext)
-    slots, notes = from_listing(keys, "fill", location)
-    headers = [_header(store, images[k]) for k in (keys[0], keys[len(keys) // 2], keys[-1])]
-    fields = _place(root, names)
-    fields["// ext"] = f"{count} of {len(images)} images here have this ending"
-    fields["ext"] = ext
-    fields["// z"] = _order(slots, notes)
-    fields["// size"] = _sizes(keys, headers)
-    fields["// voxel_resolution"] = (
-        "nm along x, y and z; files don't say it reliably: fill it in, such as [3680, 3680, 20000]"
-    )
-    fields["voxel_resolution"] = None
+    place = _find(location)
+    images = {key for key in place.files if is_image(key)}
+    names = choose_names(images, place.begin)
+    found = _find_list(place, names, images)
+    entries: tuple[Entry, ...] = ()
+    fields = _ends(place, names)
+    if found:
+        where, entries, names = found
+        fields["s3_prefix"] = names.prefix
+    seen = _look(place, names.keys)
+    fields |= _naming_fields(names)
+    if found:
+        fields["// sorted_filename"] = _list_words(entries, names)
+        fields["sorted_filename"] = where
+    else:
+        fields["// z"], gaps = _order(names, location)
+    fields |= _slice_fields(seen, whole=bool(found) or not gaps)
+    fields |= _resolution_fields(place.file(next(iter(seen.headers))), resolution)
     return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
 
 
-def common_names(keys: list[str], ext: str) -> Names:
-    """Split keys, in natural order, into what all begin with, what all end with, and the rest.
+# --- the folder ---------------------------------------------------------------------------------
 
-    Digits that touch the rest belong to it: of `s_0007_gray.tif` and `s_0010_gray.tif` the prefix
-    is `s_` and the parts are `_gray`.
+
+def _find(location: str) -> Place:
+    """List the folder that a location names, or the one in which names begin like its end.
+
+    Raises:
+        SliceListError: there are no images.
     """
-    folder = keys[0].rpartition("/")[0]
-    folder = f"{folder}/" if folder else ""
-    stems = [key.removeprefix(folder).removesuffix(ext) for key in keys]
-    if len(stems) == 1:
-        return Names(folder, "", ext)
-    begin = re.sub(r"[0-9]+$", "", _shared(stems))
-    backwards = [stem.removeprefix(begin)[::-1] for stem in stems]
-    parts = re.sub(r"^[0-9]+", "", _shared(backwards)[::-1])
-    return Names(folder + begin, parts, ext)
+    places = _in_bucket(location) if location.startswith("s3://") else _on_disk(location)
+    for root, folder, begin in places:
+        store = open_store(root)
+        files = {o.key: o for o in store.list_folder(folder)}
+        if any(is_image(key) and key.startswith(begin) for key in files):
+            return Place(store, folder, files, begin)
+    raise SliceListError(_nothing(location, places[0]))
 
 
-def _shared(texts: list[str]) -> str:
-    """Return what all texts begin with: what the first and the last of them in order do."""
-    pairs = zip(min(texts), max(texts), strict=False)
-    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+def _in_bucket(location: str) -> list[tuple[str, str, str]]:
+    """Return stores to look in, folders there, and what keys are to begin with."""
+    bucket, _, key = location.removeprefix("s3://").partition("/")
+    root, folder = f"s3://{bucket}", key.rstrip("/")
+    ways = [(root, folder, f"{folder}/" if folder else "")]
+    return ways if key.endswith("/") or not key else [*ways, (root, key.rpartition("/")[0], key)]
 
 
-def _split(location: str) -> tuple[str, str]:
-    """Return the store to open, and what keys in it are to begin with."""
-    if location.startswith("s3://"):
-        bucket, _, prefix = location.removeprefix("s3://").partition("/")
-        return f"s3://{bucket}", prefix
-    return location, ""
+def _on_disk(location: str) -> list[tuple[str, str, str]]:
+    """Return the same of a folder, or of what its path begins with."""
+    path = Path(unquote(location.removeprefix("file://")))
+    if path.is_dir():
+        return [(file_url(str(path)), "", "")]
+    if not path.parent.is_dir():
+        raise SliceListError(f"{path}: no such folder; check the path")
+    return [(file_url(str(path.parent)), "", path.name)]
 
 
-def _listing(store: Store, prefix: str) -> list[StoredObject]:
-    """List one folder: that of a prefix, or the one that the prefix names without its slash."""
-    folder = prefix.rpartition("/")[0]
-    found = [o for o in store.list_folder(folder) if o.key.startswith(prefix)]
-    if not any(_is_image(o.key) for o in found) and not prefix.endswith("/") and prefix:
-        return list(store.list_folder(prefix))
-    return found
-
-
-def _is_image(key: str) -> bool:
-    """Tell whether a key's ending is an image's."""
-    path = PurePosixPath(key)
-    return path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith(".")
-
-
-def _nothing(store: Store, prefix: str) -> str:
+def _nothing(location: str, place: tuple[str, str, str]) -> str:
     """Say that there are no images, and where there are some."""
-    below = Counter(
-        o.key.rpartition("/")[0] for o in store.list(prefix.rpartition("/")[0]) if _is_image(o.key)
-    )
-    where = f"{store.url}/{prefix}".rstrip("/")
+    root, folder, begin = place
+    store = open_store(root)
+    inside = (o.key for o in islice(store.list(folder), BELOW) if o.key.startswith(begin))
+    below = Counter(key.rpartition("/")[0] for key in inside if is_image(key))
     if not below:
-        return (
-            f"{where}: no images here or below (endings looked for: {', '.join(IMAGE_EXTENSIONS)})"
-        )
-    some = ", ".join(f"{store.url}/{folder} ({n})" for folder, n in below.most_common(5))
-    return f"{where}: no images right here; below it: {some}; give one of those"
+        endings = ", ".join(IMAGE_EXTENSIONS)
+        return f"{location}: no images here or below (endings looked for: {endings})"
+    some = ", ".join(f"{store.url}/{name} ({n})" for name, n in below.most_common(NAMED))
+    return f"{location}: no images right here; below it: {some}; give one of those"
 
 
-def _header(store: Store, found: StoredObject) -> SliceHeader:
-    """Read one header."""
-    return probe(StoredFile(store, found.key, found.bytes, found.etag, 1 << 14))
+# --- the list, or the order of the names --------------------------------------------------------
 
 
-def _place(root: str, names: Names) -> dict[str, object]:
+def _find_list(
+    place: Place, names: Names, images: set[str]
+) -> tuple[str, tuple[Entry, ...], Names] | None:
+    """Return where a list of the slices is, its entries, and how they become keys."""
+    texts = [k for k in place.files if PurePosixPath(k).suffix.lower() in LISTS]
+    small = [k for k in sorted(texts) if place.files[k].bytes <= LIST_BYTES]
+    best = None
+    for key in small[:LIST_FILES]:
+        try:
+            entries = read_list(place.store.get(key).decode().splitlines(), key)
+        except (SliceListError, UnicodeDecodeError):
+            continue  # some other text
+        fit = listed(entries, names, images)
+        if fit and (best is None or len(fit.keys) > len(best[2].keys)):
+            url = f"{place.store.url}/{key}"
+            where = unquote(url.removeprefix("file://")) if place.store.local else url
+            best = where, entries, fit
+    return best
+
+
+def _list_words(entries: tuple[Entry, ...], names: Names) -> str:
+    """Say what a list says."""
+    text = f"this list names {len(names.keys)} slices that are here; its order is z"
+    lost = sum(entry.name is not None for entry in entries) - len(names.keys)
+    empty = sum(entry.name is None for entry in entries)
+    text += f"; {lost} more of its names have no file here, and are filled" if lost else ""
+    return text + (f"; {empty} placeholders, which are filled" if empty else "")
+
+
+def _order(names: Names, where: str) -> tuple[str, bool]:
+    """Say how z follows from the names, and whether slices are missing."""
+    try:
+        slots, notes = from_listing(names.keys, "fill", where)
+    except SliceListError as error:
+        return f"the order isn't clear: {error}", False
+    gaps = [slot.name for slot in slots if slot.key is None]
+    first, last = (PurePosixPath(names.keys[i]).name for i in (0, -1))
+    text = f"{len(names.keys)} slices from {first} to {last}, in natural order"
+    if gaps:
+        text += f"; {len(gaps)} missing, which keep their z and are filled: {_some(gaps)}"
+    return "; ".join([text, *notes]), bool(gaps)
+
+
+# --- fields -------------------------------------------------------------------------------------
+
+
+def _ends(place: Place, names: Names) -> dict[str, object]:
     """Return the fields that say from where, and to where."""
-    if root.startswith("s3://"):
-        bucket = root.removeprefix("s3://")
-        return {
-            "s3_bucket_name_for_download": bucket,
+    fields: dict[str, object] = {"$schema": SCHEMA}
+    if place.store.local:
+        fields |= {
+            "source": place.store.url,
             "s3_prefix": names.prefix,
-            "s3_parts": names.parts,
-            "// s3_bucket_name_for_upload": "the bucket and folder for the volume",
-            "s3_bucket_name_for_upload": "",
-            "s3_dir_to_write_to": "",
+            "// destination": "the folder for the volume; another one is fine, too",
+            "destination": f"{place.store.url}-volume",
         }
-    return {
-        "source": root,
+        return fields
+    bucket, folder = place.store.url.removeprefix("s3://"), place.folder
+    return fields | {
+        "s3_bucket_name_for_download": bucket,
         "s3_prefix": names.prefix,
-        "s3_parts": names.parts,
-        "// destination": "the folder for the volume",
-        "destination": f"{root.rpartition('/')[0]}/{DEMO_DESTINATION}",
+        "// destination": "the bucket and folder for the volume; others are fine, too",
+        "s3_bucket_name_for_upload": bucket,
+        "s3_dir_to_write_to": f"{folder}-volume" if folder else "volume",
     }
 
 
-def _order(slots: tuple[Slot, ...], notes: tuple[str, ...]) -> str:
-    """Say how z follows from the names."""
-    gaps = [slot.name for slot in slots if slot.key is None]
-    there = [slot for slot in slots if slot.key is not None]
-    text = f"{len(there)} slices from {there[0].name} to {there[-1].name}, in natural order"
-    if gaps:
-        shown = ", ".join(gaps[:10]) + (" …" if len(gaps) > 10 else "")
-        text += f"; {len(gaps)} missing, which keep their z: {shown}"
-    return "; ".join([text, *notes])
+def _naming_fields(names: Names) -> dict[str, object]:
+    """Return the fields that say which objects are slices."""
+    fields: dict[str, object] = {"s3_parts": names.parts}
+    if names.ext is None:
+        fields["// ext"] = "the ending is spelled in several ways here, so it is left out"
+    else:
+        fields["ext"] = names.ext
+    if names.filter:
+        fields["filter"] = {"regex": names.filter}
+    if names.others:
+        others = [PurePosixPath(key).name for key in names.others]
+        fields["// others"] = f"{len(others)} images here are not taken: {_some(others)}"
+    return fields
 
 
-def _sizes(keys: list[str], headers: list[SliceHeader]) -> str:
-    """Say what the slices are that were looked at."""
-    seen = {str(header) for header in headers}
-    if len(seen) == 1:
-        return f"the first, the middle and the last slice are {seen.pop()}"
-    each = zip((keys[0], keys[len(keys) // 2], keys[-1]), headers, strict=True)
-    told = ", ".join(f"{PurePosixPath(key).name} {header}" for key, header in each)
-    return f'they differ: {told}; give "canvas" to pad or crop them, or mend the odd ones'
+def _slice_fields(seen: Seen, *, whole: bool) -> dict[str, object]:
+    """Return the fields that follow from the headers; `whole`: no file is missing."""
+    sizes = {(h.width, h.height) for h in seen.headers.values()}
+    types = Counter(str(h) for h in seen.headers.values())
+    told = ", ".join(f"{text} ({n})" for text, n in types.most_common(NAMED))
+    fields: dict[str, object] = {"// slices": f"looked at {sum(types.values())}: {told}"}
+    if seen.bad:
+        fields["// unreadable"] = f"{len(seen.bad)} can't be read: {'; '.join(seen.bad[:NAMED])}"
+    if len(sizes) > 1:
+        fields["// canvas"] = "sizes differ: each slice is put in the middle, the rest is white"
+        fields["canvas"] = {"size": "max", "align": "center", "fill": 255}
+    if len({(h.channels, h.dtype) for h in seen.headers.values()}) > 1:
+        fields["// types"] = "colours or bits differ: convert the odd ones, or see channels"
+    if seen.several:
+        fields["// page"] = (
+            f"{len(seen.several)} files hold several pages, such as "
+            f'{PurePosixPath(seen.several[0]).name}: "all" makes each page a slice; a number from '
+            "0 takes that page of every file, where pages are channels or depths of focus"
+        )
+        fields["page"] = "all" if whole else 0
+    if any(h.dtype == "uint32" for h in seen.headers.values()):
+        fields["// layer_type"] = 'are these labels? then add "layer_type": "segmentation"'
+    return fields
+
+
+def _resolution_fields(file: StoredFile, resolution: Sequence[float] | None) -> dict[str, object]:
+    """Return the size of a voxel, or what to fill in."""
+    said = scale_of(file)
+    said = f"{PurePosixPath(file.name).name} says {said}; " if said else ""
+    if resolution is not None:
+        words = f"{said}nm along x, y and z" if said else "nm along x, y and z"
+        return {"// voxel_resolution": words, "voxel_resolution": list(resolution)}
+    words = f"{said}fill in nm along x, y and z, such as [3680, 3680, 20000]"
+    return {"// voxel_resolution": words, "voxel_resolution": None}
+
+
+def _look(place: Place, keys: Sequence[str]) -> Seen:
+    """Read headers: of all slices, or of some evenly spread, the first and the last included.
+
+    Raises:
+        SliceError: none can be read.
+    """
+    last, count = len(keys) - 1, min(len(keys), LOOKED_AT)
+    some = [keys[i * last // max(count - 1, 1)] for i in range(count)]
+
+    def read(key: str) -> list[SliceHeader] | SliceError:
+        try:
+            return list(islice(probe_pages(place.file(key), page="all"), 2))
+        except SliceError as error:
+            return error
+
+    seen, errors = Seen(), []
+    with ThreadPoolExecutor(1 if place.store.local else 16) as pool:
+        for key, pages in zip(some, pool.map(read, some), strict=True):
+            if isinstance(pages, SliceError):
+                errors.append(pages)
+                continue
+            seen.headers[key] = pages[0]
+            seen.several += [key] if len(pages) > 1 else []
+    if not seen.headers:
+        raise errors[0]
+    seen.bad = [str(error) for error in errors]
+    return seen
+
+
+def _some(names: Sequence[str]) -> str:
+    """Name the first few."""
+    return ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")

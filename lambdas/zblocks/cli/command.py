@@ -13,8 +13,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from zblocks import __version__
-from zblocks.config import Config
-from zblocks.credentials import Credentials, load_credentials
 from zblocks.errors import DestinationClaimed, IncompleteVolume, StorageError, ZblocksError
 
 app = typer.Typer(
@@ -24,7 +22,6 @@ app = typer.Typer(
     "voxel is; the README lists its fields. Exit codes: 0 done, 1 the work failed (start the same "
     "command again: only what is missing is done), 2 bad input.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -78,12 +75,6 @@ def reporting(
     except ZblocksError as error:
         errors.print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}")
         sys.exit(otherwise if isinstance(error, NOT_THE_INPUT) else 2)
-
-
-def keys_of(config: Config | None) -> Credentials | None:
-    """Read the user's file of keys, if the config names one."""
-    path = config.credentials_path if config else None
-    return load_credentials(path) if path else None
 
 
 def place_of(location: str) -> str:

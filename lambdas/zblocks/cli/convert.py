@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 import time
 from dataclasses import asdict
 from typing import Annotated
@@ -10,13 +12,13 @@ from typing import Annotated
 import typer
 
 from zblocks import transfer
+from zblocks.api import keys_of
 from zblocks.cli.command import (
     PLAIN_EVERY,
     AsJson,
     ConfigFile,
     app,
     errors,
-    keys_of,
     reporting,
 )
 from zblocks.cli.display import Display
@@ -52,7 +54,8 @@ def convert(
         job = Config.load(config).folders() if folders else Config.load(config)
         machine = Machine.choose(workers, memory)
         with Display() as display:
-            ending = convert_here(job, machine, keys_of(job), display.show)
+            resume = shlex.join(sys.argv)
+            ending = convert_here(job, machine, keys_of(job), display.show, resume)
         if as_json:
             print(json.dumps(asdict(ending)))
             return

@@ -144,7 +144,7 @@ def _foretell(config: Config, workers: Workers, prices: Prices) -> None:
     fleet = Fleet(config.max_concurrency, workers.architecture)
     worker = Worker.on_lambda(workers.memory_mb)
     said = foretell(config, read_stack(config), worker, fleet, prices)
-    for line in said.doubts:
+    for line in said.warnings:
         errors.print(f"warning: {line}", markup=False)
     for line in said.refusals:
         name, _, message = line.partition(": ")

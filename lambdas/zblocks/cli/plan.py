@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from zblocks.cli.command import (
-    AsJson,
-    ConfigFile,
-    PricesFile,
-    app,
-    keys_of,
-    reporting,
-)
-from zblocks.config import Config
-from zblocks.config.prices import Prices
-from zblocks.cost import Fleet, show_dollars, stored_ratio
-from zblocks.forecast import LAMBDA_MEMORY_MB, Forecast, foretell, in_buckets, in_cloud
-from zblocks.local import Machine
-from zblocks.plans import Plan, pixel_bytes
-from zblocks.precomputed.shards import shard_size
+from zblocks.api import plan as foresee
+from zblocks.cli.command import AsJson, ConfigFile, PricesFile, app, reporting
+from zblocks.cost import show_dollars
+from zblocks.forecast import LAMBDA_MEMORY_MB, Forecast, InBuckets, scale_row
+from zblocks.plans import Plan
 from zblocks.progress import duration
-from zblocks.pyramid import Scale
-from zblocks.survey import read_stack
-from zblocks.timing import Worker
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -58,74 +44,17 @@ def plan(
     this machine. Exit codes: 0 it may start, 2 it would be refused.
     """
     with reporting():
-        job = Config.load(config)
-        known = Prices.load(prices) if prices else Prices()
-        keys = keys_of(job)
-        stack = read_stack(job, keys)
-        lambdas = (
-            Worker.on_lambda(memory or LAMBDA_MEMORY_MB),
-            Fleet(concurrency or job.max_concurrency, architecture),
+        said = foresee(
+            config, workers=concurrency, memory_mb=memory, architecture=architecture, prices=prices
         )
-        if in_cloud(job):
-            worker, fleet = lambdas
-        else:
-            here = Machine.choose(concurrency, memory)
-            worker, fleet = Worker(here.memory_mb), Fleet(here.workers, cloud=False)
-        said = foretell(job, stack, worker, fleet, known, keys)
-        also = None if fleet.cloud else in_buckets(job, stack, known)
     if as_json:
-        print(json.dumps(as_document(said, job, known) | {"in_the_cloud": also}))
+        print(json.dumps(said.as_json()))
     else:
-        _print(said, known, also)
+        _print(said)
     sys.exit(2 if said.refusals else 0)
 
 
-def as_document(said: Forecast, config: Config, prices: Prices) -> dict[str, Any]:
-    """Return a forecast for machines."""
-    plan, guess = said.plan, said.estimate
-    return {
-        "where": "cloud" if said.fleet.cloud else "one machine",
-        "source": plan.source,
-        "destination": plan.destination,
-        "volume": asdict(plan.volume),
-        "scales": [_scale(plan, s) for s in plan.scales],
-        "blocks": plan.blocks,
-        "block_depth": plan.block_depth,
-        "coarse_tasks": len(plan.coarse),
-        "due": len(said.due),
-        "resumes": said.resumes,
-        "workers": {"memory_mb": plan.memory_mb, **asdict(said.fleet)},
-        "predicted": {
-            "peak_mb": plan.predicted_peak_mb,
-            "block_s": plan.predicted_block_s,
-            **{n: getattr(guess, n) for n in ("plan_s", "blocks_s", "coarse_s", "finalize_s")},
-            "seconds": guess.seconds,
-        },
-        "bill": guess.bill.rows(),
-        "dollars": guess.bill.dollars,
-        "max_cost_usd": config.max_cost_usd,
-        "prices": prices.model_dump(),
-        "stays": {"gb": guess.stored_gb, "dollars_a_month": guess.month},
-        "warnings": list(said.doubts),
-        "refusals": list(said.refusals),
-    }
-
-
-def _scale(plan: Plan, scale: Scale) -> dict[str, Any]:
-    """Return one row of the table of scales."""
-    bits = scale.sharding
-    return {
-        "key": scale.key,
-        "size": list(scale.box.shape),
-        "chunk": list(scale.chunk),
-        "chunks_of_a_shard": None if bits is None else list(shard_size(bits, scale.grid)),
-        "chunks": scale.chunks,
-        "objects": scale.objects,
-        "bytes": round(scale.box.voxels * pixel_bytes(plan.volume) * stored_ratio(plan)),
-    }
-
-
-def _print(said: Forecast, prices: Prices, also: dict[str, Any] | None) -> None:
+def _print(said: Forecast) -> None:
     """Print a forecast for people."""
     plan, guess, fleet = said.plan, said.estimate, said.fleet
     size = "×".join(str(n) for n in plan.box.shape)
@@ -144,14 +73,14 @@ def _print(said: Forecast, prices: Prices, also: dict[str, Any] | None) -> None:
     )
     if guess.bill.lines:
         out.print(_bill(said))
-    asked = f"list prices of {prices.region}, {prices.date}, before free tiers"
+    asked = f"list prices of {said.prices.region}, {said.prices.date}, before free tiers"
     note = "" if fleet.cloud else "; on one machine only requests to buckets cost"
     out.print(f"cost: ${show_dollars(guess.bill.dollars)} ({asked}{note})", markup=False)
     kept = f", ${show_dollars(guess.month)} a month" if guess.month else ""
     out.print(f"stays: about {guess.stored_gb:,.3g} GB{kept}", markup=False)
-    if also:
-        out.print(_elsewhere(also), markup=False)
-    for line in said.doubts:
+    if said.in_buckets:
+        out.print(_elsewhere(said.in_buckets), markup=False)
+    for line in said.warnings:
         out.print(f"warning: {line}", markup=False)
     for line in said.refusals:
         out.print(f"would be refused: {line}", markup=False)
@@ -164,13 +93,13 @@ def standing(said: Forecast) -> str:
     return f"resumes: {len(said.due)} of {said.plan.blocks} blocks are due"
 
 
-def _elsewhere(also: dict[str, Any]) -> str:
+def _elsewhere(also: InBuckets) -> str:
     """Say what the same job would take between buckets."""
-    if "refused" in also:
-        return f"in the cloud, with Lambdas of {LAMBDA_MEMORY_MB} MiB: {also['refused']}"
+    if also.refused:
+        return f"in the cloud, with Lambdas of {LAMBDA_MEMORY_MB} MiB: {also.refused}"
     return (
-        f"the same between buckets, with Lambdas of {LAMBDA_MEMORY_MB} MiB: {also['blocks']} "
-        f"blocks, about {duration(also['seconds'])}, ${show_dollars(also['dollars'])}"
+        f"the same between buckets, with Lambdas of {LAMBDA_MEMORY_MB} MiB: {also.blocks} "
+        f"blocks, about {duration(also.seconds)}, ${show_dollars(also.dollars)}"
     )
 
 
@@ -186,7 +115,7 @@ def _scales(plan: Plan) -> Table:
     """Return the table of scales."""
     table = _table("scale", "size", "chunk", "chunks a shard", "objects", "MB, about")
     for scale in plan.scales:
-        row = _scale(plan, scale)
+        row = scale_row(plan, scale)
         shapes = [row[n] and "×".join(map(str, row[n])) for n in ("size", "chunk")]
         shard = row["chunks_of_a_shard"]
         packed = "×".join(map(str, shard)) if shard else "–"

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from zblocks import verify as checks
-from zblocks.cli.command import AsJson, app, keys_of, place_of, reporting
+from zblocks.api import keys_of
+from zblocks.cli.command import AsJson, app, place_of, reporting
 from zblocks.config import Config
 from zblocks.verify.findings import Findings
 

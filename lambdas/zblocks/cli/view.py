@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from zblocks import probe
-from zblocks.cli.command import app, errors, keys_of, place_of, reporting
+from zblocks.api import keys_of
+from zblocks.cli.command import app, errors, place_of, reporting
 from zblocks.config import Config
 from zblocks.credentials import Credentials
 from zblocks.errors import InvalidConfig
