@@ -1,13 +1,15 @@
 """`make demo`: a real brain, an emulated AWS, and the commands that a user would type.
 
 Slices go up with `aws s3 cp`, the stack with `cdk deploy`, the job with `aws stepfunctions
-start-execution`; then every voxel is read back with cloud-volume and Neuroglancer's link printed.
+start-execution`; then every voxel is read back with cloud-volume, and it is said where the report
+and Neuroglancer's picture are.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -19,14 +21,13 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from demo.brain import RESOLUTION_NM, decode_slices, load_brain, write_slices
-from demo.browser import open_page, viewing, with_client
+from demo.brain import CACHE, RESOLUTION_NM, decode_slices, load_brain, write_slices
+from demo.browser import viewing
 from demo.check import differences, read_volume
-from demo.deploy import ROOT, bootstrap, deploy
+from demo.deploy import bootstrap, deploy
 from demo.emulator import Emulator, command, emulator
 
 SLICES, VOLUMES, FOLDER = "brain-slices", "brain-volumes", "brains/mni152"
-CACHE = ROOT / ".cache" / "demo"
 say = Console(soft_wrap=True, highlight=False)
 
 
@@ -37,8 +38,7 @@ class DemoError(RuntimeError):
 def main() -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("--no-wait", action="store_true", help="end after the check")
-    parser.add_argument("--screenshot", type=Path, help="save the brain in Neuroglancer, PNG")
+    parser.add_argument("--no-wait", action="store_true", help="end there, and serve nothing")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="zblocks-demo-") as scratch, emulator() as aws:
         with step("an emulated AWS: cdk bootstrap, cdk deploy"):
@@ -50,7 +50,12 @@ def main() -> None:
         ending = convert(aws, outputs["StateMachineArn"], write_config(folder))
         with step("every voxel of every scale, read back by cloud-volume"):
             check(aws, folder, lines)
-        show(aws, viewer_url(aws, ending["link"]), options)
+        report = keep_report(aws, ending)
+        say.print(f"\n[green]{ending['status']}[/]: {ending['location']}")
+        say.print(f"report: {os.path.relpath(report)}")
+        say.print(f"Neuroglancer: {viewer_url(aws, ending['link'])}")
+        if not options.no_wait:
+            serve(aws, ending["location"])
 
 
 def demo_context() -> dict[str, str]:
@@ -132,7 +137,6 @@ def convert(aws: Emulator, machine: str, config: Path) -> dict[str, Any]:
         msg = f"the execution ended {described['status']}: {described.get('cause')}"
         raise DemoError(msg)
     output: dict[str, Any] = json.loads(described["output"])
-    say.print(f"[green]✓[/] {output['status']}: {output['location']}")
     return output
 
 
@@ -167,17 +171,18 @@ def viewer_url(aws: Emulator, link: str) -> str:
     return link.replace(f"s3%3A//{VOLUMES}", f"{endpoint}/{VOLUMES}")
 
 
-def show(aws: Emulator, link: str, options: argparse.Namespace) -> None:
-    """Print where to look, take a picture if asked to, and serve until Ctrl-C."""
-    with viewing(f"s3://{VOLUMES}/{FOLDER}", "--offline", env=aws.env) as offline:
-        if options.screenshot:
-            with open_page(with_client(link, offline)) as page:
-                page.show()
-                page.screenshot(options.screenshot)
-        say.print(f"\nNeuroglancer: {link}")
-        if options.no_wait:
-            return
+def keep_report(aws: Emulator, ending: dict[str, Any]) -> Path:
+    """Copy the report for people out of the bucket, so that it outlives the emulator."""
+    page = ending["report"].removesuffix(".json") + ".html"
+    run_aws(aws, "s3", "cp", "--quiet", page, CACHE / "report.html")
+    return CACHE / "report.html"
+
+
+def serve(aws: Emulator, location: str) -> None:
+    """Serve the bucket, and the viewer's page by `zblocks view`, until Ctrl-C."""
+    with viewing(location, "--offline", env=aws.env) as offline:
         say.print(f"without the internet (zblocks view --offline): {offline}")
+        say.print("served until Ctrl-C")
         with suppress(KeyboardInterrupt):
             while True:
                 time.sleep(3600)

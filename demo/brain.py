@@ -19,6 +19,8 @@ from PIL import Image
 
 NILEARN = "nilearn==0.14.1"
 TEMPLATE = "nilearn/datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
+CACHE = Path(__file__).resolve().parents[1] / ".cache" / "demo"
+"""Where the wheel is kept."""
 MISSING_Z = 60
 """The slice that is left out."""
 RESOLUTION_NM = [1_000_000, 1_000_000, 1_000_000]
@@ -60,3 +62,15 @@ def decode_slices(folder: Path, lines: list[str]) -> npt.NDArray[np.uint8]:
         planes.append(None if "Placeholder" in name else np.asarray(Image.open(path)))
     empty = np.zeros_like(next(p for p in planes if p is not None))
     return np.stack([empty if p is None else p for p in planes])
+
+
+def main() -> None:
+    """Write the slices into the folder that is named: `python -m demo.brain slices`."""
+    folder = Path(sys.argv[1])
+    CACHE.mkdir(parents=True, exist_ok=True)
+    lines = write_slices(load_brain(CACHE), folder)
+    print(f"{folder}: {len(lines)} slices, one of them ({MISSING_Z:04d}) left out on purpose")
+
+
+if __name__ == "__main__":
+    main()

@@ -357,7 +357,7 @@ class ZblocksStack(Stack):
         chosen = self._settings
         jobs = f"Put a config at s3://{chosen.jobs_bucket}/jobs/NAME.json to start a conversion"
         if not chosen.create_buckets:
-            jobs += "; the bucket must send its events to EventBridge (see the README)"
+            jobs += "; the bucket must send its events to EventBridge (docs/deploying.md)"
         CfnOutput(self, "StateMachineArn", value=machine.state_machine_arn)
         CfnOutput(self, "DestinationBucket", value=chosen.destination_bucket)
         CfnOutput(self, "JobsBucket", value=chosen.jobs_bucket, description=jobs)

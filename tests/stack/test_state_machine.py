@@ -140,7 +140,7 @@ def test_every_worker_is_told_the_execution_that_it_works_for(states):
         assert payload["execution.$"] == "$$.Execution.Id", name
 
 
-def test_the_picture_reads_like_the_readmes(machine):
+def test_the_picture_reads_like_the_pages(machine):
     """From state to state when nothing fails and nothing was there before."""
     states, name, walked = machine["States"], machine["StartAt"], []
     while name:
@@ -148,8 +148,8 @@ def test_the_picture_reads_like_the_readmes(machine):
         name = states[name].get("Default") or states[name].get("Next")
     steps = [name for name in walked if states[name]["Type"] != "Choice"]
     assert steps == ["Plan", "Convert blocks", "Coarsen", "Finalize", "Published"]
-    readme = (ROOT / "README.md").read_text()
-    diagram = next(line for line in readme.splitlines() if line.startswith("config ─▶"))
+    page = (ROOT / "docs/how-it-works.md").read_text()
+    diagram = next(line for line in page.splitlines() if line.startswith("config ─▶"))
     assert re.findall(r"▶ ([A-Z].*?) ─", diagram) == steps[:-1]
 
 
