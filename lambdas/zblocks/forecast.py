@@ -160,7 +160,7 @@ def foretell(
     """
     plan, tasks = make_plan(job, worker)
     target = open_store(config.destination, credentials)
-    standing = read_plan(target)
+    standing = read_plan(config, target)
     choice = choose(config, target, standing, plan, tasks)
     refusals = list(_refusals(config, target, standing, (plan, tasks), choice, worker))
     due = foresee(choice, target)

@@ -15,11 +15,12 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from zblocks.errors import DestinationConflict
 from zblocks.geometry import Box, Vec
 from zblocks.precomputed.shards import ShardBits
 from zblocks.pyramid import Resolution, Scale
 
-VERSION = 1
+VERSION = 2
 """Version of the documents on the work prefix."""
 
 
@@ -350,8 +351,19 @@ def plan_to_json(plan: Plan) -> bytes:
 
 
 def plan_from_json(data: bytes) -> Plan:
-    """Read `plan.json` back."""
+    """Read `plan.json` back.
+
+    Raises:
+        DestinationConflict: another version of zblocks wrote it.
+    """
     document = json.loads(data)
+    if (version := document["version"]) != VERSION:
+        msg = (
+            f"the plan that stands there was written by another version of zblocks (format "
+            f'{version}, this one has {VERSION}); choose another destination, or set "overwrite": '
+            "true to replace the volume"
+        )
+        raise DestinationConflict(msg)
     return Plan(
         fingerprint=document["fingerprint"],
         source=document["source"],

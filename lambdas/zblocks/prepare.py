@@ -106,7 +106,7 @@ def prepare(
     plan, tasks = survey(config, worker, credentials)
     names = read_names(config, credentials)
     target = open_store(config.destination, credentials)
-    standing = read_plan(target)
+    standing = read_plan(config, target)
     if not config.overwrite:
         refuse_others(target, standing, plan, tasks)
     if config.max_cost_usd is not None:
@@ -121,7 +121,7 @@ def prepare(
         stored = config.model_dump_json(
             by_alias=True, exclude_unset=True, exclude={"s3_creds_file"}
         )
-        standing = read_plan(target)  # a run may have ended there since
+        standing = read_plan(config, target)  # a run may have ended there since
         if not config.overwrite:
             refuse_others(target, standing, plan, tasks)
         target.put_json(CONFIG, stored.encode())
@@ -205,12 +205,22 @@ def _to_json(tasks: Sequence[BlockTask]) -> bytes:
     return json.dumps([task_to_json(t) for t in tasks]).encode()
 
 
-def read_plan(target: Store) -> Plan | None:
-    """Return the plan that stands at the destination."""
+def read_plan(config: Config, target: Store) -> Plan | None:
+    """Return the plan that stands at the destination.
+
+    What another version of zblocks wrote is replaced, if that is wanted, like any other tool's.
+
+    Raises:
+        DestinationConflict: another version wrote it, and it isn't to be replaced.
+    """
     try:
         return plan_from_json(target.get(PLAN))
     except FileNotFoundError:
         return None
+    except DestinationConflict as error:
+        if config.overwrite:
+            return None
+        raise DestinationConflict(f"{target.url}: {error}") from None
 
 
 def refuse_others(

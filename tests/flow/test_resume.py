@@ -356,3 +356,23 @@ def test_a_terminal_shows_a_live_bar(tmp_path, write_config):
     assert run.returncode == 0
     assert b"3/3" in shown
     assert b"Mvoxel/s" in shown
+
+
+def test_what_another_version_wrote_is_refused_or_replaced(tmp_path, write_config):
+    make_stack(tmp_path, 20)
+    assert zblocks("convert", write_config()).code == 0
+    for path in (tmp_path / "out/.zblocks").rglob("*.json"):
+        document = json.loads(path.read_text())
+        if isinstance(document, dict) and "version" in document:
+            path.write_text(json.dumps({"version": 1, "fingerprint": "of old"}))
+    before = sorted(p.name for p in (tmp_path / "out").rglob("*"))
+    for command in ("plan", "convert"):
+        done = zblocks(command, write_config())
+        assert done.code == 2
+        assert "another version of zblocks (format 1" in done.err + done.out
+    assert sorted(p.name for p in (tmp_path / "out").rglob("*")) == before
+    done = zblocks("verify", tmp_path / "out")
+    assert done.code == 0, done.out
+    assert "of another version of zblocks" in done.out
+    assert zblocks("convert", write_config(overwrite=True)).code == 0
+    assert zblocks("convert", write_config()).code == 0
