@@ -136,7 +136,7 @@ class Volume:
     """What every chunk of the volume has in common."""
 
     dtype: str
-    """`uint8`, `uint16`, `uint32`, `uint64` or `float32`."""
+    """`uint8`, `uint16`, `uint32`, `uint64`, `int8`, `int16`, `int32` or `float32`."""
     channels: int
     encoding: str
     """`raw`, `jpeg`, `png`, `compressed_segmentation` or `compresso`."""
@@ -309,7 +309,7 @@ def slice_pixel_bytes(volume: Volume) -> int:
     return volume.channels * _BYTES.get(volume.slice_dtype or volume.dtype, 4)
 
 
-_BYTES = {"uint8": 1, "uint16": 2, "uint64": 8}
+_BYTES = {"uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "uint64": 8}
 
 
 def plan_to_json(plan: Plan) -> bytes:

@@ -35,13 +35,9 @@ def volume_of(config: Config, header: SliceHeader) -> Volume:
             msg += f', or "dtype": "uint{bits}" with contrast'
         raise InvalidConfig(msg)
     _refuse_channels(config, dtype, header.channels)
-    fill, top = config.fill_value, (1 << WIDTH[dtype]) - 1 if dtype in WIDTH else None
-    if top is not None and (fill != int(fill) or not 0 <= fill <= top):
-        msg = f"fill_value: {fill} doesn't fit the volume's {dtype}; use 0 to {top}"
-        raise InvalidConfig(msg)
-    if top is not None and config.canvas and config.canvas.fill > top:
-        msg = f"canvas: fill {config.canvas.fill} doesn't fit the volume's {dtype}; use 0 to {top}"
-        raise InvalidConfig(msg)
+    whole = np.issubdtype(dtype, np.integer)
+    if whole:
+        _refuse_fills(config, dtype)
     image = config.encoding in IMAGES
     return Volume(
         dtype=dtype,
@@ -49,7 +45,7 @@ def volume_of(config: Config, header: SliceHeader) -> Volume:
         encoding=config.encoding,
         jpeg_quality=config.jpeg_quality if config.encoding == "jpeg" else 0,
         compression="none" if image else config.compression,
-        fill=int(fill) if dtype in WIDTH else fill,
+        fill=int(config.fill_value) if whole else config.fill_value,
         layer=config.layer_type,
         slice_dtype=header.dtype if header.dtype != dtype else "",
         align=config.canvas.align if config.canvas else "",
@@ -59,6 +55,22 @@ def volume_of(config: Config, header: SliceHeader) -> Volume:
         missing_in_means=config.missing_in_means,
         take=config.take,
     )
+
+
+def _refuse_fills(config: Config, dtype: str) -> None:
+    """Refuse values that a whole type doesn't hold.
+
+    Raises:
+        InvalidConfig: names the field.
+    """
+    low, top = np.iinfo(dtype).min, np.iinfo(dtype).max
+    fill = config.fill_value
+    if fill != int(fill) or not low <= fill <= top:
+        msg = f"fill_value: {fill} doesn't fit the volume's {dtype}; use {low} to {top}"
+        raise InvalidConfig(msg)
+    if config.canvas and config.canvas.fill > top:
+        msg = f"canvas: fill {config.canvas.fill} doesn't fit the volume's {dtype}; use 0 to {top}"
+        raise InvalidConfig(msg)
 
 
 def _refuse_channels(config: Config, dtype: str, channels: int) -> None:
@@ -92,7 +104,7 @@ def _dtype(config: Config, header: SliceHeader) -> str:
         return _image_dtype(config, header)
     if header.channels != 1 or header.dtype not in WIDTH:
         msg = (
-            f'layer_type: "segmentation" needs slices of one whole number a voxel, not {header}; '
+            f'layer_type: "segmentation" needs slices of one whole number from 0 a voxel, not {header}; '
             'give "image", or choose one channel with "channels"'
         )
         raise InvalidConfig(msg)

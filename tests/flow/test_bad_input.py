@@ -108,7 +108,7 @@ def test_pages_orientation_and_signs_are_named(tmp_path, write_config):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("L", (4, 4)).save(tmp_path / "in" / "a3.jpg", exif=exif)
-    tifffile.imwrite(tmp_path / "in" / "a4.tif", np.zeros((4, 4), "int16"))
+    tifffile.imwrite(tmp_path / "in" / "a4.tif", np.zeros((4, 4), "int64"))
     refused(
         tmp_path,
         write_config(),

@@ -116,7 +116,7 @@ def tiff_of(data, **options):
 
 PLANE = np.zeros((20, 30), np.uint8)
 UNREADABLE = {
-    "signed": (tiff_of(PLANE.astype("int16")), "whole numbers with a sign of 16 bits"),
+    "signed": (tiff_of(PLANE.astype("int64")), "whole numbers with a sign of 64 bits"),
     "64 bits": (tiff_of(PLANE.astype("float64")), "floats of 64 bits"),
     "12 bits": (tiff_of(PLANE.astype("uint16"), bitspersample=12), "whole numbers of 12 bits"),
     "JPEG 2000": (tiff_of(PLANE, compression="jpeg2000"), "compression 34712"),

@@ -106,8 +106,10 @@ class OutputKind:
             return f'encoding: "{encoding.name}" is for images, and layer_type is "segmentation"'
         if not self.written:
             return 'compression: shards can\'t hold "br"; give "gzip" or "none"'
-        if layer == "segmentation" and (channels != 1 or kind.dtype == "float32"):
-            return 'layer_type: "segmentation" needs slices of one whole number a voxel, not '
+        if layer == "segmentation" and (channels != 1 or kind.dtype not in WHOLE):
+            return (
+                'layer_type: "segmentation" needs slices of one whole number from 0 a voxel, not '
+            )
         return encoding.refusal(kind.dtype, channels)
 
     def dtype(self, kind: InputKind) -> str:
@@ -156,12 +158,13 @@ def off(found: np.ndarray, due: np.ndarray) -> float:
 
 
 WHOLE = ("uint8", "uint16", "uint32")
+SIGNED = ("int8", "int16", "int32")
 LABELS_ONLY = ("segmentation",)
 
 ENCODINGS = {
     e.name: e
     for e in (
-        Encoding("raw", (*WHOLE, "float32"), None, LAYERS),
+        Encoding("raw", (*WHOLE, *SIGNED, "float32"), None, LAYERS),
         Encoding("jpeg", ("uint8",), (1, 3), ("image",), lossless=False, compressions=(), bits=8),
         Encoding(
             "png",

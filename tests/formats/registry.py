@@ -69,6 +69,9 @@ class InputKind:
             return (share * 3 - 1).astype(dtype)
         if dtype == "bool":
             return share > 0.5
+        if dtype.startswith("int"):
+            low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+            return np.rint(low + share * (high - low)).astype(dtype)
         top = {"uint1": 1, "uint2": 3, "uint4": 15}.get(dtype) or np.iinfo(dtype).max
         return np.rint(share * top).astype("uint8" if top < 256 else dtype)
 
@@ -253,7 +256,7 @@ def interlaced_png(plane: Plane) -> bytes:
 
 STRIPS, TILES, ONE_STRIP = {"rowsperstrip": 8}, {"tile": (16, 32)}, {"rowsperstrip": HEIGHT}
 
-for _dtype in ("uint8", "uint16", "uint32", "float32"):
+for _dtype in ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32"):
     for _name, _count in (("grey", 1), ("RGB", 3)):
         add(
             f"TIFF {_name} {_dtype}",
@@ -262,6 +265,8 @@ for _dtype in ("uint8", "uint16", "uint32", "float32"):
             partial(by_tifffile, **STRIPS),
             tifffiles,
         )
+add("TIFF zstd predictor int16", ".tif", ("int16", 1),
+    partial(by_tifffile, compression="zstd", predictor=True), tifffiles)  # fmt: skip
 add("TIFF float16", ".tif", ("float16", 1), by_tifffile, lambda p: tifffiles(p).astype("float32"),
     dtype="float32")  # fmt: skip
 for _codec in ("lzw", "zlib", "packbits", "zstd", "lzma"):

@@ -63,7 +63,7 @@ class SliceHeader:
     channels: int
     """Of those that are wanted: 1 is grey, 3 is RGB."""
     dtype: str
-    """`uint8`, `uint16`, `uint32` or `float32`."""
+    """`uint8`, `uint16`, `uint32`, `int8`, `int16`, `int32` or `float32`."""
     page: int = 0
     """Its number in the file, from 0."""
     at: int = 0

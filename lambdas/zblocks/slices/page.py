@@ -18,7 +18,8 @@ _COMPRESSIONS = {NONE, *CCITT, LZW, JPEG, *DEFLATE, PACKBITS, ZSTD, LZMA}
 
 _SAMPLES = {
     (1, 1): "uint8", (1, 2): "uint8", (1, 4): "uint8", (1, 8): "uint8", (1, 16): "uint16",
-    (1, 32): "uint32", (3, 16): "float32", (3, 32): "float32",
+    (1, 32): "uint32", (2, 8): "int8", (2, 16): "int16", (2, 32): "int32", (3, 16): "float32",
+    (3, 32): "float32",
 }  # fmt: skip
 """What (format, bits) of a sample become: few bits are widened, half floats exactly."""
 
@@ -28,7 +29,7 @@ COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3}
 _NO_PICTURES = {8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "a colour filter array's",
                 32844: "LogL", 32845: "LogLuv", 34892: "a camera's raw"}  # fmt: skip
 
-READABLE = "grey, RGB, palettes and CMYK of 8, 16 and 32 bits (no sign), floats of 16 and 32"
+READABLE = "grey, RGB, palettes and CMYK of 8, 16 and 32 bits, floats of 16 and 32"
 
 MOST_PER_BYTE, MIN_BYTES = 50_000, 1 << 16
 """Bytes of voxels that one byte of a file can stand for, at most (of the codecs zstd gives about
@@ -54,7 +55,7 @@ class Page:
     samples: int
     bits: int
     format: int
-    """1: whole numbers without a sign; 3: floats."""
+    """1: whole numbers without a sign; 2: with one; 3: floats."""
     photometric: int
     compression: int
     planar: bool
@@ -291,6 +292,8 @@ def _unreadable(page: Page) -> str:
         f"{_NO_PICTURES.get(page.photometric)} pixels": page.photometric in _NO_PICTURES,
         "YCbCr without JPEG": page.photometric == 6 and page.compression != JPEG,
         _kind(page): (page.format, page.bits) not in _SAMPLES,
+        f"{_kind(page)} that are no grey or RGB": page.format == 2
+        and page.photometric not in (1, 2),
         f"compression {page.compression}": page.compression not in _COMPRESSIONS,
         f"JPEG of {page.bits} bits": page.compression == JPEG and page.bits != 8,
         "JPEG of YCbCr, a channel at a time": page.compression == JPEG and by_channel,

@@ -55,7 +55,10 @@ _LOADERS = {
     "tiff": "VipsForeignLoadTiff",
     "webp": "VipsForeignLoadWebp",
 }
-_DTYPES = {"uchar": "uint8", "ushort": "uint16", "uint": "uint32", "float": "float32"}
+_DTYPES = {
+    "uchar": "uint8", "ushort": "uint16", "uint": "uint32", "float": "float32",
+    "char": "int8", "short": "int16", "int": "int32",
+}  # fmt: skip
 
 # Blocks bring their own parallelism; a cache of operations would only hold memory.
 pyvips.concurrency_set(1)
