@@ -104,7 +104,8 @@ def _dtype(config: Config, header: SliceHeader) -> str:
         return _image_dtype(config, header)
     if header.channels != 1 or header.dtype not in WIDTH:
         msg = (
-            f'layer_type: "segmentation" needs slices of one whole number from 0 a voxel, not {header}; '
+            'layer_type: "segmentation" needs slices of one whole number from 0 a voxel, '
+            f"not {header}; "
             'give "image", or choose one channel with "channels"'
         )
         raise InvalidConfig(msg)
