@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.watch import GB_SECOND, REQUEST
+from zblocks.config.prices import Prices
+
 HANDLERS = Path(__file__).parents[2] / "lambdas" / "handlers"
 FREE_METRICS = 50
 """What a dashboard may show for nothing, if it is among an account's first three."""
@@ -179,3 +182,10 @@ def test_the_mail_of_a_failure_has_the_reason(watched, of_type):
     }  # fmt: skip
     assert paths["detail-cause"] == "$.detail.cause"
     assert "<detail-cause>" in text
+
+
+def test_the_dashboards_prices_are_those_of_the_plan():
+    """Two places, since the stack doesn't import the package."""
+    prices = Prices()
+    assert {name: prices.lambda_gb_s(name) for name in GB_SECOND} == GB_SECOND
+    assert prices.lambda_million_requests / 1e6 == REQUEST
