@@ -25,12 +25,12 @@ demo: setup ## a brain in slices becomes a volume in an emulated AWS; serves it 
 	$(PY) -m demo $(DEMO)
 
 test: setup lint ## everything; fast tests first
-	$(PY) -m pytest tests/core tests/test_layers.py -n $(WORKERS) -q
+	$(PY) -m pytest tests/core tests/test_rooms.py -n $(WORKERS) -q
 	$(PY) -m pytest tests/flow tests/formats tests/stack tests/fuzz tests/chaos -n $(WORKERS) -q
 	$(PY) -m pytest tests/deployed tests/docs -q
 
 fast: setup ## the pure core, in seconds
-	$(PY) -m pytest tests/core tests/test_layers.py -n $(WORKERS) -q
+	$(PY) -m pytest tests/core tests/test_rooms.py -n $(WORKERS) -q
 
 lint: setup
 	$(PY) -m ruff check .

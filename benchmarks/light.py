@@ -17,8 +17,8 @@ import numpy as np
 import simplejpeg
 from isal import isal_zlib
 
+from zblocks.conversion.downsample import pool_mean
 from zblocks.geometry import Vec
-from zblocks.pooling import pool_mean
 
 DEPTH, CHUNK, SCALES = 64, 64, 5
 

@@ -25,9 +25,9 @@ SLICE_BYTES = 5_000_000
 CHILD = """
 import json, sys, time
 from zblocks.config import Config
-from zblocks.machine import peak_mb
-from zblocks.prepare import Run, prepare
-from zblocks.timing import Worker
+from zblocks.host import peak_mb
+from zblocks.run.start import Run, prepare
+from zblocks.planning.time import Worker
 config = Config.parse(json.loads(sys.argv[1]), base=None)
 begun, cpu = time.monotonic(), time.process_time()
 plan = prepare(config, Worker.on_lambda(3538), Run()).plan

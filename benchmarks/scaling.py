@@ -11,13 +11,13 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from zblocks.config.prices import Prices
-from zblocks.cost import PUT_RATE, Fleet, estimate
 from zblocks.geometry import Vec
-from zblocks.planner import Job, make_plan
-from zblocks.plans import BlockTask, Plan, SliceRef, Volume, Wishes
+from zblocks.planning.cost import PUT_RATE, Fleet, estimate
+from zblocks.planning.plan import BlockTask, Plan, SliceRef, Volume, Wishes
+from zblocks.planning.planner import Job, make_plan
+from zblocks.planning.prices import Prices
+from zblocks.planning.time import LAMBDA_VCPU_MB, Worker
 from zblocks.slices import STREAM_BYTES, STREAM_ROWS
-from zblocks.timing import LAMBDA_VCPU_MB, Worker
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / ".cache" / "bench" / "bench.json"

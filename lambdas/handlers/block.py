@@ -10,11 +10,11 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from handlers import logger, metrics
-from zblocks.machine import peak_mb
-from zblocks.perform import note_failure
-from zblocks.plans import BlockTask, task_from_json
-from zblocks.tasks import convert_block
-from zblocks.workplace import Workplace, open_workplace
+from zblocks.conversion.tasks import convert_block
+from zblocks.host import peak_mb
+from zblocks.planning.plan import BlockTask, task_from_json
+from zblocks.run.attempt import note_failure
+from zblocks.run.job import Workplace, open_workplace
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -6,9 +6,9 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from handlers import logger, metrics
-from zblocks.machine import peak_mb
-from zblocks.tasks import convert_coarse
-from zblocks.workplace import open_workplace
+from zblocks.conversion.tasks import convert_coarse
+from zblocks.host import peak_mb
+from zblocks.run.job import open_workplace
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -13,10 +13,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from handlers import logger, metrics
 from zblocks.errors import IncompleteVolume
-from zblocks.finalize import finalize, go_on
-from zblocks.prepare import Run
-from zblocks.second_reader import compare_samples
-from zblocks.workplace import REPORT, Workplace, open_workplace
+from zblocks.run.cross_check import compare_samples
+from zblocks.run.finalize import finalize, go_on
+from zblocks.run.job import REPORT, Workplace, open_workplace
+from zblocks.run.start import Run
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -10,10 +10,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from handlers import logger, metrics
 from zblocks.config import MAX_BYTES, Config, read_object
 from zblocks.errors import InvalidConfig
-from zblocks.prepare import Prepared, Run, prepare
-from zblocks.storage import StoredFile, open_store
-from zblocks.timing import Worker
-from zblocks.workplace import DUE, MAP
+from zblocks.planning.time import Worker
+from zblocks.run.job import DUE, MAP
+from zblocks.run.start import Prepared, Run, prepare
+from zblocks.storage.store import StoredFile, open_store
 
 
 @logger.inject_lambda_context(clear_state=True)

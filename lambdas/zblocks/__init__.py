@@ -33,9 +33,9 @@ from zblocks.errors import (
 if TYPE_CHECKING:
     from zblocks.api import convert, plan
     from zblocks.config import Config
-    from zblocks.finalize import Ending
-    from zblocks.forecast import Forecast
-    from zblocks.progress import State
+    from zblocks.run.finalize import Ending
+    from zblocks.run.forecast import Forecast
+    from zblocks.run.progress import State
 
 __version__ = "0.1.0"
 
@@ -47,9 +47,9 @@ __all__ = [
 
 _HOMES = {
     "Config": "config",
-    "Ending": "finalize",
-    "Forecast": "forecast",
-    "State": "progress",
+    "Ending": "run.finalize",
+    "Forecast": "run.forecast",
+    "State": "run.progress",
     "convert": "api",
     "plan": "api",
 }

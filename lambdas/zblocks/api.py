@@ -11,18 +11,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from zblocks import local
 from zblocks.config import Config
-from zblocks.config.prices import Prices
-from zblocks.cost import Fleet
-from zblocks.credentials import Credentials, load_credentials
 from zblocks.errors import InvalidConfig
-from zblocks.finalize import Ending
-from zblocks.forecast import LAMBDA_MEMORY_MB, Forecast, foretell, in_cloud
-from zblocks.local import Machine, Observer
-from zblocks.progress import State
-from zblocks.survey import read_stack
-from zblocks.timing import Worker
+from zblocks.planning.cost import Fleet
+from zblocks.planning.prices import Prices
+from zblocks.planning.read_stack import read_stack
+from zblocks.planning.time import Worker
+from zblocks.run.finalize import Ending
+from zblocks.run.forecast import LAMBDA_MEMORY_MB, Forecast, foretell, in_cloud
+from zblocks.run.local.convert import Machine, Observer
+from zblocks.run.local.convert import convert as convert_here
+from zblocks.run.progress import State
+from zblocks.storage.credentials import Credentials, load_credentials
 
 Job = str | os.PathLike[str] | Mapping[str, object] | Config
 """What may be given for a config."""
@@ -111,7 +111,7 @@ def convert(
     given = os.fspath(config) if isinstance(config, str | os.PathLike) else None
     resume = f"zblocks.convert({given!r})" if given else "call zblocks.convert again"
     machine = Machine.choose(workers, memory_mb)
-    return local.convert(job, machine, keys_of(job), observe or _look_away, resume)
+    return convert_here(job, machine, keys_of(job), observe or _look_away, resume)
 
 
 def keys_of(config: Config | None) -> Credentials | None:

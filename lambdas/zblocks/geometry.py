@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
+
+Voxels = npt.NDArray[Any]
+"""Voxels (z, y, x, c) of a volume, or pixels (y, x, c) of a slice; C order."""
 
 
 class Vec(NamedTuple):

@@ -15,13 +15,13 @@ from tests.chaos.proxy import Weather, failing
 from tests.chaos.seeds import Bucket, run_seed
 from tests.flow.conftest import textured, write_stack, zblocks
 from zblocks.config import Config
-from zblocks.finalize import finalize
-from zblocks.perform import read_tasks
-from zblocks.prepare import Run, prepare
-from zblocks.storage import open_store
-from zblocks.tasks import convert_block, convert_coarse
-from zblocks.timing import Worker
-from zblocks.workplace import RECEIPTS, open_workplace
+from zblocks.conversion.tasks import convert_block, convert_coarse
+from zblocks.planning.time import Worker
+from zblocks.run.attempt import read_tasks
+from zblocks.run.finalize import finalize
+from zblocks.run.job import RECEIPTS, open_workplace
+from zblocks.run.start import Run, prepare
+from zblocks.storage.store import open_store
 
 
 @pytest.mark.parametrize("seed", [0, 2, 5])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zblocks.brightness import contrast, find_odd, histogram, spare_bits
+from zblocks.conversion.slice_stats import SliceStats, Tally
 from zblocks.geometry import Vec
-from zblocks.planner import Job, make_plan
-from zblocks.plans import Plan, SliceRef, Volume, Wishes
-from zblocks.receipt import Receipt, Source
-from zblocks.slice_stats import SliceStats, Tally
-from zblocks.timing import Worker
+from zblocks.planning.plan import Plan, SliceRef, Volume, Wishes
+from zblocks.planning.planner import Job, make_plan
+from zblocks.planning.time import Worker
+from zblocks.report.outliers import contrast, find_odd, histogram, spare_bits
+from zblocks.run.receipt import Receipt, Source
 
 
 def a_plan(dtype: str = "uint8", layer: str = "image", channels: int = 1) -> Plan:

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from tests.references import means
 from tests.strategies import sizes, vecs
-from zblocks.cascade import Cascade, needed_z
+from zblocks.conversion.cascade import Cascade, needed_z
 from zblocks.geometry import Vec
-from zblocks.planner import Job, make_plan
-from zblocks.plans import SliceRef, Volume, Wishes
-from zblocks.timing import Worker
+from zblocks.planning.plan import SliceRef, Volume, Wishes
+from zblocks.planning.planner import Job, make_plan
+from zblocks.planning.time import Worker
 
 VOLUME = Volume("uint8", 1, "raw", 0, "gzip", 0)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from zblocks.geometry import Box, Vec
-from zblocks.plans import Volume
+from zblocks.planning.plan import Volume
 from zblocks.precomputed.chunks import decode, encode
 
 BOX = Box(Vec(5, 6, 7), Vec(9, 11, 10))  # 4×5×3, xyz

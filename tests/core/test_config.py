@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zblocks.config import Config, ListLocation
-from zblocks.credentials import load_credentials
 from zblocks.errors import InvalidConfig
+from zblocks.storage.credentials import load_credentials
 
 SEED = {
     "s3_creds_file": "./s3-creds.json",

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from zblocks.config.prices import Prices
-from zblocks.cost import (
+from zblocks.errors import InvalidConfig
+from zblocks.geometry import Box, Vec
+from zblocks.planning.cost import (
     CHILD_TRANSITIONS,
     CONTROL_MEMORY_MB,
     PARENT_TRANSITIONS,
@@ -24,11 +25,10 @@ from zblocks.cost import (
     estimate,
     slice_gets,
 )
-from zblocks.errors import InvalidConfig
-from zblocks.geometry import Box, Vec
-from zblocks.plans import BlockTask, CoarseTask, Plan, SliceRef, Volume
-from zblocks.pyramid import Scale
-from zblocks.receipt import Receipt, Source, Written
+from zblocks.planning.plan import BlockTask, CoarseTask, Plan, SliceRef, Volume
+from zblocks.planning.prices import Prices
+from zblocks.planning.pyramid import Scale
+from zblocks.run.receipt import Receipt, Source, Written
 
 ASL = Path(__file__).parents[2] / "statemachine" / "zblocks.asl.json"
 PRICES = Prices(

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.references import means
+from zblocks.conversion.downsample import pool_mean, pool_mode
 from zblocks.geometry import Box, Vec
-from zblocks.pooling import pool_mean, pool_mode
 
 
 def modes(voxels: np.ndarray, start: Vec, step: Vec, *, sparse: bool) -> np.ndarray:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from zblocks.conversion.downsample import pool_mean
 from zblocks.geometry import Vec
-from zblocks.pooling import pool_mean
 from zblocks.verify.lossy import Coder, is_encoding_of, is_like
 
 QUALITIES = (1, 5, 20, 50, 75, 100)

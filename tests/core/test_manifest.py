@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zblocks.errors import InvalidConfig, SliceListError
-from zblocks.slices import filters
-from zblocks.slices.filters import match_glob, match_regex
-from zblocks.slices.lists import read_list
-from zblocks.slices.manifest import (
+from zblocks.slices import name_filter
+from zblocks.slices.name_filter import match_glob, match_regex
+from zblocks.slices.name_list import read_list
+from zblocks.slices.order import (
     Entry,
     Slot,
     from_listing,
@@ -349,7 +349,7 @@ def test_odd_expressions_are_refused(pattern, words):
 
 
 def test_an_expression_that_backtracks_forever_is_stopped(monkeypatch):
-    monkeypatch.setattr(filters, "SECONDS", 0.2)
+    monkeypatch.setattr(name_filter, "SECONDS", 0.2)
     with pytest.raises(InvalidConfig, match="filter: regex takes more than"):
         match_regex("(a|aa)+$", ["a" * 200 + "!"] * 3)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from zblocks.memory import (
+from zblocks.planning.memory import (
     DECODERS,
     INTERPRETER_MB,
     MIB,

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tests.core.test_cascade import VOLUME
 from tests.references import means
-from zblocks.cascade import Cascade, needed_z
+from zblocks.conversion.cascade import Cascade, needed_z
 from zblocks.geometry import Box, Vec
-from zblocks.missing import (
+from zblocks.planning.missing import (
     coarser_runs,
     hole_runs,
     is_within,
@@ -24,14 +24,14 @@ from zblocks.missing import (
     stand_ins,
     with_stand_ins,
 )
-from zblocks.planner import Job, fingerprint, make_plan
-from zblocks.plans import SliceRef, Wishes, task_from_json, task_to_json
+from zblocks.planning.plan import SliceRef, Wishes, task_from_json, task_to_json
+from zblocks.planning.planner import Job, fingerprint, make_plan
+from zblocks.planning.time import Worker
 from zblocks.precomputed.chunks import chunk_key, object_keys, shard_key
-from zblocks.precomputed.shards import chunk_id
-from zblocks.receipt import Source
+from zblocks.precomputed.sharding import chunk_id
+from zblocks.run.receipt import Source
 from zblocks.slices import FillReader
-from zblocks.slices.blend import BlendReader, blend
-from zblocks.timing import Worker
+from zblocks.slices.transforms.interpolate import BlendReader, blend
 
 
 def plan_for(gone, how, *, z0=0, depth=40, chunk=8, sharding=False, means=True):

@@ -9,8 +9,8 @@ import pytest
 
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Box, Vec
-from zblocks.planner import Job, make_plan
-from zblocks.plans import (
+from zblocks.planning.ownership import COARSE_SHARE
+from zblocks.planning.plan import (
     Contrast,
     Framing,
     SliceRef,
@@ -21,9 +21,9 @@ from zblocks.plans import (
     task_from_json,
     task_to_json,
 )
-from zblocks.sharing import COARSE_SHARE
+from zblocks.planning.planner import Job, make_plan
+from zblocks.planning.time import Worker, predict_coarse_seconds
 from zblocks.slices import STREAM_ROWS
-from zblocks.timing import Worker, predict_coarse_seconds
 
 VOLUME = Volume("uint8", 1, "raw", 0, "gzip", 0)
 

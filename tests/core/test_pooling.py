@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tests.references import means
 from tests.strategies import sizes, vecs
+from zblocks.conversion.downsample import pool_mean
 from zblocks.geometry import Vec
-from zblocks.pooling import pool_mean
 
 cases = given(
     size=sizes(9),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.strategies import boxes
 from zblocks.geometry import Box, Vec
-from zblocks.pyramid import CHUNK_BITS, Scale, default_chunk, plan_steps
+from zblocks.planning.pyramid import CHUNK_BITS, Scale, default_chunk, plan_steps
 
 
 def factors(size, resolution, count):

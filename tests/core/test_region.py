@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.references import framed
-from zblocks.contrast import evenly
-from zblocks.slices.canvas import Place
-from zblocks.slices.depth import DepthReader, stretch
-from zblocks.slices.region import RegionReader, as_it_lies, visible
+from zblocks.planning.percentiles import evenly
+from zblocks.slices.transforms.canvas import Place
+from zblocks.slices.transforms.contrast import DepthReader, stretch
+from zblocks.slices.transforms.region import RegionReader, as_it_lies, visible
 
 
 class Rows:

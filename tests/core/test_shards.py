@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.strategies import sizes
 from zblocks.geometry import Box, Vec
-from zblocks.precomputed.shards import (
+from zblocks.precomputed.sharding import (
     MAX_BITS,
     ShardBits,
     build_shard,

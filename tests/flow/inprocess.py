@@ -12,12 +12,12 @@ import numpy as np
 from tests.formats.registry import DEPTH, HEIGHT, WIDTH, InputKind
 from tests.references import read_info, read_tensorstore
 from zblocks.config import Config
-from zblocks.finalize import finalize
-from zblocks.plans import Plan, plan_to_json
-from zblocks.prepare import Run, prepare
-from zblocks.tasks import convert_block, convert_coarse
-from zblocks.timing import Worker
-from zblocks.workplace import PLAN, open_workplace
+from zblocks.conversion.tasks import convert_block, convert_coarse
+from zblocks.planning.plan import Plan, plan_to_json
+from zblocks.planning.time import Worker
+from zblocks.run.finalize import finalize
+from zblocks.run.job import PLAN, open_workplace
+from zblocks.run.start import Run, prepare
 
 
 def write_kind(folder: Path, kind: InputKind) -> list[Path]:

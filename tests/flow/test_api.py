@@ -157,7 +157,7 @@ def test_importing_is_light_and_names_are_all_there(tmp_path):
         "assert set(zblocks.__all__) <= set(dir(zblocks))\n"
         "from zblocks import *\n"
         "print(convert.__module__, plan.__module__, Config.__module__, Ending, Forecast, State)\n"
-        "import zblocks.plans, zblocks.verify\n"
+        "import zblocks.planning.plan, zblocks.verify\n"
         "assert zblocks.plan is plan and zblocks.convert is convert\n"
         "zblocks.nothing\n"
     )

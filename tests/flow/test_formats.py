@@ -15,9 +15,9 @@ from tests.flow.inprocess import convert, held, read, write_kind
 from tests.formats.registry import DEPTH, INPUTS, many_pages
 from zblocks.config import Config
 from zblocks.errors import ZblocksError
-from zblocks.prepare import Run, prepare
+from zblocks.planning.time import Worker
+from zblocks.run.start import Run, prepare
 from zblocks.slices import open_slice, probe
-from zblocks.timing import Worker
 
 ROWS = 16
 

@@ -18,7 +18,7 @@ from handlers.plan import read_input
 from tests.flow.conftest import zblocks
 from tests.hostile import CASES, KEY_ID, MIB, SECRET, judge, plane, png, run
 from zblocks.errors import InvalidConfig
-from zblocks.keylike import hide_keys
+from zblocks.redaction import hide_keys
 
 
 @pytest.mark.parametrize("one", CASES, ids=lambda one: one.name)

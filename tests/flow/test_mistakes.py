@@ -10,7 +10,7 @@ import pytest
 
 from tests.flow.conftest import AWS, zblocks
 from zblocks.errors import InvalidConfig, StorageError
-from zblocks.storage import open_store
+from zblocks.storage.store import open_store
 
 
 @pytest.mark.parametrize(

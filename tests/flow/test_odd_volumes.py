@@ -229,7 +229,7 @@ def test_a_png_of_another_width_is_sound(tmp_path):
 
 def test_an_unclipped_edge_in_a_shard_is_found(tmp_path):
     from zblocks.geometry import Vec
-    from zblocks.precomputed.shards import ShardBits, build_shard, chunk_id
+    from zblocks.precomputed.sharding import ShardBits, build_shard, chunk_id
 
     bits = {"preshift_bits": 9, "minishard_bits": 0, "shard_bits": 0}
     how = {"sharding": {**sharding("identity", 0, "raw")["sharding"], **bits}}

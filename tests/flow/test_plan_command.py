@@ -10,10 +10,10 @@ import pytest
 from benchmarks.scaling import plan_of
 from tests.chaos.proxy import Weather, failing
 from tests.flow.conftest import textured, write_stack, zblocks
-from zblocks.config.prices import Prices
-from zblocks.cost import Fleet, estimate
-from zblocks.forecast import _limits
-from zblocks.plans import plan_from_json
+from zblocks.planning.cost import Fleet, estimate
+from zblocks.planning.plan import plan_from_json
+from zblocks.planning.prices import Prices
+from zblocks.run.forecast import _limits
 
 
 def files(folder):

@@ -16,11 +16,11 @@ from PIL import Image
 
 from demo.browser import CHROMIUM_FLAGS, find_chromium, state_of
 from tests.flow.conftest import write_stack, zblocks
-from zblocks.brightness import find_odd
 from zblocks.report.facts import BillLine
+from zblocks.report.outliers import find_odd
 from zblocks.report.write import Material, write_page
-from zblocks.standing import look
-from zblocks.workplace import open_workplace
+from zblocks.run.audit import look
+from zblocks.run.job import open_workplace
 
 VOID = {"img", "meta", "link"}
 

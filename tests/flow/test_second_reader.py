@@ -9,10 +9,10 @@ import pytest
 
 from tests.flow.conftest import textured, write_stack, zblocks
 from zblocks.errors import IncompleteVolume
-from zblocks.finalize import finalize
-from zblocks.prepare import Run
-from zblocks.second_reader import compare_samples
-from zblocks.workplace import open_workplace
+from zblocks.run.cross_check import compare_samples
+from zblocks.run.finalize import finalize
+from zblocks.run.job import open_workplace
+from zblocks.run.start import Run
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ import pytest
 from tests.flow.conftest import textured, write_stack
 from tests.references import pyramid_of, read_info, read_tensorstore
 from zblocks.config import Config
-from zblocks.finalize import finalize
-from zblocks.planner import Job, plan_coarse
-from zblocks.plans import Wishes, plan_from_json, plan_to_json, task_from_json
-from zblocks.prepare import Run, prepare
-from zblocks.tasks import convert_block, convert_coarse
-from zblocks.timing import Worker, predict_coarse_seconds
-from zblocks.workplace import ITEMS, PLAN, open_workplace
+from zblocks.conversion.tasks import convert_block, convert_coarse
+from zblocks.planning.plan import Wishes, plan_from_json, plan_to_json, task_from_json
+from zblocks.planning.planner import Job, plan_coarse
+from zblocks.planning.time import Worker, predict_coarse_seconds
+from zblocks.run.finalize import finalize
+from zblocks.run.job import ITEMS, PLAN, open_workplace
+from zblocks.run.start import Run, prepare
 
 SLOW = Worker(100_000, limit_s=predict_coarse_seconds(20 * 20 * 64, Worker(100_000)))
 """A worker that can make 64 layers of scale 1 in its time, and not much more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zblocks.errors import InvalidConfig, SourceChanged
-from zblocks.storage import StoredFile, open_store
+from zblocks.storage.store import StoredFile, open_store
 
 
 @pytest.fixture(params=["file", "s3"])

@@ -8,11 +8,11 @@ import pytest
 
 from tests.flow.conftest import textured, write_stack
 from zblocks.config import Config
-from zblocks.plans import task_from_json
-from zblocks.prepare import Run, prepare
-from zblocks.tasks import convert_block, convert_coarse
-from zblocks.timing import Worker
-from zblocks.workplace import CLAIM, ITEMS, RECEIPTS, open_workplace
+from zblocks.conversion.tasks import convert_block, convert_coarse
+from zblocks.planning.plan import task_from_json
+from zblocks.planning.time import Worker
+from zblocks.run.job import CLAIM, ITEMS, RECEIPTS, open_workplace
+from zblocks.run.start import Run, prepare
 
 
 def convert(tmp_path, write_config, **fields):

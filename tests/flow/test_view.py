@@ -22,13 +22,13 @@ from demo.browser import find_chromium, open_page, state_of, viewing, with_clien
 from demo.emulator import command
 from tests.flow.conftest import textured, write_stack, zblocks
 from tests.references import read_cloudvolume, read_info, read_tensorstore
-from zblocks import reachable, served
 from zblocks.errors import InvalidConfig
-from zblocks.probe import look, probe
-from zblocks.serving import serve
-from zblocks.showing import look_at
-from zblocks.storage import open_store
-from zblocks.viewer import HOSTED, viewer_link
+from zblocks.neuroglancer import HOSTED, viewer_link
+from zblocks.storage.store import open_store
+from zblocks.view import access_rules, responses
+from zblocks.view.contrast import look_at
+from zblocks.view.public_access import look, probe
+from zblocks.view.server import serve
 
 SHAPE = (24, 50, 60)
 """z, y, x."""
@@ -483,9 +483,9 @@ def test_what_is_no_volume_is_refused(tmp_path):
 
 
 def test_offline_needs_the_client(volume, tmp_path, monkeypatch):
-    monkeypatch.setattr(served, "find_spec", lambda _: None)
+    monkeypatch.setattr(responses, "find_spec", lambda _: None)
     with pytest.raises(InvalidConfig, match="pip install neuroglancer"):
-        served.client_folder()
+        responses.client_folder()
 
 
 # Buckets: by link, or served
@@ -590,7 +590,7 @@ class Publishing(BaseHTTPRequestHandler):
         span = None if "no_ranges" in self.faults else self.headers.get("Range")
         more = {"Content-Encoding": packed} if packed else {}
         if span:
-            body = body[slice(*served.parse_range(span))]
+            body = body[slice(*responses.parse_range(span))]
         self.answer(206 if span else 200, body, **more)
 
     def answer(self, status, body, **headers):
@@ -661,54 +661,54 @@ def test_a_redirect_is_said_and_gone_round(volume):
     assert "answers 307" in found.problems[0]
 
 
-BUCKET = reachable.Address("https://b.s3.amazonaws.com/p", "s3://b/p", "b", "p")
+BUCKET = access_rules.Address("https://b.s3.amazonaws.com/p", "s3://b/p", "b", "p")
 
 
-def answer(status: int, body: bytes = b"", **headers: str) -> reachable.Answer:
+def answer(status: int, body: bytes = b"", **headers: str) -> access_rules.Answer:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return reachable.Answer(f"{BUCKET.url}/info", status, names, body)
+    return access_rules.Answer(f"{BUCKET.url}/info", status, names, body)
 
 
 @pytest.mark.parametrize("status", [301, 307, 400])
 def test_a_bucket_of_another_region_gets_its_right_address(status):
-    there = reachable.judge_address(BUCKET, answer(status, x_amz_bucket_region="eu-south-1"))
+    there = access_rules.judge_address(BUCKET, answer(status, x_amz_bucket_region="eu-south-1"))
     assert there is not None
     assert there[0].url == "https://b.s3.eu-south-1.amazonaws.com/p"
     assert there[0].source == there[0].url
     assert "eu-south-1" in there[1]
     assert "precomputed://https://b.s3.eu-south-1.amazonaws.com/p" in there[1]
-    assert reachable.judge_address(BUCKET, answer(200, x_amz_bucket_region="eu-south-1")) is None
-    assert reachable.judge_address(BUCKET, answer(307, x_amz_bucket_region="evil/..")) is None
+    assert access_rules.judge_address(BUCKET, answer(200, x_amz_bucket_region="eu-south-1")) is None
+    assert access_rules.judge_address(BUCKET, answer(307, x_amz_bucket_region="evil/..")) is None
 
 
 def test_another_address_of_the_volume_is_used():
-    there = reachable.judge_address(BUCKET, answer(301, location="https://cdn.example/p/info"))
+    there = access_rules.judge_address(BUCKET, answer(301, location="https://cdn.example/p/info"))
     assert there is not None
     assert there[0].url == "https://cdn.example/p"
 
 
 def test_the_fix_of_a_bucket_lets_the_viewer_in():
-    (problem,) = reachable.judge_readable(BUCKET, answer(200))
+    (problem,) = access_rules.judge_readable(BUCKET, answer(200))
     assert "aws s3api put-bucket-cors --bucket b --cors-configuration '{" in problem
-    (rule,) = reachable.CORS_RULES["CORSRules"]
+    (rule,) = access_rules.CORS_RULES["CORSRules"]
     assert (rule["AllowedOrigins"], rule["AllowedMethods"]) == ([HOSTED], ["GET", "HEAD"])
     assert "Content-Range" in rule["ExposeHeaders"]
 
 
 def test_the_fix_of_a_bucket_works(bucket):
     """The very line that is printed, run by a shell."""
-    address = reachable.Address(f"{bucket.endpoint}/volumes/p", "", "volumes", "p")
-    line = reachable.cors_fix(address).splitlines()[-1].strip().removeprefix("aws ")
+    address = access_rules.Address(f"{bucket.endpoint}/volumes/p", "", "volumes", "p")
+    line = access_rules.cors_fix(address).splitlines()[-1].strip().removeprefix("aws ")
     subprocess.run(f"{command('aws')} {line}", shell=True, check=True, env=os.environ | bucket.env)
     (rule,) = bucket.s3.get_bucket_cors(Bucket="volumes")["CORSRules"]
-    assert rule == reachable.CORS_RULES["CORSRules"][0]
+    assert rule == access_rules.CORS_RULES["CORSRules"][0]
 
 
 def test_an_https_page_reads_no_http():
-    (problem,) = reachable.judge_place(reachable.Address("http://h.example/v", ""))
+    (problem,) = access_rules.judge_place(access_rules.Address("http://h.example/v", ""))
     assert "https only" in problem
     for url in ("http://localhost:1/v", "http://127.0.0.1:1/v", "https://h.example/v"):
-        assert list(reachable.judge_place(reachable.Address(url, ""))) == []
+        assert list(access_rules.judge_place(access_rules.Address(url, ""))) == []
 
 
 def test_no_answer_is_a_problem():
@@ -741,7 +741,7 @@ def hosted_page(page) -> None:
 
     def answer(route):
         name = urlsplit(route.request.url).path.rsplit("/", 1)[-1] or "index.html"
-        found = served.client_answer(served.client_folder(), name)
+        found = responses.client_answer(responses.client_folder(), name)
         if found.status == 200:
             route.fulfill(status=200, body=found.body, headers=dict(found.headers))
         else:

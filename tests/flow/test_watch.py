@@ -10,16 +10,16 @@ import time
 import pytest
 
 from tests.flow.conftest import textured, write_stack, zblocks
-from zblocks import executions
 from zblocks.cli.display import counts_of, pace_of
 from zblocks.cli.execution import cloud_input, exit_code, follow, message_of, name_of
 from zblocks.config import Config
-from zblocks.config.prices import Prices
 from zblocks.errors import InvalidConfig, StorageError
-from zblocks.executions import INPUT_BYTES, Execution
-from zblocks.failure import Failure
-from zblocks.progress import State, duration
-from zblocks.watching import Watch
+from zblocks.planning.prices import Prices
+from zblocks.run.cloud import executions
+from zblocks.run.cloud.executions import INPUT_BYTES, Execution
+from zblocks.run.cloud.watch import Watch
+from zblocks.run.failure import Failure
+from zblocks.run.progress import State, duration
 
 ARN = "arn:aws:states:eu-west-1:111122223333:execution:zblocks:run-1"
 

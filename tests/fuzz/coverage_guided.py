@@ -15,8 +15,8 @@ import atheris
 with atheris.instrument_imports(include=["zblocks"]):
     from zblocks.config import Config, read_object
     from zblocks.errors import InvalidConfig, SliceListError
-    from zblocks.slices.lists import read_list
-    from zblocks.slices.manifest import from_listing, resolve
+    from zblocks.slices.name_list import read_list
+    from zblocks.slices.order import from_listing, resolve
 
 SEEDS = (
     b'{"source": "s3://slices/a", "destination": "s3://volumes/b", "voxel_resolution": [4, 4, 9]}',

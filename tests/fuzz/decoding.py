@@ -12,7 +12,7 @@ import sys
 import numpy as np
 
 from zblocks.errors import SliceError
-from zblocks.machine import peak_mb
+from zblocks.host import peak_mb
 from zblocks.slices import open_slice, probe
 
 MOST = 1 << 24

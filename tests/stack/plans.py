@@ -2,10 +2,10 @@
 
 from zblocks.config import Config
 from zblocks.geometry import Vec
-from zblocks.planner import Job, make_plan
-from zblocks.plans import SliceRef, Volume, Wishes
-from zblocks.prepare import Prepared
-from zblocks.timing import Worker
+from zblocks.planning.plan import SliceRef, Volume, Wishes
+from zblocks.planning.planner import Job, make_plan
+from zblocks.planning.time import Worker
+from zblocks.run.start import Prepared
 
 JOB = {
     "source": "s3://slices/brain",

@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from zblocks import transfer
 from zblocks.api import keys_of
 from zblocks.cli.command import (
     PLAIN_EVERY,
@@ -23,8 +22,9 @@ from zblocks.cli.command import (
 )
 from zblocks.cli.display import Display
 from zblocks.config import Config
-from zblocks.local import Machine
-from zblocks.local import convert as convert_here
+from zblocks.run import transfer
+from zblocks.run.local.convert import Machine
+from zblocks.run.local.convert import convert as convert_here
 
 
 @app.command()

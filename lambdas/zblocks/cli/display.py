@@ -7,8 +7,8 @@ import time
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from zblocks.cli.command import PLAIN_EVERY, errors
-from zblocks.cost import show_dollars
-from zblocks.progress import State, duration
+from zblocks.planning.cost import show_dollars
+from zblocks.run.progress import State, duration
 
 
 class Display:

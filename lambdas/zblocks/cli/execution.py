@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 
 from zblocks import errors as kinds
-from zblocks import executions
 from zblocks.cli.command import (
     NOT_THE_INPUT,
     AsJson,
@@ -26,17 +25,18 @@ from zblocks.cli.display import Display
 from zblocks.cli.plan import standing
 from zblocks.config import Config
 from zblocks.config.messages import read_file, read_object
-from zblocks.config.prices import Prices
-from zblocks.cost import Fleet, show_dollars
 from zblocks.errors import InvalidConfig, StorageError, ZblocksError
-from zblocks.executions import Execution, Workers
-from zblocks.forecast import LAMBDA_MEMORY_MB, foretell
-from zblocks.listing import read_lines
-from zblocks.progress import State, duration
-from zblocks.slices.lists import read_list
-from zblocks.survey import read_stack
-from zblocks.timing import Worker
-from zblocks.watching import Watch
+from zblocks.planning.cost import Fleet, show_dollars
+from zblocks.planning.find_slices import read_lines
+from zblocks.planning.prices import Prices
+from zblocks.planning.read_stack import read_stack
+from zblocks.planning.time import Worker
+from zblocks.run.cloud import executions
+from zblocks.run.cloud.executions import Execution, Workers
+from zblocks.run.cloud.watch import Watch
+from zblocks.run.forecast import LAMBDA_MEMORY_MB, foretell
+from zblocks.run.progress import State, duration
+from zblocks.slices.name_list import read_list
 
 POLL_FIRST, POLL_LAST = 1.0, 5.0
 """Seconds between two looks, at first and after a while."""

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from zblocks.cli.command import app, errors, place_of, reporting
+from zblocks.cli.first_config import SCHEMA, first_config
 from zblocks.config.schema import config_schema
 from zblocks.errors import InvalidConfig
-from zblocks.starter import SCHEMA, first_config
 
 
 @app.command()

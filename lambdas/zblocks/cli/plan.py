@@ -13,10 +13,10 @@ from rich.table import Table
 
 from zblocks.api import plan as foresee
 from zblocks.cli.command import AsJson, ConfigFile, PricesFile, app, reporting
-from zblocks.cost import show_dollars
-from zblocks.forecast import LAMBDA_MEMORY_MB, Forecast, InBuckets, scale_row
-from zblocks.plans import Plan
-from zblocks.progress import duration
+from zblocks.planning.cost import show_dollars
+from zblocks.planning.plan import Plan
+from zblocks.run.forecast import LAMBDA_MEMORY_MB, Forecast, InBuckets, scale_row
+from zblocks.run.progress import duration
 
 out = Console(highlight=False, soft_wrap=True)
 

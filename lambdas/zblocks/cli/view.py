@@ -12,17 +12,17 @@ from typing import Annotated
 
 import typer
 
-from zblocks import probe
 from zblocks.api import keys_of
 from zblocks.cli.command import app, errors, place_of, reporting
 from zblocks.config import Config
-from zblocks.credentials import Credentials
 from zblocks.errors import InvalidConfig
-from zblocks.served import client_folder
-from zblocks.serving import serve
-from zblocks.showing import look_at
-from zblocks.storage import Store, open_public, open_store
-from zblocks.viewer import HOSTED, viewer_link
+from zblocks.neuroglancer import HOSTED, viewer_link
+from zblocks.storage.credentials import Credentials
+from zblocks.storage.store import Store, open_public, open_store
+from zblocks.view import public_access
+from zblocks.view.contrast import look_at
+from zblocks.view.responses import client_folder
+from zblocks.view.server import serve
 
 
 @app.command()
@@ -64,9 +64,9 @@ def view(
             _serve(store, client, port, browser=browser)
 
 
-def _probe(place: str) -> probe.Probed:
+def _probe(place: str) -> public_access.Probed:
     """Ask for a volume without keys; say what keeps everybody from seeing it."""
-    found = probe.look(place)
+    found = public_access.look(place)
     lines = [found.moved] if found.moved else []
     for line in (*lines, *(found.problems if found.public else ())):
         errors.print(f"note: {line}", markup=False)
@@ -87,7 +87,7 @@ def _link(place: str, keys: Credentials | None) -> str:
     return viewer_link(look_at(_store(place, keys, found)), found.address.source)
 
 
-def _store(place: str, keys: Credentials | None, found: probe.Probed | None) -> Store:
+def _store(place: str, keys: Credentials | None, found: public_access.Probed | None) -> Store:
     """Open a volume: without keys where none are needed."""
     if found and found.public:
         return open_public(found.address.url)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from zblocks.config.fields import Fields
 from zblocks.config.values import CONTROL
 from zblocks.errors import InvalidConfig
-from zblocks.keylike import find_key, names_a_key
+from zblocks.redaction import find_key, names_a_key
 
 COMMENT = "//"
 """What the name of a field begins with that is there for people only: JSON has no comments."""

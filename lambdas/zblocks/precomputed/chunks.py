@@ -10,14 +10,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 
-from zblocks.geometry import Box, Vec
-from zblocks.missing import is_within
-from zblocks.plans import Volume
-from zblocks.pooling import Voxels
+from zblocks.geometry import Box, Vec, Voxels
+from zblocks.planning.missing import is_within
+from zblocks.planning.plan import Volume
+from zblocks.planning.pyramid import Scale
 from zblocks.precomputed.decode import Encoded, decode_chunk
-from zblocks.precomputed.shards import ShardBits, shard_boxes, shard_name
+from zblocks.precomputed.sharding import ShardBits, shard_boxes, shard_name
 from zblocks.precomputed.unpack import unpack
-from zblocks.pyramid import Scale
 
 Buffer = bytes | memoryview
 """Bytes, possibly where they lie."""

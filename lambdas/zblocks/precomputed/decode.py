@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zblocks.geometry import Box, Vec
-from zblocks.pooling import Voxels
+from zblocks.geometry import Box, Vec, Voxels
 from zblocks.precomputed.unpack import UndecodedError
 
 

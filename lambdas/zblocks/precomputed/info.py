@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypedDict
 
 from zblocks.geometry import Box
-from zblocks.missing import describe_filled, planned_holes
-from zblocks.plans import Plan
+from zblocks.planning.missing import describe_filled, planned_holes
+from zblocks.planning.plan import Plan
+from zblocks.planning.pyramid import Scale
 from zblocks.precomputed.chunks import LABEL_BLOCK, data_encoding
 from zblocks.precomputed.segment_names import FOLDER
-from zblocks.precomputed.shards import ShardingInfo, sharding_info
-from zblocks.pyramid import Scale
+from zblocks.precomputed.sharding import ShardingInfo, sharding_info
 
 INFO = "info"
 PROVENANCE = "provenance"

@@ -8,20 +8,20 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from zblocks import __version__, machine
-from zblocks.brightness import find_odd, spare_bits
-from zblocks.config.prices import Prices
-from zblocks.cost import Fleet, actual, estimate
-from zblocks.failure import Failure
-from zblocks.missing import describe_filled
-from zblocks.perform import read_tasks
-from zblocks.plans import VERSION, Plan
-from zblocks.prepare import Run
-from zblocks.receipt import Receipt
+from zblocks import __version__, host
+from zblocks.planning.cost import Fleet, actual, estimate
+from zblocks.planning.missing import describe_filled
+from zblocks.planning.plan import VERSION, Plan
+from zblocks.planning.prices import Prices
 from zblocks.report.facts import BillLine
+from zblocks.report.outliers import find_odd, spare_bits
 from zblocks.report.write import Material, write_page
-from zblocks.standing import Standing
-from zblocks.workplace import REPORT, Workplace
+from zblocks.run.attempt import read_tasks
+from zblocks.run.audit import Standing
+from zblocks.run.failure import Failure
+from zblocks.run.job import REPORT, Workplace
+from zblocks.run.receipt import Receipt
+from zblocks.run.start import Run
 
 
 def put_report(
@@ -93,7 +93,7 @@ def _bill(
     """Return what all of the volume was predicted to cost, beside what its receipts say."""
     plan, tasks, prices = work.plan, read_tasks(work), Prices()
     workers = int(config.get("max_concurrency", 200))
-    fleet = Fleet(workers, machine.architecture(), cloud=bool(run.execution))
+    fleet = Fleet(workers, host.architecture(), cloud=bool(run.execution))
     said, took = estimate(plan, tasks, fleet, prices), actual(plan, tasks, receipts, fleet, prices)
     return {
         "where": "cloud" if fleet.cloud else "one machine",

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zblocks.brightness import Odd
-from zblocks.plans import Plan
-from zblocks.receipt import Receipt
+from zblocks.planning.plan import Plan
+from zblocks.report.outliers import Odd
 from zblocks.report.pictures import Picture
+from zblocks.run.receipt import Receipt
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,15 +17,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from zblocks.geometry import Box, Vec, ceil_div
-from zblocks.plans import Plan, block_name, part_z
-from zblocks.pooling import Voxels
+from zblocks.geometry import Box, Vec, Voxels, ceil_div
+from zblocks.planning.plan import Plan, block_name, part_z
+from zblocks.planning.pyramid import Scale
+from zblocks.precomputed.reader import StoredScale
 from zblocks.precomputed.unpack import UndecodedError
-from zblocks.pyramid import Scale
 from zblocks.report.facts import Overview, Plane, Thumb
 from zblocks.report.pictures import Look, Picture, Pixels, encode_all, hatch, paint, shrink
-from zblocks.storage import Store
-from zblocks.stored import StoredScale
+from zblocks.storage.store import Store
 
 MIB = 1 << 20
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from zblocks.plans import Plan, block_name
+from zblocks.planning.plan import Plan, block_name
 from zblocks.report import slices
 from zblocks.report.charts import bars
 from zblocks.report.facts import Facts

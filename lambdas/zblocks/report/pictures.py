@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from zblocks.plans import Volume
-from zblocks.pooling import Voxels
+from zblocks.geometry import Voxels
+from zblocks.planning.plan import Volume
 
 Pixels = npt.NDArray[np.uint8]
 """Grey (rows, columns, 1) or RGB (rows, columns, 3)."""

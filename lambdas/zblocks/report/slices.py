@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from zblocks.brightness import Duplicate, contrast, histogram, of_slices, spare_bits
 from zblocks.report.charts import COLUMNS, Mark, Series, band, log_bars
 from zblocks.report.facts import Facts, Plane, Thumb
 from zblocks.report.markup import (
@@ -25,6 +24,7 @@ from zblocks.report.markup import (
     tag,
     text,
 )
+from zblocks.report.outliers import Duplicate, contrast, histogram, of_slices, spare_bits
 from zblocks.report.pictures import Picture
 
 KINDS = {

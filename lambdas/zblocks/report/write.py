@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zblocks.brightness import Odd, contrast
 from zblocks.errors import StorageError
-from zblocks.plans import block_name
+from zblocks.planning.plan import block_name
 from zblocks.report.facts import BillLine, Facts
+from zblocks.report.outliers import Odd, contrast
 from zblocks.report.overview import Visible, look_at
 from zblocks.report.page import render
 from zblocks.report.pictures import Look
-from zblocks.standing import Standing
-from zblocks.workplace import PAGE, Workplace
+from zblocks.run.audit import Standing
+from zblocks.run.job import PAGE, Workplace
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from zblocks.errors import SliceError
-from zblocks.pooling import Voxels
+from zblocks.geometry import Voxels
 from zblocks.slices.pixels import Mapping, Pixels, Take, choose
 
 __all__ = [
@@ -168,7 +168,7 @@ def probe_pages(
     """
     kind, take = kind_of(source), take or Take()
     if kind == "tiff":
-        from zblocks.slices.page import probe_tiff
+        from zblocks.slices.tiff.page import probe_tiff
 
         yield from probe_tiff(source, take, page)
         return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zblocks.errors import SliceError
-from zblocks.pooling import Voxels
+from zblocks.geometry import Voxels
 from zblocks.slices import ByteSource
 
 MOST_SCANS = 100

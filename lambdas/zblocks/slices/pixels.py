@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zblocks.pooling import Voxels
+from zblocks.geometry import Voxels
 
 LUMA = (19595, 38470, 7471)
 """Shares of red, green and blue in grey, of 65536."""

@@ -14,7 +14,7 @@ import numpy as np
 import pyvips
 
 from zblocks.errors import SliceError
-from zblocks.pooling import Voxels
+from zblocks.geometry import Voxels
 from zblocks.slices import (
     AS_DECODED,
     STREAM_BYTES,
@@ -23,10 +23,10 @@ from zblocks.slices import (
     SliceHeader,
     map_pixels,
 )
-from zblocks.slices.onepage import OnePage
-from zblocks.slices.page import read_page
 from zblocks.slices.pixels import Pixels, Take
-from zblocks.slices.tiff import directory_at
+from zblocks.slices.tiff.directory import directory_at
+from zblocks.slices.tiff.page import read_page
+from zblocks.slices.tiff.single_page import OnePage
 
 AHEAD_MIN, AHEAD_MAX = 1 << 14, 1 << 20
 """Bytes fetched at a time: few after a jump (a TIFF's tags may lie anywhere), more with every read

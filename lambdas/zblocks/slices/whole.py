@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from zblocks.errors import SliceError, ZblocksError
-from zblocks.pooling import Voxels
+from zblocks.geometry import Voxels
 from zblocks.slices import ByteSource, SliceHeader, map_pixels
 from zblocks.slices.pixels import Pixels, Take
 

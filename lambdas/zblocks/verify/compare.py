@@ -7,7 +7,7 @@ from enum import Enum
 
 import numpy as np
 
-from zblocks.pooling import Voxels
+from zblocks.geometry import Voxels
 from zblocks.verify.findings import REWRITE, Findings
 from zblocks.verify.lossy import is_encoding_of, is_like
 from zblocks.verify.stored import Chunk, Stored

@@ -9,16 +9,16 @@ from typing import Any
 
 from zblocks.errors import DestinationConflict, InvalidConfig
 from zblocks.geometry import Box, Vec
-from zblocks.plans import VERSION, Plan, plan_from_json
+from zblocks.planning.plan import VERSION, Plan, plan_from_json
 from zblocks.precomputed.chunks import content_encoding
 from zblocks.precomputed.info import INFO, PROVENANCE, build_info
 from zblocks.precomputed.unpack import UndecodedError, unpack
-from zblocks.receipt import Receipt
-from zblocks.storage import Store
+from zblocks.run.job import PLAN, RECEIPTS
+from zblocks.run.receipt import Receipt
+from zblocks.storage.store import Store
 from zblocks.verify.findings import Findings
 from zblocks.verify.gaps import Gaps
 from zblocks.verify.info import LABEL_FIELDS
-from zblocks.workplace import PLAN, RECEIPTS
 
 LIMIT = 1 << 28
 """Bytes of a document that is still read."""

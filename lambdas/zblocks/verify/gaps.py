@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from zblocks.missing import Run, absent_runs, coarser_runs, hole_runs, runs_of
-from zblocks.plans import Plan
+from zblocks.planning.missing import Run, absent_runs, coarser_runs, hole_runs, runs_of
+from zblocks.planning.plan import Plan
 from zblocks.verify.spec import ScaleSpec
 
 

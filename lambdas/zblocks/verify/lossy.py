@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zblocks.pooling import Voxels
+from zblocks.geometry import Voxels
 from zblocks.precomputed.chunks import encode_jpeg
 from zblocks.precomputed.decode import Encoded, JpegHeader, decode_jpeg
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from zblocks.geometry import Box, Vec
-from zblocks.precomputed.shards import ShardBits, axis_bits
+from zblocks.precomputed.sharding import ShardBits, axis_bits
 from zblocks.verify.findings import Findings
 from zblocks.verify.spec import ScaleSpec, Sharding
 from zblocks.verify.values import are_nm, are_whole, is_whole, lower

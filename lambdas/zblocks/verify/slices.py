@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from zblocks.config import Config
-from zblocks.credentials import Credentials
+from zblocks.conversion.bands import read_bands
 from zblocks.errors import ZblocksError
-from zblocks.geometry import Vec
-from zblocks.plans import Plan, SliceRef
-from zblocks.pooling import Voxels
-from zblocks.reading import read_bands
-from zblocks.storage import Store, open_store
-from zblocks.survey import survey
-from zblocks.timing import Worker
+from zblocks.geometry import Vec, Voxels
+from zblocks.planning.plan import Plan, SliceRef
+from zblocks.planning.read_stack import survey
+from zblocks.planning.time import Worker
+from zblocks.storage.credentials import Credentials
+from zblocks.storage.store import Store, open_store
 from zblocks.verify.compare import Rule, compare
 from zblocks.verify.crew import THREADS, each
 from zblocks.verify.files import UNREADABLE

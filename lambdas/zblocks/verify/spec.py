@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from zblocks.geometry import Box, Vec, ceil_div
-from zblocks.precomputed.shards import ShardBits
+from zblocks.precomputed.sharding import ShardBits
 
 _CHUNK = re.compile(r"(-?\d+)-(-?\d+)_(-?\d+)-(-?\d+)_(-?\d+)-(-?\d+)", re.ASCII)
 

@@ -9,9 +9,8 @@ from itertools import islice
 import numpy as np
 
 from zblocks.errors import ZblocksError
-from zblocks.geometry import Box, Vec
-from zblocks.missing import Run, is_within
-from zblocks.pooling import Voxels
+from zblocks.geometry import Box, Vec, Voxels
+from zblocks.planning.missing import Run, is_within
 from zblocks.precomputed.decode import Encoded, decode_chunk
 from zblocks.precomputed.unpack import UndecodedError
 from zblocks.verify.crew import each

@@ -9,9 +9,9 @@ from itertools import islice, pairwise
 
 import numpy as np
 
-from zblocks.geometry import Box, Vec
-from zblocks.plans import Plan
-from zblocks.pooling import Pool, PoolPresent, Voxels
+from zblocks.conversion.downsample import Pool, PoolPresent
+from zblocks.geometry import Box, Vec, Voxels
+from zblocks.planning.plan import Plan
 from zblocks.verify.compare import Known, Rule, compare
 from zblocks.verify.crew import each
 from zblocks.verify.files import UNREADABLE

@@ -1,0 +1,189 @@
+"""Rows of a slab go in at the finest scale; finished rows of chunks of every scale come out.
+
+1. Rows of scale k collect until they fill a row of chunks (or the volume ends).
+2. A full row of chunks goes out, and its means go in at scale k + 1.
+3. Two fine rows that make one coarse row may lie in different rows of chunks, where the offset is
+   odd: the first of them is kept until the second comes.
+
+Each scale is made from the stored values of the next finer one, so that a reader can check it
+without the slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from zblocks.conversion.downsample import Pool, pool_mean
+from zblocks.geometry import Box, Vec, Voxels, ceil_div
+from zblocks.planning.pyramid import Scale
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Voxels of whole rows of one scale."""
+
+    scale: int
+    box: Box
+    """Global, in voxels of the scale."""
+    voxels: Voxels
+    """(z, y, x, c); only valid until the next band is asked for."""
+
+
+@dataclass(slots=True)
+class _Level:
+    """One scale on its way."""
+
+    index: int
+    scale: Scale
+    step: Vec
+    """Voxels of the next finer scale per voxel, xyz."""
+    z0: int
+    z1: int
+    """z range that is computed: what is owned, and what the coarser scales need."""
+    owned: tuple[int, int]
+    """z range that goes out."""
+    pool: Pool
+    """Makes it from the next finer scale."""
+    rows: Voxels
+    """The row of chunks being filled (z, y, x, c)."""
+    y: int
+    """Global row that comes next."""
+    filled: int = 0
+    kept: list[Voxels] = field(default_factory=list)
+    """The odd row of the finer scale that waits for its second half."""
+
+    @property
+    def row_end(self) -> int:
+        """Global row at which the current row of chunks ends."""
+        box, size = self.scale.box, self.scale.chunk.y
+        begun = self.y - self.filled - box.start.y
+        return min(box.start.y + (begun // size + 1) * size, box.stop.y)
+
+
+class Cascade:
+    """The scales of one slab.
+
+    Args:
+        scales: consecutive scales, finest first; the first is the one that rows go in at.
+        owned: per scale, the z range [z0, z1) to put out, in its voxels.
+        dtype: of the voxels.
+        channels: of the voxels.
+        pools: gives for a scale what makes the next coarser one, as `pool_mean` does.
+    """
+
+    def __init__(
+        self,
+        scales: Sequence[Scale],
+        owned: Sequence[tuple[int, int]],
+        dtype: np.dtype[Any],
+        channels: int,
+        pools: Callable[[Scale], Pool] = lambda _: pool_mean,
+    ) -> None:
+        needed = needed_z(scales, owned)
+        self._levels: list[_Level] = []
+        for k, scale in enumerate(scales):
+            before = scales[k - 1].factor if k else scale.factor
+            z0, z1 = needed[k]
+            size = scale.box.shape
+            rows = min(scale.chunk.y, size.y) if z1 > z0 else 0
+            self._levels.append(
+                _Level(
+                    index=k,
+                    scale=scale,
+                    step=Vec(*(f // b for f, b in zip(scale.factor, before, strict=True))),
+                    z0=z0,
+                    z1=z1,
+                    owned=owned[k],
+                    pool=pools(scales[max(k - 1, 0)]),
+                    rows=np.empty((z1 - z0, rows, size.x, channels), dtype),
+                    y=scale.box.start.y,
+                )
+            )
+
+    @property
+    def z_range(self) -> tuple[int, int]:
+        """The z range of the first scale that `push` expects."""
+        return self._levels[0].z0, self._levels[0].z1
+
+    def push(self, rows: Voxels) -> Iterator[Band]:
+        """Take the next rows (z, y, x, c) of the first scale; yield every finished band."""
+        level = self._levels[0]
+        done = 0
+        while done < rows.shape[1]:
+            take = min(level.row_end - level.y, rows.shape[1] - done)
+            part = rows[:, done : done + take]
+            done += take
+            if level.filled == 0 and level.y + take == level.row_end:
+                level.y += take
+                yield from self._finish(level, part)  # a whole row of chunks: no copy
+                continue
+            level.rows[:, level.filled : level.filled + take] = part
+            yield from self._advance(level, take)
+
+    def _advance(self, level: _Level, rows: int) -> Iterator[Band]:
+        """Count rows that were written to the level; put them out when they are complete."""
+        end = level.row_end
+        level.filled += rows
+        level.y += rows
+        if level.y == end:
+            full = level.rows[:, : level.filled]
+            level.filled = 0
+            yield from self._finish(level, full)
+
+    def _finish(self, level: _Level, rows: Voxels) -> Iterator[Band]:
+        """Put out a finished row of chunks and pass it on to the coarser scale."""
+        y0 = level.y - rows.shape[1]
+        z0, z1 = level.owned
+        if z0 < z1:
+            box = level.scale.box.with_z(z0, z1).with_y(y0, level.y)
+            yield Band(level.index, box, rows[z0 - level.z0 : z1 - level.z0])
+        if level.index + 1 < len(self._levels):
+            coarser = self._levels[level.index + 1]
+            if coarser.z0 < coarser.z1:
+                yield from self._coarsen(coarser, level, rows, y0)
+
+    def _coarsen(self, level: _Level, finer: _Level, rows: Voxels, y: int) -> Iterator[Band]:
+        """Pool finished rows of the finer scale, which begin at its global row `y`."""
+        z0 = max(level.z0 * level.step.z, finer.z0)
+        rows = rows[z0 - finer.z0 : min(level.z1 * level.step.z, finer.z1) - finer.z0]
+        if level.kept:
+            pair = np.concatenate([level.kept.pop(), rows[:, :1]], axis=1)
+            yield from self._pool(level, pair, Vec(finer.scale.box.start.x, y - 1, z0))
+            rows, y = rows[:, 1:], y + 1
+        stop = y + rows.shape[1]
+        if rows.shape[1] and stop % level.step.y and stop != finer.scale.box.stop.y:
+            level.kept.append(rows[:, -1:].copy())
+            rows = rows[:, :-1]
+        if rows.shape[1]:
+            yield from self._pool(level, rows, Vec(finer.scale.box.start.x, y, z0))
+
+    def _pool(self, level: _Level, rows: Voxels, start: Vec) -> Iterator[Band]:
+        """Write the means of whole coarse rows to the level, one row of chunks after the other."""
+        y, stop = start.y, start.y + rows.shape[1]
+        while y < stop:
+            until = min(level.row_end * level.step.y, stop)
+            part = rows[:, y - start.y : until - start.y]
+            count = ceil_div(until, level.step.y) - y // level.step.y
+            out = level.rows[:, level.filled : level.filled + count]
+            level.pool(part, start._replace(y=y), level.step, out)
+            y = until
+            yield from self._advance(level, count)
+
+
+def needed_z(scales: Sequence[Scale], owned: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return per scale the z range to compute: what is owned, and what the coarser ones need."""
+    needed = list(owned)
+    for k in range(len(scales) - 2, -1, -1):
+        c0, c1 = needed[k + 1]
+        if c0 == c1:
+            continue
+        step = scales[k + 1].factor.z // scales[k].factor.z
+        box = scales[k].box
+        z0, z1 = max(c0 * step, box.start.z), min(c1 * step, box.stop.z)
+        o0, o1 = needed[k]
+        needed[k] = (min(z0, o0), max(z1, o1)) if o0 < o1 else (z0, z1)
+    return needed

@@ -1,0 +1,141 @@
+"""What do the chunks hold? The config's wishes and the slices' headers, joined.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zblocks.config import Config
+from zblocks.errors import InvalidConfig
+from zblocks.planning.plan import Volume
+from zblocks.precomputed.chunks import IMAGES
+from zblocks.slices import SliceHeader
+
+CHANNELS = {"jpeg": (1, 3), "png": (1, 2, 3, 4)}
+"""How many an encoding can hold, where that is few."""
+
+WIDTH = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}
+"""Bits of a label."""
+
+
+def volume_of(config: Config, header: SliceHeader) -> Volume:
+    """Join the config's output fields with what the slices are.
+
+    Raises:
+        InvalidConfig: they don't go together.
+    """
+    dtype = _dtype(config, header)
+    bits = {"jpeg": 8, "png": 16}.get(config.encoding)
+    if bits and WIDTH.get(dtype, 99) > bits:
+        what = f"the slices are {header}" if dtype == header.dtype else f"dtype is {dtype}"
+        msg = f'encoding: "{config.encoding}" holds {bits} bits, {what}; use "raw"'
+        if config.layer_type == "image":
+            msg += f', or "dtype": "uint{bits}" with contrast'
+        raise InvalidConfig(msg)
+    _refuse_channels(config, dtype, header.channels)
+    whole = np.issubdtype(dtype, np.integer)
+    if whole:
+        _refuse_fills(config, dtype)
+    image = config.encoding in IMAGES
+    return Volume(
+        dtype=dtype,
+        channels=header.channels,
+        encoding=config.encoding,
+        jpeg_quality=config.jpeg_quality if config.encoding == "jpeg" else 0,
+        compression="none" if image else config.compression,
+        fill=int(config.fill_value) if whole else config.fill_value,
+        layer=config.layer_type,
+        slice_dtype=header.dtype if header.dtype != dtype else "",
+        align=config.canvas.align if config.canvas else "",
+        canvas_fill=config.canvas.fill if config.canvas else 0,
+        sparse=config.sparse_labels,
+        missing="fill" if config.missing == "error" else config.missing,
+        missing_in_means=config.missing_in_means,
+        take=config.take,
+    )
+
+
+def _refuse_fills(config: Config, dtype: str) -> None:
+    """Refuse values that a whole type doesn't hold.
+
+    Raises:
+        InvalidConfig: names the field.
+    """
+    low, top = np.iinfo(dtype).min, np.iinfo(dtype).max
+    fill = config.fill_value
+    if fill != int(fill) or not low <= fill <= top:
+        msg = f"fill_value: {fill} doesn't fit the volume's {dtype}; use {low} to {top}"
+        raise InvalidConfig(msg)
+    if config.canvas and config.canvas.fill > top:
+        msg = f"canvas: fill {config.canvas.fill} doesn't fit the volume's {dtype}; use 0 to {top}"
+        raise InvalidConfig(msg)
+
+
+def _refuse_channels(config: Config, dtype: str, channels: int) -> None:
+    """Refuse channels that an encoding has no room for, or that the viewer doesn't read.
+
+    Raises:
+        InvalidConfig: names the encoding.
+    """
+    if channels not in CHANNELS.get(config.encoding, (channels,)):
+        names = " or ".join(map(str, CHANNELS[config.encoding]))
+        msg = (
+            f'encoding: "{config.encoding}" holds {names} channels, the slices have '
+            f'{channels}; use "raw", or choose with "channels"'
+        )
+        raise InvalidConfig(msg)
+    if config.encoding == "png" and dtype == "uint16" and channels > 1:
+        msg = (
+            'encoding: "png" of 16 bits is for one channel: Neuroglancer mixes up the bytes of '
+            f'{channels}; use "raw", or choose one with "channels"'
+        )
+        raise InvalidConfig(msg)
+
+
+def _dtype(config: Config, header: SliceHeader) -> str:
+    """Return the type of the volume's voxels.
+
+    Raises:
+        InvalidConfig: labels of these slices don't fit, or they are none.
+    """
+    if config.layer_type == "image":
+        return _image_dtype(config, header)
+    if header.channels != 1 or header.dtype not in WIDTH:
+        msg = (
+            'layer_type: "segmentation" needs slices of one whole number from 0 a voxel, '
+            f"not {header}; "
+            'give "image", or choose one channel with "channels"'
+        )
+        raise InvalidConfig(msg)
+    least = "uint32" if config.encoding == "compressed_segmentation" else header.dtype
+    wanted = max(least, header.dtype, key=lambda d: WIDTH[d])
+    dtype = wanted if config.dtype == "auto" else config.dtype
+    if WIDTH[dtype] < WIDTH[wanted]:
+        what = f"slices are {header.dtype}" if least == header.dtype else config.encoding
+        msg = f'dtype: {dtype} is too narrow for {what}; give "auto" or {wanted}'
+        raise InvalidConfig(msg)
+    return dtype
+
+
+def _image_dtype(config: Config, header: SliceHeader) -> str:
+    """Return the type of an image's voxels.
+
+    Raises:
+        InvalidConfig: it doesn't hold the slices' values, and no contrast says what to do.
+    """
+    dtype = header.dtype if config.dtype == "auto" else config.dtype
+    if config.contrast:
+        if dtype not in ("uint8", "uint16"):
+            msg = f'dtype: contrast of {dtype} slices needs a whole type; give "uint8" or "uint16"'
+            raise InvalidConfig(msg)
+    elif not np.can_cast(header.dtype, dtype, "safe"):
+        narrow = dtype in ("uint8", "uint16")
+        msg = (
+            f"dtype: {dtype} can't hold every value of {header.dtype} slices; give "
+            + ('contrast with it, such as {"percentiles": [0.1, 99.9]}, or ' if narrow else "")
+            + '"auto"'
+        )
+        raise InvalidConfig(msg)
+    return dtype

@@ -1,0 +1,109 @@
+"""What is allowed and still looks wrong: said before anything is done.
+
+Pure: decided from the plan, that is from the config and the slices' headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zblocks.geometry import Vec
+from zblocks.planning.plan import Plan
+
+TEXTURE = 2048
+"""Voxels along an axis of a chunk that a viewer's graphics card takes at least; channels lie one
+after the other along one axis. Source: WebGL 2's usual MAX_3D_TEXTURE_SIZE."""
+
+EXACT = 1 << 24
+"""Up to here the viewer's 32-bit floats hold every voxel's place."""
+
+SMALLEST_NM, LONGEST_NM, FLATTEST = 1.0, 2e9, 100.0
+"""No microscope of slices has finer voxels, no sample is longer, few sections are so thick."""
+
+NAMED = 5
+"""Missing slices that are named."""
+
+
+def doubts(plan: Plan) -> tuple[str, ...]:
+    """Return what a user should look at before a run, one line for each."""
+    return (
+        *_of_resolution(plan),
+        *_of_place(plan),
+        *_of_chunks(plan),
+        *_of_contrast(plan),
+        *_of_slices(plan),
+        *plan.notes,
+    )
+
+
+def _of_resolution(plan: Plan) -> Iterator[str]:
+    """Look for micrometres, for the size of the whole volume, and for axes out of order."""
+    resolution = plan.scales[0].resolution
+    shown = "×".join(f"{r:g}" for r in resolution)
+    extents = [n * r for n, r in zip(plan.box.shape, resolution, strict=True)]
+    if min(resolution) < SMALLEST_NM:
+        yield (
+            f"voxel_resolution: {shown} nm is finer than any microscope; micrometres? "
+            f"then write {', '.join(f'{r * 1000:g}' for r in resolution)}"
+        )
+    elif max(extents) > LONGEST_NM:
+        yield (
+            f"voxel_resolution: at {shown} nm a voxel the volume is {max(extents) / 1e9:,.3g} m "
+            "long; give the size of one voxel, not of the volume"
+        )
+    elif max(resolution) > FLATTEST * min(resolution):
+        yield (
+            f"voxel_resolution: {shown} nm, one side {max(resolution) / min(resolution):,.0f} "
+            "times another; check the units of each"
+        )
+
+
+def _of_place(plan: Plan) -> Iterator[str]:
+    """Look for places that a viewer can't show exactly, and for scales that don't line up."""
+    box = plan.box
+    far = max(abs(n) for n in (*box.start, *box.stop))
+    if far > EXACT:
+        yield (
+            f"voxel_offset: the volume reaches voxel {far:,}; beyond {EXACT:,} a viewer can't "
+            "tell neighbours apart"
+        )
+    factor = Vec(*(max(s.factor[axis] for s in plan.scales) for axis in range(3)))
+    if any(start % f for start, f in zip(box.start, factor, strict=True)):
+        yield (
+            f"voxel_offset: {list(box.start)} is no multiple of the coarsest scale's factor "
+            f"{list(factor)}, so its first voxels cover fewer than the others; right, but only "
+            "multiples look the same at every zoom"
+        )
+
+
+def _of_chunks(plan: Plan) -> Iterator[str]:
+    """Look for chunks that a viewer may not draw."""
+    channels = plan.volume.channels
+    for scale in plan.scales:
+        longest = max(scale.chunk.x, scale.chunk.y, scale.chunk.z * channels)
+        if longest > TEXTURE:
+            yield (
+                f"chunk_size: {list(scale.chunk)} with {channels} channels is {longest} long where "
+                f"viewers draw {TEXTURE}; give a shallower one"
+            )
+            return
+
+
+def _of_contrast(plan: Plan) -> Iterator[str]:
+    """Look for images that will be black until someone sets their contrast."""
+    volume = plan.volume
+    measured = volume.channels == 1 and volume.dtype in ("uint8", "uint16")
+    if volume.layer == "image" and volume.dtype != "uint8" and not measured:
+        yield (
+            f"{volume.dtype} in {volume.channels} channel{'s' * (volume.channels > 1)}: the link "
+            "will show the type's whole range, mostly black; set the contrast in the viewer"
+        )
+
+
+def _of_slices(plan: Plan) -> Iterator[str]:
+    """Name slices that are filled."""
+    if not plan.filled:
+        return
+    some = ", ".join(f"z {z} {name} ({why})" for z, name, why in plan.filled[:NAMED])
+    more = f" and {len(plan.filled) - NAMED} more" if len(plan.filled) > NAMED else ""
+    yield f"{len(plan.filled)} of {plan.box.shape.z} slices will be filled: {some}{more}"

@@ -1,0 +1,217 @@
+"""Are the slices of a stack alike? Their brightness, from receipts: histogram, contrast, odd ones.
+
+Nothing is read for it; it is all in the statistics that workers keep of each slice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zblocks.conversion.slice_stats import SliceStats
+from zblocks.planning.plan import Plan
+from zblocks.run.receipt import Receipt, Source
+
+NEIGHBOURS = 3
+"""Slices to either side that say how bright a slice should be."""
+
+ODD = 6.0
+"""Standard deviations from its neighbours that make a slice an outlier."""
+
+FLOOR = 0.005
+"""Of the contrast's range: the least that counts as a standard deviation, where slices hardly
+differ."""
+
+NORMAL = 1.4826
+"""Standard deviations per median absolute deviation, of normally distributed values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blank:
+    """A slice that was read and holds one value only."""
+
+    z: int
+    slice: str
+    """Its key in the source."""
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A slice that is there twice."""
+
+    z: int
+    slice: str
+    same_as: int
+    """z of the first one."""
+    certain: bool
+    """The two objects are the same bytes (size and ETag); else their voxels have the same lowest,
+    highest and mean value and the same histogram."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    """A slice that is much brighter or darker than those around it."""
+
+    z: int
+    slice: str
+    mean: float
+    usual: float
+    """What the slices around it have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """Slices to look at, each kind in the order of z. Filled ones are not among them."""
+
+    blank: tuple[Blank, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
+    outliers: tuple[Outlier, ...] = ()
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """How the report names them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Of all slices and channels together."""
+
+    step: int
+    """Values of one bin."""
+    counts: npt.NDArray[np.int64]
+    """Voxels with a value of [i·step, (i + 1)·step)."""
+
+    @property
+    def contrast(self) -> tuple[int, int] | None:
+        """The 0.1 and 99.9 % marks; None where both are in one bin."""
+        total = self.counts.sum()
+        marks = np.searchsorted(np.cumsum(self.counts), total * np.array([0.001, 0.999]))
+        low, high = int(marks[0]) * self.step, int(marks[1]) * self.step + self.step - 1
+        return (low, high) if marks[1] > marks[0] else None
+
+
+def of_slices(plan: Plan, receipts: Sequence[Receipt]) -> list[SliceStats]:
+    """Return what was counted of slices that are there; a fill value says nothing of the stack."""
+    filled = {z for z, _, _ in plan.filled}
+    return [s for r in receipts for s in r.slices if s.z not in filled]
+
+
+def histogram(slices: Sequence[SliceStats]) -> Histogram | None:
+    """Add up the slices' histograms; None where there are none (32 bits and more)."""
+    stats = [s for s in slices if s.step]
+    if not stats:
+        return None
+    step = max(s.step for s in stats)
+    counts = np.zeros(1 + max((len(s.histogram) * s.step - 1) // step for s in stats), np.int64)
+    for s in stats:
+        np.add.at(counts, np.arange(len(s.histogram)) * s.step // step, s.histogram)
+    return Histogram(step, counts)
+
+
+def contrast(plan: Plan, receipts: Sequence[Receipt]) -> tuple[float, float] | None:
+    """Return the values to show black and white; None for labels, and where colours are as meant.
+
+    The 0.1 and 99.9 % marks of the slices; of types that aren't counted, the lowest and highest.
+    """
+    colours = plan.volume.channels > 1 and plan.volume.dtype == "uint8"
+    stats = of_slices(plan, receipts)
+    if plan.volume.layer != "image" or colours or not stats:
+        return None
+    if found := histogram(stats):
+        return found.contrast
+    low, high = min(s.low for s in stats), max(s.high for s in stats)
+    return (low, high) if math.isfinite(high - low) and high > low else None
+
+
+def spare_bits(plan: Plan, receipts: Sequence[Receipt]) -> str:
+    """Say so if 16-bit voxels use fewer bits, as those of many cameras do."""
+    high = int(max((s.high for s in of_slices(plan, receipts)), default=0))
+    if plan.volume.dtype != "uint16" or plan.volume.layer != "image" or not 0 < high < 1 << 15:
+        return ""
+    return f"values use {high.bit_length()} of 16 bits, up to {high}"
+
+
+def find_odd(plan: Plan, receipts: Sequence[Receipt]) -> Odd:
+    """Find blank, repeated and outlying slices among those that were read.
+
+    Blank: lowest and highest value are equal. Duplicate: the same bytes as a slice before it; or,
+    of 8 and 16 bits, where no histogram tells them apart. Outlier: see `_outliers`; brightness
+    means nothing to labels.
+    """
+    sources = {s.z: s for r in receipts for s in r.sources}
+    stats = sorted((s for r in receipts for s in r.slices if s.z in sources), key=lambda s: s.z)
+    blank = tuple(Blank(s.z, sources[s.z].key, s.low) for s in stats if s.low == s.high)
+    rest = [s for s in stats if s.low != s.high]
+    marks = contrast(plan, receipts)
+    span = marks[1] - marks[0] if marks else _usual_span(rest)
+    outliers = () if plan.volume.layer != "image" else _outliers(rest, sources, span)
+    return Odd(blank, _duplicates(rest, sources), outliers)
+
+
+def _duplicates(stats: Sequence[SliceStats], sources: dict[int, Source]) -> tuple[Duplicate, ...]:
+    """Find slices that are there twice."""
+    files: dict[tuple[str, int], int] = {}
+    looks: dict[tuple[Any, ...], int] = {}
+    found = []
+    for s in stats:
+        source = sources[s.z]
+        file = (source.etag, source.bytes)
+        look = (s.low, s.high, s.mean, s.step, s.histogram)
+        if source.etag and file in files:
+            found.append(Duplicate(s.z, source.key, files[file], certain=True))
+        elif s.step and look in looks:
+            found.append(Duplicate(s.z, source.key, looks[look], certain=False))
+        files.setdefault(file, s.z)
+        looks.setdefault(look, s.z)
+    return tuple(found)
+
+
+def _outliers(
+    stats: Sequence[SliceStats], sources: dict[int, Source], span: float
+) -> tuple[Outlier, ...]:
+    """Find slices whose mean is far from what the slices around them have.
+
+    Far: `ODD` standard deviations, by the median absolute deviation of all slices, so that the
+    outliers themselves don't count. What the others have: see `_usual`.
+    """
+    means = np.array([s.mean for s in stats])
+    if len(means) < 5:
+        return ()
+    usual = _usual(means)
+    off = np.abs(means - usual)
+    limit = ODD * max(NORMAL * float(np.median(off)), FLOOR * span)
+    return tuple(
+        Outlier(s.z, sources[s.z].key, s.mean, round(float(usual[i]), 3))
+        for i, s in enumerate(stats)
+        if off[i] > limit
+    )
+
+
+def _usual(means: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the brightness that each slice should have.
+
+    The median of `NEIGHBOURS` to either side and itself: three odd slices in a row don't move it,
+    nor does a steady rise. Windows are symmetric, so shorter near the ends. The two slices at the
+    very ends have the value of the next two, or the line through them, whichever is nearest.
+    """
+    last = len(means) - 1
+    usual = means.copy()
+    for i in range(1, last):
+        reach = min(NEIGHBOURS, i, last - i)
+        usual[i] = np.median(means[i - reach : i + reach + 1])
+    for end, next_one, second in ((0, 1, 2), (last, last - 1, last - 2)):
+        a, b = means[next_one], means[second]
+        usual[end] = min((a, b, 2 * a - b), key=lambda guess: abs(guess - means[end]))
+    return usual
+
+
+def _usual_span(stats: Sequence[SliceStats]) -> float:
+    """Return the median of the slices' ranges."""
+    return float(np.median([s.high - s.low for s in stats])) if stats else 0.0

@@ -1,0 +1,1 @@
+"""One run, from the look at the destination to the published volume."""

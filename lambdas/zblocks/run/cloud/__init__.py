@@ -1,0 +1,1 @@
+"""The deployed state machine, as seen from here."""

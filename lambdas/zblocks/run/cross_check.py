@@ -1,0 +1,80 @@
+"""Does a reader that isn't ours see what we stored? cloud-volume opens the volume before `info` is.
+
+It reads the first, the middle and the last chunk of every scale; they must hold what our own
+decoder finds. Its place is the end of a deployed run: it is too large for the workers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from zblocks.errors import IncompleteVolume
+from zblocks.geometry import Box, Vec, Voxels
+from zblocks.planning.pyramid import Scale
+from zblocks.precomputed.info import Hole, build_info
+from zblocks.precomputed.reader import StoredScale
+from zblocks.run.job import Workplace
+
+
+def compare_samples(work: Workplace, holes: Sequence[Hole]) -> int:
+    """Read samples outside the holes with cloud-volume; return how many chunks were compared.
+
+    Raises:
+        IncompleteVolume: cloud-volume can't read a chunk, or reads other voxels.
+    """
+    plan = work.plan
+    if plan.volume.encoding == "jpeg" and plan.volume.channels == 3:
+        return 0  # cloud-volume 12.15 takes the planes of a colour JPEG for rows
+    if plan.volume.encoding == "png":
+        return 0  # its decoder for PNG is not part of it
+    from cloudvolume import CloudVolume
+
+    info, count = json.loads(build_info(plan)), 0
+    for mip, scale in enumerate(plan.scales):
+        place = f"{work.target.url}/{scale.key}"
+        try:
+            volume = CloudVolume(
+                _cloud_path(work.target.url), mip=mip, info=info, fill_missing=False, progress=False
+            )
+            found = {box: _read(volume, box) for box in _samples(scale, holes)}
+        except Exception as error:  # whatever it raises, the volume isn't readable
+            msg = f"{place}: cloud-volume can't read it: {error!r}"
+            raise IncompleteVolume(msg) from error
+        stored = StoredScale(plan, work.target, scale)
+        for box, voxels in found.items():
+            if not np.array_equal(voxels, stored.read(box)):
+                msg = f"{place}/{box.name}: cloud-volume reads other voxels than were stored"
+                raise IncompleteVolume(msg)
+        count += len(found)
+    return count
+
+
+def _read(volume: Any, box: Box) -> Voxels:
+    """Return a box as cloud-volume reads it, (z, y, x, c)."""
+    z, y, x = box.slices(Vec(0, 0, 0))
+    return np.asarray(volume[x, y, z]).transpose(2, 1, 0, 3)
+
+
+def _samples(scale: Scale, holes: Sequence[Hole]) -> list[Box]:
+    """Return the first, the middle and the last chunk that isn't in a hole."""
+    left_out = [hole.box for hole in holes if hole.scale == scale.key]
+    cells = [c for c in scale.box.cells(scale.chunk) if not any((c & h).voxels for h in left_out)]
+    if not cells:
+        return []
+    return [cells[i] for i in sorted({0, len(cells) // 2, len(cells) - 1})]
+
+
+def _cloud_path(url: str) -> str:
+    """Return the volume's address as cloud-volume writes it."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    if not endpoint or not url.startswith("s3://"):
+        return f"precomputed://{url}"
+    from cloudfiles.paths import add_alias
+
+    add_alias("emulated", f"s3://{endpoint}/")
+    return f"precomputed://emulated://{url.removeprefix('s3://')}"

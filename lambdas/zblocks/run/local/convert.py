@@ -1,0 +1,189 @@
+"""The whole job on one machine: the same plan, blocks and ending as in the cloud, over processes.
+
+A block that fails doesn't stop the others; the ending names every failed one. A killed or
+interrupted run leaves receipts for the blocks that are done, so that the same command goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.sharedctypes import Synchronized
+
+from zblocks.config import Config
+from zblocks.errors import DoesNotFit, ZblocksError
+from zblocks.host import cores
+from zblocks.planning.plan import BlockTask, CoarseTask, Plan
+from zblocks.planning.time import Worker
+from zblocks.run import lock
+from zblocks.run.finalize import Ending, finalize
+from zblocks.run.job import Workplace, open_workplace
+from zblocks.run.local import worker
+from zblocks.run.local.spawn import Spawning
+from zblocks.run.progress import State
+from zblocks.run.start import Run, prepare
+from zblocks.storage.credentials import Credentials
+
+MIB = 1 << 20
+SHARE = 0.7
+"""Of the machine's memory, what workers may plan to use together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What of this machine may be used."""
+
+    workers: int
+    """Processes."""
+    memory_mb: int
+    """Per process, MiB."""
+
+    @classmethod
+    def choose(cls, workers: int | None, memory_mb: int | None) -> Machine:
+        """Return the user's choice, or a process per core and shares of most memory."""
+        count = workers or cores()
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB
+        return cls(count, memory_mb or int(total * SHARE / count))
+
+
+Observer = Callable[[State], None]
+
+
+def convert(
+    config: Config,
+    machine: Machine,
+    credentials: Credentials | None,
+    observe: Observer,
+    resume: str,
+) -> Ending:
+    """Convert on this machine.
+
+    Args:
+        config: what the user wants.
+        machine: what may be used of this machine.
+        credentials: keys to use instead of the environment's.
+        observe: called a few times a second with how far the run is.
+        resume: what goes on where this run stops, for the report.
+
+    Raises:
+        ZblocksError: bad input, or what stands in the way of a whole volume.
+    """
+    run = Run(resume=resume)
+    prepared = prepare(config, Worker(machine.memory_mb), run, credentials)
+    work = open_workplace(prepared.plan.destination, credentials)
+    try:
+        _do_all(work, prepared.due, machine, _Job(config.allow_partial, credentials, observe))
+    except BaseException:
+        lock.give_back(work.target, run.execution)
+        raise
+    return finalize(work, run)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What all of a run's work has in common."""
+
+    allow_partial: bool
+    credentials: Credentials | None
+    observe: Observer
+
+
+def _do_all(work: Workplace, due: Sequence[BlockTask], machine: Machine, job: _Job) -> None:
+    """Convert the blocks that are due, then the scales that no block owns."""
+    plan = work.plan
+    context = Spawning()  # threads and fork don't go together
+    counter: Synchronized[int] = context.Value("q", 0)
+
+    def submit(task: BlockTask | CoarseTask) -> Future[str]:
+        order = worker.Order(plan.destination, task, job.credentials, job.allow_partial)
+        return pool.submit(worker.work, order)
+
+    with _processes(min(machine.workers, max(len(due), 1)), context, counter) as pool:
+        blocks = [submit(task) for task in due]
+        watch = _Watch(plan, len(due), _voxels(plan, due), counter, job.observe)
+        _await(blocks, watch, lambda: lock.renew(work.target))
+        if job.allow_partial or not any(block.exception() for block in blocks):
+            for stage in plan.stages():
+                wait([submit(plan.coarse[i]) for i in stage])
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What the observer is told about."""
+
+    plan: Plan
+    due: int
+    voxels: int
+    counter: Synchronized[int]
+    observe: Observer
+    begun: float = field(default_factory=time.monotonic)
+    failures: dict[Future[str], str] = field(default_factory=dict)
+
+    def tell(self, jobs: Sequence[Future[str]]) -> None:
+        """Call the observer."""
+        done = [j for j in jobs if j.done()]
+        for job in done:
+            if (error := job.exception()) and job not in self.failures:
+                self.failures[job] = str(error)
+        state = State(
+            phase="coarser scales and checks",
+            blocks=self.plan.blocks,
+            done=self.plan.blocks - self.due + len(done) - len(self.failures),
+            failed=len(self.failures),
+            running=sum(j.running() for j in jobs),
+            voxels_done=self.counter.value,
+            voxels_due=self.voxels,
+            seconds=time.monotonic() - self.begun,
+            failures=tuple(self.failures.values()),
+        )
+        self.observe(state)
+
+
+def _await(jobs: list[Future[str]], watch: _Watch, live: Callable[[], None]) -> None:
+    """Wait for all jobs, telling the observer; a block's own error waits for the ending."""
+    pending: set[Future[str]] = set(jobs)
+    alive = time.monotonic()
+    while True:
+        if time.monotonic() - alive > lock.RENEW:
+            alive = time.monotonic()
+            live()
+        watch.tell(jobs)
+        for job in [j for j in jobs if j.done()]:
+            error = job.exception()
+            if isinstance(error, BrokenProcessPool):
+                msg = (
+                    "a worker process was killed, probably for lack of memory; start again with "
+                    "fewer workers (--workers 1) or less memory for each (--memory, in MiB): "
+                    "finished blocks are kept"
+                )
+                raise DoesNotFit(msg) from error
+            if error is not None and not isinstance(error, ZblocksError):
+                raise error
+        if not pending:
+            return
+        _, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+
+
+def _voxels(plan: Plan, tasks: Sequence[BlockTask]) -> int:
+    """Return how many scale 0 voxels tasks read."""
+    return sum(len(t.slices) for t in tasks) * plan.box.shape.x * plan.box.shape.y
+
+
+@contextmanager
+def _processes(
+    count: int, context: Spawning, counter: Synchronized[int]
+) -> Iterator[ProcessPoolExecutor]:
+    """Open a pool of workers; they are ended at once, on Ctrl-C and errors between two objects."""
+    pool = ProcessPoolExecutor(count, context, worker.begin, (counter,))
+    try:
+        yield pool
+    finally:
+        # Nothing is under way any more, or it is to be dropped. Waiting could last forever: a
+        # worker that was killed may have had the lock under which the others hear of the end.
+        context.end()
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,150 @@
+"""The seed tool's outer steps alone: slices from a bucket to a folder, a volume to a bucket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+
+from zblocks.config import Config
+from zblocks.errors import DestinationConflict, InvalidConfig
+from zblocks.planning.find_slices import list_slices
+from zblocks.precomputed.chunks import IMAGES
+from zblocks.precomputed.info import INFO, PROVENANCE
+from zblocks.run.start import is_work
+from zblocks.storage.credentials import Credentials
+from zblocks.storage.store import IMMUTABLE, SIDE_FILES, Store, open_store
+
+THREADS = 32
+"""Objects on their way at the same time."""
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What a step did."""
+
+    copied: int
+    kept: int
+    """Objects that were there already and left alone."""
+    missing: tuple[str, ...]
+    """Listed slices that don't exist, placeholders and gaps, by name."""
+
+
+def download(config: Config, credentials: Credentials | None, progress: Progress) -> Moved:
+    """Copy the slices into `folder_to_write_to`, listed ones as `<index>_<name>_<ext>`.
+
+    A file of the same size is left alone unless the config says `overwrite`.
+
+    Raises:
+        InvalidConfig: the config names no folder.
+        SliceListError: the list doesn't say one slice per z.
+    """
+    if config.download_folder is None:
+        msg = "folder_to_write_to: missing; give the folder that the slices are to be copied to"
+        raise InvalidConfig(msg)
+    source = open_store(config.source, credentials, config.source_role)
+    slots, found, _ = list_slices(config, source, credentials)
+    target = open_store(f"file://{config.download_folder}")
+    there = {o.key: o.bytes for o in target.list()}
+    listed = config.slice_list is not None
+    jobs = {
+        s.key: config.download_name(s.name, s.index) if listed else s.name
+        for s in slots
+        if s.key is not None
+    }
+    wanted = {
+        key: name
+        for key, name in jobs.items()
+        if config.overwrite or there.get(name) != found[key].bytes
+    }
+
+    def copy(key: str) -> None:
+        target.put(wanted[key], source.get(key), "application/octet-stream")
+
+    _each(copy, wanted, progress)
+    missing = tuple(f"{s.name} ({s.why})" for s in slots if s.key is None)
+    return Moved(len(wanted), len(jobs) - len(wanted), missing)
+
+
+def upload(config: Config, credentials: Credentials | None, progress: Progress) -> Moved:
+    """Copy a finished volume from `folder_to_convert_to` to the upload bucket; `info` goes last.
+
+    With `overwrite` false, objects that are there already are left alone, as the seed did.
+
+    Raises:
+        InvalidConfig: the folder holds no finished volume.
+        DestinationConflict: the bucket holds another volume, and `overwrite` is false.
+    """
+    if config.upload_folder is None or not config.s3_bucket_name_for_upload:
+        msg = "folder_to_convert_to and s3_bucket_name_for_upload: upload needs both; give them"
+        raise InvalidConfig(msg)
+    source = open_store(f"file://{config.upload_folder}")
+    target = open_store(config.destination, credentials)
+    info = _read_info(source)
+    _refuse_another(target, info, overwrite=config.overwrite)
+    last = [k for k in (PROVENANCE, INFO) if source.head(k)]
+    chunks = [o.key for o in source.list() if not is_work(o.key) and o.key not in last]
+    there = set() if config.overwrite else {o.key for o in target.list()}
+    wanted = [key for key in chunks if _unpacked(key)[0] not in there]
+    encoding = json.loads(info)["scales"][0].get("encoding")
+
+    def copy(key: str) -> None:
+        name, packing = _unpacked(key)
+        image = encoding in IMAGES and not name.endswith(".shard")
+        kind = f"image/{encoding}" if image else "application/octet-stream"
+        target.put(name, source.get(key), kind, packing, IMMUTABLE)
+
+    if config.overwrite:
+        target.delete([INFO])
+    _each(copy, wanted, progress)
+    for key in last:
+        target.put_json(key, source.get(key))
+    return Moved(len(wanted) + len(last), len(chunks) - len(wanted), ())
+
+
+def _unpacked(key: str) -> tuple[str, str]:
+    """Return a side file's name in a bucket, and its Content-Encoding."""
+    for packing, ending in SIDE_FILES.items():
+        if key.endswith(ending):
+            return key.removesuffix(ending), packing
+    return key, ""
+
+
+def _read_info(source: Store) -> bytes:
+    """Return the `info` of the folder to upload."""
+    try:
+        return source.get(INFO)
+    except FileNotFoundError as error:
+        msg = (
+            f"folder_to_convert_to: {source.url} holds no finished volume (no info); convert first"
+        )
+        raise InvalidConfig(msg) from error
+
+
+def _refuse_another(target: Store, info: bytes, *, overwrite: bool) -> None:
+    """Refuse to mix two volumes."""
+    if overwrite or not target.head(INFO):
+        return
+    if json.loads(target.get(INFO)) != json.loads(info):
+        msg = (
+            f"{target.url}: already holds a different volume; choose another s3_dir_to_write_to, "
+            'or set "overwrite": true to replace it'
+        )
+        raise DestinationConflict(msg)
+
+
+def _each(copy: Callable[[str], None], keys: Iterable[str], progress: Progress) -> None:
+    """Copy many objects at the same time; the first error ends it."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        jobs = [pool.submit(copy, key) for key in keys]
+        try:
+            for count, job in enumerate(as_completed(jobs), 1):
+                job.result()
+                progress(count, len(jobs))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

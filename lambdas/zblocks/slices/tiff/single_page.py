@@ -1,0 +1,191 @@
+"""A TIFF's page, or one of its channels, as a file of its own.
+
+libtiff walks over every page before the one it is asked for, libvips inverts, scales and multiplies
+what it thinks needs it, and neither reads everything. So they never see the file itself but a
+BigTIFF that is made on the way: a directory of ours, with nothing in it but what decoding needs,
+followed by the file's own bytes; or, where libtiff here has no decoder (zstd, LZMA), by its strips
+or tiles unpacked and wrapped as deflate without compression when they are asked for.
+"""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import zlib
+from bisect import bisect_right
+
+from zblocks.slices import ByteSource
+from zblocks.slices.tiff import directory as t
+from zblocks.slices.tiff.page import COLOURS, DEFLATE, JPEG, LZMA, Page
+
+PIECE = 65535
+"""Bytes that one block of deflate without compression holds."""
+
+
+class OnePage:
+    """A page, or one channel of it, as a file that libvips reads rightly."""
+
+    def __init__(
+        self, source: ByteSource, page: Page, channel: int | None, *, stored: bool
+    ) -> None:
+        self.name = source.name
+        self._source, self._page = source, page
+        self._recodes = page.recodes
+        places = _places(page, channel)
+        self._whence = places
+        self._sizes = [count for _, count in places]
+        if self._recodes:
+            self._sizes = [_wrapped(page.segment_bytes(i)) for i in range(len(places))]
+        self._held: tuple[int, bytes] = (-1, b"")
+        """The piece that was unpacked last."""
+        tags = _tags(page, channel, stored=stored)
+        self._head = _written(page, tags, [0] * len(places), self._sizes)  # for its length
+        self._starts = []
+        at = len(self._head)
+        for (start, _), size in zip(places, self._sizes, strict=True):
+            self._starts.append(at if self._recodes else start + len(self._head))
+            at += size
+        self._head = _written(page, tags, self._starts, self._sizes)
+        self.size = at if self._recodes else source.size + len(self._head)
+
+    def read_at(self, start: int, length: int) -> bytes:
+        """Return up to `length` bytes: of the directory, or of what follows it."""
+        head = len(self._head)
+        if start < head:
+            return self._head[start : start + length]
+        if not self._recodes:  # what was read with the directory isn't fetched again
+            kept = self._page.directory.windows.kept(start - head, length)
+            return kept or self._source.read_at(start - head, length)
+        out = bytearray()
+        while len(out) < length and start < self.size:
+            index = self._index(start)
+            piece = self._piece(index)[start - self._starts[index] :][: length - len(out)]
+            out += piece
+            start += len(piece)
+        return bytes(out)
+
+    def _index(self, place: int) -> int:
+        """Return the piece that lies at a place."""
+        return bisect_right(self._starts, place) - 1
+
+    def _piece(self, index: int) -> bytes:
+        """Return a strip or tile as deflate without compression.
+
+        Raises:
+            SliceError: it is damaged.
+        """
+        if self._held[0] != index:
+            start, count = self._whence[index]
+            size = self._page.segment_bytes(index)
+            data = _unpack(self._page, self._source.read_at(start, count), size, self.name)
+            self._held = index, _wrap(data)
+        return self._held[1]
+
+
+def _places(page: Page, channel: int | None) -> list[tuple[int, int]]:
+    """Return where the strips or tiles of all channels, or of one, are, and their bytes."""
+    count, d = page.segments(), page.directory
+    first = (channel or 0) * count
+    tags = (t.TILE_OFFSETS, t.TILE_BYTES) if page.tile else (t.STRIP_OFFSETS, t.STRIP_BYTES)
+    starts = d.values(tags[0], first + count)[first:]
+    sizes = d.values(tags[1], first + count)[first:]
+    if len(sizes) < count:
+        sizes = tuple(page.segment_bytes(i) for i in range(count))
+    for start, size in zip(starts, sizes, strict=True):
+        if start + size > d.file_bytes:
+            raise t.damaged(d.name, "a strip or tile lies beyond its end")
+    return list(zip(starts, sizes, strict=True))
+
+
+def _unpack(page: Page, data: bytes, size: int, name: str) -> bytes:
+    """Unpack a strip or tile, to no more than it must hold."""
+    try:
+        if page.compression == LZMA:
+            found = lzma.LZMADecompressor().decompress(data, size + 1)
+        else:
+            from backports import zstd
+
+            found = zstd.ZstdDecompressor().decompress(data, size + 1)
+    except Exception as error:  # each library has its own
+        raise t.damaged(name, str(error)) from error
+    if len(found) != size:
+        raise t.damaged(name, f"a strip or tile of {len(found)} bytes where {size} belong")
+    return found
+
+
+def _wrapped(size: int) -> int:
+    """Return the bytes that `_wrap` makes of so many."""
+    return 2 + 5 * max(-(-size // PIECE), 1) + size + 4
+
+
+def _wrap(data: bytes) -> bytes:
+    """Return data as a zlib stream without compression (RFC 1950 and 1951, 3.2.4)."""
+    out = [b"\x78\x01"]
+    for at in range(0, len(data) or 1, PIECE):
+        piece = data[at : at + PIECE]
+        last = at + PIECE >= len(data)
+        out += [struct.pack("<BHH", last, len(piece), len(piece) ^ 0xFFFF), piece]
+    return b"".join([*out, struct.pack(">I", zlib.adler32(data))])
+
+
+def _tags(page: Page, channel: int | None, *, stored: bool) -> dict[int, tuple[str, list[int]]]:
+    """Return the tags of the directory that libvips sees, without the places of the pixels."""
+    d = page.directory
+    samples = page.samples if channel is None else 1
+    photometric = 1  # as stored: nothing is inverted, and no channel taken for alpha
+    if page.palette and not stored:
+        photometric = 3
+    elif page.compression == JPEG and channel is None and page.photometric in (2, 5, 6):
+        photometric = page.photometric  # decides what a JPEG's channels are
+    colours = COLOURS[photometric]
+    tags: dict[int, tuple[str, list[int]]] = {
+        t.WIDTH: ("I", [page.width]),
+        t.HEIGHT: ("I", [page.height]),
+        t.BITS: ("H", [page.bits] * samples),
+        t.COMPRESSION: ("H", [DEFLATE[0] if page.recodes else page.compression]),
+        t.PHOTOMETRIC: ("H", [photometric]),
+        t.SAMPLES: ("H", [samples]),
+        t.PLANAR: ("H", [1]),
+        t.SAMPLE_FORMAT: ("H", [page.format] * samples),
+    }
+    if page.tile:
+        tags |= {t.TILE_WIDTH: ("I", [page.tile[0]]), t.TILE_HEIGHT: ("I", [page.tile[1]])}
+    else:
+        tags[t.ROWS_PER_STRIP] = ("I", [page.rows])
+    if samples > colours:
+        tags[t.EXTRA_SAMPLES] = ("H", [0] * (samples - colours))
+    if photometric == 3:
+        tags[t.COLORMAP] = ("H", list(page.palette))
+    for tag, letter in ((t.FILL_ORDER, "H"), (t.PREDICTOR, "H"), (t.T4_OPTIONS, "I"),
+                        (t.T6_OPTIONS, "I"), (t.YCBCR_SAMPLING, "H")):  # fmt: skip
+        if values := d.values(tag, 2):
+            tags[tag] = (letter, list(values))
+    if page.compression == JPEG and (tables := d.raw(t.JPEG_TABLES)):
+        tags[t.JPEG_TABLES] = ("B", list(tables))
+    return tags
+
+
+def _written(
+    page: Page,
+    tags: dict[int, tuple[str, list[int]]],
+    starts: list[int],
+    sizes: list[int],
+) -> bytes:
+    """Return a BigTIFF's header and its one directory."""
+    order = page.directory.order
+    offsets, counts = (
+        (t.TILE_OFFSETS, t.TILE_BYTES) if page.tile else (t.STRIP_OFFSETS, t.STRIP_BYTES)
+    )
+    tags = {**tags, offsets: ("Q", starts), counts: ("Q", sizes)}
+    kinds = {"B": 7, "H": 3, "I": 4, "Q": 16}
+    behind = 16 + 8 + 20 * len(tags) + 8
+    entries, more = [], b""
+    for tag, (letter, values) in sorted(tags.items()):
+        data = struct.pack(f"{order}{len(values)}{letter}", *values)
+        where = data.ljust(8, b"\0")
+        if len(data) > 8:
+            where = struct.pack(f"{order}Q", behind + len(more))
+            more += data + bytes(-len(data) % 8)
+        entries.append(struct.pack(f"{order}HHQ", tag, kinds[letter], len(values)) + where)
+    head = struct.pack(f"{order}2sHHHQQ", b"II" if order == "<" else b"MM", 43, 8, 0, 16, len(tags))
+    return head + b"".join(entries) + struct.pack(f"{order}Q", 0) + more

@@ -1,0 +1,1 @@
+"""Bytes in folders, in buckets and behind http(s) addresses, and the credentials to reach them."""

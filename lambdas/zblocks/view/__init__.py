@@ -1,0 +1,1 @@
+"""A volume in Neuroglancer: contrast, a local server, and the check of public access."""
