@@ -17,7 +17,7 @@ from zblocks.planning.plan import BlockTask, Plan, SliceRef, Volume, Wishes
 from zblocks.planning.planner import Job, make_plan
 from zblocks.planning.prices import Prices
 from zblocks.planning.time import LAMBDA_VCPU_MB, Worker
-from zblocks.slices import STREAM_BYTES, STREAM_ROWS
+from zblocks.slices.header import STREAM_BYTES, STREAM_ROWS
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / ".cache" / "bench" / "bench.json"

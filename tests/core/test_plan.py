@@ -23,7 +23,7 @@ from zblocks.planning.plan import (
 )
 from zblocks.planning.planner import Job, make_plan
 from zblocks.planning.time import Worker, predict_coarse_seconds
-from zblocks.slices import STREAM_ROWS
+from zblocks.slices.header import STREAM_ROWS
 
 VOLUME = Volume("uint8", 1, "raw", 0, "gzip", 0)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zblocks.config.messages import describe, show
 
 if TYPE_CHECKING:
-    from zblocks.config import Config
+    from zblocks.config.config import Config
 
 
 def misfits(config: Config) -> Iterator[str]:

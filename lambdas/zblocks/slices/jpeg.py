@@ -8,7 +8,7 @@ import numpy as np
 
 from zblocks.errors import SliceError
 from zblocks.geometry import Voxels
-from zblocks.slices import ByteSource
+from zblocks.slices.header import ByteSource
 
 MOST_SCANS = 100
 """Of a progressive JPEG, mostly 10: each is a walk over all blocks, however few its bytes are."""

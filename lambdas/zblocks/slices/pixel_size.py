@@ -13,7 +13,8 @@ import re
 import struct
 
 from zblocks.errors import SliceError
-from zblocks.slices import ByteSource, kind_of
+from zblocks.slices.header import ByteSource
+from zblocks.slices.probe import kind_of
 from zblocks.slices.tiff import directory as t
 
 DESCRIPTION, X_RESOLUTION, Y_RESOLUTION, UNIT = 270, 282, 283, 296

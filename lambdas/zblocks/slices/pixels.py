@@ -12,12 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zblocks.errors import SliceError
 from zblocks.geometry import Voxels
 
 LUMA = (19595, 38470, 7471)
 """Shares of red, green and blue in grey, of 65536."""
 
 LUMA_FLOAT = (0.299, 0.587, 0.114)
+
+AS_DECODED = ("auto", "all")
+"""`Take.channels` that leave grey and RGB as decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,19 @@ def choose(pixels: Pixels, wanted: str) -> Mapping:
         raise ValueError(f"has channels 0 to {count - 1}, no {max(picks)}")
     way = "same" if picks == tuple(range(count)) else "pick"
     return Mapping(pixels, len(picks), way, picks)
+
+
+def map_pixels(name: str, pixels: Pixels, take: Take) -> Mapping:
+    """Decide how a slice's pixels become voxels.
+
+    Raises:
+        SliceError: the slice lacks a selected channel.
+    """
+    try:
+        return choose(pixels, take.channels)
+    except ValueError as error:
+        msg = f'{name}: channels: wants {take.channels}, but this slice {error}; give "all" or '
+        raise SliceError(f"{msg}numbers of channels that every slice has") from error
 
 
 def _grey(rgb: Voxels) -> Voxels:

@@ -15,15 +15,8 @@ import pyvips
 
 from zblocks.errors import SliceError
 from zblocks.geometry import Voxels
-from zblocks.slices import (
-    AS_DECODED,
-    STREAM_BYTES,
-    STREAM_ROWS,
-    ByteSource,
-    SliceHeader,
-    map_pixels,
-)
-from zblocks.slices.pixels import Pixels, Take
+from zblocks.slices.header import STREAM_BYTES, STREAM_ROWS, ByteSource, SliceHeader
+from zblocks.slices.pixels import AS_DECODED, Pixels, Take, map_pixels
 from zblocks.slices.tiff.directory import directory_at
 from zblocks.slices.tiff.page import read_page
 from zblocks.slices.tiff.single_page import OnePage

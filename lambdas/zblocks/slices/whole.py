@@ -15,8 +15,8 @@ import numpy as np
 
 from zblocks.errors import SliceError, ZblocksError
 from zblocks.geometry import Voxels
-from zblocks.slices import ByteSource, SliceHeader, map_pixels
-from zblocks.slices.pixels import Pixels, Take
+from zblocks.slices.header import ByteSource, SliceHeader
+from zblocks.slices.pixels import Pixels, Take, map_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from zblocks.errors import SliceError
-from zblocks.slices import ByteSource
+from zblocks.slices.header import ByteSource
 
 WINDOW, WINDOWS = 1 << 14, 4
 """Bytes that are read at a time of a directory and what lies beside it, and how many are kept."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from zblocks.errors import SliceError
-from zblocks.slices import STREAM_BYTES, STREAM_ROWS, ByteSource, PageWish, SliceHeader, map_pixels
-from zblocks.slices.pixels import Pixels, Take
+from zblocks.slices.header import STREAM_BYTES, STREAM_ROWS, ByteSource, PageWish, SliceHeader
+from zblocks.slices.pixels import Pixels, Take, map_pixels
 from zblocks.slices.tiff import directory as t
 
 NONE, CCITT, LZW, JPEG, DEFLATE, PACKBITS = 1, (2, 3, 4), 5, 7, (8, 32946), 32773

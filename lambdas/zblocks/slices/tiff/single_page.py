@@ -14,7 +14,7 @@ import struct
 import zlib
 from bisect import bisect_right
 
-from zblocks.slices import ByteSource
+from zblocks.slices.header import ByteSource
 from zblocks.slices.tiff import directory as t
 from zblocks.slices.tiff.page import COLOURS, DEFLATE, JPEG, LZMA, Page
 

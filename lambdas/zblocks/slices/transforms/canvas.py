@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zblocks.geometry import Voxels
-from zblocks.slices import SliceReader
+from zblocks.slices.reader import SliceReader
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from zblocks.geometry import Voxels
-from zblocks.slices import SliceReader
+from zblocks.slices.reader import SliceReader
 
 PIECE = 64
 """Rows that are taken from the slice at a time, where the types differ."""

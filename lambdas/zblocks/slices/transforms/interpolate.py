@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zblocks.geometry import Voxels
-from zblocks.slices import SliceReader
+from zblocks.slices.reader import SliceReader
 
 PIECE = 32
 """Rows that are mixed at a time: what is held beside the slices' rows stays small."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from zblocks.geometry import Voxels
-from zblocks.slices import SliceReader
+from zblocks.slices.reader import SliceReader
 from zblocks.slices.transforms.canvas import Place
 
 PIECE = 64

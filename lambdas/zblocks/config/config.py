@@ -1,0 +1,294 @@
+"""A checked config, and what follows from it: source, destination, lists, keys of slices.
+
+A slice's key, relative to `Config.source`, is s3_prefix + name + s3_parts + ext.
+URLs of folders are percent-encoded, those of buckets are not.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+from urllib.parse import unquote
+
+from pydantic import PrivateAttr, ValidationError
+
+from zblocks.config.fields import Fields
+from zblocks.config.messages import (
+    COMMENT,
+    describe,
+    field_problems,
+    held_keys,
+    invalid,
+    read_file,
+    read_object,
+    show,
+    unknown_fields,
+)
+from zblocks.config.misfits import misfits
+from zblocks.config.values import IMAGE_EXTENSIONS, file_url, folder_path
+from zblocks.errors import InvalidConfig
+
+SEED_EXT = ".tif"
+
+
+@dataclass(frozen=True, slots=True)
+class ListLocation:
+    """Where the ordered list is: lines, or the first that exists of path and url."""
+
+    lines: tuple[str, ...] = ()
+    path: Path | None = None
+    """Absolute; None in the cloud."""
+    url: str | None = None
+
+    def __str__(self) -> str:
+        """For errors."""
+        places = [str(self.path)] if self.path else []
+        return " or ".join(places + ([self.url] if self.url else [])) or "sorted_filename"
+
+
+class Config(Fields):
+    """A job, checked. Made by parse or load."""
+
+    _base: Path | None = PrivateAttr(None)
+
+    @classmethod
+    def parse(cls, data: Mapping[str, object], *, base: Path | None) -> Self:
+        """Check a job.
+
+        Args:
+            data: The JSON object.
+            base: The config file's folder, for relative local paths; None in the cloud.
+
+        Raises:
+            InvalidConfig: One line for each problem.
+        """
+        if not isinstance(data, Mapping):
+            raise InvalidConfig(f"the config is {show(data)}; give one JSON object of fields")
+        known = [info.alias or name for name, info in cls.model_fields.items()]
+        if keys := list(held_keys(data, known)):
+            raise invalid(keys)  # before any other message could show them
+        data = {name: value for name, value in data.items() if not str(name).startswith(COMMENT)}
+        problems = [*unknown_fields(data, known)]
+        given = {
+            name: value
+            for name, value in data.items()
+            if name in known and not _is_blank(name, value)
+        }
+        try:
+            config = cls.model_validate(given)
+        except ValidationError as error:
+            raise invalid([*problems, *field_problems(error, given)]) from None
+        config._base = base.absolute() if base is not None else None
+        problems += misfits(config)
+        if problems:
+            raise invalid(problems)
+        return config
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read and check a config file; relative paths in it start at its folder."""
+        data = read_object(read_file(path), str(path))
+        try:
+            return cls.parse(data, base=path.parent)
+        except InvalidConfig as error:
+            raise InvalidConfig(f"{path}: {error}") from None
+
+    @property
+    def base(self) -> Path | None:
+        """The config file's folder; None in the cloud."""
+        return self._base
+
+    @property
+    def source(self) -> str:
+        """The url that slice keys are relative to: the bucket, else `source`, else the folder."""
+        if self.s3_bucket_name_for_download:
+            return f"s3://{self.s3_bucket_name_for_download}"
+        return self.given_source or self._folder_url(self.folder_to_convert_from)
+
+    def role_for(self, url: str) -> str:
+        """Return the role that reads an url: the slices' own bucket is read with theirs."""
+        place = self.source.split("/", 3)[:3]
+        return self.source_role if url.split("/", 3)[:3] == place else ""
+
+    @property
+    def destination(self) -> str:
+        """The url of the volume: bucket and directory, else `destination`, else the folder."""
+        if self.s3_bucket_name_for_upload:
+            return f"s3://{self.s3_bucket_name_for_upload}/{self.s3_dir_to_write_to or ''}"
+        return self.given_destination or self._folder_url(self.folder_to_convert_to)
+
+    @property
+    def take(self) -> str:
+        """`channels` as it travels in the plan."""
+        given = self.channels
+        return given if isinstance(given, str) else ",".join(map(str, given))
+
+    @property
+    def download_folder(self) -> Path | None:
+        """`folder_to_write_to`, absolute."""
+        return self._local(self.folder_to_write_to)
+
+    @property
+    def upload_folder(self) -> Path | None:
+        """`folder_to_convert_to`, absolute: what `zblocks upload` sends."""
+        return self._local(self.folder_to_convert_to)
+
+    @property
+    def credentials_path(self) -> Path | None:
+        """`s3_creds_file`, absolute."""
+        return self._local(self.s3_creds_file)
+
+    @property
+    def slice_list(self) -> ListLocation | None:
+        """Where the ordered list is; None: natural order of what lies under the prefix.
+
+        A plain string is a path, relative to the config file's folder, if that file exists; else a
+        key in the source's bucket. In the cloud there is no such folder, so it is a key.
+        """
+        given = self.sorted_filename
+        if isinstance(given, tuple):
+            return _held_list(given)
+        return self.place_of("sorted_filename")
+
+    def place_of(self, field: str) -> ListLocation | None:
+        """Return where the list or table of a field is, if the field holds a path, key or url."""
+        given = getattr(self, field)
+        if not isinstance(given, str):
+            return None
+        if given.startswith("s3://"):
+            return ListLocation(url=given)
+        if given.startswith("file://"):
+            return ListLocation(path=Path(unquote(given.removeprefix("file://"))))
+        in_bucket = self.source.startswith("s3://") and _is_key(given)
+        url = "/".join([*self.source.split("/")[:3], given]) if in_bucket else None
+        return ListLocation(path=self._local(given), url=url)
+
+    def candidates(self, name: str, index: int) -> tuple[str, ...]:
+        """Name the keys, relative to the source, under which a listed slice may lie."""
+        ext = SEED_EXT if self.ext is None else self.ext
+        key = f"{self.s3_prefix}{name}{self.s3_parts}{ext}"
+        keys = [key]
+        if self.ext is None and not self.s3_parts and _is_image(name):
+            keys.append(self.s3_prefix + name)  # lists other than the seed's give whole names
+        if not self.source.startswith("s3://"):
+            keys.append(self.download_name(name, index))
+        return tuple(keys)
+
+    def download_name(self, name: str, index: int) -> str:
+        """Return the file name that the seed, and `zblocks download`, gives a slice."""
+        return f"{index:04d}_{name}_{SEED_EXT if self.ext is None else self.ext}"
+
+    @property
+    def listing_prefix(self) -> str:
+        """What keys begin with when there is no list; nothing in folder_to_convert_from."""
+        return "" if self._is_plain_folder else self.s3_prefix
+
+    def is_slice(self, key: str) -> bool:
+        """Whether a key that was found without a list is a slice: right place, parts and ext."""
+        if not key.startswith(self.listing_prefix):
+            return False
+        name = key.removeprefix(self.listing_prefix).removeprefix("/")
+        parts = "" if self._is_plain_folder else self.s3_parts
+        if "/" in name or name.startswith("."):
+            return False
+        if self.ext is not None:
+            return name.endswith(parts + self.ext)
+        file = PurePosixPath(name)
+        return file.stem.endswith(parts) and _is_image(name)
+
+    def for_cloud(self) -> tuple[str, ...]:
+        """Check that a machine without this one's disk can do the job.
+
+        Returns:
+            Notes: fields that have no meaning there.
+        """
+        problems = []
+        if self.s3_creds_file:
+            problems.append(
+                f"s3_creds_file: found {show(self.s3_creds_file)}, but keys don't belong into an "
+                "execution; remove the field: the functions' IAM roles give access to the buckets "
+                "that were named at deployment"
+            )
+        if not self.source.startswith("s3://"):
+            problems.append(_not_in_cloud("source", self.source, "s3_bucket_name_for_download"))
+        if not self.destination.startswith("s3://"):
+            problems.append(
+                _not_in_cloud("destination", self.destination, "s3_bucket_name_for_upload")
+            )
+        place = self.slice_list
+        if place and not place.lines and not place.url:
+            problems.append(
+                f"sorted_filename: {place} is a local path; give an s3:// url, a key in the "
+                "download bucket, or the lines themselves"
+            )
+        if problems:
+            raise invalid(problems)
+        folders = ("folder_to_write_to", "folder_to_convert_from", "folder_to_convert_to")
+        return tuple(
+            f"{name}: not needed in the cloud, nothing touches a local disk"
+            for name in folders
+            if getattr(self, name)
+        )
+
+    def folders(self) -> Self:
+        """Take the seed's middle step alone: folder to folder, even when buckets are given."""
+        config = self.model_copy(
+            update={
+                "given_source": self._folder_url(self.folder_to_convert_from) or None,
+                "given_destination": self._folder_url(self.folder_to_convert_to) or None,
+                "s3_bucket_name_for_download": None,
+                "s3_bucket_name_for_upload": None,
+                "s3_dir_to_write_to": None,
+            }
+        )
+        problems = [
+            f"{name}: missing; give {describe(name)}"
+            for name in ("folder_to_convert_from", "folder_to_convert_to")
+            if not self._folder_url(getattr(self, name))
+        ] or list(misfits(config))
+        if problems:
+            raise invalid(problems)
+        return config
+
+    @property
+    def _is_plain_folder(self) -> bool:
+        return self.source == self._folder_url(self.folder_to_convert_from)
+
+    def _local(self, path: str | None) -> Path | None:
+        """Absolute, or None: not given, or relative to nothing."""
+        if not path or (self._base is None and not path.startswith("/")):
+            return None
+        return Path(folder_path(str((self._base or Path("/")) / path)))
+
+    def _folder_url(self, path: str | None) -> str:
+        local = self._local(path)
+        return file_url(str(local)) if local else ""
+
+
+def _held_list(given: tuple[Any, ...]) -> ListLocation:
+    """Return a list that the config holds: lines, or as the JSON that it is."""
+    lines = [item for item in given if isinstance(item, str)]
+    return ListLocation(lines=tuple(lines) if len(lines) == len(given) else (json.dumps(given),))
+
+
+def _is_image(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in IMAGE_EXTENSIONS
+
+
+def _is_blank(name: str, value: object) -> bool:
+    """Null, and the empty places and files of a config template, count as left out."""
+    blank_text = value == "" and name.startswith(("s3_", "folder_", "sorted_", "source", "dest"))
+    return value is None or blank_text
+
+
+def _is_key(text: str) -> bool:
+    """Whether a path could be a key: not from a disk's root, home or a relative folder."""
+    return not text.startswith(("/", "./", "~", "\\")) and ".." not in text.split("/")
+
+
+def _not_in_cloud(name: str, url: str, bucket_field: str) -> str:
+    return (
+        f"{name}: {url} is a folder of one machine; give {bucket_field}, "
+        f'or "{name}": "s3://bucket/prefix"'
+    )

@@ -1,0 +1,66 @@
+"""What is known of a slice before it is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+STREAM_ROWS = {"jpeg": 2150, "png": 1650, "tiff": 1800, "webp": 1650}
+"""Rows that libvips holds of a slice that it reads in strips (measured)."""
+
+STREAM_BYTES = 1 << 20
+"""Bytes fetched ahead of one open stream."""
+
+
+PageWish = int | Literal["all"] | None
+"""Page number, from 0; all; or None for the only page."""
+
+
+class ByteSource(Protocol):
+    """The bytes of one file, wherever it is stored."""
+
+    name: str
+    """URL or path, for errors."""
+    size: int
+    """Bytes."""
+
+    def read_at(self, start: int, length: int) -> bytes:
+        """Return up to `length` bytes from `start`; fewer only at the end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SliceHeader:
+    """Size, type and decoder of a slice: one page of an image file."""
+
+    kind: str
+    """How it is decoded: `jpeg`, `jpeg-scans` (progressive), `jpeg-inks` (CMYK), `png`,
+    `png-indices` (labels), `tiff`, `jp2`, `bmp` or `webp`."""
+    width: int
+    height: int
+    channels: int
+    """Selected channels: 1 is grey, 3 is RGB."""
+    dtype: str
+    """`uint8`, `uint16`, `uint32`, `int8`, `int16`, `int32` or `float32`."""
+    page: int = 0
+    """Number of the page in the file, from 0."""
+    at: int = 0
+    """Byte offset of the page's TIFF directory; 0 for the first page and for other formats."""
+    held: int = 0
+    """Bytes that the decoder holds while the slice is read."""
+    whole: str = ""
+    """Why the slice must be decoded as a whole (`held` then covers all of it); else empty."""
+    mapped: bool = False
+    """Whether the decoder's pixels still have to be converted to the selected channels."""
+    note: str = ""
+    """What was done to the channels without the user asking for it."""
+
+    @property
+    def in_place(self) -> bool:
+        """Whether it can be decoded as a whole directly into the output array."""
+        return self.kind == "jpeg" and not self.mapped
+
+    def __str__(self) -> str:
+        """Size and type, as errors show it."""
+        colour = {1: "grey", 3: "RGB"}.get(self.channels, f"{self.channels} channels")
+        return f"{self.width}×{self.height} {colour} {self.dtype}"

@@ -1,0 +1,89 @@
+"""Read the header of a slice: a few kilobytes of its file.
+
+The first bytes of a file tell its format, never its name. Decoded values: red, green and blue of
+palettes (grey if the palette holds only greys); 0 and 255 for single bits, and multiples of 85 and
+17 for two and four bits; TIFFs whose 0 is white are inverted. Labels (`Take.stored`) are the
+numbers as stored. Alpha is ignored, not multiplied in. Orientation tags are refused, since viewers
+that obey them and viewers that don't would show different images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zblocks.errors import SliceError
+from zblocks.slices.header import ByteSource, PageWish, SliceHeader
+from zblocks.slices.pixels import Take
+
+_MAGIC = {
+    b"\xff\xd8\xff": "jpeg",
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+    b"II+\0": "tiff",
+    b"MM\0+": "tiff",
+    b"\0\0\0\x0cjP  \r\n\x87\n": "jp2",
+    b"\xff\x4f\xff\x51": "jp2",
+    b"BM": "bmp",
+    b"RIFF": "webp",
+}
+
+
+def kind_of(source: ByteSource) -> str:
+    """Return the image format that the first bytes show.
+
+    Raises:
+        SliceError: not a format that zblocks reads.
+    """
+    first = source.read_at(0, 16)
+    for magic, kind in _MAGIC.items():
+        if first.startswith(magic) and (kind != "webp" or first[8:12] == b"WEBP"):
+            return kind
+    what = f"begins with {first[:8].hex(' ')}" if first else "is empty"
+    msg = (
+        f"{source.name}: not a JPEG, PNG, TIFF, JPEG 2000, BMP or WebP image ({what}); replace it "
+        "or remove it from the list"
+    )
+    raise SliceError(msg)
+
+
+def probe(source: ByteSource, take: Take | None = None, page: int | None = None) -> SliceHeader:
+    """Read a slice's header.
+
+    Args:
+        source: the file.
+        take: the channels to read; default: as a picture.
+        page: page number, from 0; None: the only one.
+
+    Raises:
+        SliceError: not an image, not convertible to voxels, no such page, or several pages where
+            one was expected.
+    """
+    return next(probe_pages(source, take, page))
+
+
+def probe_pages(
+    source: ByteSource, take: Take | None = None, page: PageWish = None
+) -> Iterator[SliceHeader]:
+    """Read the headers of the selected pages, in the file's order.
+
+    Raises:
+        SliceError: as `probe`.
+    """
+    kind, take = kind_of(source), take or Take()
+    if kind == "tiff":
+        from zblocks.slices.tiff.page import probe_tiff
+
+        yield from probe_tiff(source, take, page)
+        return
+    if page not in (None, "all", 0):
+        msg = f"{source.name}: page: no page {page}, a {kind.upper()} has only page 0"
+        raise SliceError(f'{msg}; give 0 or "all", or leave "page" out')
+    if kind in ("jp2", "bmp"):
+        from zblocks.slices import whole
+
+        yield whole.probe(source, kind, take)
+        return
+    from zblocks.slices import vips
+
+    yield vips.probe(source, kind, take)
