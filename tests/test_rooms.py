@@ -1,4 +1,4 @@
-"""Imports run downward: a room may use those on the lines below its own, none above or beside it."""
+"""Imports run downward: a room may import those on the lines below its own, no others."""
 
 from __future__ import annotations
 
