@@ -6,7 +6,8 @@ into numpy's (z, y, x).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -121,3 +122,13 @@ class Box:
             slice(a - o, b - o) for a, b, o in zip(self.start, self.stop, origin, strict=True)
         )
         return z, y, x
+
+
+Span = tuple[int, int]
+"""A half-open range [first, last) along z, in voxels of one scale."""
+
+
+def is_covered(spans: Sequence[Span], z0: int, z1: int) -> bool:
+    """Tell whether one of `spans`, ascending and disjoint, holds all of [z0, z1), not empty."""
+    at = bisect_right(spans, (z0, z1)) - 1
+    return any(a <= z0 and z1 <= b for a, b in spans[max(at, 0) : at + 2])

@@ -16,6 +16,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ import numpy.typing as npt
 
 from zblocks.geometry import Vec, Voxels
 
-Pool = Callable[[Voxels, Vec, Vec, Voxels], None]
+Downsample = Callable[[Voxels, Vec, Vec, Voxels], None]
 """Fine voxels, their global start, the step, and room for the coarse ones."""
 
 _SUM: dict[np.dtype[Any], np.dtype[np.unsignedinteger[Any]]] = {
@@ -88,11 +89,16 @@ def pool_mode(voxels: Voxels, start: Vec, step: Vec, out: Voxels, *, sparse: boo
         out[z] = best
 
 
-@dataclass(frozen=True, slots=True)
-class PoolPresent:
-    """Pools the planes that hold data, as `pool` does; where there are none, those without."""
+def downsampler(layer: str, *, sparse: bool) -> Downsample:
+    """Return how the coarser scales of a layer are made: means of images, modes of labels."""
+    return pool_mean if layer == "image" else partial(pool_mode, sparse=sparse)
 
-    pool: Pool
+
+@dataclass(frozen=True, slots=True)
+class DownsamplePresent:
+    """Pools the planes that hold data, as `downsample` does; where there are none, those without."""
+
+    downsample: Downsample
     absent: Sequence[tuple[int, int]]
     """Runs [z0, z1) of fine planes without data, global, ascending and apart."""
 
@@ -100,7 +106,7 @@ class PoolPresent:
         """Write coarse voxels into `out`; arguments as of `pool_mean`."""
         there = [not _is_in(self.absent, z) for z in range(start.z, start.z + len(voxels))]
         if all(there):
-            self.pool(voxels, start, step, out)
+            self.downsample(voxels, start, step, out)
             return
         for z in range(len(out)):
             fine = _fine(z, z + 1, start.z, step.z, len(voxels))
@@ -108,7 +114,7 @@ class PoolPresent:
             # One of two planes alone is pooled as at an edge of the volume.
             planes = [p for p in both if there[p]] or both
             part = voxels[planes[0] : planes[-1] + 1]
-            self.pool(part, start._replace(z=start.z + planes[0]), step, out[z : z + 1])
+            self.downsample(part, start._replace(z=start.z + planes[0]), step, out[z : z + 1])
 
 
 def _is_in(runs: Sequence[tuple[int, int]], z: int) -> bool:

@@ -1,7 +1,4 @@
-"""What do the chunks hold? The config's wishes and the slices' headers, joined.
-
-Pure.
-"""
+"""The type and format of the voxels: what the config asks for and what the slices are, joined."""
 
 from __future__ import annotations
 
@@ -9,8 +6,7 @@ import numpy as np
 
 from zblocks.config import Config
 from zblocks.errors import InvalidConfig
-from zblocks.planning.plan import Volume
-from zblocks.precomputed.chunks import IMAGES
+from zblocks.precomputed.scale import ChunkFormat
 from zblocks.slices import SliceHeader
 
 CHANNELS = {"jpeg": (1, 3), "png": (1, 2, 3, 4)}
@@ -20,7 +16,7 @@ WIDTH = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}
 """Bits of a label."""
 
 
-def volume_of(config: Config, header: SliceHeader) -> Volume:
+def choose_chunk_format(config: Config, header: SliceHeader) -> ChunkFormat:
     """Join the config's output fields with what the slices are.
 
     Raises:
@@ -35,25 +31,10 @@ def volume_of(config: Config, header: SliceHeader) -> Volume:
             msg += f', or "dtype": "uint{bits}" with contrast'
         raise InvalidConfig(msg)
     _refuse_channels(config, dtype, header.channels)
-    whole = np.issubdtype(dtype, np.integer)
-    if whole:
+    if np.issubdtype(dtype, np.integer):
         _refuse_fills(config, dtype)
-    image = config.encoding in IMAGES
-    return Volume(
-        dtype=dtype,
-        channels=header.channels,
-        encoding=config.encoding,
-        jpeg_quality=config.jpeg_quality if config.encoding == "jpeg" else 0,
-        compression="none" if image else config.compression,
-        fill=int(config.fill_value) if whole else config.fill_value,
-        layer=config.layer_type,
-        slice_dtype=header.dtype if header.dtype != dtype else "",
-        align=config.canvas.align if config.canvas else "",
-        canvas_fill=config.canvas.fill if config.canvas else 0,
-        sparse=config.sparse_labels,
-        missing="fill" if config.missing == "error" else config.missing,
-        missing_in_means=config.missing_in_means,
-        take=config.take,
+    return ChunkFormat.written(
+        dtype, header.channels, config.encoding, config.compression, config.jpeg_quality
     )
 
 

@@ -1,39 +1,31 @@
-"""What will a plan take: minutes, and dollars of each service? And what did it take?
+"""What a plan takes: minutes, requests and dollars; and what the work of a run took.
 
 1. Every task's seconds, from the plan's own prediction; workers take the tasks in order.
 2. Requests, counted: ranges per slice, objects, receipts and documents, pages of listings.
-3. Each quantity times its price is a line of the bill. Free tiers are not looked at.
 
-On one machine only requests to buckets cost anything, so its bill has no other lines.
-What is not on the bill: storage (said apart, by the month), traffic out of the region, tries that
-failed, traces and keys.
+Not counted: traffic out of the region, tries that failed, traces and keys.
 """
 
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-from zblocks.errors import CostCeiling
-from zblocks.geometry import ceil_div
-from zblocks.planning.plan import BlockTask, CoarseTask, Plan, SliceRef, part_z, pixel_bytes
+from zblocks.geometry import Span, ceil_div
+from zblocks.planning.bill import GB, Bill, Usage, WorkerPool, in_bucket, make_bill
+from zblocks.planning.plan import BlockTask, CoarseTask, Plan, part_z
 from zblocks.planning.prices import Prices
-from zblocks.planning.pyramid import Scale
 from zblocks.planning.time import (
     LAMBDA_VCPU_MB,
     RATIO,
     START,
-    Worker,
+    WorkerSpec,
+    packing,
     predict_coarse_seconds,
 )
-from zblocks.run.receipt import Receipt
-
-GB = 1e9
-CONTROL_MEMORY_MB = 1769
-"""Of the plan's function."""
+from zblocks.precomputed.scale import Scale
+from zblocks.slices.slice_ref import SliceRef
 
 PUT_RATE = 3500.0
 """PUTs a second that S3 takes for one prefix at least; a scale is a prefix. Source: S3's guide."""
@@ -48,9 +40,6 @@ PAGE = 1000
 """Keys of one answer to a LIST."""
 PAGE_SECONDS = 0.15
 """Seconds of such an answer; assumed."""
-
-LOG_BYTES = 2000
-"""Lines that one call of a function leaves in its log; assumed."""
 
 CHILD_TRANSITIONS = 2
 """Of a block: its child execution is started, and its one state entered. Source: Step Functions'
@@ -76,56 +65,6 @@ AHEAD_MIN, AHEAD_MAX = 1 << 14, 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
-    """Who does the work."""
-
-    concurrency: int
-    """Workers at the same time."""
-    architecture: str = "arm64"
-    """`arm64` or `x86_64`."""
-    cloud: bool = True
-    """Whether they are Lambdas; else processes of one machine."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a bill."""
-
-    service: str
-    what: str
-    quantity: float
-    unit: str
-    unit_price: float
-    """Dollars."""
-
-    @property
-    def dollars(self) -> float:
-        """What it comes to."""
-        return self.quantity * self.unit_price
-
-
-@dataclass(frozen=True, slots=True)
-class Bill:
-    """What a run costs."""
-
-    lines: tuple[Line, ...]
-
-    @property
-    def dollars(self) -> float:
-        """The sum."""
-        return math.fsum(line.dollars for line in self.lines)
-
-    @property
-    def largest(self) -> Line | None:
-        """The line that costs the most."""
-        return max(self.lines, key=lambda line: line.dollars, default=None)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the lines as JSON."""
-        return [asdict(line) | {"dollars": line.dollars} for line in self.lines]
-
-
-@dataclass(frozen=True, slots=True)
 class Estimate:
     """What work will take."""
 
@@ -148,60 +87,44 @@ class Estimate:
         return self.plan_s + self.blocks_s + self.coarse_s + self.finalize_s
 
 
-@dataclass(frozen=True, slots=True)
-class _Usage:
-    """What work takes of each service."""
-
-    plan_s: float
-    worker_s: float
-    """Of blocks, coarser scales, and Finalize."""
-    calls: int
-    transitions: int
-    source_gets: int
-    target_gets: int
-    puts: int
-    source_lists: int
-    target_lists: int
-
-
-def estimate(plan: Plan, due: Sequence[BlockTask], fleet: Fleet, prices: Prices) -> Estimate:
+def estimate(plan: Plan, pending: Sequence[BlockTask], pool: WorkerPool, prices: Prices) -> Estimate:
     """Predict what a run takes.
 
     Args:
         plan: what is to be done.
-        due: the blocks that the run converts.
-        fleet: who does it.
+        pending: the blocks that the run converts.
+        pool: who does it.
         prices: dollars.
     """
     objects = sum(_objects(s, plan.owned_z(k, t.index))
-                  for t in due for k, s in enumerate(plan.scales[: plan.owned]))  # fmt: skip
-    blocks = [block_seconds(plan, task) for task in due]
-    coarse = {c.index: coarse_seconds(plan, c, fleet) for c in plan.coarse}
-    slices = sum(len(t.slices) for t in due)
+                  for t in pending for k, s in enumerate(plan.scales[: plan.owned]))  # fmt: skip
+    blocks = [block_seconds(plan, task) for task in pending]
+    coarse = {c.index: coarse_seconds(plan, c, pool) for c in plan.coarse}
+    slices = sum(len(t.slices) for t in pending)
     pages = sum(ceil_div(s.objects, PAGE) for s in plan.scales)
     plan_s = START + slices * LATENCY / (2 * SIDE_BY_SIDE)
     longest = max(ceil_div(s.objects, PAGE) for s in plan.scales)  # scales are listed at once
-    finalize_s = START + longest * PAGE_SECONDS + len(due) * LATENCY / SIDE_BY_SIDE
-    usage = _Usage(
+    finalize_s = START + longest * PAGE_SECONDS + len(pending) * LATENCY / SIDE_BY_SIDE
+    usage = Usage(
         plan_s=plan_s,
         worker_s=sum(blocks) + sum(coarse.values()) + finalize_s,
-        calls=len(due) + len(plan.coarse) + 2,
-        transitions=count_transitions(plan, len(due)),
-        source_gets=sum(slice_gets(plan, r) for t in due for s in t.slices for r in s.reads)
-        + _probes(due),
-        target_gets=_target_gets(plan, len(due)),
-        puts=objects + _coarse_objects(plan) + len(due) + len(plan.coarse) + RUN_PUTS,
+        calls=len(pending) + len(plan.coarse) + 2,
+        transitions=count_transitions(plan, len(pending)),
+        source_gets=sum(slice_gets(plan, r) for t in pending for s in t.slices for r in s.reads)
+        + _probes(pending),
+        target_gets=_target_gets(plan, len(pending)),
+        puts=objects + _coarse_objects(plan) + len(pending) + len(plan.coarse) + RUN_PUTS,
         source_lists=ceil_div(slices, PAGE),
         target_lists=pages + len(plan.scales) + RUN_LISTS,
     )
     stored = (
-        sum(s.box.voxels for s in plan.scales) * pixel_bytes(plan.volume) * stored_ratio(plan) / GB
+        sum(s.box.voxels for s in plan.scales) * plan.volume.format.voxel_bytes * stored_ratio(plan) / GB
     )
     return Estimate(
-        bill=_bill(plan, usage, fleet, prices),
+        bill=make_bill(plan, usage, pool, prices),
         plan_s=plan_s,
-        blocks_s=max(_makespan(blocks, fleet.concurrency), _put_seconds(plan, due)),
-        coarse_s=sum(_makespan([coarse[i] for i in stage], min(fleet.concurrency, 40))
+        blocks_s=max(_makespan(blocks, pool.concurrency), _put_seconds(plan, pending)),
+        coarse_s=sum(_makespan([coarse[i] for i in stage], min(pool.concurrency, 40))
                      for stage in plan.stages()),
         finalize_s=finalize_s,
         busy_s=sum(blocks) + sum(coarse.values()),
@@ -210,38 +133,41 @@ def estimate(plan: Plan, due: Sequence[BlockTask], fleet: Fleet, prices: Prices)
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class WorkDone:
+    """What tasks reported."""
+
+    blocks: int
+    tasks: int
+    """Blocks and coarse tasks."""
+    seconds: float
+    objects: int
+    read: tuple[SliceRef, ...]
+    """Slices, once for each time that they were read."""
+
+
 def actual(
-    plan: Plan, tasks: Sequence[BlockTask], receipts: Sequence[Receipt], fleet: Fleet,
-    prices: Prices,
-) -> Bill:  # fmt: skip
-    """Return what the work of these receipts took.
+    plan: Plan, tasks: Sequence[BlockTask], done: WorkDone, pool: WorkerPool, prices: Prices
+) -> Bill:
+    """Return the bill of work that was done.
 
-    Workers' seconds, objects and slices are as receipted; Plan's and Finalize's own seconds, and
-    requests for documents, are those predicted. Tries that failed leave no receipt.
+    Plan's and Finalize's own seconds, and requests for documents, are those predicted.
     """
-    said = estimate(plan, tasks, fleet, prices)
-    kinds = {r.key: r for t in tasks for s in t.slices for r in s.reads}
-    read = [kinds.get(s.key, SliceRef(s.z, s.key, s.bytes)) for r in receipts for s in r.sources]
-    done = len({r.task for r in receipts if r.task.startswith("block-")})
-    pages = sum(ceil_div(s.objects, PAGE) for s in plan.scales)
-    usage = _Usage(
-        plan_s=said.plan_s,
-        worker_s=sum(r.seconds for r in receipts) + said.finalize_s,
-        calls=len(receipts) + 2,
-        transitions=count_transitions(plan, done),
-        source_gets=sum(slice_gets(plan, s) for s in read) + _probes(tasks),
-        target_gets=_target_gets(plan, done),
-        puts=sum(len(r.objects) for r in receipts) + len(receipts) + RUN_PUTS,
+    predicted = estimate(plan, tasks, pool, prices)
+    usage = Usage(
+        plan_s=predicted.plan_s,
+        worker_s=done.seconds + predicted.finalize_s,
+        calls=done.tasks + 2,
+        transitions=count_transitions(plan, done.blocks),
+        source_gets=sum(slice_gets(plan, s) for s in done.read) + _probes(tasks),
+        target_gets=_target_gets(plan, done.blocks),
+        puts=done.objects + done.tasks + RUN_PUTS,
         source_lists=ceil_div(sum(len(t.slices) for t in tasks), PAGE),
-        target_lists=pages + len(plan.scales) + RUN_LISTS,
+        target_lists=sum(ceil_div(s.objects, PAGE) for s in plan.scales)
+        + len(plan.scales)
+        + RUN_LISTS,
     )
-    return _bill(plan, usage, fleet, prices)
-
-
-def so_far(seconds: float, objects: int, memory_mb: int, fleet: Fleet, prices: Prices) -> float:
-    """Return the dollars of workers' seconds and objects, the two that most bills are made of."""
-    gb_s = seconds * memory_mb / 1024 * prices.lambda_gb_s(fleet.architecture)
-    return (gb_s if fleet.cloud else 0.0) + objects * prices.put_thousand / 1e3
+    return make_bill(plan, usage, pool, prices)
 
 
 def block_seconds(plan: Plan, task: BlockTask) -> float:
@@ -250,14 +176,14 @@ def block_seconds(plan: Plan, task: BlockTask) -> float:
     return START + (plan.predicted_block_s - START) * len(task.slices) / full
 
 
-def coarse_seconds(plan: Plan, task: CoarseTask, fleet: Fleet) -> float:
+def coarse_seconds(plan: Plan, task: CoarseTask, pool: WorkerPool) -> float:
     """Return what a coarse task takes."""
     source = plan.scales[task.first - 1]
     z0, z1 = part_z(source, task.depth, task.part)
     size = source.box.shape
-    cores = plan.memory_mb / LAMBDA_VCPU_MB if fleet.cloud else 1.0
-    worker = Worker(plan.memory_mb, cores)
-    return predict_coarse_seconds(size.x * size.y * (z1 - z0) * pixel_bytes(plan.volume), worker)
+    cores = plan.memory_mb / LAMBDA_VCPU_MB if pool.cloud else 1.0
+    worker = WorkerSpec(plan.memory_mb, cores)
+    return predict_coarse_seconds(size.x * size.y * (z1 - z0) * plan.volume.format.voxel_bytes, worker)
 
 
 def count_transitions(plan: Plan, blocks: int) -> int:
@@ -281,65 +207,6 @@ def slice_gets(plan: Plan, ref: SliceRef) -> int:
     return max(count, 1) + (2 if ref.kind == "tiff" else 0)
 
 
-def refuse_above(ceiling: float, bill: Bill) -> None:
-    """Refuse what is predicted to cost more than is allowed.
-
-    Raises:
-        CostCeiling: it is; names the largest line.
-    """
-    most = bill.largest
-    if bill.dollars <= ceiling or most is None:
-        return
-    msg = (
-        f"max_cost_usd: this run is predicted to cost ${show_dollars(bill.dollars)}, more than "
-        f"${show_dollars(ceiling)}; most of it is {most.service} {most.what} "
-        f"(${show_dollars(most.dollars)}); look at `zblocks plan`, raise max_cost_usd, or "
-        f"{ADVICE.get(most.what, 'convert fewer or smaller slices')}"
-    )
-    raise CostCeiling(msg)
-
-
-ADVICE = {"PUT": 'write fewer objects: "sharding": true, or larger chunks'}
-"""What makes a line smaller."""
-
-
-def show_dollars(amount: float) -> str:
-    """Return an amount as people read it: cents, or what can be told apart from nothing."""
-    return f"{amount:,.2f}" if amount >= 1 or amount == 0 else f"{amount:.2g}"
-
-
-def in_bucket(url: str) -> bool:
-    """Tell whether requests to this place cost anything."""
-    return url.startswith("s3://")
-
-
-def _bill(plan: Plan, usage: _Usage, fleet: Fleet, prices: Prices) -> Bill:
-    """Put prices to quantities."""
-    lines = []
-    if fleet.cloud:
-        gb_s = usage.worker_s * plan.memory_mb / 1024 + usage.plan_s * CONTROL_MEMORY_MB / 1024
-        a_gb_s = prices.lambda_gb_s(fleet.architecture)
-        lines = [
-            Line("Lambda", f"compute, {fleet.architecture}", gb_s, "GB-s", a_gb_s),
-            Line("Lambda", "calls", usage.calls, "requests", prices.lambda_million_requests / 1e6),
-            Line("Step Functions", "transitions", usage.transitions, "transitions",
-                 prices.transitions_thousand / 1e3),
-            Line("CloudWatch", "logs", usage.calls * LOG_BYTES / GB, "GB", prices.logs_gb),
-        ]  # fmt: skip
-    gets = usage.source_gets * in_bucket(plan.source)
-    gets += usage.target_gets * in_bucket(plan.destination)
-    puts = usage.puts * in_bucket(plan.destination)
-    lists = usage.source_lists * in_bucket(plan.source)
-    lists += usage.target_lists * in_bucket(plan.destination)
-    requests = (
-        ("PUT", puts, prices.put_thousand),
-        ("LIST", lists, prices.put_thousand),
-        ("GET", gets, prices.get_thousand),
-    )
-    lines += [Line("S3", what, n, "requests", each / 1e3) for what, n, each in requests if n]
-    return Bill(tuple(lines))
-
-
 def _probes(tasks: Iterable[BlockTask]) -> int:
     """Return the requests for the headers of slices; a TIFF's tags may need a second one."""
     return sum(1 + (s.kind == "tiff") for t in tasks for s in t.slices if s.key is not None)
@@ -357,7 +224,7 @@ def _target_gets(plan: Plan, blocks: int) -> int:
     return coarse + TASK_GETS * tasks + tasks + RUN_GETS
 
 
-def _objects(scale: Scale, z: tuple[int, int]) -> int:
+def _objects(scale: Scale, z: Span) -> int:
     """Return how many objects hold slices [z0, z1) of a scale, in its voxels."""
     if z[0] >= z[1]:
         return 0
@@ -373,8 +240,7 @@ def _coarse_objects(plan: Plan) -> int:
 
 def stored_ratio(plan: Plan) -> float:
     """Return the bytes stored for a byte of voxels."""
-    volume = plan.volume
-    return RATIO.get(volume.compression if volume.encoding == "raw" else volume.encoding, 1.0)
+    return RATIO.get(packing(plan.volume.format), 1.0)
 
 
 def _makespan(seconds: Sequence[float], workers: int) -> float:
@@ -385,9 +251,9 @@ def _makespan(seconds: Sequence[float], workers: int) -> float:
     return max(free)
 
 
-def _put_seconds(plan: Plan, due: Sequence[BlockTask]) -> float:
+def _put_seconds(plan: Plan, pending: Sequence[BlockTask]) -> float:
     """Return the least time in which S3 takes the objects of the scale that has the most."""
     if not in_bucket(plan.destination):
         return 0.0
-    finest = sum(_objects(plan.scales[0], plan.owned_z(0, t.index)) for t in due)
+    finest = sum(_objects(plan.scales[0], plan.owned_z(0, t.index)) for t in pending)
     return finest / PUT_RATE

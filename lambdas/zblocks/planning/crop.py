@@ -1,4 +1,4 @@
-"""Which slices and which pixels of them are wanted, and how do they lie in the volume?
+"""The part of the stack that the config asks for, and how it lies in the volume.
 
 In this order: the z range of `region`, every n-th slice, the last first; of each slice (on its
 canvas) the x and y ranges of `region`, turned clockwise, then flipped.
@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 from zblocks.errors import InvalidConfig, SliceListError
 from zblocks.geometry import Box, Vec
-from zblocks.planning.plan import Framing
 from zblocks.slices.order import Slot
+from zblocks.slices.transforms.region import Region
 
 if TYPE_CHECKING:
     from zblocks.config import Config
-    from zblocks.planning.pyramid import Resolution
+    from zblocks.precomputed.scale import Resolution
 
 
 def chosen_slots(config: Config, slots: Sequence[Slot]) -> tuple[Slot, ...]:
-    """Return the slots that are wanted, numbered anew from z 0.
+    """Return the chosen slots, numbered anew from z 0.
 
     Raises:
         InvalidConfig: the z range reaches beyond the stack.
@@ -39,11 +39,11 @@ def chosen_slots(config: Config, slots: Sequence[Slot]) -> tuple[Slot, ...]:
     return tuple(replace(s, z=z) for z, s in enumerate(ordered))
 
 
-def frame(config: Config, size: tuple[int, int], count: int) -> Framing | None:
+def choose_region(config: Config, size: tuple[int, int], count: int) -> Region | None:
     """Return what is kept of a stack and how it lies; None for all of it, as it is.
 
     Args:
-        config: the user's wishes.
+        config: what the user asks for.
         size: width and height of slice or canvas, pixels.
         count: slots of the stack.
 
@@ -53,9 +53,9 @@ def frame(config: Config, size: tuple[int, int], count: int) -> Framing | None:
     x, y = (_span(config, n, most, "pixels") for n, most in zip("xy", size, strict=True))
     z = _span(config, "z", count, "slices")
     box = Box(Vec(x[0], y[0], z[0]), Vec(x[1], y[1], z[1]))
-    framing = Framing(*size, box, config.every, config.reverse_z, config.turn, config.flip or "")
-    plain = Framing(*size, Box(Vec(0, 0, 0), Vec(*size, count)))
-    return None if framing == plain else framing
+    region = Region(*size, box, config.every, config.reverse_z, config.turn, config.flip or "")
+    plain = Region(*size, Box(Vec(0, 0, 0), Vec(*size, count)))
+    return None if region == plain else region
 
 
 def _span(config: Config, axis: str, size: int, what: str) -> tuple[int, int]:
@@ -77,30 +77,30 @@ def _span(config: Config, axis: str, size: int, what: str) -> tuple[int, int]:
     return span
 
 
-def framed_resolution(config: Config) -> Resolution:
+def volume_resolution(config: Config) -> Resolution:
     """Return nm per voxel of the volume, xyz: `voxel_resolution` is that of the slices."""
     x, y, z = config.voxel_resolution
     return (y, x, z * config.every) if config.turn in (90, 270) else (x, y, z * config.every)
 
 
-def framing_notes(config: Config, framing: Framing | None) -> list[str]:
+def region_notes(config: Config, region: Region | None) -> list[str]:
     """Say what was made of the stack."""
-    if framing is None:
+    if region is None:
         return []
-    start, stop = framing.box.start, framing.box.stop
+    start, stop = region.box.start, region.box.stop
     notes = [
-        f"region: x {start.x}–{stop.x}, y {start.y}–{stop.y} of {framing.width}×{framing.height} "
+        f"region: x {start.x}–{stop.x}, y {start.y}–{stop.y} of {region.width}×{region.height} "
         f"pixels, z {start.z}–{stop.z} of the stack"
-        + (f", every {framing.every}. slice" if framing.every > 1 else "")
-        + (", the last first" if framing.reverse else "")
-        + (f", turned by {framing.turn}°" if framing.turn else "")
-        + (f", flipped in {framing.flip}" if framing.flip else "")
+        + (f", every {region.every}. slice" if region.every > 1 else "")
+        + (", the last first" if region.reverse else "")
+        + (f", turned by {region.turn}°" if region.turn else "")
+        + (f", flipped in {region.flip}" if region.flip else "")
     ]
-    resolution = framed_resolution(config)
+    resolution = volume_resolution(config)
     if resolution != config.voxel_resolution:
         shown = " × ".join(f"{r:g}" for r in resolution)
         notes.append(f"a voxel of the volume is {shown} nm")
-    if framing.whole:
+    if region.needs_whole_slice:
         notes.append(
             "turned slices, and those flipped in y, can't be read in strips: blocks are made small "
             "enough to hold them whole"

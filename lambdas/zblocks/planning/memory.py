@@ -1,4 +1,4 @@
-"""How much memory does a block need at its peak? One named term per thing that is held.
+"""The memory that a block needs at its peak, with one named term for each thing that is held.
 
 The worker holds, at the same time: the interpreter with its libraries; the rows of all its slices
 that are being decoded; what the decoders keep; the unfinished chunk rows of the coarser scales;
@@ -17,7 +17,7 @@ from zblocks.precomputed.sharding import shard_size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from zblocks.planning.pyramid import Scale
+    from zblocks.precomputed.scale import Scale
 
 MIB = 1 << 20
 
@@ -40,8 +40,8 @@ class Footprint:
 
     width: int
     """Pixels of a row of the volume."""
-    pixel_bytes: int
-    """Channels × bytes of a channel."""
+    voxel_bytes: int
+    """Of all channels of a voxel."""
     depth: int
     """Slices of the block."""
     rows: int
@@ -58,7 +58,7 @@ class Footprint:
     """Unfinished chunk rows of the coarser scales."""
     shard_bytes: int
     """Chunks of unfinished shards of all scales, as if they didn't compress."""
-    blends: int = 0
+    interpolated: int = 0
     """Slices of the block that are made of two others."""
     kept: int = 0
     """Bytes that are kept of an open slice between the decoder and the volume's rows."""
@@ -66,15 +66,15 @@ class Footprint:
     """Bytes that rows of one slice need while they pass from the decoder into the volume's."""
 
 
-def coarse_bytes(scales: Sequence[Scale], depth: int, pixel_bytes: int) -> int:
+def coarse_bytes(scales: Sequence[Scale], depth: int, voxel_bytes: int) -> int:
     """Return the bytes of the coarser scales' rows of chunks that a block fills at a time."""
     return sum(
-        (depth // s.factor.z + 1) * min(s.chunk.y, s.box.shape.y) * s.box.shape.x * pixel_bytes
+        (depth // s.factor.z + 1) * min(s.chunk.y, s.box.shape.y) * s.box.shape.x * voxel_bytes
         for s in scales[1:]
     )
 
 
-def shard_bytes(scales: Sequence[Scale], depth: int, pixel_bytes: int) -> int:
+def shard_bytes(scales: Sequence[Scale], depth: int, voxel_bytes: int) -> int:
     """Return the bytes of a block's unfinished shards: of each scale one row of shards."""
     voxels = 0
     for s in scales:
@@ -82,22 +82,22 @@ def shard_bytes(scales: Sequence[Scale], depth: int, pixel_bytes: int) -> int:
             continue
         rows = min(shard_size(s.sharding, s.grid).y * s.chunk.y, s.box.shape.y)
         voxels += rows * s.box.shape.x * min(depth // s.factor.z, s.box.shape.z)
-    return voxels * pixel_bytes
+    return voxels * voxel_bytes
 
 
 def predict_peak(size: Footprint) -> int:
     """Return the predicted peak of resident memory, in MiB."""
-    slab = size.depth * size.rows * size.width * size.pixel_bytes
+    slab = size.depth * size.rows * size.width * size.voxel_bytes
     at_once = min(DECODERS, size.depth)
     if size.rows < size.height:
-        decoders = (size.depth + size.blends) * (size.held + size.kept)
+        decoders = (size.depth + size.interpolated) * (size.held + size.kept)
     elif size.in_place:
         decoders = at_once * size.file_bytes
     else:
-        decoders = (at_once + min(size.blends, at_once)) * (size.held + size.kept)
+        decoders = (at_once + min(size.interpolated, at_once)) * (size.held + size.kept)
     decoders += at_once * size.passing
     queue = min(QUEUE_BYTES, slab) * 2
-    if size.blends:  # the upper slice's rows, while they are mixed with the lower one's
-        decoders += min(size.blends, DECODERS) * size.rows * size.width * size.pixel_bytes
+    if size.interpolated:  # the upper slice's rows, while they are mixed with the lower one's
+        decoders += min(size.interpolated, DECODERS) * size.rows * size.width * size.voxel_bytes
     total = slab + decoders + size.coarse_bytes + size.shard_bytes + queue
     return INTERPRETER_MB + math.ceil(total * SLACK / MIB)

@@ -1,36 +1,46 @@
-"""What stands in a missing slice's place, and what of every scale that leaves without data.
+"""Missing slices: what is read in their place, and what of every scale they leave without data.
 
-1. `stand_ins` says which slices are read instead of a missing one.
+1. `substitutes_of` says which slices are read instead of a missing one.
 2. A plane of a scale is absent where no slice below it holds data: all of its scale 0 slices are
-   missing and are to be holes, or to be kept out of means. Absent planes come in runs.
-3. In a volume with holes a chunk is due unless all of its planes are absent. So the holes of a
+   missing and are holes, or are kept out of means. Absent planes come in spans.
+3. In a volume with holes a chunk is written unless all of its planes are absent. So the holes of a
    scale are whole layers of chunks.
 
-Pure: everything follows from the plan. Runs are half-open z ranges in voxels of one scale, global,
-ascending and apart.
+Spans are half-open z ranges in voxels of one scale, global, ascending and disjoint.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from functools import partial
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from zblocks.conversion.downsample import Pool, PoolPresent, pool_mean, pool_mode
-from zblocks.geometry import Box, ceil_div
-from zblocks.planning.plan import Plan, SliceRef, Volume
-from zblocks.planning.pyramid import Scale
-
-Run = tuple[int, int]
+from zblocks.geometry import Box, Span, ceil_div
+from zblocks.planning.plan import MissingSlices, Plan
+from zblocks.precomputed.scale import Scale
+from zblocks.slices.slice_ref import SliceRef
 
 
-def stand_ins(how: str, z: int, present: Sequence[int]) -> tuple[int, ...]:
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Chunks that were left out: a box of one scale, in its voxels, xyz."""
+
+    scale: str
+    """Its key."""
+    box: Box
+
+    @property
+    def entry(self) -> dict[str, str]:
+        """How provenance and report name it."""
+        return {"scale": self.scale, "box": self.box.name}
+
+
+def substitutes_of(policy: str, z: int, present: Sequence[int]) -> tuple[int, ...]:
     """Return the z of the slices that are read in place of the missing slice at `z`.
 
     Args:
-        how: as `Volume.missing` has it.
+        policy: as `MissingSlices.policy`.
         z: of the missing slice.
         present: the z of all slices that there are, ascending; at least one.
 
@@ -38,22 +48,24 @@ def stand_ins(how: str, z: int, present: Sequence[int]) -> tuple[int, ...]:
         None for a fill or a hole; the nearest, of two that are as near the lower; for `interpolate`
         the next below and the next above, or the nearest at an end of the stack.
     """
-    if how not in ("nearest", "interpolate"):
+    if policy not in ("nearest", "interpolate"):
         return ()
     at = bisect_left(present, z)
     around = tuple(present[max(at - 1, 0) : at + 1])
-    if how == "interpolate" and len(around) == 2:
+    if policy == "interpolate" and len(around) == 2:
         return around
     return (min(around, key=lambda other: (abs(other - z), other)),)
 
 
-def with_stand_ins(slices: Sequence[SliceRef], how: str) -> tuple[SliceRef, ...]:
+def with_substitutes(slices: Sequence[SliceRef], policy: str) -> tuple[SliceRef, ...]:
     """Return all slices, in z order, the missing ones with what is read in their place."""
     there = {s.z: s for s in slices if s.key is not None}
     present = list(there)
 
     def read(ref: SliceRef) -> SliceRef:
-        return replace(ref, instead=tuple(there[z] for z in stand_ins(how, ref.z, present)))
+        return replace(
+            ref, substitutes=tuple(there[z] for z in substitutes_of(policy, ref.z, present))
+        )
 
     return tuple(s if s.z in there else read(s) for s in slices)
 
@@ -63,57 +75,49 @@ def describe_filled(plan: Plan) -> list[dict[str, Any]]:
 
     `in_means` is there, and false, where coarser scales are made without it.
     """
-    gone = {z for z, _, _ in plan.filled}
-    box, volume = plan.box, plan.volume
+    gone, box, missing = {f.z for f in plan.filled}, plan.box, plan.missing
     present = [z for z in range(box.start.z, box.stop.z) if z not in gone]
-    left_out = {} if in_means(volume) else {"in_means": False}
+    left_out = {} if missing.counts else {"in_means": False}
     return [
-        {"z": z, "name": name, "why": why, "how": _how(volume, z, present), **left_out}
-        for z, name, why in plan.filled
+        {**f._asdict(), "how": _describe(missing, f.z, present), **left_out} for f in plan.filled
     ]
 
 
-def _how(volume: Volume, z: int, present: Sequence[int]) -> str:
-    """Say what stands in a missing slice's place."""
-    instead = stand_ins(volume.missing, z, present)
+def _describe(missing: MissingSlices, z: int, present: Sequence[int]) -> str:
+    instead = substitutes_of(missing.policy, z, present)
     if len(instead) == 2:
         return f"between z {instead[0]} and z {instead[1]}"
     if instead:
         return f"nearest z {instead[0]}"
-    return "hole" if volume.missing == "hole" else f"fill {volume.fill}"
+    return "hole" if missing.policy == "hole" else f"fill {missing.fill}"
 
 
-def in_means(volume: Volume) -> bool:
-    """Tell whether missing slices count in the means of coarser scales."""
-    return volume.missing_in_means and volume.missing != "hole"
+def absent_spans(plan: Plan) -> tuple[Span, ...]:
+    """Return the spans of scale 0 without data; none where missing slices count in means."""
+    return () if plan.missing.counts else spans_of(f.z for f in plan.filled)
 
 
-def absent_runs(plan: Plan) -> tuple[Run, ...]:
-    """Return the runs of scale 0 without data; none where missing slices count in means."""
-    return () if in_means(plan.volume) else runs_of(z for z, _, _ in plan.filled)
-
-
-def runs_of(places: Iterable[int]) -> tuple[Run, ...]:
-    """Join whole numbers, in any order, into runs."""
-    runs: list[Run] = []
+def spans_of(places: Iterable[int]) -> tuple[Span, ...]:
+    """Join whole numbers, in any order, into spans."""
+    spans: list[Span] = []
     for z in sorted(set(places)):
-        if runs and runs[-1][1] == z:
-            runs[-1] = (runs[-1][0], z + 1)
+        if spans and spans[-1][1] == z:
+            spans[-1] = (spans[-1][0], z + 1)
         else:
-            runs.append((z, z + 1))
-    return tuple(runs)
+            spans.append((z, z + 1))
+    return tuple(spans)
 
 
-def coarser_runs(runs: Iterable[Run], span: Run, factor: int) -> tuple[Run, ...]:
+def coarser_spans(spans: Iterable[Span], span: Span, factor: int) -> tuple[Span, ...]:
     """Return which planes of a coarser scale are absent.
 
     Args:
-        runs: of scale 0.
+        spans: of scale 0.
         span: z range of scale 0.
         factor: its voxels per voxel of the coarser scale, along z.
     """
     found = []
-    for a, b in runs:
+    for a, b in spans:
         # A plane at an end of the volume lies above fewer slices.
         first = a // factor if a == span[0] else ceil_div(a, factor)
         last = ceil_div(b, factor) if b == span[1] else b // factor
@@ -122,7 +126,7 @@ def coarser_runs(runs: Iterable[Run], span: Run, factor: int) -> tuple[Run, ...]
     return tuple(found)
 
 
-def hole_runs(absent: Iterable[Run], box: Box, depth: int) -> tuple[Run, ...]:
+def hole_spans(absent: Iterable[Span], box: Box, depth: int) -> tuple[Span, ...]:
     """Return the layers of chunks, `depth` planes each, that are absent as a whole.
 
     Args:
@@ -140,35 +144,21 @@ def hole_runs(absent: Iterable[Run], box: Box, depth: int) -> tuple[Run, ...]:
     return tuple(found)
 
 
-def planned_holes(plan: Plan, scale: Scale) -> tuple[Run, ...]:
+def planned_holes(plan: Plan, scale: Scale) -> tuple[Span, ...]:
     """Return the layers of chunks of a scale that are left out because no slice is below them."""
-    if plan.volume.missing != "hole":
+    if plan.missing.policy != "hole":
         return ()
-    return hole_runs(_absent_of(plan, scale), scale.box, scale.chunk.z)
+    return hole_spans(absent_planes(plan, scale), scale.box, scale.chunk.z)
 
 
-def is_within(runs: Sequence[Run], z0: int, z1: int) -> bool:
-    """Tell whether one of the runs holds all of [z0, z1), which isn't empty."""
-    at = bisect_right(runs, (z0, z1)) - 1
-    return any(a <= z0 and z1 <= b for a, b in runs[max(at, 0) : at + 2])
+def missing_holes(plan: Plan) -> tuple[Hole, ...]:
+    """Return the same for all scales, as holes."""
+    return tuple(
+        Hole(s.key, s.box.with_z(z0, z1)) for s in plan.scales for z0, z1 in planned_holes(plan, s)
+    )
 
 
-def _absent_of(plan: Plan, scale: Scale) -> tuple[Run, ...]:
-    """Return the absent planes of a scale."""
+def absent_planes(plan: Plan, scale: Scale) -> tuple[Span, ...]:
+    """Return the planes of a scale without data."""
     span = plan.box.start.z, plan.box.stop.z
-    return coarser_runs(absent_runs(plan), span, scale.factor.z)
-
-
-def pool_of(volume: Volume) -> Pool:
-    """Return how a volume's coarser scales are made of data."""
-    if volume.layer == "image":
-        return pool_mean
-    return partial(pool_mode, sparse=volume.sparse)
-
-
-def pools_of(plan: Plan) -> Callable[[Scale], Pool]:
-    """Return how the scale above any given one is made, absent planes kept out."""
-    pool = pool_of(plan.volume)
-    if not absent_runs(plan):
-        return lambda _: pool
-    return lambda finer: PoolPresent(pool, _absent_of(plan, finer))
+    return coarser_spans(absent_spans(plan), span, scale.factor.z)

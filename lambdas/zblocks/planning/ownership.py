@@ -1,6 +1,6 @@
-"""Which scales does a run of slices own, in chunks and shards of what shape?
+"""Which scales the slices of a block own, and the shapes of their chunks and shards.
 
-Blocks share the stack out among them by this, and so do the tasks of a stage of Coarsen.
+Blocks divide the stack by these rules, and so do the tasks of a stage of Coarsen.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from zblocks.geometry import Box, ceil_div
-from zblocks.planning.plan import Wishes
-from zblocks.planning.pyramid import Scale, default_chunk, fits_one_chunk, plan_steps
-from zblocks.precomputed.sharding import choose_bits
+from zblocks.planning.plan import GridOptions
+from zblocks.planning.pyramid import default_chunk, fits_one_chunk, plan_steps
+from zblocks.precomputed.scale import ChunkFormat, Scale, scale_key
+from zblocks.precomputed.sharding import Sharding, choose_sharding
 
 SHALLOWEST = 8
 """Chunks are not made shallower than this to let a block own them; Coarsen takes over."""
@@ -30,14 +31,17 @@ COARSE_SHARE = 0.02
 MAX_SCALES = 64
 
 
-def plan_scales(box: Box, wishes: Wishes, *, sharded: bool) -> list[Scale]:
+def plan_scales(
+    box: Box, options: GridOptions, chunk_format: ChunkFormat, *, sharded: bool
+) -> list[Scale]:
     """Return all scales with the chunk shapes that they would like best."""
     scales: list[Scale] = []
-    for factor, resolution, scaled in plan_steps(box, wishes.resolution):
+    for factor, resolution, scaled in plan_steps(box, options.resolution):
         layered = sharded and factor.z * SHALLOWEST <= DEEPEST  # a block may own this scale
-        chunk = wishes.chunk or default_chunk(resolution, SHARDED_DEPTH if layered else DEEPEST)
-        scales.append(Scale(factor, resolution, scaled, chunk))
-        enough = wishes.scales == len(scales) if wishes.scales else fits_one_chunk(scaled, chunk)
+        chunk = options.chunk or default_chunk(resolution, SHARDED_DEPTH if layered else DEEPEST)
+        key = scale_key(resolution)
+        scales.append(Scale(key, factor, resolution, scaled, chunk, chunk_format))
+        enough = options.scales == len(scales) if options.scales else fits_one_chunk(scaled, chunk)
         if enough or len(scales) == MAX_SCALES:
             break
     return scales
@@ -55,15 +59,20 @@ def share_out(scales: list[Scale], depth: int, *, sharded: bool) -> tuple[tuple[
         if not layers:
             break
         owned = replace(scale, chunk=scale.chunk._replace(z=depth // scale.factor.z // layers))
-        bits = choose_bits(owned.grid, layers.bit_length() - 1) if sharded else None
-        shared.append(replace(owned, sharding=bits))
+        sharding = _sharding(owned, layers.bit_length() - 1) if sharded else None
+        shared.append(replace(owned, sharding=sharding))
     tiny = scales[-1].box.voxels <= COARSE_SHARE * scales[0].box.voxels
     if len(shared) == len(scales) > 1 and shared[-1].chunks > scales[-1].chunks and tiny:
         shared.pop()  # so that the last scale is one chunk
     rest = scales[len(shared) :]
     if sharded:
-        rest = [replace(s, sharding=choose_bits(s.grid, s.grid.z.bit_length())) for s in rest]
+        rest = [replace(s, sharding=_sharding(s, s.grid.z.bit_length())) for s in rest]
     return (*shared, *rest), len(shared)
+
+
+def _sharding(scale: Scale, z_bits: int) -> Sharding:
+    compressed = scale.format.compression == "gzip"
+    return choose_sharding(scale.grid, z_bits, "gzip" if compressed else "raw")
 
 
 def _layers(scale: Scale, depth: int, *, sharded: bool) -> int:

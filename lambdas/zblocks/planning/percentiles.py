@@ -1,4 +1,4 @@
-"""Which values are the percentiles of the whole stack? Measured once, before any block begins.
+"""Percentiles of the values of a whole stack, measured once, before any block begins.
 
 1. Up to `MOST_SLICES` evenly spaced slices are read, the first and the last among them; fewer where
    they would be more than `MOST_BYTES` of pixels.
@@ -20,10 +20,10 @@ import numpy as np
 
 from zblocks.errors import InvalidConfig
 from zblocks.geometry import Voxels, ceil_div
-from zblocks.planning.plan import Contrast
 from zblocks.slices import SliceHeader, Take, open_slice
-from zblocks.slices.transforms.contrast import TABLES
-from zblocks.slices.transforms.region import PIECE, RegionReader
+from zblocks.slices.transforms.contrast import TABLES, Contrast
+from zblocks.slices.transforms.region import Crop, RegionReader
+from zblocks.slices.transforms.rows import PIECE
 from zblocks.storage.store import StoredFile
 
 MOST_SLICES = 32
@@ -45,38 +45,41 @@ MOST_HELD = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """What is looked at of one slice."""
+class ContrastSample:
+    """The pixels of one slice that are measured."""
 
     file: StoredFile
     header: SliceHeader
     take: Take
     """What is wanted of its pixels."""
-    crop: tuple[int, int, int, int]
+    crop: Crop
     """The pixels of the slice that are in the region: x0, y0, x1, y1; not empty."""
 
 
-def measure(sights: Sequence[Sight], percentiles: tuple[float, float]) -> Contrast:
+def measure(
+    samples: Sequence[ContrastSample], percentiles: tuple[float, float], dtype: str
+) -> Contrast:
     """Return the values at two percentiles of the stack.
 
     Args:
-        sights: the slices that there are, in z order, all of one type.
+        samples: the slices that there are, in z order, all of one type.
         percentiles: the lower and the higher one, 0 to 100.
+        dtype: of the volume.
 
     Raises:
         InvalidConfig: both are the same value, or there is none.
         SliceError: a slice is damaged.
     """
-    looked_at = [sights[i] for i in evenly(len(sights), _how_many(sights))]
+    looked_at = [samples[i] for i in evenly(len(samples), _how_many(samples))]
     marks = np.array(percentiles) / 100
     whole = any(s.header.whole for s in looked_at)
     with ThreadPoolExecutor(1 if whole else AT_ONCE) as pool:
-        if size := TABLES.get(sights[0].header.dtype):
+        if size := TABLES.get(samples[0].header.dtype):
             counts = sum(pool.map(_count, looked_at), np.zeros(size, np.int64))
             found = np.quantile(np.arange(size), marks, weights=counts, method="inverted_cdf")
         else:
             keep = MOST_KEPT // len(looked_at)
-            values = np.concatenate([*pool.map(lambda sight: _sample(sight, keep), looked_at)])
+            values = np.concatenate([*pool.map(lambda sample: _sample(sample, keep), looked_at)])
             values = values if values.size else np.zeros(1)  # of NaN alone: refused below
             found = np.quantile(values, marks, method="inverted_cdf")
     low, high = (float(v) for v in found)
@@ -87,7 +90,9 @@ def measure(sights: Sequence[Sight], percentiles: tuple[float, float]) -> Contra
             '{"range": [low, high]}'
         )
         raise InvalidConfig(msg)
-    return Contrast(low, high, percentiles, len(looked_at))
+    return Contrast(
+        low, high, dtype, samples[0].header.dtype, tuple(percentiles), len(looked_at)
+    )
 
 
 def evenly(count: int, wanted: int) -> list[int]:
@@ -99,51 +104,51 @@ def evenly(count: int, wanted: int) -> list[int]:
     return [round(i * (count - 1) / (wanted - 1)) for i in range(wanted)]
 
 
-def _how_many(sights: Sequence[Sight]) -> int:
+def _how_many(samples: Sequence[ContrastSample]) -> int:
     """Return how many slices to look at.
 
     Raises:
         InvalidConfig: a slice can't be decoded in the room that there is.
     """
-    held = max((s.header.held for s in sights if s.header.whole), default=0)
+    held = max((s.header.held for s in samples if s.header.whole), default=0)
     if held > MOST_HELD:
         msg = (
             "contrast: percentiles of slices this large can't be measured, since they are decoded "
             f'whole ({held >> 20} MiB); give {{"range": [low, high]}}'
         )
         raise InvalidConfig(msg)
-    largest = max(s.header.width * s.header.height for s in sights) * sights[0].header.channels
-    slice_bytes = largest * np.dtype(sights[0].header.dtype).itemsize
+    largest = max(s.header.width * s.header.height for s in samples) * samples[0].header.channels
+    slice_bytes = largest * np.dtype(samples[0].header.dtype).itemsize
     return max(min(MOST_SLICES, MOST_BYTES // slice_bytes), 2)
 
 
-def _count(sight: Sight) -> Voxels:
+def _count(sample: ContrastSample) -> Voxels:
     """Return how often each value of a slice of 8 or 16 bits is there."""
-    counts = np.zeros(TABLES[sight.header.dtype], np.int64)
-    x0, y0, x1, y1 = sight.crop
-    step = ceil_div((x1 - x0) * (y1 - y0) * sight.header.channels, MOST_COUNTED)
-    for y, rows in _rows(sight):
+    counts = np.zeros(TABLES[sample.header.dtype], np.int64)
+    x0, y0, x1, y1 = sample.crop
+    step = ceil_div((x1 - x0) * (y1 - y0) * sample.header.channels, MOST_COUNTED)
+    for y, rows in _rows(sample):
         counts += np.bincount(rows[-y % step :: step].ravel(), minlength=counts.size)
     return counts
 
 
-def _sample(sight: Sight, most: int) -> Voxels:
+def _sample(sample: ContrastSample, most: int) -> Voxels:
     """Return evenly spaced values of a slice: all, or about `most`; finite ones only."""
-    x0, y0, x1, y1 = sight.crop
-    row = (x1 - x0) * sight.header.channels
+    x0, y0, x1, y1 = sample.crop
+    row = (x1 - x0) * sample.header.channels
     step = ceil_div(row * (y1 - y0), most)
     while math.gcd(step, row) > 1:  # else some columns would never be looked at
         step += 1
-    kept = [rows.ravel()[-y * row % step :: step] for y, rows in _rows(sight)]
+    kept = [rows.ravel()[-y * row % step :: step] for y, rows in _rows(sample)]
     values: Voxels = np.concatenate(kept)
     return values[np.isfinite(values)]
 
 
-def _rows(sight: Sight) -> Iterator[tuple[int, Voxels]]:
+def _rows(sample: ContrastSample) -> Iterator[tuple[int, Voxels]]:
     """Decode the visible pixels of a slice some rows at a time: the first's number, and rows."""
-    header, (x0, y0, x1, y1) = sight.header, sight.crop
-    reader = open_slice(sight.file, header, 0, sight.take)
-    region = RegionReader(reader, header.width, sight.crop)
+    header, (x0, y0, x1, y1) = sample.header, sample.crop
+    reader = open_slice(sample.file, header, 0, sample.take)
+    region = RegionReader(reader, header.width, sample.crop)
     for y in range(0, y1 - y0, PIECE):
         rows = np.empty((min(PIECE, y1 - y0 - y), x1 - x0, header.channels), header.dtype)
         region.read_rows(rows)

@@ -1,8 +1,8 @@
-"""What the user asked for and what the slices' headers say go in; the whole plan comes out.
+"""The plan is made: from what the config asks for and what the headers of the slices say.
 
 1. The scales, and whether their chunks go into shards.
 2. The deepest block, decoded in the tallest strips, that one worker can convert in its memory and
-   time; `sharing` says which scales it owns.
+   time; `ownership` says which scales it owns.
 3. The tasks that make the scales above those.
 
 Pure: nothing is read, and nothing is decided later.
@@ -14,7 +14,7 @@ import hashlib
 from dataclasses import dataclass, replace
 
 from zblocks.errors import DoesNotFit
-from zblocks.geometry import Box, Vec, ceil_div
+from zblocks.geometry import Box, Span, Vec, ceil_div
 from zblocks.planning.memory import (
     INTERPRETER_MB,
     MIB,
@@ -36,98 +36,122 @@ from zblocks.planning.plan import (
     VERSION,
     BlockTask,
     CoarseTask,
+    FilledSlice,
+    GridOptions,
+    MissingSlices,
     Plan,
-    SliceRef,
-    Volume,
-    Wishes,
-    pixel_bytes,
-    slice_pixel_bytes,
+    StackFormat,
 )
-from zblocks.planning.pyramid import Scale
-from zblocks.planning.time import DECODE, BlockWork, Worker, predict_coarse_seconds, predict_seconds
-from zblocks.slices.transforms.contrast import SCRATCH_BYTES
-from zblocks.slices.transforms.region import PIECE
+from zblocks.planning.time import (
+    DECODE,
+    BlockWork,
+    WorkerSpec,
+    packing,
+    predict_coarse_seconds,
+    predict_seconds,
+)
+from zblocks.precomputed.scale import ChunkFormat, Scale, Volume
+from zblocks.slices.slice_ref import SliceRef
+from zblocks.slices.transforms.region import Region
+from zblocks.slices.transforms.rows import memory, result
+from zblocks.slices.transforms.substitutes import Substitutes, count_interpolated
 
 MANY_OBJECTS = 20_000
 """Chunks from which on they are put into shards, unless the user decides."""
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """Everything `make_plan` decides from."""
+class PlanInput:
+    """Everything `make_plan` decides from: the stack, and what the config asks for."""
 
     source: str
+    source_role: str
+    """ARN of the role that reads the slices, or empty."""
     destination: str
-    volume: Volume
-    wishes: Wishes
-    width: int
-    height: int
-    """Pixels of every slice, as the volume has it."""
+    layer: str
+    """`image` or `segmentation`."""
+    chunk_format: ChunkFormat
+    options: GridOptions
+    stack: StackFormat
     slices: tuple[SliceRef, ...]
     """Every z of the stack once, in order."""
     held: int
     """Bytes that the decoder of one slice holds, the most of all slices."""
     in_place: bool
-    """Whether all slices are decoded right into the slab when they are decoded whole."""
-    filled: tuple[tuple[int, str, str], ...] = ()
-    notes: tuple[str, ...] = ()
-    source_role: str = ""
-    """ARN of the role that reads the slices, or empty."""
-    strips: bool = True
+    """Whether all slices can be decoded whole with nothing held beside their pixels."""
+    strips: bool
     """Whether the slices can be decoded some rows at a time."""
+    missing: MissingSlices = MissingSlices()
+    filled: tuple[FilledSlice, ...] = ()
+    region: Region | None = None
+    sparse_labels: bool = False
+    segment_properties: str = ""
+    """Folder of the labels' names, or empty."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Pixels of a row of the volume."""
+        return result(self.stack.transforms, self.stack.rows).width
+
+    @property
+    def height(self) -> int:
+        """Rows of a slice of the volume."""
+        return result(self.stack.transforms, self.stack.rows).height
 
 
-def fingerprint(volume: Volume, wishes: Wishes, source: str, slices: tuple[SliceRef, ...]) -> str:
+def volume_id(given: PlanInput) -> str:
     """Return the volume's identity; equal exactly if the finished volumes would be equal."""
-    if all(s.key is not None for s in slices):  # what missing ones would become is of no account
-        volume = replace(volume, missing="fill", missing_in_means=True)
-    parts = [
-        repr((VERSION, volume, wishes, source)),
-        *(repr((s.z, s.key, s.bytes, s.etag, *[s.page] * (s.page > 0))) for s in slices),
-    ]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+    missing = given.missing
+    if all(s.key is not None for s in given.slices):
+        missing = MissingSlices()  # what missing slices would become is of no account
+    steps = [s for s in given.stack.transforms if given.filled or not isinstance(s, Substitutes)]
+    parts = (VERSION, given.source, given.layer, given.chunk_format, given.options, given.region)
+    parts += (given.stack.rows, given.stack.channels, steps, missing, given.sparse_labels)
+    refs = (repr((s.z, s.key, s.bytes, s.etag, s.page)) for s in given.slices)
+    return hashlib.sha256("\n".join([repr(parts), *refs]).encode()).hexdigest()[:32]
 
 
-def make_plan(job: Job, worker: Worker) -> tuple[Plan, tuple[BlockTask, ...]]:
+def make_plan(given: PlanInput, worker: WorkerSpec) -> tuple[Plan, tuple[BlockTask, ...]]:
     """Decide everything.
 
     Args:
-        job: what was asked for and what the slices are.
+        given: what was asked for and what the slices are.
         worker: what one worker has.
 
     Raises:
         DoesNotFit: not even the smallest block fits in the worker's memory or time.
     """
-    start = job.wishes.offset
-    box = Box(start, Vec(start.x + job.width, start.y + job.height, start.z + len(job.slices)))
-    wanted = plan_scales(box, job.wishes, sharded=False)
-    sharded = job.wishes.sharding
-    if sharded is None and job.volume.compression == "br":
+    start = given.options.offset
+    box = Box(start, Vec(start.x + given.width, start.y + given.height, start.z + len(given.slices)))
+    wanted = plan_scales(box, given.options, given.chunk_format, sharded=False)
+    sharded = given.options.sharding
+    if sharded is None and given.chunk_format.compression == "br":
         sharded = False  # shards know gzip only
     if sharded is None:
         sharded = sum(s.chunks for s in wanted) > MANY_OBJECTS
     if sharded:
-        wanted = plan_scales(box, job.wishes, sharded=True)
-    return _decide(job, wanted, worker, sharded=sharded)
+        wanted = plan_scales(box, given.options, given.chunk_format, sharded=True)
+    return _decide(given, wanted, worker, sharded=sharded)
 
 
 def _decide(
-    job: Job, wanted: list[Scale], worker: Worker, *, sharded: bool
+    given: PlanInput, wanted: list[Scale], worker: WorkerSpec, *, sharded: bool
 ) -> tuple[Plan, tuple[BlockTask, ...]]:
     """Take the deepest block, decoded in the tallest strips, that fits in the worker."""
     peaks, seconds = [], 0.0
-    for depth in _depths(wanted[0].chunk.z, fixed=job.wishes.chunk is not None, sharded=sharded):
+    for depth in _depths(wanted[0].chunk.z, fixed=given.options.chunk is not None, sharded=sharded):
         scales, owned = share_out(wanted, depth, sharded=sharded)
-        seconds = predict_seconds(_block_work(job, depth), worker)
+        seconds = predict_seconds(_block_work(given, depth), worker)
         if seconds > worker.limit_s:
             continue
-        for rows in _row_choices(job, scales[0].chunk.y):
-            peak = predict_peak(_footprint(job, scales[:owned], depth, rows))
+        for rows in _row_choices(given, scales[0].chunk.y):
+            peak = predict_peak(_footprint(given, scales[:owned], depth, rows))
             peaks.append(peak)
             if peak <= worker.memory_mb:
                 fit = Fit(depth, rows, peak, round(seconds, 1))
-                return _lay_out(job, (scales, owned), worker, fit)
-    raise DoesNotFit(_why_not(job, worker, peaks, seconds))
+                return _lay_out(given, (scales, owned), worker, fit)
+    raise DoesNotFit(_why_not(given, worker, peaks, seconds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,69 +164,51 @@ class Fit:
     seconds: float
 
 
-def _footprint(job: Job, scales: tuple[Scale, ...], depth: int, rows: int) -> Footprint:
+def _footprint(
+    given: PlanInput, scales: tuple[Scale, ...], depth: int, rows: int
+) -> Footprint:
     """Return the sizes of a block of `depth` slices, decoded `rows` rows at a time."""
-    volume = job.volume
-    pixel = pixel_bytes(volume)
+    voxel, stack = given.chunk_format.voxel_bytes, given.stack
     halo = max(s.factor.z - 1 if scales[0].box.start.z % s.factor.z else 0 for s in scales)
-    held = min(depth + halo, len(job.slices))
-    width = _widest(job)
-    framed = volume.framing is not None and volume.framing.in_plane
+    held = min(depth + halo, len(given.slices))
+    widest = max(stack.rows.width, *(s.width for s in given.slices))
+    steps = memory(stack.transforms, replace(stack.rows, width=widest))
     return Footprint(
-        width=job.width,
-        pixel_bytes=pixel,
-        blends=min(sum(len(s.instead) > 1 for s in job.slices), held),
+        width=given.width,
+        voxel_bytes=voxel,
+        interpolated=min(count_interpolated(given.slices), held),
         depth=held,
-        rows=min(rows, job.height),
-        height=job.height,
-        held=job.held,
-        in_place=job.in_place and not (volume.align or volume.slice_dtype or framed),
-        kept=PIECE * width * pixel if volume.align else 0,
-        passing=_passing(volume, width),
-        file_bytes=max(s.bytes for s in job.slices),
-        coarse_bytes=coarse_bytes(scales, held, pixel),
-        shard_bytes=shard_bytes(scales, depth, pixel),
+        rows=min(rows, given.height),
+        height=given.height,
+        held=given.held,
+        in_place=given.in_place and all(step.in_place for step in stack.transforms),
+        kept=steps.kept,
+        passing=steps.passing,
+        file_bytes=max(s.bytes for s in given.slices),
+        coarse_bytes=coarse_bytes(scales, held, voxel),
+        shard_bytes=shard_bytes(scales, depth, voxel),
     )
 
 
-def _widest(job: Job) -> int:
-    """Return the pixels of a row of the widest slice or canvas."""
-    framing = job.volume.framing
-    return max(framing.width if framing else job.width, *(s.width for s in job.slices))
-
-
-def _passing(volume: Volume, width: int) -> int:
-    """Return the bytes that rows of a slice need in the readers that change them."""
-    held = SCRATCH_BYTES if volume.contrast else 0
-    if volume.contrast and volume.slice_dtype:
-        held += PIECE * width * slice_pixel_bytes(volume)
-    if volume.framing is not None and volume.framing.in_plane:
-        held += PIECE * width * pixel_bytes(volume)
-    return held
-
-
-def _block_work(job: Job, depth: int) -> BlockWork:
+def _block_work(given: PlanInput, depth: int) -> BlockWork:
     """Return what a block of so many slices has to do."""
-    read = [r for s in job.slices for r in s.reads]
-    share = min(depth / len(job.slices), 1.0)
-    width, rows = job.width, job.height
-    if framing := job.volume.framing:
-        width, rows = framing.width, framing.box.stop.y  # those below aren't decoded
-    raw = job.volume.encoding == "raw"
-    packing = job.volume.compression if raw else job.volume.encoding
+    read = [r for s in given.slices for r in s.reads]
+    count = min(depth, len(given.slices))
+    rows = given.stack.rows
+    decoded = given.region.box.stop.y if given.region else rows.height  # not those below it
     return BlockWork(
-        voxel_bytes=job.width * job.height * min(depth, len(job.slices)) * pixel_bytes(job.volume),
-        slice_bytes=width * rows * min(depth, len(job.slices)) * slice_pixel_bytes(job.volume),
-        source_bytes=int(sum(r.bytes for r in read) * share),
+        voxel_bytes=given.width * given.height * count * given.chunk_format.voxel_bytes,
+        slice_bytes=rows.width * decoded * count * rows.pixel_bytes,
+        source_bytes=int(sum(r.bytes for r in read) * min(depth / len(given.slices), 1.0)),
         kind=min((r.kind for r in read), key=DECODE.__getitem__),
-        packing=packing,
+        packing=packing(given.chunk_format),
     )
 
 
-def _why_not(job: Job, worker: Worker, peaks: list[int], seconds: float) -> str:
+def _why_not(given: PlanInput, worker: WorkerSpec, peaks: list[int], seconds: float) -> str:
     """Say why no block fits and what would do."""
-    what = f"slices of {job.width}×{job.height}"
-    shallower = " or choose a shallower chunk_size" if job.wishes.chunk else ""
+    what = f"slices of {given.width}×{given.height}"
+    shallower = " or choose a shallower chunk_size" if given.options.chunk else ""
     if not peaks:
         return (
             f"{what}: even the smallest block would take {seconds:.0f} s of a worker, more than "
@@ -230,19 +236,19 @@ def _depths(chunk_z: int, *, fixed: bool, sharded: bool) -> list[int]:
     return depths
 
 
-def _row_choices(job: Job, chunk_y: int) -> list[int]:
+def _row_choices(given: PlanInput, chunk_y: int) -> list[int]:
     """Return how many rows to decode at a time: whole slices first, then rows of chunks."""
-    rows = [job.height]
-    while job.strips and rows[-1] > chunk_y:
+    rows = [given.height]
+    while given.strips and rows[-1] > chunk_y:
         rows.append(max(ceil_div(rows[-1] // 2, chunk_y) * chunk_y, chunk_y))
         if rows[-1] >= rows[-2]:
             rows[-1] = chunk_y
     return rows
 
 
-def _coarse_fits(job: Job, scales: tuple[Scale, ...], layers: int, worker: Worker) -> bool:
+def _coarse_fits(given: PlanInput, scales: tuple[Scale, ...], layers: int, worker: WorkerSpec) -> bool:
     """Tell whether one worker can make scales [1:] of so many layers of scale 0 of `scales`."""
-    source, pixel = scales[0], pixel_bytes(job.volume)
+    source, pixel = scales[0], given.chunk_format.voxel_bytes
     size = source.box.shape
     seconds = predict_coarse_seconds(size.x * size.y * layers * pixel, worker)
     slab = layers * min(source.chunk.y, size.y) * size.x * pixel
@@ -252,7 +258,7 @@ def _coarse_fits(job: Job, scales: tuple[Scale, ...], layers: int, worker: Worke
 
 
 def plan_coarse(
-    job: Job, scales: tuple[Scale, ...], owned: int, worker: Worker
+    given: PlanInput, scales: tuple[Scale, ...], owned: int, worker: WorkerSpec
 ) -> tuple[tuple[Scale, ...], tuple[CoarseTask, ...]]:
     """Plan the scales that no block owns: one task, or stages of many where that is too much.
 
@@ -269,10 +275,10 @@ def plan_coarse(
     stage = 0
     while owned < len(scales):
         source = scales[owned - 1]
-        if _coarse_fits(job, scales[owned - 1 :], source.box.shape.z, worker):
+        if _coarse_fits(given, scales[owned - 1 :], source.box.shape.z, worker):
             tasks.append(CoarseTask(len(tasks), stage, owned, len(scales), 0, 0))
             break
-        depth, more, count = _stage(job, scales[owned - 1 :], worker)
+        depth, more, count = _stage(given, scales[owned - 1 :], worker)
         scales, last = (*scales[:owned], *more), owned + count
         parts = count_blocks(more, count, depth)
         tasks += [CoarseTask(len(tasks) + p, stage, owned, last, depth, p) for p in range(parts)]
@@ -281,7 +287,7 @@ def plan_coarse(
 
 
 def _stage(
-    job: Job, scales: tuple[Scale, ...], worker: Worker
+    given: PlanInput, scales: tuple[Scale, ...], worker: WorkerSpec
 ) -> tuple[int, tuple[Scale, ...], int]:
     """Return the deepest part of scale 0 of `scales` that fits, the rest as it shares them out.
 
@@ -297,7 +303,7 @@ def _stage(
     while layers >= SHALLOWEST:
         depth = layers * source.factor.z
         more, count = share_out(list(scales[1:]), depth, sharded=sharded)
-        if count and _coarse_fits(job, (source, *more[:count]), layers, worker):
+        if count and _coarse_fits(given, (source, *more[:count]), layers, worker):
             return depth, more, count
         layers //= 2
     size = source.box.shape
@@ -309,18 +315,22 @@ def _stage(
 
 
 def _lay_out(
-    job: Job, shared: tuple[tuple[Scale, ...], int], worker: Worker, fit: Fit
+    given: PlanInput, shared: tuple[tuple[Scale, ...], int], worker: WorkerSpec, fit: Fit
 ) -> tuple[Plan, tuple[BlockTask, ...]]:
     """Write down the plan and cut the stack into blocks."""
     scales, owned = shared
-    scales, coarse = plan_coarse(job, scales, owned, worker)
+    scales, coarse = plan_coarse(given, scales, owned, worker)
     plan = Plan(
-        fingerprint=fingerprint(job.volume, job.wishes, job.source, job.slices),
-        source=job.source,
-        source_role=job.source_role,
-        destination=job.destination,
-        volume=job.volume,
-        scales=scales,
+        volume_id=volume_id(given),
+        source=given.source,
+        source_role=given.source_role,
+        destination=given.destination,
+        volume=Volume(given.layer, scales, given.segment_properties),
+        stack=given.stack,
+        missing=given.missing,
+        filled=given.filled,
+        sparse_labels=given.sparse_labels,
+        region=given.region,
         owned=owned,
         block_depth=fit.depth,
         blocks=count_blocks(scales, owned, fit.depth),
@@ -329,10 +339,9 @@ def _lay_out(
         memory_mb=worker.memory_mb,
         predicted_peak_mb=fit.peak_mb,
         predicted_block_s=fit.seconds,
-        filled=job.filled,
-        notes=job.notes,
+        notes=given.notes,
     )
-    return plan, tuple(_block(plan, job.slices, i) for i in range(plan.blocks))
+    return plan, tuple(_block(plan, given.slices, i) for i in range(plan.blocks))
 
 
 def _block(plan: Plan, slices: tuple[SliceRef, ...], index: int) -> BlockTask:
@@ -343,7 +352,7 @@ def _block(plan: Plan, slices: tuple[SliceRef, ...], index: int) -> BlockTask:
     return BlockTask(index, *own, slices[z0 - first : z1 - first])
 
 
-def read_range(plan: Plan, block: int) -> tuple[int, int]:
+def read_range(plan: Plan, block: int) -> Span:
     """Return the scale 0 slices [z0, z1) that a block reads: its own and its halo."""
     ranges = []
     for k in range(plan.owned):

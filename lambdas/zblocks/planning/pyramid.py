@@ -1,4 +1,4 @@
-"""Which scales does a volume get, how big is each, and how is each cut into chunks?
+"""The scales of a volume: their factors and sizes, and the default shape of chunks.
 
 1. At each scale halve the axes whose voxels are finest (within a factor of √2), so that coarse
    voxels approach cubes; an axis that is one voxel long is left alone.
@@ -11,66 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import product
 
 from zblocks.geometry import Box, Vec
-from zblocks.precomputed.sharding import ShardBits, shard_size
-
-Resolution = tuple[float, float, float]
-"""nm per voxel, xyz."""
+from zblocks.precomputed.scale import Resolution
 
 CHUNK_BITS = 18
 """A default chunk holds 2^18 voxels: large enough for few requests, small enough to draw soon."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """One resolution of the volume."""
-
-    factor: Vec
-    """Scale 0 voxels per voxel of this scale, xyz."""
-    resolution: Resolution
-    """nm per voxel, xyz."""
-    box: Box
-    """All voxels of this scale; its start is the `voxel_offset` and the anchor of the grid."""
-    chunk: Vec
-    """Chunk size in voxels, xyz; chunks at the far edges are clipped."""
-    sharding: ShardBits | None = None
-    """How chunks share objects; None: one object a chunk."""
-
-    @property
-    def key(self) -> str:
-        """Folder of this scale: its resolution, `x_y_z` in nm, as the field names it."""
-        return "_".join(f"{r:.6f}".rstrip("0").rstrip(".") for r in self.resolution)
-
-    @property
-    def grid(self) -> Vec:
-        """Chunks per axis, xyz."""
-        return self.box.grid(self.chunk)
-
-    @property
-    def chunks(self) -> int:
-        """Number of chunks."""
-        return self.grid.x * self.grid.y * self.grid.z
-
-    @property
-    def objects(self) -> int:
-        """Number of objects that hold the chunks."""
-        if self.sharding is None:
-            return self.chunks
-        shards = Box(Vec(0, 0, 0), self.grid).grid(shard_size(self.sharding, self.grid))
-        return shards.x * shards.y * shards.z
-
-    def layer(self, z: int) -> tuple[int, int]:
-        """Return the z range, in voxels, of a layer of chunks."""
-        first = self.box.start.z + z * self.chunk.z
-        return first, min(first + self.chunk.z, self.box.stop.z)
-
-    def cell(self, box: Box) -> Vec:
-        """Return the place of a chunk in the grid, xyz."""
-        starts = zip(box.start, self.box.start, self.chunk, strict=True)
-        return Vec(*((a - o) // c for a, o, c in starts))
 
 
 def plan_steps(box: Box, resolution: Resolution) -> Iterator[tuple[Vec, Resolution, Box]]:

@@ -1,4 +1,4 @@
-"""How long does a worker take for a block? Rates per core, and the network, as data.
+"""How long a worker takes for a block: rates per core and of the network, as data.
 
 Slower than what `make bench` measures, since a prediction that is too short ends in Lambda's
 time-out: about two thirds of the rates on shared x86_64 cores.
@@ -7,6 +7,8 @@ time-out: about two thirds of the rates on shared x86_64 cores.
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from zblocks.precomputed.scale import ChunkFormat
 
 MB = 1e6
 
@@ -49,7 +51,7 @@ LAMBDA_VCPU_MB = 1769
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class WorkerSpec:
     """What one worker has."""
 
     memory_mb: int
@@ -59,7 +61,7 @@ class Worker:
     """Seconds that a block may be predicted to take."""
 
     @classmethod
-    def on_lambda(cls, memory_mb: int) -> Worker:
+    def on_lambda(cls, memory_mb: int) -> WorkerSpec:
         """Return a Lambda of this memory; 600 of its 900 seconds may be planned for."""
         return cls(memory_mb, memory_mb / LAMBDA_VCPU_MB, 600.0)
 
@@ -80,7 +82,7 @@ class BlockWork:
     """A key of `PACK`."""
 
 
-def predict_seconds(work: BlockWork, worker: Worker) -> float:
+def predict_seconds(work: BlockWork, worker: WorkerSpec) -> float:
     """Return the seconds that a block takes, network and cores one after the other."""
     out = work.voxel_bytes * COARSE
     cpu = work.slice_bytes / DECODE[work.kind] + out / PACK[work.packing] + out / MOVE
@@ -88,7 +90,13 @@ def predict_seconds(work: BlockWork, worker: Worker) -> float:
     return START + cpu / worker.cores + moved / NETWORK
 
 
-def predict_coarse_seconds(source_bytes: int, worker: Worker) -> float:
+def predict_coarse_seconds(source_bytes: int, worker: WorkerSpec) -> float:
     """Return the seconds that Coarsen takes for a stored scale of so many bytes of voxels."""
     cpu = source_bytes / UNPACK + source_bytes / MOVE
     return START + cpu / worker.cores + source_bytes * GZIP_RATIO / NETWORK
+
+
+def packing(chunk_format: ChunkFormat) -> str:
+    """Return the key of `PACK` and `RATIO` for chunks of this format."""
+    raw = chunk_format.encoding == "raw"
+    return (chunk_format.compression or "none") if raw else chunk_format.encoding

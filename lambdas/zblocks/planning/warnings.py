@@ -78,7 +78,7 @@ def _of_place(plan: Plan) -> Iterator[str]:
 
 def _of_chunks(plan: Plan) -> Iterator[str]:
     """Look for chunks that a viewer may not draw."""
-    channels = plan.volume.channels
+    channels = plan.volume.format.channels
     for scale in plan.scales:
         longest = max(scale.chunk.x, scale.chunk.y, scale.chunk.z * channels)
         if longest > TEXTURE:
@@ -91,11 +91,11 @@ def _of_chunks(plan: Plan) -> Iterator[str]:
 
 def _of_contrast(plan: Plan) -> Iterator[str]:
     """Look for images that will be black until someone sets their contrast."""
-    volume = plan.volume
-    measured = volume.channels == 1 and volume.dtype in ("uint8", "uint16")
-    if volume.layer == "image" and volume.dtype != "uint8" and not measured:
+    voxels = plan.volume.format
+    measured = voxels.channels == 1 and voxels.dtype in ("uint8", "uint16")
+    if plan.volume.layer == "image" and voxels.dtype != "uint8" and not measured:
         yield (
-            f"{volume.dtype} in {volume.channels} channel{'s' * (volume.channels > 1)}: the link "
+            f"{voxels.dtype} in {voxels.channels} channel{'s' * (voxels.channels > 1)}: the link "
             "will show the type's whole range, mostly black; set the contrast in the viewer"
         )
 

@@ -8,63 +8,49 @@ from dataclasses import dataclass
 import numpy as np
 
 from zblocks.geometry import Box, Vec, Voxels
-from zblocks.precomputed.unpack import UndecodedError
+from zblocks.precomputed.compression import MissingDecoderError
+from zblocks.precomputed.scale import ChunkFormat
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """What all chunks of a scale have in common."""
-
-    dtype: str
-    channels: int
-    encoding: str
-    block: Vec | None = None
-    """Of compressed_segmentation, voxels."""
-
-    def raw_bytes(self, box: Box) -> int:
-        """Return the bytes of a chunk's voxels."""
-        return box.voxels * self.channels * np.dtype(self.dtype).itemsize
-
-
-def decode_chunk(kind: Encoded, data: bytes, box: Box) -> Voxels:
+def decode_chunk(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
     """Return the voxels of a chunk.
 
     Raises:
         ValueError: the bytes are not a chunk of this box.
-        UndecodedError: there is no decoder for its encoding.
+        MissingDecoderError: there is no decoder for its encoding.
     """
-    if kind.encoding == "raw":
-        return _raw(kind, data, box)
-    if kind.encoding in ("jpeg", "png"):
-        return _image(kind, data, box)
-    if kind.encoding == "compressed_segmentation" and kind.block is not None:
-        return _labels(kind, data, box, kind.block)
-    if kind.encoding == "compresso":
-        return _compresso(kind, data, box)
-    raise UndecodedError(kind.encoding)
+    if chunk_format.encoding == "raw":
+        return _raw(chunk_format, data, box)
+    if chunk_format.encoding in ("jpeg", "png"):
+        return _image(chunk_format, data, box)
+    if chunk_format.encoding == "compressed_segmentation" and chunk_format.block is not None:
+        return _labels(chunk_format, data, box, chunk_format.block)
+    if chunk_format.encoding == "compresso":
+        return _compresso(chunk_format, data, box)
+    raise MissingDecoderError(chunk_format.encoding)
 
 
-def _raw(kind: Encoded, data: bytes, box: Box) -> Voxels:
-    due = kind.raw_bytes(box)
-    if len(data) != due:
-        msg = f"holds {len(data)} bytes where {due} are due"
+def _raw(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
+    expected = box.voxels * chunk_format.voxel_bytes
+    if len(data) != expected:
+        msg = f"holds {len(data)} bytes where {expected} are expected"
         raise ValueError(msg)
     size = box.shape
-    flat: Voxels = np.frombuffer(data, np.dtype(kind.dtype).newbyteorder("<"))
-    return flat.reshape(kind.channels, size.z, size.y, size.x).transpose(1, 2, 3, 0)
+    flat: Voxels = np.frombuffer(data, np.dtype(chunk_format.dtype).newbyteorder("<"))
+    return flat.reshape(chunk_format.channels, size.z, size.y, size.x).transpose(1, 2, 3, 0)
 
 
-def _image(kind: Encoded, data: bytes, box: Box) -> Voxels:
+def _image(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
     """Decode a JPEG or PNG of as many pixels as the box has voxels, whatever its width."""
-    shape = _jpeg_shape(data) if kind.encoding == "jpeg" else _png_shape(data)
-    due = (box.voxels, kind.channels, kind.dtype)
-    if shape != due:
-        is_, due_ = (f"{n} pixels × {c} channels of {t}" for n, c, t in (shape, due))
-        msg = f"is {is_} where {due_} are due"
+    shape = _jpeg_shape(data) if chunk_format.encoding == "jpeg" else _png_shape(data)
+    expected = (box.voxels, chunk_format.channels, chunk_format.dtype)
+    if shape != expected:
+        is_, expected_ = (f"{n} pixels × {c} channels of {t}" for n, c, t in (shape, expected))
+        msg = f"is {is_} where {expected_} are expected"
         raise ValueError(msg)
-    image = decode_jpeg(kind, data) if kind.encoding == "jpeg" else _decode_png(data)
+    image = decode_jpeg(chunk_format, data) if chunk_format.encoding == "jpeg" else _decode_png(data)
     size = box.shape
-    return image.reshape(size.z, size.y, size.x, kind.channels)
+    return image.reshape(size.z, size.y, size.x, chunk_format.channels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +69,12 @@ class JpegHeader:
         """Read the header.
 
         Raises:
-            ValueError: it is no JPEG.
+            ValueError: it is not a JPEG.
         """
         import simplejpeg
 
         if not data.startswith(b"\xff\xd8"):
-            msg = "is no JPEG"
+            msg = "is not a JPEG"
             raise ValueError(msg)
         return cls(*simplejpeg.decode_jpeg_header(data))
 
@@ -104,10 +90,10 @@ def _png_shape(data: bytes) -> tuple[int, int, str]:
     """Return pixels, channels and type of a PNG, from its first chunk (PNG 3rd edition, 11.2.1).
 
     Raises:
-        ValueError: it is no PNG.
+        ValueError: it is not a PNG.
     """
     if not data.startswith(b"\x89PNG\r\n\x1a\n") or data[12:16] != b"IHDR" or len(data) < 26:
-        msg = "is no PNG"
+        msg = "is not a PNG"
         raise ValueError(msg)
     width, height, depth, colours = struct.unpack_from(">IIBB", data, 16)
     if colours == 3:
@@ -116,7 +102,7 @@ def _png_shape(data: bytes) -> tuple[int, int, str]:
     return width * height, {0: 1, 2: 3, 4: 2, 6: 4}.get(colours, 0), f"uint{depth}"
 
 
-def decode_jpeg(kind: Encoded, data: bytes) -> Voxels:
+def decode_jpeg(chunk_format: ChunkFormat, data: bytes) -> Voxels:
     """Return the pixels of a JPEG, (rows, columns, c).
 
     Raises:
@@ -124,7 +110,7 @@ def decode_jpeg(kind: Encoded, data: bytes) -> Voxels:
     """
     import simplejpeg
 
-    space = "GRAY" if kind.channels == 1 else "RGB"
+    space = "GRAY" if chunk_format.channels == 1 else "RGB"
     image: Voxels = simplejpeg.decode_jpeg(data, colorspace=space)
     return image
 
@@ -133,7 +119,7 @@ def _decode_png(data: bytes) -> Voxels:
     try:
         import pyvips
     except ImportError as error:
-        raise UndecodedError("png") from error
+        raise MissingDecoderError("png") from error
     try:
         pixels: Voxels = pyvips.Image.pngload_buffer(data, fail_on="warning").numpy()
     except pyvips.Error as error:
@@ -141,19 +127,19 @@ def _decode_png(data: bytes) -> Voxels:
     return pixels
 
 
-def _labels(kind: Encoded, data: bytes, box: Box, block: Vec) -> Voxels:
+def _labels(chunk_format: ChunkFormat, data: bytes, box: Box, block: Vec) -> Voxels:
     """Decode compressed_segmentation, every offset held against the end of the data.
 
     Format: Neuroglancer, `src/sliceview/compressed_segmentation/README.md`. The library that the
     field uses reads beyond the end of damaged chunks.
     """
-    if len(data) % 4 or len(data) < 4 * kind.channels:
+    if len(data) % 4 or len(data) < 4 * chunk_format.channels:
         msg = f"is {len(data)} bytes, not whole words with an offset for each channel"
         raise ValueError(msg)
     words = np.frombuffer(data, "<u4")
     size = box.shape
-    out: Voxels = np.empty((size.z, size.y, size.x, kind.channels), kind.dtype)
-    for channel, start in enumerate(words[: kind.channels].tolist()):
+    out: Voxels = np.empty((size.z, size.y, size.x, chunk_format.channels), chunk_format.dtype)
+    for channel, start in enumerate(words[: chunk_format.channels].tolist()):
         _labels_of(words[start:], Box(Vec(0, 0, 0), size), block, out[..., channel])
     return out
 
@@ -193,11 +179,11 @@ def _labels_of(words: Voxels, box: Box, block: Vec, out: Voxels) -> None:
         out[cell.slices(Vec(0, 0, 0))] = table[inside]
 
 
-def _compresso(kind: Encoded, data: bytes, box: Box) -> Voxels:
+def _compresso(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
     try:
         import compresso
     except ImportError as error:
-        raise UndecodedError(kind.encoding) from error
+        raise MissingDecoderError(chunk_format.encoding) from error
     try:
         found = compresso.decompress(data)
     except Exception as error:  # whatever it raises, it isn't readable
@@ -205,7 +191,7 @@ def _compresso(kind: Encoded, data: bytes, box: Box) -> Voxels:
         raise ValueError(msg) from error
     size = box.shape
     if tuple(found.shape) != tuple(size):
-        msg = f"is {tuple(found.shape)} where {tuple(size)} is due"
+        msg = f"is {tuple(found.shape)} where {tuple(size)} is expected"
         raise ValueError(msg)
-    voxels: Voxels = found.transpose(2, 1, 0)[..., np.newaxis].astype(kind.dtype)
+    voxels: Voxels = found.transpose(2, 1, 0)[..., np.newaxis].astype(chunk_format.dtype)
     return voxels

@@ -1,4 +1,4 @@
-"""The `info` and `provenance` documents of a precomputed volume.
+"""The `info` document of a precomputed volume, both ways.
 
 Format: Neuroglancer, `src/datasource/precomputed/volume.md`.
 """
@@ -6,41 +6,19 @@ Format: Neuroglancer, `src/datasource/precomputed/volume.md`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import posixpath
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from zblocks.geometry import Box
-from zblocks.planning.missing import describe_filled, planned_holes
-from zblocks.planning.plan import Plan
-from zblocks.planning.pyramid import Scale
-from zblocks.precomputed.chunks import LABEL_BLOCK, data_encoding
-from zblocks.precomputed.segment_names import FOLDER
-from zblocks.precomputed.sharding import ShardingInfo, sharding_info
+from zblocks.geometry import Box, Vec
+from zblocks.precomputed.scale import ChunkFormat, Resolution, Scale, Volume
+from zblocks.precomputed.sharding import Sharding, ShardingInfo, sharding_info
 
 INFO = "info"
 PROVENANCE = "provenance"
 
-
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """Chunks that were left out: a box of one scale, in its voxels, xyz."""
-
-    scale: str
-    """Its key."""
-    box: Box
-
-    @property
-    def entry(self) -> dict[str, str]:
-        """How provenance and report name it."""
-        return {"scale": self.scale, "box": self.box.name}
-
-
-def missing_holes(plan: Plan) -> tuple[Hole, ...]:
-    """Return the chunks that are left out because no slice is below them, runs of whole layers."""
-    return tuple(
-        Hole(s.key, s.box.with_z(z0, z1)) for s in plan.scales for z0, z1 in planned_holes(plan, s)
-    )
+UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
+"""What reading a document that holds anything at all may raise."""
 
 
 class ScaleInfo(TypedDict, total=False):
@@ -57,60 +35,99 @@ class ScaleInfo(TypedDict, total=False):
     sharding: ShardingInfo
 
 
-def build_info(plan: Plan) -> bytes:
-    """Return the `info` of the planned volume."""
+def build_info(volume: Volume) -> bytes:
+    """Return the `info` of a volume."""
     document: dict[str, Any] = {
         "@type": "neuroglancer_multiscale_volume",
-        "type": plan.volume.layer,
-        "data_type": plan.volume.dtype,
-        "num_channels": plan.volume.channels,
-        "scales": [_scale_info(plan, scale) for scale in plan.scales],
+        "type": volume.layer,
+        "data_type": volume.format.dtype,
+        "num_channels": volume.format.channels,
+        "scales": [_scale_info(scale) for scale in volume.scales],
     }
-    if plan.named:
-        document["segment_properties"] = FOLDER
+    if volume.segment_properties:
+        document["segment_properties"] = volume.segment_properties
     return json.dumps(document, indent=1).encode()
 
 
-def _scale_info(plan: Plan, scale: Scale) -> ScaleInfo:
-    """Return one scale's entry."""
+def _scale_info(scale: Scale) -> ScaleInfo:
     entry: ScaleInfo = {
         "key": scale.key,
         "size": list(scale.box.shape),
         "resolution": list(scale.resolution),
         "voxel_offset": list(scale.box.start),
         "chunk_sizes": [list(scale.chunk)],
-        "encoding": plan.volume.encoding,
+        "encoding": scale.format.encoding,
     }
-    if plan.volume.encoding == "jpeg":
-        entry["jpeg_quality"] = plan.volume.jpeg_quality
-    if plan.volume.encoding == "compressed_segmentation":
-        entry["compressed_segmentation_block_size"] = list(LABEL_BLOCK)
+    if scale.format.encoding == "jpeg":
+        entry["jpeg_quality"] = scale.format.jpeg_quality
+    if scale.format.block is not None:
+        entry["compressed_segmentation_block_size"] = list(scale.format.block)
     if scale.sharding is not None:
-        entry["sharding"] = sharding_info(scale.sharding, data_encoding(plan.volume))
+        entry["sharding"] = sharding_info(scale.sharding)
     return entry
 
 
-def build_provenance(
-    plan: Plan, config: dict[str, Any], run: dict[str, Any], holes: Sequence[Hole]
-) -> bytes:
-    """Return the `provenance` document: cloud-volume's fields, and what this run did.
+def parse_info(document: Mapping[str, Any]) -> Volume:
+    """Read `info`, as far as reading voxels needs it; `zblocks verify` judges the rest.
 
-    Args:
-        plan: the plan that was carried out.
-        config: the user's config as it was parsed, without secrets.
-        run: numbers of the run (versions, blocks, bytes, seconds).
-        holes: what was left out: planned, or by the user's leave.
+    Raises:
+        ValueError: it lacks something, or holds something else than that.
     """
-    volume = plan.volume
-    document = {
-        "description": "",
-        "owners": [],
-        "sources": [plan.source],
-        "processing": [{"method": {"task": "zblocks", "config": config, "run": run}, "by": ""}],
-        "filled_slices": describe_filled(plan),
-        "holes": [hole.entry for hole in holes],
-        "contrast": asdict(volume.contrast) if volume.contrast else None,
-        "framing": asdict(volume.framing) if volume.framing else None,
-        "notes": list(plan.notes),
-    }
-    return json.dumps(document, indent=1).encode()
+    try:
+        first: Resolution | None = None
+        scales = []
+        for entry in document["scales"]:
+            scales.append(_parse_scale(document, entry, first))
+            first = first or scales[0].resolution
+        labels = document.get("segment_properties") or ""
+        volume = Volume(str(document["type"]).lower(), tuple(scales), str(labels))
+    except UNREADABLE as error:
+        raise ValueError(f"lacks or garbles {error}") from error
+    if not scales:
+        raise ValueError("lists no scales")
+    return volume
+
+
+def _parse_scale(
+    document: Mapping[str, Any], entry: Mapping[str, Any], first: Resolution | None
+) -> Scale:
+    start, size = Vec(*map(int, entry.get("voxel_offset", (0, 0, 0)))), entry["size"]
+    stop = Vec(*(a + int(n) for a, n in zip(start, size, strict=True)))
+    x, y, z = map(float, entry["resolution"])
+    ratios = zip((x, y, z), first or (x, y, z), strict=True)
+    chunk, *more = (
+        Vec(*(min(int(c), int(n)) for c, n in zip(sizes, size, strict=True)))
+        for sizes in entry["chunk_sizes"]
+    )
+    return Scale(
+        key=posixpath.normpath(entry["key"]),
+        factor=Vec(*(max(round(a / b), 1) for a, b in ratios)),
+        resolution=(x, y, z),
+        box=Box(start, stop),
+        chunk=chunk,
+        format=_parse_format(document, entry),
+        sharding=_parse_sharding(entry["sharding"]) if "sharding" in entry else None,
+        other_chunks=tuple(dict.fromkeys(c for c in more if c != chunk)),
+    )
+
+
+def _parse_format(document: Mapping[str, Any], entry: Mapping[str, Any]) -> ChunkFormat:
+    block = entry.get("compressed_segmentation_block_size")
+    return ChunkFormat(
+        dtype=str(document["data_type"]).lower(),
+        channels=int(document["num_channels"]),
+        encoding=str(entry["encoding"]).lower(),
+        jpeg_quality=entry.get("jpeg_quality") or 0,
+        block=Vec(*block) if block else None,
+    )
+
+
+def _parse_sharding(entry: Mapping[str, Any]) -> Sharding:
+    return Sharding(
+        preshift=int(entry["preshift_bits"]),
+        minishard=int(entry["minishard_bits"]),
+        shard=int(entry["shard_bits"]),
+        hash=str(entry["hash"]).lower(),
+        index_encoding=str(entry.get("minishard_index_encoding", "raw")).lower(),
+        data_encoding=str(entry.get("data_encoding", "raw")).lower(),
+    )

@@ -1,7 +1,7 @@
 """Shards: many chunks in one object (`neuroglancer_uint64_sharded_v1`).
 
 Format: Neuroglancer, `src/datasource/precomputed/sharded.md`; chunk ids: `volume.md`, "Sharded
-chunk storage". The hash is the identity, so that neighbouring chunks share a shard.
+chunk storage". zblocks writes the identity as the hash, so that neighbouring chunks share a shard.
 
 A chunk's id interleaves the bits of its grid cell, x, y, z, lowest first, leaving out bits that no
 cell of the grid uses. Its lowest `preshift` bits are its place in a minishard, the next ones name
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from zblocks.geometry import Box, Vec
 
@@ -43,12 +44,23 @@ ShardingInfo = TypedDict(
 
 
 @dataclass(frozen=True, slots=True)
-class ShardBits:
-    """How a chunk id is split, lowest bits first."""
+class Sharding:
+    """How chunks are spread over shards: a chunk's id is split, lowest bits first."""
 
     preshift: int
     minishard: int
     shard: int
+    hash: str = "identity"
+    """`identity` or `murmurhash3_x86_128`."""
+    index_encoding: str = "gzip"
+    """Of minishard indices: `gzip` or `raw`."""
+    data_encoding: str = "raw"
+    """Of encoded chunks: `gzip` or `raw`."""
+
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the shard index."""
+        return _ENTRY << self.minishard
 
     @property
     def low(self) -> int:
@@ -62,6 +74,18 @@ def axis_bits(grid: Vec) -> list[int]:
     return [a for bit in range(longest) for a in range(3) if (1 << bit) < grid[a]]
 
 
+def cell_of(number: int, grid: Vec) -> Vec | None:
+    """Return the cell of a chunk id; None if it is outside the grid."""
+    axes = axis_bits(grid)
+    if number >> len(axes):
+        return None
+    cell, taken = [0, 0, 0], [0, 0, 0]
+    for place, axis in enumerate(axes):
+        cell[axis] |= ((number >> place) & 1) << taken[axis]
+        taken[axis] += 1
+    return Vec(*cell) if all(n < g for n, g in zip(cell, grid, strict=True)) else None
+
+
 def chunk_id(cell: Vec, grid: Vec) -> int:
     """Return the compressed Morton code of a grid cell, xyz."""
     code, taken = 0, [0, 0, 0]
@@ -71,12 +95,13 @@ def chunk_id(cell: Vec, grid: Vec) -> int:
     return code
 
 
-def choose_bits(grid: Vec, z_bits: int) -> ShardBits:
+def choose_sharding(grid: Vec, z_bits: int, data_encoding: str) -> Sharding:
     """Split ids so that a worker who owns 2^z_bits layers of chunks owns whole shards.
 
     Args:
         grid: chunks per axis, xyz.
         z_bits: how many of the lowest bits may be z's.
+        data_encoding: of encoded chunks, `gzip` or `raw`.
     """
     axes = axis_bits(grid)
     low = 0
@@ -86,41 +111,58 @@ def choose_bits(grid: Vec, z_bits: int) -> ShardBits:
                 break
             z_bits -= 1
         low += 1
-    return ShardBits(preshift=low, minishard=0, shard=len(axes) - low)
+    return Sharding(low, 0, len(axes) - low, data_encoding=data_encoding)
 
 
-def shard_size(bits: ShardBits, grid: Vec) -> Vec:
+def shard_size(sharding: Sharding, grid: Vec) -> Vec:
     """Return how many cells a shard spans, per axis, xyz."""
-    axes = axis_bits(grid)[: bits.low]
+    axes = axis_bits(grid)[: sharding.low]
     return Vec(*(1 << axes.count(a) for a in range(3)))
 
 
-def shard_boxes(bits: ShardBits, grid: Vec) -> Iterator[tuple[int, Box]]:
+def shard_boxes(sharding: Sharding, grid: Vec) -> Iterator[tuple[int, Box]]:
     """Walk the shards of a grid: number, and the box of cells that it holds."""
     cells = Box(Vec(0, 0, 0), grid)
-    for box in cells.cells(shard_size(bits, grid)):
-        yield chunk_id(box.start, grid) >> bits.low, box
+    for box in cells.cells(shard_size(sharding, grid)):
+        yield chunk_id(box.start, grid) >> sharding.low, box
 
 
-def shard_name(bits: ShardBits, number: int) -> str:
+def shard_of(sharding: Sharding, number: int) -> tuple[int, int]:
+    """Return the shard and the minishard of a chunk id."""
+    code = _hash(sharding, number >> sharding.preshift)
+    minishard = code & ((1 << sharding.minishard) - 1)
+    return (code >> sharding.minishard) & ((1 << sharding.shard) - 1), minishard
+
+
+def _hash(sharding: Sharding, code: int) -> int:
+    """Hash a shifted chunk id; murmurhash's low 8 bytes, of the id as little-endian uint64."""
+    if sharding.hash == "identity":
+        return code
+    import mmh3
+
+    digest = mmh3.hash_bytes(code.to_bytes(8, "little"), 0, x64arch=False)
+    return int.from_bytes(digest[:8], "little")
+
+
+def shard_name(sharding: Sharding, number: int) -> str:
     """Return a shard's file name: its number in hexadecimal, padded to the bits that it has."""
-    return f"{number:0{-(-bits.shard // 4)}x}.shard"
+    return f"{number:0{-(-sharding.shard // 4)}x}.shard"
 
 
-def sharding_info(bits: ShardBits, data_encoding: str) -> ShardingInfo:
+def sharding_info(sharding: Sharding) -> ShardingInfo:
     """Return the `sharding` member of a scale's `info`."""
     return {
         "@type": "neuroglancer_uint64_sharded_v1",
-        "preshift_bits": bits.preshift,
-        "hash": "identity",
-        "minishard_bits": bits.minishard,
-        "shard_bits": bits.shard,
-        "minishard_index_encoding": "gzip",
-        "data_encoding": data_encoding,
+        "preshift_bits": sharding.preshift,
+        "hash": sharding.hash,
+        "minishard_bits": sharding.minishard,
+        "shard_bits": sharding.shard,
+        "minishard_index_encoding": sharding.index_encoding,
+        "data_encoding": sharding.data_encoding,
     }
 
 
-def build_shard(bits: ShardBits, chunks: Mapping[int, bytes]) -> bytes:
+def build_shard(sharding: Sharding, chunks: Mapping[int, bytes]) -> bytes:
     """Return the bytes of one shard from its chunks, encoded, by id.
 
     Layout: the shard index; the chunks by ascending id; the minishard indices. All offsets count
@@ -131,11 +173,11 @@ def build_shard(bits: ShardBits, chunks: Mapping[int, bytes]) -> bytes:
     minishards: dict[int, list[tuple[int, int, int]]] = {}
     for number in sorted(chunks):
         chunk = chunks[number]
-        inside = (number >> bits.preshift) & ((1 << bits.minishard) - 1)
+        inside = (number >> sharding.preshift) & ((1 << sharding.minishard) - 1)
         minishards.setdefault(inside, []).append((number, at, len(chunk)))
         data.append(chunk)
         at += len(chunk)
-    index = np.zeros((1 << bits.minishard, 2), "<u8")
+    index = np.zeros((1 << sharding.minishard, 2), "<u8")
     for inside, entries in sorted(minishards.items()):
         packed = gzip.compress(_minishard_index(entries), mtime=0)
         index[inside] = at, at + len(packed)
@@ -156,30 +198,32 @@ def _minishard_index(entries: list[tuple[int, int, int]]) -> bytes:
     return rows.tobytes()
 
 
-def index_range(bits: ShardBits, number: int) -> tuple[int, int]:
-    """Return (start, length) of a chunk's entry in the shard index, bytes of the file."""
-    inside = (number >> bits.preshift) & ((1 << bits.minishard) - 1)
-    return inside * _ENTRY, _ENTRY
+@dataclass(frozen=True, slots=True)
+class MinishardIndex:
+    """Where the chunks of a minishard are; starts in bytes of the shard's file."""
+
+    ids: npt.NDArray[np.uint64]
+    starts: npt.NDArray[np.uint64]
+    sizes: npt.NDArray[np.uint64]
+
+    def find(self, number: int) -> tuple[int, int] | None:
+        """Return start and size of a chunk by its id; ids ascend."""
+        at = int(np.searchsorted(self.ids, np.uint64(number)))
+        if at == len(self.ids) or int(self.ids[at]) != number:
+            return None
+        return int(self.starts[at]), int(self.sizes[at])
 
 
-def minishard_range(bits: ShardBits, entry: bytes) -> tuple[int, int]:
-    """Return (start, length) of the minishard index that an entry points to; length 0: none."""
-    start, end = (int(n) for n in np.frombuffer(entry, "<u8"))
-    return (_ENTRY << bits.minishard) + start, end - start
-
-
-def chunk_ranges(bits: ShardBits, index: bytes) -> dict[int, tuple[int, int]]:
-    """Return (start, length) of each chunk, bytes of the file, from an encoded minishard index.
+def decode_minishard_index(sharding: Sharding, raw: bytes) -> MinishardIndex:
+    """Return a minishard's index from its decompressed bytes, in the order that they have.
 
     Raises:
-        ValueError: the index is damaged.
+        ValueError: it is damaged.
     """
-    raw = gzip.decompress(index)
     if len(raw) % 24:
-        msg = f"minishard index of {len(raw)} bytes, which is no multiple of 24"
+        msg = f"minishard index of {len(raw)} bytes, which is not a multiple of 24"
         raise ValueError(msg)
-    rows = np.frombuffer(raw, "<u8").reshape(3, -1)
-    ids = np.cumsum(rows[0])
-    before = np.concatenate([[np.uint64(0)], np.cumsum(rows[2])[:-1]])
-    starts = np.cumsum(rows[1]) + before + np.uint64(_ENTRY << bits.minishard)
-    return {int(i): (int(s), int(n)) for i, s, n in zip(ids, starts, rows[2], strict=True)}
+    rows = np.frombuffer(raw, "<u8").reshape(3, -1).astype(np.uint64)
+    ends = np.cumsum(rows[2], dtype=np.uint64)
+    starts = np.cumsum(rows[1], dtype=np.uint64) + ends - rows[2] + np.uint64(sharding.index_bytes)
+    return MinishardIndex(np.cumsum(rows[0], dtype=np.uint64), starts, rows[2])

@@ -1,17 +1,20 @@
-"""A slice of another size on the volume's canvas: padded, or cropped where it is larger."""
+"""Slices of other sizes on one canvas: padded, or cropped where they are larger."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from zblocks.geometry import Voxels
 from zblocks.slices.reader import SliceReader
+from zblocks.slices.slice_ref import SliceRef
+from zblocks.slices.transforms.rows import PIECE, OpenSlice, RowFormat, RowMemory, RowTransform
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Placement:
     """Where a slice lies on the canvas, pixels."""
 
     width: int
@@ -22,26 +25,53 @@ class Place:
     """Of its first pixel on the canvas; negative where it is cropped."""
 
 
-def place(size: tuple[int, int], canvas: tuple[int, int], align: str) -> Place:
-    """Put a slice (width, height) on a canvas: `top-left`, or `center` (rounded up and left)."""
-    if align == "top-left":
-        return Place(*size, 0, 0)
-    return Place(*size, (canvas[0] - size[0]) // 2, (canvas[1] - size[1]) // 2)
+class Canvas(RowTransform, frozen=True, tag=True):
+    """A canvas that slices of other sizes are put on."""
+
+    width: int
+    height: int
+    """Pixels of the canvas."""
+    align: Literal["center", "top-left"]
+    fill: float
+    """Value of what a slice doesn't cover."""
+
+    def place(self, width: int, height: int) -> Placement:
+        """Return where a slice of this size lies; `center` is rounded up and to the left."""
+        if self.align == "top-left":
+            return Placement(width, height, 0, 0)
+        return Placement(width, height, (self.width - width) // 2, (self.height - height) // 2)
+
+    def result(self, rows: RowFormat) -> RowFormat:
+        """Return rows of the canvas."""
+        return replace(rows, width=self.width, height=self.height)
+
+    def memory(self, rows: RowFormat) -> RowMemory:
+        """Return the rows of a slice that wait for theirs on the canvas."""
+        return RowMemory(kept=PIECE * rows.width * rows.pixel_bytes)
+
+    def wrap(self, inner: OpenSlice) -> OpenSlice:
+        """Return an opener that places slices of other sizes, and passes on those of its own."""
+
+        def open_slice(ref: SliceRef, in_place: bool) -> SliceReader:
+            if not ref.width:
+                return inner(ref, in_place)
+            at = self.place(ref.width, ref.height)
+            return CanvasReader(inner(ref, False), at, self.fill)
+
+        return open_slice
 
 
-class PlacedReader:
+class CanvasReader:
     """Rows of the canvas.
 
     Args:
         reader: rows of the slice.
         at: where it lies.
         fill: value of what it doesn't cover.
-        rows: rows to take from the slice at a time.
     """
 
-    def __init__(self, reader: SliceReader, at: Place, fill: float, rows: int) -> None:
+    def __init__(self, reader: SliceReader, at: Placement, fill: float) -> None:
         self._reader, self._at, self._fill = reader, at, fill
-        self._piece = rows
         self._y = 0
         """Next row of the canvas."""
         self._taken = 0
@@ -72,7 +102,7 @@ class PlacedReader:
     def _row(self, row: int, like: Voxels) -> Voxels:
         """Return a row of the slice, reading on until it is there."""
         while self._rows is None or row >= self._held + len(self._rows):
-            count = min(self._piece, self._at.height - self._taken)
+            count = min(PIECE, self._at.height - self._taken)
             self._rows = np.empty((count, self._at.width, like.shape[2]), like.dtype)
             self._reader.read_rows(self._rows)
             self._held = self._taken

@@ -1,16 +1,16 @@
-"""Values of a slice in the volume's own range: low becomes 0, high the most that its type holds."""
+"""Values of a slice mapped to the volume's type: a contrast range stretched, or a wider type."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from zblocks.geometry import Voxels
 from zblocks.slices.reader import SliceReader
-
-PIECE = 64
-"""Rows that are taken from the slice at a time, where the types differ."""
+from zblocks.slices.slice_ref import SliceRef
+from zblocks.slices.transforms.rows import PIECE, OpenSlice, RowFormat, RowMemory, RowTransform
 
 AT_ONCE = 1 << 17
 """Values that are converted at a time, so that their float64 or their indices take little room."""
@@ -20,6 +20,61 @@ SCRATCH_BYTES = 32 * AT_ONCE
 
 TABLES = {"uint8": 1 << 8, "uint16": 1 << 16}
 """Types of slices whose every value is looked up in a table."""
+
+
+class Contrast(RowTransform, frozen=True, tag=True):
+    """Values `low` to `high` become the whole range of `dtype`."""
+
+    low: float
+    high: float
+    dtype: str
+    """`uint8` or `uint16`."""
+    source_dtype: str
+    """Of the slices."""
+    percentiles: tuple[float, float] | None = None
+    """Where `low` and `high` were measured; None: given in the config."""
+    measured: int = 0
+    """Slices that they were measured on."""
+
+    @property
+    def in_place(self) -> bool:
+        """Values of the same type are converted where they are."""
+        return self.source_dtype == self.dtype
+
+    def result(self, rows: RowFormat) -> RowFormat:
+        """Return rows of the new type."""
+        return replace(rows, dtype=self.dtype)
+
+    def memory(self, rows: RowFormat) -> RowMemory:
+        """Return the scratch arrays, and a piece of rows where the type changes."""
+        piece = 0 if self.in_place else PIECE * rows.width * rows.pixel_bytes
+        return RowMemory(passing=SCRATCH_BYTES + piece)
+
+    def wrap(self, inner: OpenSlice) -> OpenSlice:
+        """Return an opener of converted slices."""
+
+        def open_slice(ref: SliceRef, in_place: bool) -> SliceReader:
+            return ContrastReader(inner(ref, in_place and self.in_place), self)
+
+        return open_slice
+
+    def __str__(self) -> str:
+        """How messages show it."""
+        return f"{self.low:g} to {self.high:g}"
+
+
+class Cast(RowTransform, frozen=True, tag=True):
+    """Values pass unchanged into a wider type."""
+
+    dtype: str
+
+    def result(self, rows: RowFormat) -> RowFormat:
+        """Return rows of the new type."""
+        return replace(rows, dtype=self.dtype)
+
+    def wrap(self, inner: OpenSlice) -> OpenSlice:
+        """Return an opener that has slices decoded some rows at a time."""
+        return lambda ref, _in_place: inner(ref, False)
 
 
 def stretch(values: Voxels, low: float, high: float, dtype: str) -> Voxels:
@@ -36,24 +91,14 @@ def stretch(values: Voxels, low: float, high: float, dtype: str) -> Voxels:
     return stretched
 
 
-class DepthReader:
-    """Rows of a slice in the values and the type of the volume.
+class ContrastReader:
+    """Rows of a slice in the values and the type of the volume."""
 
-    Args:
-        reader: rows of the slice.
-        dtype: of the slice.
-        limits: the values that become the lowest and the highest.
-        into: the volume's type.
-    """
-
-    def __init__(
-        self, reader: SliceReader, dtype: str, limits: tuple[float, float], into: str
-    ) -> None:
-        self._reader = reader
-        self._dtype, self._limits, self._into = np.dtype(dtype), limits, into
+    def __init__(self, reader: SliceReader, contrast: Contrast) -> None:
+        self._reader, self._contrast = reader, contrast
         self._table: Voxels | None = None
-        if dtype in TABLES:
-            self._table = stretch(np.arange(TABLES[dtype]), *limits, into)
+        if contrast.source_dtype in TABLES:
+            self._table = self._stretch(np.arange(TABLES[contrast.source_dtype]))
 
     def read_rows(self, out: Voxels) -> None:
         """Fill `out` (y, x, c) with the next rows.
@@ -61,13 +106,13 @@ class DepthReader:
         Raises:
             SliceError: the slice is damaged there.
         """
-        if out.dtype == self._dtype:
+        if self._contrast.in_place:
             self._reader.read_rows(out)
             self._convert(out, out)
             return
         for y in range(0, len(out), PIECE):
             into = out[y : y + PIECE]
-            rows: Voxels = np.empty(into.shape, self._dtype)
+            rows: Voxels = np.empty(into.shape, self._contrast.source_dtype)
             self._reader.read_rows(rows)
             self._convert(rows, into)
 
@@ -76,7 +121,8 @@ class DepthReader:
         step = max(AT_ONCE // max(rows[0].size, 1), 1)
         for y in range(0, len(rows), step):
             some: Any = rows[y : y + step]
-            if self._table is None:
-                out[y : y + step] = stretch(some, *self._limits, self._into)
-            else:
-                out[y : y + step] = self._table[some]
+            out[y : y + step] = self._stretch(some) if self._table is None else self._table[some]
+
+    def _stretch(self, values: Voxels) -> Voxels:
+        contrast = self._contrast
+        return stretch(values, contrast.low, contrast.high, contrast.dtype)

@@ -1,15 +1,85 @@
-"""The part of a slice that a volume holds, and how it lies there: cropped, turned, then flipped."""
+"""The part of a stack that a volume holds, and how it lies there: cropped, turned, then flipped."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from zblocks.geometry import Voxels
+from zblocks.geometry import Box, Voxels
 from zblocks.slices.reader import SliceReader
-from zblocks.slices.transforms.canvas import Place
+from zblocks.slices.slice_ref import SliceRef
+from zblocks.slices.transforms.canvas import Placement
+from zblocks.slices.transforms.rows import PIECE, OpenSlice, RowFormat, RowMemory, RowTransform
 
-PIECE = 64
-"""Rows of a slice that are taken at a time."""
+Crop = tuple[int, int, int, int]
+"""Pixels that are kept: x0, y0, x1, y1, half-open."""
+
+
+class Region(RowTransform, frozen=True, tag=True):
+    """The part of the stack that the volume holds, and how it lies there.
+
+    In this order: slots [box.start.z, box.stop.z) are kept, of them every `every`th, the last first
+    if `reverse`; of each slice (on the canvas, if there is one) the pixels of `box` are kept,
+    turned clockwise as seen with x to the right and y down, then flipped. What happens along z is
+    done when the stack is planned; the step does the rest.
+    """
+
+    width: int
+    height: int
+    """Pixels of a slice, or of the canvas."""
+    box: Box
+    """What is kept: pixels of slice or canvas, and slots of the stack counted from its first."""
+    every: int = 1
+    reverse: bool = False
+    turn: int = 0
+    """Degrees: 0, 90, 180 or 270."""
+    flip: str = ""
+    """`x`, `y`, `xy` or empty: the axes that run the other way."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the volume's slices."""
+        shape = self.box.shape
+        return (shape.y, shape.x) if self.turn in (90, 270) else (shape.x, shape.y)
+
+    @property
+    def crop(self) -> Crop:
+        """Pixels that are kept."""
+        return (self.box.start.x, self.box.start.y, self.box.stop.x, self.box.stop.y)
+
+    @property
+    def changes_rows(self) -> bool:
+        """Whether slices are cropped, turned or flipped."""
+        size = self.box.shape
+        return bool((size.x, size.y) != (self.width, self.height) or self.turn or self.flip)
+
+    @property
+    def needs_whole_slice(self) -> bool:
+        """Whether the volume's first rows aren't the first that a slice gives."""
+        return bool(self.turn) or "y" in self.flip
+
+    def result(self, rows: RowFormat) -> RowFormat:
+        """Return rows of the region."""
+        width, height = self.size
+        return replace(rows, width=width, height=height)
+
+    def memory(self, rows: RowFormat) -> RowMemory:
+        """Return a piece of rows."""
+        return RowMemory(passing=PIECE * rows.width * rows.pixel_bytes)
+
+    def wrap(self, inner: OpenSlice) -> OpenSlice:
+        """Return an opener of the region of slices."""
+
+        def open_slice(ref: SliceRef, in_place: bool) -> SliceReader:  # noqa: ARG001
+            return RegionReader(inner(ref, False), self.width, self.crop, self.turn, self.flip)
+
+        return open_slice
+
+    def __str__(self) -> str:
+        """How messages show it."""
+        order = f"every {self.every}" + (", reversed" if self.reverse else "")
+        return f"{self.box.name} ({order}, turn {self.turn}, flip {self.flip or 'none'})"
 
 
 def as_it_lies(framed: Voxels, turn: int, flip: str) -> Voxels:
@@ -24,7 +94,7 @@ def as_it_lies(framed: Voxels, turn: int, flip: str) -> Voxels:
     return np.rot90(straight, turn // 90)  # rot90 turns the other way
 
 
-def visible(crop: tuple[int, int, int, int], at: Place) -> tuple[int, int, int, int]:
+def visible(crop: Crop, at: Placement) -> Crop:
     """Return what a crop shows of a slice, in the slice's own pixels: x0, y0, x1, y1.
 
     Args:
@@ -53,7 +123,7 @@ class RegionReader:
         self,
         reader: SliceReader,
         width: int,
-        crop: tuple[int, int, int, int],
+        crop: Crop,
         turn: int = 0,
         flip: str = "",
     ) -> None:

@@ -1,4 +1,4 @@
-"""Content-Encodings undone, never beyond a limit: what is stored may be a bomb."""
+"""Compression of chunks, and its undoing up to a limit, since what is stored may be a bomb."""
 
 from __future__ import annotations
 
@@ -12,31 +12,44 @@ ALIASES = {"x-gzip": "gzip"}
 """Names that browsers take for others (RFC 9110, 8.4.1)."""
 
 
-class UndecodedError(Exception):
-    """No decoder for this encoding is installed."""
+Buffer = bytes | memoryview
+
+BROTLI_QUALITY = 5
+"""Half of the gain of the best one at fifty times its speed."""
+
+SMALL = 4096
+"""Bytes below which zlib packs: igzip was seen to pack the same 20 bytes in two ways, and a block
+that is delivered twice must write the same bytes."""
+
+GZIP_LEVEL = 1
+"""igzip's level 1: on 8-bit sections within 4 % of level 3's size at 1.15 times its speed."""
 
 
-def unpack(data: bytes, packing: str, limit: int) -> bytes:
+class MissingDecoderError(Exception):
+    """No decoder for an encoding is installed."""
+
+
+def decompress(data: bytes, encoding: str, limit: int) -> bytes:
     """Undo a Content-Encoding.
 
     Args:
         data: the stored bytes.
-        packing: `gzip`, `br`, `zstd`, or empty; upper case means the same.
+        encoding: `gzip`, `br`, `zstd`, or empty; upper case means the same.
         limit: bytes beyond which it can't be what is wanted.
 
     Raises:
         ValueError: no reader knows the encoding, the bytes are not of it, or go on after its end.
-        UndecodedError: there is no decoder for it.
+        MissingDecoderError: there is no decoder for it.
     """
-    name = packing.strip().lower()
+    name = encoding.strip().lower()
     name = ALIASES.get(name, name)
     if name in UNPACKED:
         return data
     if "," in name:
-        msg = f"has two Content-Encodings, {packing}, which no viewer undoes"
+        msg = f"has two Content-Encodings, {encoding}, which no viewer undoes"
         raise ValueError(msg)
     if name not in _HOW:
-        msg = f"has the Content-Encoding {packing}, which readers of volumes don't undo"
+        msg = f"has the Content-Encoding {encoding}, which readers of volumes don't undo"
         raise ValueError(msg)
     return _HOW[name](data, limit)
 
@@ -62,7 +75,7 @@ def _unbrotli(data: bytes, limit: int) -> bytes:
         import brotli
     except ImportError as error:
         msg = "Content-Encoding br"
-        raise UndecodedError(msg) from error
+        raise MissingDecoderError(msg) from error
     stream, size = brotli.Decompressor(), 0
     parts: list[bytes] = []
     try:
@@ -85,7 +98,7 @@ def _unzstd(data: bytes, limit: int) -> bytes:
         import zstandard
     except ImportError as error:
         msg = "Content-Encoding zstd"
-        raise UndecodedError(msg) from error
+        raise MissingDecoderError(msg) from error
     try:
         decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27)
         size = len(decoder.stream_reader(data, read_across_frames=False).read(limit + 1))
@@ -121,3 +134,18 @@ _HOW: dict[str, Callable[[bytes, int], bytes]] = {
     "br": _unbrotli,
     "zstd": _unzstd,
 }
+
+
+def compress(data: Buffer, how: str) -> Buffer:
+    """Compress bytes with `gzip` (without a time stamp), `br`, or not at all (empty)."""
+    if how == "gzip":
+        if len(data) < SMALL:
+            return zlib.compress(data, wbits=31)
+        from isal import isal_zlib
+
+        return bytes(isal_zlib.compress(data, GZIP_LEVEL, 31))
+    if how == "br":
+        import brotli
+
+        return bytes(brotli.compress(bytes(data), quality=BROTLI_QUALITY))
+    return data

@@ -1,0 +1,85 @@
+"""Voxels of one chunk become the bytes of its object.
+
+Raw: little-endian, x fastest, then y, z, and channel slowest, clipped at the volume's edges.
+JPEG, PNG: an image of width x and height y·z whose rows, one after the other, are the chunk in that
+same order (Neuroglancer, `volume.md`, "Chunk encoding"). Labels: by the libraries of their formats.
+"""
+
+from __future__ import annotations
+
+from zblocks.geometry import Voxels
+from zblocks.precomputed.compression import Buffer, compress
+from zblocks.precomputed.scale import LABEL_BLOCK, ChunkFormat
+
+PNG_LEVEL = 3
+
+
+def encode_chunk(chunk_format: ChunkFormat, voxels: Voxels) -> Buffer:
+    """Return the bytes of one chunk of voxels (z, y, x, c), contiguous, compressed where due.
+
+    Uncompressed voxels of one channel are returned as they lie, without a copy.
+    """
+    if chunk_format.encoding == "jpeg":
+        return _jpeg(voxels, chunk_format.jpeg_quality)
+    if chunk_format.encoding == "png":
+        return _png(voxels)
+    if chunk_format.encoding == "raw":
+        data = voxels.data.cast("B") if voxels.shape[3] == 1 else _channels_first(voxels)
+    else:
+        data = _labels(voxels, chunk_format.encoding)
+    return compress(data, chunk_format.compression)
+
+
+def _channels_first(voxels: Voxels) -> bytes:
+    """Return the voxels with the channel slowest."""
+    return voxels.transpose(3, 0, 1, 2).tobytes()
+
+
+def _jpeg(voxels: Voxels, quality: int) -> bytes:
+    """Return the chunk as a baseline JPEG without chroma subsampling."""
+    depth, height, width, channels = voxels.shape
+    return encode_jpeg(voxels.reshape(depth * height, width, channels), quality)
+
+
+def encode_jpeg(image: Voxels, quality: int, subsampling: str = "444") -> bytes:
+    """Return an image (rows, columns, c) as a baseline JPEG.
+
+    Args:
+        image: contiguous, 1 or 3 channels.
+        quality: from 1 to 100, libjpeg's scale.
+        subsampling: of the colours.
+    """
+    import simplejpeg
+
+    space = "GRAY" if image.shape[2] == 1 else "RGB"
+    data: bytes = simplejpeg.encode_jpeg(
+        image, quality=quality, colorspace=space, colorsubsampling=subsampling
+    )
+    return data
+
+
+def _png(voxels: Voxels) -> bytes:
+    """Return the chunk as a PNG of 8 or 16 bits."""
+    import pyvips
+
+    depth, height, width, channels = voxels.shape
+    kind = {"uint8": "uchar", "uint16": "ushort"}[str(voxels.dtype)]
+    image = pyvips.Image.new_from_memory(voxels.data, width, depth * height, channels, kind)
+    grey, colours = ("b-w", "srgb") if kind == "uchar" else ("grey16", "rgb16")
+    tagged = image.copy(interpretation=grey if channels < 3 else colours)
+    data: bytes = tagged.pngsave_buffer(compression=PNG_LEVEL, keep="none")
+    return data
+
+
+def _labels(voxels: Voxels, encoding: str) -> bytes:
+    """Return the labels of a chunk of one channel in a format made for them."""
+    across = voxels[..., 0].T  # (x, y, z), Fortran order
+    if encoding == "compresso":
+        import compresso
+
+        packed: bytes = compresso.compress(across)
+        return packed
+    import compressed_segmentation
+
+    packed = compressed_segmentation.compress(across[..., None], block_size=LABEL_BLOCK, order="F")
+    return bytes(packed)

@@ -1,0 +1,185 @@
+"""A precomputed volume as `info` describes it: its scales, how each is cut, stored and sharded.
+
+Format: Neuroglancer, `src/datasource/precomputed/volume.md`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from zblocks.geometry import Box, Vec, ceil_div
+from zblocks.precomputed.sharding import Sharding, shard_size
+
+IMAGES = ("jpeg", "png", "jxl")
+"""Encodings that compress by themselves."""
+
+LABEL_BLOCK = Vec(8, 8, 8)
+"""Voxels of a block of compressed_segmentation as zblocks writes it, xyz."""
+
+Resolution = tuple[float, float, float]
+"""nm per voxel, xyz."""
+
+_CHUNK = re.compile(r"(-?\d+)-(-?\d+)_(-?\d+)-(-?\d+)_(-?\d+)-(-?\d+)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkFormat:
+    """How the chunks of a scale are stored."""
+
+    dtype: str
+    """`uint8`, `uint16`, `uint32`, `uint64`, `int8`, `int16`, `int32` or `float32`."""
+    channels: int
+    encoding: str
+    """`raw`, `jpeg`, `png`, `compressed_segmentation` or `compresso`."""
+    compression: str = ""
+    """What encoded chunks are compressed with when they are written: `gzip`, `br` or empty."""
+    jpeg_quality: int = 0
+    block: Vec | None = None
+    """Of compressed_segmentation, voxels, xyz."""
+
+    @classmethod
+    def written(
+        cls, dtype: str, channels: int, encoding: str, compression: str, jpeg_quality: int
+    ) -> ChunkFormat:
+        """Return the format of chunks that zblocks writes, without what doesn't apply to them."""
+        return cls(
+            dtype,
+            channels,
+            encoding,
+            compression="" if encoding in IMAGES or compression == "none" else compression,
+            jpeg_quality=jpeg_quality if encoding == "jpeg" else 0,
+            block=LABEL_BLOCK if encoding == "compressed_segmentation" else None,
+        )
+
+    @property
+    def voxel_bytes(self) -> int:
+        """Bytes of all channels of a voxel."""
+        return self.channels * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """One resolution of a volume."""
+
+    key: str
+    """Its folder, relative to the volume."""
+    factor: Vec
+    """Scale 0 voxels per voxel of this scale, xyz."""
+    resolution: Resolution
+    box: Box
+    """All voxels of this scale; its start is the `voxel_offset` and the origin of the grid."""
+    chunk: Vec
+    """Chunk size in voxels, xyz; chunks at the far edges are clipped."""
+    format: ChunkFormat
+    sharding: Sharding | None = None
+    """How chunks share objects; None: one object per chunk."""
+    other_chunks: tuple[Vec, ...] = ()
+    """Further chunk sizes: each is a complete copy of the scale, cut in another way."""
+
+    @property
+    def grid(self) -> Vec:
+        """Chunks per axis, xyz."""
+        return self.box.grid(self.chunk)
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks."""
+        grid = self.grid
+        return grid.x * grid.y * grid.z
+
+    @property
+    def objects(self) -> int:
+        """Number of objects that hold the chunks."""
+        if self.sharding is None:
+            return self.chunks
+        shards = Box(Vec(0, 0, 0), self.grid).grid(shard_size(self.sharding, self.grid))
+        return shards.x * shards.y * shards.z
+
+    def layer(self, z: int) -> tuple[int, int]:
+        """Return the z range, in voxels, of a layer of chunks."""
+        first = self.box.start.z + z * self.chunk.z
+        return first, min(first + self.chunk.z, self.box.stop.z)
+
+    def cell(self, box: Box) -> Vec:
+        """Return the grid cell of a chunk, xyz."""
+        starts = zip(box.start, self.box.start, self.chunk, strict=True)
+        return Vec(*((a - o) // c for a, o, c in starts))
+
+    def cells(self) -> Iterator[Vec]:
+        """Walk the grid, x fastest, then y, z."""
+        grid = self.grid
+        return (Vec(x, y, z) for z in range(grid.z) for y in range(grid.y) for x in range(grid.x))
+
+    def cell_at(self, number: int) -> Vec:
+        """Return a cell by its number in the order of `cells`."""
+        grid = self.grid
+        rest, x = divmod(number, grid.x)
+        z, y = divmod(rest, grid.y)
+        return Vec(x, y, z)
+
+    def chunk_box(self, cell: Vec) -> Box:
+        """Return the voxels of a cell's chunk, clipped."""
+        start = Vec(*(b + c * n for b, c, n in zip(self.box.start, cell, self.chunk, strict=True)))
+        ends = (s + n for s, n in zip(start, self.chunk, strict=True))
+        return Box(start, Vec(*map(min, self.box.stop, ends)))
+
+    def touching(self, box: Box) -> Iterator[Vec]:
+        """Walk the cells that a box touches, x fastest."""
+        start, chunk = self.box.start, self.chunk
+        first = [(b - s) // c for b, s, c in zip(box.start, start, chunk, strict=True)]
+        last = [ceil_div(b - s, c) for b, s, c in zip(box.stop, start, chunk, strict=True)]
+        x, y, z = (range(a, b) for a, b in zip(first, last, strict=True))
+        return (Vec(i, j, k) for k in z for j in y for i in x)
+
+    def cell_named(self, name: str) -> Vec | None:
+        """Return the cell whose chunk has this name; None if there is no such cell."""
+        match = _CHUNK.fullmatch(name)
+        if match is None or len(name) > 200:
+            return None
+        x, _, y, _, z, _ = map(int, match.groups())
+        at = zip((x, y, z), self.box.start, self.chunk, strict=True)
+        cell = Vec(*((v - s) // c for v, s, c in at))
+        inside = all(0 <= n < g for n, g in zip(cell, self.grid, strict=True))
+        return cell if inside and self.chunk_box(cell).name == name else None
+
+    def copies(self) -> tuple[Scale, ...]:
+        """Return the scale once for each chunk size."""
+        return tuple(
+            replace(self, chunk=c, other_chunks=()) for c in (self.chunk, *self.other_chunks)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A volume: what `info` says."""
+
+    layer: str
+    """`image` or `segmentation`."""
+    scales: tuple[Scale, ...]
+    """The finest first."""
+    segment_properties: str = ""
+    """Folder of the labels' names, relative to the volume; empty: none."""
+
+    @property
+    def format(self) -> ChunkFormat:
+        """How the chunks of scale 0 are stored; type and channels are those of every scale."""
+        return self.scales[0].format
+
+    @property
+    def box(self) -> Box:
+        """Scale 0 voxels."""
+        return self.scales[0].box
+
+
+def scale_key(resolution: Resolution) -> str:
+    """Return a scale's folder as zblocks names it: its resolution, `x_y_z` in nm."""
+    return "_".join(f"{r:.6f}".rstrip("0").rstrip(".") for r in resolution)
+
+
+def looks_like_a_chunk(name: str) -> bool:
+    """Tell whether a name is that of a chunk, of whatever grid."""
+    return _CHUNK.fullmatch(name) is not None

@@ -1,0 +1,34 @@
+"""One slice of a stack: the page of a file that stands at one z, or what is read in its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRef:
+    """One slice of the stack. It carries its z, so that nothing can shift."""
+
+    z: int
+    """Scale 0 voxel, global."""
+    key: str | None
+    """Object key relative to the source; None: missing, see `substitutes`."""
+    bytes: int = 0
+    etag: str = ""
+    kind: str = ""
+    """How it is decoded, as `SliceHeader.kind`."""
+    width: int = 0
+    height: int = 0
+    """Pixels of the slice where it differs from the stack's or the canvas's size; else 0."""
+    page: int = 0
+    """Its number in the file."""
+    at: int = 0
+    """Where the page's directory begins in a TIFF of several pages; 0: the first."""
+    substitutes: tuple[SliceRef, ...] = ()
+    """What is read in place of a missing slice: none, it is filled; one, that slice; two, the next
+    below and the next above, weighted by their distance."""
+
+    @property
+    def reads(self) -> tuple[SliceRef, ...]:
+        """The slices that are read for it."""
+        return self.substitutes if self.key is None else (self,)

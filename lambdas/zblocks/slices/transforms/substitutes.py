@@ -1,0 +1,92 @@
+"""What stands in a missing slice's place: a value, another slice, or a mixture of two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from zblocks.geometry import Voxels
+from zblocks.slices.reader import FillReader, SliceReader
+from zblocks.slices.slice_ref import SliceRef
+from zblocks.slices.transforms.rows import OpenSlice, RowTransform
+
+MIXED_ROWS = 32
+"""Rows that are mixed at a time: what is held beside the slices' rows stays small."""
+
+
+class Substitutes(RowTransform, frozen=True, tag=True):
+    """Missing slices are read from their substitutes, or filled."""
+
+    fill: float
+    """Value of the voxels of a missing slice without substitutes."""
+
+    @property
+    def in_place(self) -> bool:
+        """A substitute is read as any other slice."""
+        return True
+
+    def wrap(self, inner: OpenSlice) -> OpenSlice:
+        """Return an opener that also opens what is missing."""
+
+        def open_slice(ref: SliceRef, in_place: bool) -> SliceReader:
+            if ref.key is not None:
+                return inner(ref, in_place)
+            if not ref.substitutes:
+                return FillReader(self.fill)
+            first, last = ref.substitutes[0], ref.substitutes[-1]
+            reader = inner(first, in_place)
+            if first is last:
+                return reader
+            above = inner(last, in_place)
+            return InterpolatedReader(reader, above, ref.z - first.z, last.z - first.z)
+
+        return open_slice
+
+
+def count_interpolated(slices: Iterable[SliceRef]) -> int:
+    """Return how many slices are made of two others, which are both open then."""
+    return sum(len(ref.substitutes) > 1 for ref in slices)
+
+
+@dataclass(slots=True)
+class InterpolatedReader:
+    """Rows between those of two slices, linearly."""
+
+    below: SliceReader
+    above: SliceReader
+    at: int
+    """Slices from the one below to this one."""
+    span: int
+    """Slices from the one below to the one above."""
+
+    def read_rows(self, out: Voxels) -> None:
+        """Fill `out` (y, x, c) with the next rows.
+
+        Raises:
+            SliceError: one of the two slices is damaged there.
+        """
+        self.below.read_rows(out)
+        upper = np.empty_like(out)
+        self.above.read_rows(upper)
+        for y in range(0, len(out), MIXED_ROWS):
+            rows = out[y : y + MIXED_ROWS]
+            blend(rows, upper[y : y + MIXED_ROWS], self.at, self.span)
+
+
+def blend(lower: Voxels, upper: Voxels, at: int, span: int) -> None:
+    """Write lower + (upper - lower) · at / span into `lower`.
+
+    Whole numbers are rounded half to even, exactly; real ones are reckoned with in float64.
+    """
+    if not np.issubdtype(lower.dtype, np.integer):
+        low, high = lower.astype(np.float64), upper.astype(np.float64)
+        lower[...] = (low * (span - at) + high * at) / span
+        return
+    # Of up to 32 bits and 2^31 slices: 63 bits hold the sum.
+    total = lower.astype(np.int64) * (span - at) + upper.astype(np.int64) * at
+    whole, rest = np.divmod(total, span)
+    rest *= 2
+    whole += (rest > span) | ((rest == span) & (whole % 2 == 1))
+    lower[...] = whole
