@@ -7,18 +7,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from zblocks.conversion.slice_stats import Tally
+from zblocks.conversion.slice_stats import SliceStatsCounter
 from zblocks.geometry import Voxels
-from zblocks.planning.plan import Framing, Plan, SliceRef, Volume
-from zblocks.slices import FillReader, SliceHeader, SliceReader, Take, open_slice
-from zblocks.slices.transforms.canvas import PlacedReader, place
-from zblocks.slices.transforms.contrast import DepthReader
-from zblocks.slices.transforms.interpolate import BlendReader
-from zblocks.slices.transforms.region import PIECE, RegionReader
+from zblocks.planning.plan import Plan
+from zblocks.slices import SliceHeader, SliceReader, Take, open_slice
+from zblocks.slices.slice_ref import SliceRef
+from zblocks.slices.transforms.rows import OpenSlice, opener
 from zblocks.storage.store import Store, StoredFile
 
-_Counted = tuple[SliceRef, Tally]
-"""A slice, and what is counted of it."""
+_Counted = tuple[SliceRef, SliceStatsCounter]
+"""A slice, and what counts its voxels."""
 
 
 def read_bands(
@@ -26,7 +24,7 @@ def read_bands(
     source: Store,
     slices: Sequence[SliceRef],
     pool: ThreadPoolExecutor,
-    tallies: Sequence[Tally] | None = None,
+    counters: Sequence[SliceStatsCounter] | None = None,
 ) -> Iterator[Voxels]:
     """Decode slices in lockstep, `plan.rows` rows at a time, into one array.
 
@@ -35,7 +33,7 @@ def read_bands(
         source: where the slices are.
         slices: in z order.
         pool: decodes.
-        tallies: count each slice's voxels, where that is wanted.
+        counters: count each slice's voxels, where that is wanted.
 
     Yields:
         The next rows of all slices (z, y, x, c): one array, filled anew each time.
@@ -44,37 +42,36 @@ def read_bands(
         SliceError: a slice is damaged.
         SourceChanged: a slice isn't the object any more that the plan names.
     """
-    tallies = tallies or [Tally(s.z, plan.volume.dtype) for s in slices]
-    counted = list(zip(slices, tallies, strict=True))
-    size, volume = plan.box.shape, plan.volume
-    whole = plan.rows >= size.y or (volume.framing is not None and volume.framing.whole)
+    voxels, size = plan.volume.format, plan.box.shape
+    counters = counters or [SliceStatsCounter(s.z, voxels.dtype) for s in slices]
+    counted = list(zip(slices, counters, strict=True))
+    open_one = opener(plan.stack.transforms, _file_opener(plan, source))
+    whole = plan.rows >= size.y or any(s.needs_whole_slice for s in plan.stack.transforms)
     held = size.y if whole else plan.rows
-    slab = np.empty((len(slices), held, size.x, volume.channels), volume.dtype)
+    slab = np.empty((len(slices), held, size.x, voxels.channels), voxels.dtype)
     if whole:
         # Opened one after the other, so that no decoder outlives its slice.
         jobs = zip(counted, slab, strict=True)
-        _wait([pool.submit(_read_whole, plan, source, one, rows) for one, rows in jobs])
+        _wait([pool.submit(_read_whole, open_one, one, rows) for one, rows in jobs])
         for y in range(0, size.y, plan.rows):
             yield slab[:, y : y + plan.rows]
         return
-    readers = list(pool.map(lambda ref: _open(plan, source, ref), slices))
+    readers = list(pool.map(lambda ref: open_one(ref, True), slices))
     for y in range(0, size.y, plan.rows):
         rows = slab[:, : min(plan.rows, size.y - y)]
-        strips = zip(readers, tallies, rows, strict=True)
-        _wait([pool.submit(_read_rows, reader, tally, into) for reader, tally, into in strips])
+        strips = zip(readers, counters, rows, strict=True)
+        _wait([pool.submit(_read_rows, reader, counter, into) for reader, counter, into in strips])
         yield rows
 
 
-def _read_whole(plan: Plan, source: Store, one: _Counted, rows: Voxels) -> None:
-    """Decode one slice into `rows` (y, x, c)."""
-    ref, tally = one
-    _read_rows(_open(plan, source, ref), tally, rows)
+def _read_whole(open_one: OpenSlice, one: _Counted, rows: Voxels) -> None:
+    ref, counter = one
+    _read_rows(open_one(ref, True), counter, rows)
 
 
-def _read_rows(reader: SliceReader, tally: Tally, rows: Voxels) -> None:
-    """Decode the next rows (y, x, c) of a slice and count them."""
+def _read_rows(reader: SliceReader, counter: SliceStatsCounter, rows: Voxels) -> None:
     reader.read_rows(rows)
-    tally.add(rows)
+    counter.add(rows)
 
 
 def _wait(jobs: Sequence[Future[None]]) -> None:
@@ -83,41 +80,16 @@ def _wait(jobs: Sequence[Future[None]]) -> None:
         job.result()
 
 
-def _open(plan: Plan, source: Store, ref: SliceRef) -> SliceReader:
-    """Open one slice, or its stand-in: decoded, in the volume's values, placed, framed."""
-    if ref.key is None:
-        return _open_instead(plan, source, ref)
-    volume, frame = plan.volume, _in_plane(plan.volume)
-    canvas = (frame.width, frame.height) if frame else (plan.box.shape.x, plan.box.shape.y)
-    own = (ref.width, ref.height) if ref.width else canvas
-    dtype = volume.slice_dtype or volume.dtype
-    header = SliceHeader(ref.kind, *own, volume.channels, dtype, page=ref.page, at=ref.at)
-    file = StoredFile(source, ref.key, ref.bytes, ref.etag)
-    take = Take(volume.take, stored=volume.layer == "segmentation")
-    changed = ref.width or frame or dtype != volume.dtype
-    # Of no rows at a time: as a stream, so that no more is held than what is passed on.
-    reader = open_slice(file, header, 0 if changed else plan.rows, take)
-    if volume.contrast:
-        limits = (volume.contrast.low, volume.contrast.high)
-        reader = DepthReader(reader, dtype, limits, volume.dtype)
-    if ref.width:
-        reader = PlacedReader(reader, place(own, canvas, volume.align), volume.canvas_fill, PIECE)
-    if frame is None:
-        return reader
-    return RegionReader(reader, frame.width, frame.crop, frame.turn, frame.flip)
+def _file_opener(plan: Plan, source: Store) -> OpenSlice:
+    """Return how the file of a slice is opened."""
+    stack, rows = plan.stack, plan.stack.rows
+    take = Take(stack.channels, stored=plan.volume.layer == "segmentation")
 
+    def open_file(ref: SliceRef, in_place: bool) -> SliceReader:
+        size = (ref.width, ref.height) if ref.width else (rows.width, rows.height)
+        header = SliceHeader(ref.kind, *size, rows.channels, rows.dtype, page=ref.page, at=ref.at)
+        file = StoredFile(source, ref.key or "", ref.bytes, ref.etag)
+        # Of no rows at a time: as a stream, so that no more is held than what is passed on.
+        return open_slice(file, header, plan.rows if in_place else 0, take)
 
-def _open_instead(plan: Plan, source: Store, ref: SliceRef) -> SliceReader:
-    """Open what stands in for a missing slice."""
-    if not ref.instead:
-        return FillReader(plan.volume.fill)
-    first, last = ref.instead[0], ref.instead[-1]
-    reader = _open(plan, source, first)
-    if first is last:
-        return reader
-    return BlendReader(reader, _open(plan, source, last), ref.z - first.z, last.z - first.z)
-
-
-def _in_plane(volume: Volume) -> Framing | None:
-    """Return the framing, if any slice is cropped, turned or flipped."""
-    return volume.framing if volume.framing and volume.framing.in_plane else None
+    return open_file

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from zblocks.conversion.downsample import Pool, pool_mean
+from zblocks.conversion.downsample import Downsample, pool_mean
 from zblocks.geometry import Box, Vec, Voxels, ceil_div
-from zblocks.planning.pyramid import Scale
+from zblocks.precomputed.scale import Scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class _Level:
     """z range that is computed: what is owned, and what the coarser scales need."""
     owned: tuple[int, int]
     """z range that goes out."""
-    pool: Pool
+    pool: Downsample
     """Makes it from the next finer scale."""
     rows: Voxels
     """The row of chunks being filled (z, y, x, c)."""
@@ -81,7 +81,7 @@ class Cascade:
         owned: Sequence[tuple[int, int]],
         dtype: np.dtype[Any],
         channels: int,
-        pools: Callable[[Scale], Pool] = lambda _: pool_mean,
+        pools: Callable[[Scale], Downsample] = lambda _: pool_mean,
     ) -> None:
         needed = needed_z(scales, owned)
         self._levels: list[_Level] = []

@@ -1,4 +1,4 @@
-"""Where finished chunks go: encoded and stored by a pool of threads, alone or in shards."""
+"""Finished chunks are encoded and stored by a pool of threads, alone or in shards."""
 
 from __future__ import annotations
 
@@ -7,26 +7,21 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from isal import isal_zlib
 
-from zblocks.geometry import Box, Voxels
+from zblocks.geometry import Box, Span, Voxels, is_covered
 from zblocks.host import cores
 from zblocks.planning.memory import QUEUE_BYTES
-from zblocks.planning.missing import is_within, planned_holes
+from zblocks.planning.missing import planned_holes
 from zblocks.planning.plan import Plan
-from zblocks.planning.pyramid import Scale
-from zblocks.precomputed.chunks import (
-    Buffer,
-    chunk_key,
-    content_encoding,
-    content_type,
-    encode,
-    shard_key,
-)
+from zblocks.precomputed.compression import Buffer
+from zblocks.precomputed.encode import encode_chunk
+from zblocks.precomputed.objects import chunk_key, content_encoding, content_type, shard_key
+from zblocks.precomputed.scale import Scale
 from zblocks.precomputed.sharding import build_shard, chunk_id, shard_size
-from zblocks.run.receipt import Written
 from zblocks.storage.store import IMMUTABLE, Store
 
 PUTS_PER_CORE = 8
@@ -34,6 +29,17 @@ PUTS_PER_CORE = 8
 
 LOCAL_PUTS_PER_CORE = 2
 """A file mostly doesn't wait; more threads would only queue for the interpreter's lock."""
+
+
+class Written(NamedTuple):
+    """One object of the volume."""
+
+    key: str
+    """Relative to the volume, without the `.gz` of a side file."""
+    bytes: int
+    crc32: int
+    etag: str
+    """What the store called it when it was written."""
 
 
 @dataclass(slots=True)
@@ -44,35 +50,35 @@ class OpenShards:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(
-        self, scale: Scale, box: Box, data: bytes, holes: Sequence[tuple[int, int]]
+        self, scale: Scale, box: Box, data: bytes, holes: Sequence[Span]
     ) -> dict[int, bytes] | None:
         """Take an encoded chunk; return the chunks of its shard, by id, if it was the last.
 
         Layers of chunks in `holes`, z ranges in voxels, never come.
         """
-        bits = scale.sharding
-        assert bits is not None  # noqa: S101 - scales without shards don't come here
+        sharding = scale.sharding
+        assert sharding is not None  # noqa: S101 - scales without shards don't come here
         cell, grid = scale.cell(box), scale.grid
         number = chunk_id(cell, grid)
-        size = shard_size(bits, grid)
-        due = 1
+        size = shard_size(sharding, grid)
+        expected = 1
         for at, span, end in list(zip(cell, size, grid, strict=True))[:2]:
-            due *= min(span, end - at // span * span)
+            expected *= min(span, end - at // span * span)
         first = cell.z // size.z * size.z
         layers = range(first, min(first + size.z, grid.z))
-        due *= sum(not is_within(holes, *scale.layer(z)) for z in layers)
-        key = (scale.key, number >> bits.low)
+        expected *= sum(not is_covered(holes, *scale.layer(z)) for z in layers)
+        key = (scale.key, number >> sharding.low)
         with self._lock:
             chunks = self._chunks.setdefault(key, {})
             chunks[number] = data
-            return self._chunks.pop(key) if len(chunks) == due else None
+            return self._chunks.pop(key) if len(chunks) == expected else None
 
     def __bool__(self) -> bool:
         """Tell whether a shard is unfinished."""
         return bool(self._chunks)
 
 
-class Sink:
+class ChunkWriter:
     """Encodes and stores the chunks of one task.
 
     Chunks are copied into buffers that are allocated once and go round; when all are under way,
@@ -91,7 +97,7 @@ class Sink:
         self._buffers: queue.SimpleQueue[Voxels] = queue.SimpleQueue()
         self._unused, self._size = _buffer_count(plan)
 
-    def __enter__(self) -> Sink:
+    def __enter__(self) -> ChunkWriter:
         """Start."""
         return self
 
@@ -128,20 +134,20 @@ class Sink:
             if not self._unused:
                 return self._buffers.get()
             self._unused -= 1
-            return np.empty(self._size, self._plan.volume.dtype)
+            return np.empty(self._size, self._plan.volume.format.dtype)
 
     def _store(self, scale: Scale, box: Box, chunk: Voxels, buffer: Voxels) -> Written | None:
         """Encode a chunk and store it, or its shard if that is whole now."""
         try:
-            data = encode(self._plan.volume, chunk)
-            bits = scale.sharding
-            if bits is None:
+            data = encode_chunk(scale.format, chunk)
+            sharding = scale.sharding
+            if sharding is None:
                 return self._put(scale, chunk_key(scale, box), data)
             chunks = self._shards.add(scale, box, bytes(data), self._holes[scale.key])
             if chunks is None:
                 return None
-            key = shard_key(scale, bits, next(iter(chunks)) >> bits.low)
-            return self._put(scale, key, build_shard(bits, chunks))
+            key = shard_key(scale, next(iter(chunks)) >> sharding.low)
+            return self._put(scale, key, build_shard(sharding, chunks))
         except BaseException:
             self._failed.set()
             raise
@@ -150,15 +156,13 @@ class Sink:
 
     def _put(self, scale: Scale, key: str, data: Buffer) -> Written:
         """Store one object."""
-        volume = self._plan.volume
-        kind, packed = content_type(volume, scale), content_encoding(volume, scale)
-        etag = self._target.put(key, data, kind, packed, IMMUTABLE)
+        kind, compression = content_type(scale), content_encoding(scale)
+        etag = self._target.put(key, data, kind, compression, IMMUTABLE)
         return Written(key, len(data), isal_zlib.crc32(data), etag)
 
 
 def _buffer_count(plan: Plan) -> tuple[int, int]:
     """Return how many buffers there may be, and how many values each holds."""
     sizes = [s.chunk.x * s.chunk.y * s.chunk.z for s in plan.scales]
-    values = max(sizes) * plan.volume.channels
-    bytes_each = values * np.dtype(plan.volume.dtype).itemsize
-    return max(4, QUEUE_BYTES // bytes_each), values
+    chunk_bytes = max(sizes) * plan.volume.format.voxel_bytes
+    return max(4, QUEUE_BYTES // chunk_bytes), max(sizes) * plan.volume.format.channels

@@ -1,4 +1,4 @@
-"""How bright is each slice? Counted while its voxels pass, for receipts and for the report.
+"""Statistics of each slice, counted while its voxels pass, for receipts and for the report.
 
 Lowest and highest value are of every voxel; mean and histogram are of every `EVERY`th row, which is
 enough to see a blank, burnt or outlying slice and costs a few percent of the conversion.
@@ -37,7 +37,7 @@ class SliceStats:
     16 bits only."""
 
 
-class Tally:
+class SliceStatsCounter:
     """Counts one slice as its rows come."""
 
     def __init__(self, z: int, dtype: str) -> None:

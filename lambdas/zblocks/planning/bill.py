@@ -151,5 +151,3 @@ def show_dollars(amount: float) -> str:
 def in_bucket(url: str) -> bool:
     """Tell whether requests to this place cost anything."""
     return url.startswith("s3://")
-
-

@@ -87,7 +87,9 @@ class Estimate:
         return self.plan_s + self.blocks_s + self.coarse_s + self.finalize_s
 
 
-def estimate(plan: Plan, pending: Sequence[BlockTask], pool: WorkerPool, prices: Prices) -> Estimate:
+def estimate(
+    plan: Plan, pending: Sequence[BlockTask], pool: WorkerPool, prices: Prices
+) -> Estimate:
     """Predict what a run takes.
 
     Args:
@@ -118,7 +120,10 @@ def estimate(plan: Plan, pending: Sequence[BlockTask], pool: WorkerPool, prices:
         target_lists=pages + len(plan.scales) + RUN_LISTS,
     )
     stored = (
-        sum(s.box.voxels for s in plan.scales) * plan.volume.format.voxel_bytes * stored_ratio(plan) / GB
+        sum(s.box.voxels for s in plan.scales)
+        * plan.volume.format.voxel_bytes
+        * stored_ratio(plan)
+        / GB
     )
     return Estimate(
         bill=make_bill(plan, usage, pool, prices),
@@ -183,7 +188,9 @@ def coarse_seconds(plan: Plan, task: CoarseTask, pool: WorkerPool) -> float:
     size = source.box.shape
     cores = plan.memory_mb / LAMBDA_VCPU_MB if pool.cloud else 1.0
     worker = WorkerSpec(plan.memory_mb, cores)
-    return predict_coarse_seconds(size.x * size.y * (z1 - z0) * plan.volume.format.voxel_bytes, worker)
+    return predict_coarse_seconds(
+        size.x * size.y * (z1 - z0) * plan.volume.format.voxel_bytes, worker
+    )
 
 
 def count_transitions(plan: Plan, blocks: int) -> int:

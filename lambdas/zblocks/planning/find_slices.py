@@ -1,4 +1,4 @@
-"""Which slices are there, in which order? From a list, or from what lies in a folder."""
+"""The slices of a job in order: from a list, or from the files of a folder."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ from urllib.parse import unquote
 
 from zblocks.config import Config
 from zblocks.errors import SliceListError, several
-from zblocks.precomputed.segment_names import SegmentName, names_of, parse_names
+from zblocks.planning.stores import Stores
+from zblocks.precomputed.segment_properties import SegmentName, names_of, parse_names
 from zblocks.slices.name_filter import match_glob, match_regex
 from zblocks.slices.name_list import read_list
 from zblocks.slices.order import Slot, from_listing, from_numbers, resolve
-from zblocks.storage.credentials import Credentials
-from zblocks.storage.store import Store, StoredFile, StoredObject, open_store
+from zblocks.storage.store import Store, StoredFile, StoredObject
+
+OpenFolder = Callable[[str], Store]
+"""Opens the folder of a list by its url."""
 
 LIST_BYTES, LIST_LINES = 1 << 26, 10**6
 """What a list of slices may have, unzipped: memory for it is bounded before it is read."""
 
 
 def list_slices(
-    config: Config, source: Store, credentials: Credentials | None
+    config: Config, stores: Stores
 ) -> tuple[tuple[Slot, ...], dict[str, StoredObject], tuple[str, ...]]:
     """Return one slot per z, the objects found by key, and notes on how z was read."""
-    place = config.slice_list
+    place, source = config.slice_list, stores.source
     if place is None:
         prefix = config.listing_prefix
         folder = prefix.rpartition("/")[0]
@@ -38,7 +41,7 @@ def list_slices(
             _refuse_no_folder(source, folder)
         where = f"{source.url}/{prefix}*{config.s3_parts}{config.ext or ''}"
         return _order(config, found, where)
-    lines = place.lines or read_lines(config, credentials)
+    lines = place.lines or read_lines(config, stores.open_folder)
     entries = read_list(lines, str(place))
     names = {e.index: config.candidates(e.name, e.index) for e in entries if e.name is not None}
     listed = {key for keys in names.values() for key in keys}
@@ -113,17 +116,17 @@ def _refuse_odd_entries(
         raise SliceListError(f"{several(odd)}\nput a file or a link to a file there")
 
 
-def read_lines(config: Config, credentials: Credentials | None) -> list[str]:
+def read_lines(config: Config, open_folder: OpenFolder) -> list[str]:
     """Read the lines of the list of slices, wherever it is.
 
     Raises:
         SliceListError: it isn't there, or is no text.
     """
-    text = read_text(config, "sorted_filename", credentials)
+    text = read_text(config, "sorted_filename", open_folder)
     return re.split("\r\n|\r|\n", text)
 
 
-def read_text(config: Config, field: str, credentials: Credentials | None) -> str:
+def read_text(config: Config, field: str, open_folder: OpenFolder) -> str:
     """Read the text that a field of the config points to: a path, a key or an url.
 
     Raises:
@@ -136,7 +139,7 @@ def read_text(config: Config, field: str, credentials: Credentials | None) -> st
             data = file.read(LIST_BYTES + 1)
     elif place and place.url:
         folder, _, name = place.url.rpartition("/")
-        stored = open_store(folder, credentials, config.role_for(folder))
+        stored = open_folder(folder)
         if found := stored.head(name):
             data = StoredFile(stored, name, found.bytes, found.etag).read_at(0, LIST_BYTES + 1)
     if data is None:
@@ -156,7 +159,7 @@ def read_text(config: Config, field: str, credentials: Credentials | None) -> st
     return text
 
 
-def read_names(config: Config, credentials: Credentials | None) -> tuple[SegmentName, ...]:
+def read_names(config: Config, open_folder: OpenFolder) -> tuple[SegmentName, ...]:
     """Read the names of labels, wherever they are.
 
     Raises:
@@ -168,7 +171,7 @@ def read_names(config: Config, credentials: Credentials | None) -> tuple[Segment
         return names_of(given, field)
     if given is None:
         return ()
-    text = read_text(config, field, credentials)
+    text = read_text(config, field, open_folder)
     return parse_names(text, f"{field}: {config.place_of(field)}")
 
 

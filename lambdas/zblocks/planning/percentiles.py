@@ -90,9 +90,7 @@ def measure(
             '{"range": [low, high]}'
         )
         raise InvalidConfig(msg)
-    return Contrast(
-        low, high, dtype, samples[0].header.dtype, tuple(percentiles), len(looked_at)
-    )
+    return Contrast(low, high, dtype, samples[0].header.dtype, percentiles, len(looked_at))
 
 
 def evenly(count: int, wanted: int) -> list[int]:

@@ -47,6 +47,9 @@ class GridOptions:
     """None: shards if there would be many chunks."""
 
 
+Step = Contrast | Cast | Canvas | Region | Substitutes
+
+
 @dataclass(frozen=True, slots=True)
 class StackFormat:
     """What the decoders give for every slice."""
@@ -55,7 +58,7 @@ class StackFormat:
     """Width and height are the common ones, or the canvas's."""
     channels: str
     """What is taken of the file's channels, as in `ChannelSelection`."""
-    transforms: tuple[Contrast | Cast | Canvas | Region | Substitutes, ...]
+    transforms: tuple[Step, ...]
     """The steps from a decoder's rows to the volume's, in order."""
 
 
@@ -65,7 +68,7 @@ class MissingSlices:
 
     policy: str = "fill"
     """`fill`, `nearest`, `interpolate` or `hole`."""
-    fill: float = 0
+    fill: int | float = 0
     """Value of the voxels of a missing slice without substitutes."""
     in_means: bool = True
     """Whether a filled slice counts when a coarser scale is made; that of a hole never does."""
@@ -174,8 +177,8 @@ class Plan:
     def layout_id(self) -> str:
         """Identity of the layout: plans that share it cut any slices into the same objects."""
         volume = replace(self.volume, segment_properties="")
-        parts = (VERSION, self.source, volume, self.stack, self.missing, self.sparse_labels)
-        parts += (self.region, self.owned, self.block_depth, self.coarse)
+        voxels = (volume, self.stack, self.missing, self.sparse_labels, self.region)
+        parts = (VERSION, self.source, *voxels, self.owned, self.block_depth, self.coarse)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
     def owned_z(self, scale: int, block: int) -> Span:

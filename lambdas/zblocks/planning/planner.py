@@ -81,7 +81,7 @@ class PlanInput:
     """Whether all slices can be decoded whole with nothing held beside their pixels."""
     strips: bool
     """Whether the slices can be decoded some rows at a time."""
-    missing: MissingSlices = MissingSlices()
+    missing: MissingSlices
     filled: tuple[FilledSlice, ...] = ()
     region: Region | None = None
     sparse_labels: bool = False
@@ -106,8 +106,9 @@ def volume_id(given: PlanInput) -> str:
     if all(s.key is not None for s in given.slices):
         missing = MissingSlices()  # what missing slices would become is of no account
     steps = [s for s in given.stack.transforms if given.filled or not isinstance(s, Substitutes)]
-    parts = (VERSION, given.source, given.layer, given.chunk_format, given.options, given.region)
-    parts += (given.stack.rows, given.stack.channels, steps, missing, given.sparse_labels)
+    voxels = (given.layer, given.chunk_format, given.options, given.sparse_labels)
+    slices = (given.region, given.stack.rows, given.stack.channels, steps, missing)
+    parts = (VERSION, given.source, *voxels, *slices)
     refs = (repr((s.z, s.key, s.bytes, s.etag, s.page)) for s in given.slices)
     return hashlib.sha256("\n".join([repr(parts), *refs]).encode()).hexdigest()[:32]
 
@@ -123,7 +124,9 @@ def make_plan(given: PlanInput, worker: WorkerSpec) -> tuple[Plan, tuple[BlockTa
         DoesNotFit: not even the smallest block fits in the worker's memory or time.
     """
     start = given.options.offset
-    box = Box(start, Vec(start.x + given.width, start.y + given.height, start.z + len(given.slices)))
+    box = Box(
+        start, Vec(start.x + given.width, start.y + given.height, start.z + len(given.slices))
+    )
     wanted = plan_scales(box, given.options, given.chunk_format, sharded=False)
     sharded = given.options.sharding
     if sharded is None and given.chunk_format.compression == "br":
@@ -164,9 +167,7 @@ class Fit:
     seconds: float
 
 
-def _footprint(
-    given: PlanInput, scales: tuple[Scale, ...], depth: int, rows: int
-) -> Footprint:
+def _footprint(given: PlanInput, scales: tuple[Scale, ...], depth: int, rows: int) -> Footprint:
     """Return the sizes of a block of `depth` slices, decoded `rows` rows at a time."""
     voxel, stack = given.chunk_format.voxel_bytes, given.stack
     halo = max(s.factor.z - 1 if scales[0].box.start.z % s.factor.z else 0 for s in scales)
@@ -246,7 +247,9 @@ def _row_choices(given: PlanInput, chunk_y: int) -> list[int]:
     return rows
 
 
-def _coarse_fits(given: PlanInput, scales: tuple[Scale, ...], layers: int, worker: WorkerSpec) -> bool:
+def _coarse_fits(
+    given: PlanInput, scales: tuple[Scale, ...], layers: int, worker: WorkerSpec
+) -> bool:
     """Tell whether one worker can make scales [1:] of so many layers of scale 0 of `scales`."""
     source, pixel = scales[0], given.chunk_format.voxel_bytes
     size = source.box.shape

@@ -1,10 +1,11 @@
-"""What slices are there, do they fit together, and what is to be done? Nothing is written.
+"""A stack as the headers of its slices describe it, with what the config asks for.
 
 1. The ordered list (or a listing in natural order) becomes one slot per z; those outside the
    region are dropped.
 2. The header of every slice is read, in parallel; each must be like the others.
 3. Where the config asks for percentiles, the contrast of the whole stack is measured.
-4. `make_plan` decides everything.
+
+Nothing is written.
 """
 
 from __future__ import annotations
@@ -14,35 +15,29 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from zblocks.config import Canvas, Config
-from zblocks.errors import (
-    InvalidConfig,
-    SliceError,
-    SliceListError,
-    several,
-)
+from zblocks.errors import InvalidConfig, SliceError, SliceListError, several
 from zblocks.geometry import Vec
-from zblocks.planning.chunk_format import volume_of
-from zblocks.planning.crop import chosen_slots, frame, framed_resolution, framing_notes
+from zblocks.planning.chunk_format import choose_chunk_format
+from zblocks.planning.crop import choose_region, chosen_slots, region_notes, volume_resolution
 from zblocks.planning.find_slices import list_slices
-from zblocks.planning.missing import with_stand_ins
-from zblocks.planning.percentiles import Sight, measure
-from zblocks.planning.plan import (
-    BlockTask,
-    Contrast,
-    Plan,
-    SliceRef,
-    Volume,
-    Wishes,
-)
-from zblocks.planning.planner import Job, make_plan
-from zblocks.planning.time import Worker
+from zblocks.planning.missing import with_substitutes
+from zblocks.planning.percentiles import ContrastSample, measure
+from zblocks.planning.plan import FilledSlice, GridOptions, MissingSlices, StackFormat, Step
+from zblocks.planning.planner import PlanInput
+from zblocks.planning.stores import Stores
+from zblocks.precomputed.segment_properties import FOLDER
 from zblocks.slices import SliceHeader, Take, probe_pages
 from zblocks.slices.order import Slot
-from zblocks.slices.transforms.canvas import place
-from zblocks.slices.transforms.region import visible
-from zblocks.storage.credentials import Credentials
-from zblocks.storage.store import StoredFile, StoredObject, open_store
+from zblocks.slices.slice_ref import SliceRef
+from zblocks.slices.transforms.canvas import Canvas as CanvasStep
+from zblocks.slices.transforms.contrast import Cast, Contrast
+from zblocks.slices.transforms.region import Region, visible
+from zblocks.slices.transforms.rows import RowFormat
+from zblocks.slices.transforms.substitutes import Substitutes
+from zblocks.storage.store import StoredFile, StoredObject
 
 HEADER_BYTES = 1 << 14
 """Bytes read of each slice to know its size and type; TIFF may need a second read."""
@@ -51,87 +46,126 @@ PROBES = 64
 """Headers read from S3 at the same time; local ones one after the other, which is faster."""
 
 
-def survey(
-    config: Config, worker: Worker, credentials: Credentials | None = None
-) -> tuple[Plan, tuple[BlockTask, ...]]:
-    """Look at the slices and plan; nothing is written anywhere."""
-    return make_plan(read_stack(config, credentials), worker)
+def read_stack(config: Config, stores: Stores) -> PlanInput:
+    """Read the headers of all slices: everything that a plan is made from, but the worker.
 
-
-def read_stack(config: Config, credentials: Credentials | None = None) -> Job:
-    """Look at the slices: everything that a plan is made from, but the worker."""
-    source = open_store(config.source, credentials, config.source_role)
-    listed, found, notes = list_slices(config, source, credentials)
+    Raises:
+        InvalidConfig: the config doesn't fit the slices.
+        SliceListError: the list or the folder doesn't say one slice per z.
+        SliceError: slices can't be read, or aren't like the others.
+    """
+    listed, found, notes = list_slices(config, stores)
     files = [
-        StoredFile(source, s.key, found[s.key].bytes, found[s.key].etag, HEADER_BYTES)
+        StoredFile(stores.source, s.key, found[s.key].bytes, found[s.key].etag, HEADER_BYTES)
         for s in (listed if config.page == "all" else chosen_slots(config, listed))
         if s.key is not None
     ]
     slots, headers = _by_page(config, listed, _read_headers(files, config))
     common = _common_header(headers, config.canvas)
+    region = choose_region(config, (common.width, common.height), slots.count)
+    voxels = choose_chunk_format(config, common)
+    steps = _Steps(config, voxels.dtype, common, region)
+    contrast = _contrast(steps, headers)
     alone = [h for _, h in headers]
-    offset = Vec(*config.voxel_offset)
-    framing = frame(config, (common.width, common.height), slots.count)
-    volume = replace(volume_of(config, common), framing=framing)
-    volume = replace(volume, contrast=_contrast(config, volume, headers, common))
-    width, height = framing.size if framing else (common.width, common.height)
-    refs = _slice_refs(slots.chosen, offset.z, found, (alone, common))
-    return Job(
+    z0 = config.voxel_offset[2]
+    refs = _slice_refs(slots.chosen, z0, found, (alone, common))
+    missing = _missing(config, steps.dtype)
+    return PlanInput(
         source=config.source,
         source_role=config.source_role,
         destination=config.destination,
-        volume=volume,
-        wishes=Wishes(
-            resolution=framed_resolution(config),
-            offset=offset,
-            chunk=None if config.chunk_size == "auto" else Vec(*config.chunk_size),
-            scales=None if config.scales == "auto" else config.scales,
-            sharding=None if config.sharding == "auto" else config.sharding,
+        layer=config.layer_type,
+        chunk_format=voxels,
+        options=_grid_options(config),
+        stack=StackFormat(
+            RowFormat(common.width, common.height, common.channels, common.dtype),
+            config.take,
+            steps.in_order(contrast, missing.fill),
         ),
-        width=width,
-        height=height,
-        slices=with_stand_ins(refs, volume.missing),
-        filled=tuple((s.z + offset.z, s.name, s.why) for s in slots.chosen if s.key is None),
+        slices=with_substitutes(refs, missing.policy),
+        held=max(h.held for h in alone),
+        in_place=all(h.in_place for h in alone),
+        strips=not (any(h.whole for h in alone) or (region and region.needs_whole_slice)),
+        missing=missing,
+        filled=tuple(FilledSlice(s.z + z0, s.name, s.why) for s in slots.chosen if s.key is None),
+        region=region,
+        sparse_labels=config.sparse_labels,
+        segment_properties=FOLDER if config.segment_names else "",
         notes=(
             *notes,
             *_decoding_notes(alone),
             *_placed_notes(headers, common),
-            *framing_notes(config, framing),
-            *_contrast_notes(volume, len(headers)),
+            *region_notes(config, region),
+            *_contrast_notes(contrast, len(headers)),
         ),
-        strips=not (any(h.whole for h in alone) or (framing and framing.whole)),
-        held=max(h.held for h in alone),
-        in_place=all(h.in_place for h in alone),
     )
 
 
-def _contrast(
-    config: Config,
-    volume: Volume,
-    headers: Sequence[tuple[StoredFile, SliceHeader]],
-    common: SliceHeader,
-) -> Contrast | None:
+def _grid_options(config: Config) -> GridOptions:
+    return GridOptions(
+        resolution=volume_resolution(config),
+        offset=Vec(*config.voxel_offset),
+        chunk=None if config.chunk_size == "auto" else Vec(*config.chunk_size),
+        scales=None if config.scales == "auto" else config.scales,
+        sharding=None if config.sharding == "auto" else config.sharding,
+    )
+
+
+def _missing(config: Config, dtype: str) -> MissingSlices:
+    fill = config.fill_value
+    return MissingSlices(
+        policy="fill" if config.missing == "error" else config.missing,
+        fill=int(fill) if np.issubdtype(dtype, np.integer) else fill,
+        in_means=config.missing_in_means,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """What decides the steps from the decoder's rows to the volume's."""
+
+    config: Config
+    dtype: str
+    """Of the volume."""
+    common: SliceHeader
+    region: Region | None
+
+    @property
+    def canvas(self) -> CanvasStep | None:
+        """The canvas, if there is one."""
+        wanted = self.config.canvas
+        if wanted is None:
+            return None
+        return CanvasStep(self.common.width, self.common.height, wanted.align, wanted.fill)
+
+    def in_order(self, contrast: Contrast | None, fill: int | float) -> tuple[Step, ...]:
+        """Return the steps in order."""
+        wider = Cast(self.dtype) if self.common.dtype != self.dtype else None
+        region = self.region if self.region and self.region.changes_rows else None
+        steps = (contrast or wider, self.canvas, region, Substitutes(fill))
+        return tuple(step for step in steps if step is not None)
+
+
+def _contrast(steps: _Steps, headers: Sequence[tuple[StoredFile, SliceHeader]]) -> Contrast | None:
     """Return the values that become the lowest and the highest, measured if they aren't given."""
+    config, common = steps.config, steps.common
     if config.contrast is None:
         return None
     if config.contrast.range:
-        return Contrast(*config.contrast.range)
-    canvas = common.width, common.height
-    crop = volume.framing.crop if volume.framing else (0, 0, *canvas)
-    seen = [(f, h, visible(crop, place((h.width, h.height), canvas, volume.align or "center")))
-            for f, h in headers]  # fmt: skip
+        return Contrast(*config.contrast.range, steps.dtype, common.dtype)
+    crop = steps.region.crop if steps.region else (0, 0, common.width, common.height)
+    canvas = steps.canvas or CanvasStep(common.width, common.height, "center", 0)
+    seen = [(f, h, visible(crop, canvas.place(h.width, h.height))) for f, h in headers]
     take = Take(config.take)
-    sights = [Sight(f, h, take, part) for f, h, part in seen
-              if part[0] < part[2] and part[1] < part[3]]  # fmt: skip
-    if not sights:
+    samples = [ContrastSample(f, h, take, part) for f, h, part in seen
+               if part[0] < part[2] and part[1] < part[3]]  # fmt: skip
+    if not samples:
         msg = "contrast: no slice has a pixel in the region; correct region or canvas"
         raise InvalidConfig(msg)
-    return measure(sights, config.contrast.percentiles or (0, 100))
+    return measure(samples, config.contrast.percentiles or (0, 100), steps.dtype)
 
 
-def _contrast_notes(volume: Volume, present: int) -> list[str]:
-    """Say what contrast was measured, and on what."""
-    found = volume.contrast
+def _contrast_notes(found: Contrast | None, present: int) -> list[str]:
     if found is None or found.percentiles is None:
         return []
     low, high = found.percentiles

@@ -48,7 +48,9 @@ def _image(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
         is_, expected_ = (f"{n} pixels × {c} channels of {t}" for n, c, t in (shape, expected))
         msg = f"is {is_} where {expected_} are expected"
         raise ValueError(msg)
-    image = decode_jpeg(chunk_format, data) if chunk_format.encoding == "jpeg" else _decode_png(data)
+    image = (
+        decode_jpeg(chunk_format, data) if chunk_format.encoding == "jpeg" else _decode_png(data)
+    )
     size = box.shape
     return image.reshape(size.z, size.y, size.x, chunk_format.channels)
 

@@ -1,8 +1,8 @@
 """The steps from a slice's pixels to rows of the volume, as an ordered tuple of small values.
 
 Each step opens a slice given how the step before it opens one, says what its rows are like, and
-how many bytes it holds. Planner, memory prediction and conversion only fold over the tuple, so a new
-step (such as a placement by a matrix for each slice) is one more class and one more entry.
+how many bytes it holds. Planner, memory prediction and conversion only fold over the tuple, so a
+new step (such as a placement by a matrix for each slice) is one more class and one more entry.
 """
 
 from __future__ import annotations

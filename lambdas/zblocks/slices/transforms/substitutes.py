@@ -19,7 +19,7 @@ MIXED_ROWS = 32
 class Substitutes(RowTransform, frozen=True, tag=True):
     """Missing slices are read from their substitutes, or filled."""
 
-    fill: float
+    fill: int | float
     """Value of the voxels of a missing slice without substitutes."""
 
     @property
