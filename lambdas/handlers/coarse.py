@@ -6,9 +6,9 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from handlers import logger, metrics
-from zblocks.conversion.tasks import convert_coarse
 from zblocks.host import peak_mb
-from zblocks.run.job import open_workplace
+from zblocks.run.attempt import attempt_coarse
+from zblocks.run.job import open_job
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -17,11 +17,11 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     """Do the coarse task number `index` of the plan at `destination`; return its receipt's key."""
     logger.append_keys(execution=event.get("execution"))
     try:
-        work = open_workplace(event["destination"])
-        task = work.plan.coarse[event["index"]]
+        job = open_job(event["destination"])
+        task = job.plan.coarse[event["index"]]
         logger.append_keys(block=task.name)
         logger.info("scales begun", destination=event["destination"])
-        receipt = convert_coarse(work, task, allow_holes=event["allow_partial"])
+        receipt = attempt_coarse(job, task, allow_holes=event["allow_partial"])
     finally:
         metrics.add_metric(name="PeakMemory", unit=MetricUnit.Megabytes, value=peak_mb())
     logger.info("scales converted", receipt=receipt)

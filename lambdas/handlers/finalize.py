@@ -14,9 +14,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from handlers import logger, metrics
 from zblocks.errors import IncompleteVolume
 from zblocks.run.cross_check import compare_samples
-from zblocks.run.finalize import finalize, go_on
-from zblocks.run.job import REPORT, Workplace, open_workplace
+from zblocks.run.finalize import add_access_problems, finalize, resume_after_redrive
+from zblocks.run.job import REPORT, Job, open_job
 from zblocks.run.start import Run
+from zblocks.view.public_access import probe
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -25,23 +26,26 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     """Check everything, then publish; raises IncompleteVolume when something is missing."""
     execution = event["execution"]
     logger.append_keys(execution=execution, destination=event["destination"])
-    work = open_workplace(event["destination"])
+    job = open_job(event["destination"])
     run = Run(
         execution,
         resume=f"aws stepfunctions redrive-execution --execution-arn {execution}",
         redrives=event.get("redrive") or 0,
     )
-    if go_on(work, run):
+    if resume_after_redrive(job, run):
         metrics.add_metric(name="Redrives", unit=MetricUnit.Count, value=1)
         logger.info("redriven")
-        return {"status": "AGAIN"}
+        return {"status": "REDRIVE"}
     try:
-        ending = finalize(work, run, caught(event), second_reader=compare_samples)
+        ending = finalize(job, run, caught(event), second_reader=compare_samples)
     except IncompleteVolume as error:
-        tell_failure(work, run, str(error))
+        tell_failure(job, run, str(error))
         raise
+    ending = add_access_problems(job.target, ending, probe(ending.location))
     metrics.add_metric(name="VolumesPublished", unit=MetricUnit.Count, value=1)
-    logger.info("volume published", location=ending.location, hindrances=ending.hindrances)
+    logger.info(
+        "volume published", location=ending.location, access_problems=ending.access_problems
+    )
     result = {
         "status": ending.status,
         "location": ending.location,
@@ -53,14 +57,14 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     return result
 
 
-def tell_failure(work: Workplace, run: Run, reason: str) -> None:
+def tell_failure(job: Job, run: Run, reason: str) -> None:
     """Log, count and announce that there is no volume."""
     metrics.add_metric(name="VolumesFailed", unit=MetricUnit.Count, value=1)
     logger.error("volume failed", error=reason)
     detail = {
         "status": "FAILED",
-        "location": work.target.url,
-        "report": f"{work.target.url}/{REPORT}",
+        "location": job.target.url,
+        "report": f"{job.target.url}/{REPORT}",
         "reason": reason,
         "resume": run.resume,
     }

@@ -10,8 +10,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from handlers import logger, metrics
 from zblocks.config import MAX_BYTES, Config, read_object
 from zblocks.errors import InvalidConfig
-from zblocks.planning.time import Worker
-from zblocks.run.job import DUE, MAP
+from zblocks.planning.stores import open_stores
+from zblocks.planning.time import WorkerSpec
+from zblocks.run.job import MAP, PENDING
 from zblocks.run.start import Prepared, Run, prepare
 from zblocks.storage.store import StoredFile, open_store
 
@@ -24,10 +25,10 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     config, trigger = read_input(event["input"])
     notes = config.for_cloud()
     refuse_other_places(config)
-    worker = Worker.on_lambda(int(os.environ["ZBLOCKS_WORKER_MEMORY_MB"]))
+    worker = WorkerSpec.on_lambda(int(os.environ["ZBLOCKS_WORKER_MEMORY_MB"]))
     run = Run(execution=event["execution"], trigger=trigger, is_running=is_running)
-    prepared = prepare(config, worker, run)
-    metrics.add_metric(name="BlocksPlanned", unit=MetricUnit.Count, value=len(prepared.due))
+    prepared = prepare(config, open_stores(config), worker, run)
+    metrics.add_metric(name="BlocksPlanned", unit=MetricUnit.Count, value=len(prepared.pending))
     result = as_state(prepared, config, event["execution"])
     logger.info("planned", notes=notes, **result)
     return result
@@ -88,11 +89,11 @@ def as_state(prepared: Prepared, config: Config, execution: str) -> dict[str, An
         "execution": execution,
         "destination": plan.destination,
         "bucket": bucket,
-        "due_key": f"{folder}/{DUE}".lstrip("/"),
+        "pending_key": f"{folder}/{PENDING}".lstrip("/"),
         # At the bucket's root, where a lifecycle rule can find it.
         "map_prefix": f"{MAP}/{folder}".rstrip("/"),
-        "fingerprint": plan.fingerprint,
-        "blocks": len(prepared.due),
+        "volume_id": plan.volume_id,
+        "blocks": len(prepared.pending),
         "coarse": plan.stages(),
         "max_concurrency": config.max_concurrency,
         "allow_partial": config.allow_partial,

@@ -13,16 +13,18 @@ from typing import Literal
 
 from zblocks.config import Config
 from zblocks.errors import InvalidConfig
-from zblocks.planning.cost import Fleet
+from zblocks.planning.bill import WorkerPool
 from zblocks.planning.prices import Prices
 from zblocks.planning.read_stack import read_stack
-from zblocks.planning.time import Worker
-from zblocks.run.finalize import Ending
-from zblocks.run.forecast import LAMBDA_MEMORY_MB, Forecast, foretell, in_cloud
+from zblocks.planning.stores import open_stores
+from zblocks.planning.time import WorkerSpec
+from zblocks.run.finalize import Ending, add_access_problems
+from zblocks.run.forecast import LAMBDA_MEMORY_MB, Forecast, Workers, forecast, in_cloud
 from zblocks.run.local.convert import Machine, Observer
 from zblocks.run.local.convert import convert as convert_here
 from zblocks.run.progress import State
 from zblocks.storage.credentials import Credentials, load_credentials
+from zblocks.storage.store import open_store
 
 Job = str | os.PathLike[str] | Mapping[str, object] | Config
 """What may be given for a config."""
@@ -62,15 +64,15 @@ def plan(
     job = _config(config)
     _refuse_odd_numbers(workers, memory_mb)
     known = Prices.load(Path(prices)) if prices is not None else Prices()
-    keys = keys_of(job)
-    stack = read_stack(job, keys)
+    stores = open_stores(job, keys_of(job))
+    stack = read_stack(job, stores)
     if in_cloud(job):
-        worker = Worker.on_lambda(memory_mb or LAMBDA_MEMORY_MB)
-        fleet = Fleet(workers or job.max_concurrency, architecture)
+        worker = WorkerSpec.on_lambda(memory_mb or LAMBDA_MEMORY_MB)
+        pool = WorkerPool(workers or job.max_concurrency, architecture)
     else:
         here = Machine.choose(workers, memory_mb)
-        worker, fleet = Worker(here.memory_mb), Fleet(here.workers, cloud=False)
-    return foretell(job, stack, worker, fleet, known, keys)
+        worker, pool = WorkerSpec(here.memory_mb), WorkerPool(here.workers, cloud=False)
+    return forecast(job, stack, stores.target, Workers(worker, pool, known))
 
 
 def convert(
@@ -111,7 +113,28 @@ def convert(
     given = os.fspath(config) if isinstance(config, str | os.PathLike) else None
     resume = f"zblocks.convert({given!r})" if given else "call zblocks.convert again"
     machine = Machine.choose(workers, memory_mb)
-    return convert_here(job, machine, keys_of(job), observe or _look_away, resume)
+    return convert_job(job, machine, observe or _look_away, resume)
+
+
+def convert_job(config: Config, machine: Machine, observe: Observer, resume: str) -> Ending:
+    """Convert on this machine; then ask for a volume in a bucket as a browser would.
+
+    Args:
+        config: the job.
+        machine: what may be used of this machine.
+        observe: called a few times a second with how far the run is.
+        resume: the command that continues where this run stops, for the report.
+
+    Raises:
+        ZblocksError: as `convert`.
+    """
+    keys = keys_of(config)
+    ending = convert_here(config, machine, keys, observe, resume)
+    if ending.location.startswith("file:"):
+        return ending
+    from zblocks.view.public_access import probe
+
+    return add_access_problems(open_store(ending.location, keys), ending, probe(ending.location))
 
 
 def keys_of(config: Config | None) -> Credentials | None:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from zblocks.api import keys_of
+from zblocks.api import convert_job, keys_of
 from zblocks.cli.command import (
     PLAIN_EVERY,
     AsJson,
@@ -24,7 +24,6 @@ from zblocks.cli.display import Display
 from zblocks.config import Config
 from zblocks.run import transfer
 from zblocks.run.local.convert import Machine
-from zblocks.run.local.convert import convert as convert_here
 
 
 @app.command()
@@ -55,7 +54,7 @@ def convert(
         machine = Machine.choose(workers, memory)
         with Display() as display:
             resume = shlex.join(sys.argv)
-            ending = convert_here(job, machine, keys_of(job), display.show, resume)
+            ending = convert_job(job, machine, display.show, resume)
         if as_json:
             print(json.dumps(asdict(ending)))
             return
@@ -64,9 +63,9 @@ def convert(
         for line in ending.holes:
             print(f"left out: {line}")
         print(f"{ending.status}: {ending.location}\nreport: {ending.page or ending.report}")
-        for line in ending.hindrances:
+        for line in ending.access_problems:
             print(f"others can't see it by its link: {line}")
-        seen = ending.location.startswith("s3://") and not ending.hindrances
+        seen = ending.location.startswith("s3://") and not ending.access_problems
         print(f"view: {ending.link if seen else f'zblocks view {ending.location}'}")
 
 

@@ -7,7 +7,7 @@ import time
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from zblocks.cli.command import PLAIN_EVERY, errors
-from zblocks.planning.cost import show_dollars
+from zblocks.planning.bill import show_dollars
 from zblocks.run.progress import State, duration
 
 

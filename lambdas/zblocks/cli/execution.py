@@ -26,15 +26,17 @@ from zblocks.cli.plan import standing
 from zblocks.config import Config
 from zblocks.config.messages import read_file, read_object
 from zblocks.errors import InvalidConfig, StorageError, ZblocksError
-from zblocks.planning.cost import Fleet, show_dollars
+from zblocks.planning.bill import WorkerPool, show_dollars
 from zblocks.planning.find_slices import read_lines
 from zblocks.planning.prices import Prices
 from zblocks.planning.read_stack import read_stack
-from zblocks.planning.time import Worker
+from zblocks.planning.stores import open_stores
+from zblocks.planning.time import WorkerSpec
 from zblocks.run.cloud import executions
 from zblocks.run.cloud.executions import Execution, Workers
 from zblocks.run.cloud.watch import Watch
-from zblocks.run.forecast import LAMBDA_MEMORY_MB, foretell
+from zblocks.run.forecast import LAMBDA_MEMORY_MB, forecast
+from zblocks.run.forecast import Workers as Forecasters
 from zblocks.run.progress import State, duration
 from zblocks.slices.name_list import read_list
 
@@ -119,7 +121,7 @@ def cloud_input(path: Path) -> tuple[dict[str, Any], Config]:
     here = Config.load(path)
     place = here.slice_list
     if place and place.path and place.path.is_file():
-        entries = read_list(read_lines(here, None), str(place))
+        entries = read_list(read_lines(here, open_stores(here).open_folder), str(place))
         given["sorted_filename"] = [f"{e.name or 'Placeholder'} {e.index}" for e in entries]
     try:
         return given, Config.parse(given, base=None)
@@ -141,9 +143,11 @@ def _foretell(config: Config, workers: Workers, prices: Prices) -> None:
     Raises:
         ZblocksError: as the Plan function would, but before anything is started.
     """
-    fleet = Fleet(config.max_concurrency, workers.architecture)
-    worker = Worker.on_lambda(workers.memory_mb)
-    said = foretell(config, read_stack(config), worker, fleet, prices)
+    pool = WorkerPool(config.max_concurrency, workers.architecture)
+    worker = WorkerSpec.on_lambda(workers.memory_mb)
+    stores = open_stores(config)
+    who = Forecasters(worker, pool, prices)
+    said = forecast(config, read_stack(config, stores), stores.target, who)
     for line in said.warnings:
         errors.print(f"warning: {line}", markup=False)
     for line in said.refusals:

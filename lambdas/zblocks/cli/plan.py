@@ -13,7 +13,7 @@ from rich.table import Table
 
 from zblocks.api import plan as foresee
 from zblocks.cli.command import AsJson, ConfigFile, PricesFile, app, reporting
-from zblocks.planning.cost import show_dollars
+from zblocks.planning.bill import show_dollars
 from zblocks.planning.plan import Plan
 from zblocks.run.forecast import LAMBDA_MEMORY_MB, Forecast, InBuckets, scale_row
 from zblocks.run.progress import duration
@@ -57,9 +57,10 @@ def plan(
 
 def _print(said: Forecast) -> None:
     """Print a forecast for people."""
-    plan, guess, fleet = said.plan, said.estimate, said.fleet
+    plan, guess, fleet = said.plan, said.estimate, said.pool
     size = "×".join(str(n) for n in plan.box.shape)
-    volume = f"{size} {plan.volume.dtype}, channels: {plan.volume.channels}, {plan.volume.layer}"
+    voxels = plan.volume.format
+    volume = f"{size} {voxels.dtype}, channels: {voxels.channels}, {plan.volume.layer}"
     out.print(f"{plan.source} → {plan.destination}\n{volume}", markup=False)
     out.print(_scales(plan))
     full = f"{plan.blocks} blocks of {plan.block_depth} slices"
@@ -90,8 +91,8 @@ def _print(said: Forecast) -> None:
 def standing(said: Forecast) -> str:
     """Say how much there is to do."""
     if not said.resumes:
-        return f"all {len(said.due)} are due"
-    return f"resumes: {len(said.due)} of {said.plan.blocks} blocks are due"
+        return f"all {len(said.pending)} are due"
+    return f"resumes: {len(said.pending)} of {said.plan.blocks} blocks are due"
 
 
 def _elsewhere(also: InBuckets) -> str:

@@ -96,7 +96,7 @@ def downsampler(layer: str, *, sparse: bool) -> Downsample:
 
 @dataclass(frozen=True, slots=True)
 class DownsamplePresent:
-    """Pools the planes that hold data, as `downsample` does; where there are none, those without."""
+    """Downsamples the planes that hold data; where there are none, those without."""
 
     downsample: Downsample
     absent: Sequence[tuple[int, int]]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,13 +37,30 @@ TURN = 7
 """Chunks by which one block begins further on than the block before it."""
 
 
+class ReadSlice(NamedTuple):
+    """One slice that was read, as the plan named it."""
+
+    z: int
+    """Scale 0 voxel."""
+    key: str
+    bytes: int
+    etag: str
+    page: int = 0
+    """Of the file."""
+
+
+def read_slices(slices: Iterable[SliceRef]) -> tuple[ReadSlice, ...]:
+    """Return what is read for `slices`: themselves, or their substitutes; for fills nothing."""
+    found = (r for s in slices for r in s.reads)
+    return tuple(ReadSlice(r.z, r.key or "", r.bytes, r.etag, r.page) for r in found)
+
+
 @dataclass(frozen=True, slots=True)
 class TaskResult:
     """What a task read and wrote."""
 
     objects: tuple[Written, ...]
-    read: tuple[SliceRef, ...] = ()
-    """Slices, in z order, with what was missing; none for a coarse task."""
+    read: tuple[ReadSlice, ...] = ()
     slices: tuple[SliceStats, ...] = ()
     """Of the slices that a block owns, in z order."""
     partial: bool = False
@@ -85,7 +103,7 @@ def convert_block(
         _feed(scales, owned, bands, _Out(writer, progress, plan, task.index))
         objects = writer.finish()
     stats = tuple(c.result() for c in counters if task.z0 <= c.z < task.z1)
-    return TaskResult(objects, slices, stats)
+    return TaskResult(objects, read_slices(slices), stats)
 
 
 def convert_coarse(

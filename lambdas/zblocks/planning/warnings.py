@@ -1,7 +1,4 @@
-"""What is allowed and still looks wrong: said before anything is done.
-
-Pure: decided from the plan, that is from the config and the slices' headers.
-"""
+"""Warnings about a plan: what is allowed and still looks wrong."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ NAMED = 5
 """Missing slices that are named."""
 
 
-def doubts(plan: Plan) -> tuple[str, ...]:
+def find_warnings(plan: Plan) -> tuple[str, ...]:
     """Return what a user should look at before a run, one line for each."""
     return (
         *_of_resolution(plan),

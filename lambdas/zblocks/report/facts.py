@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from zblocks.planning.plan import Plan
-from zblocks.report.outliers import Odd
+from zblocks.geometry import Span
 from zblocks.report.pictures import Picture
-from zblocks.run.receipt import Receipt
+from zblocks.report.run_report import RunReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +47,10 @@ class Overview:
 
 
 @dataclass(frozen=True, slots=True)
-class BillLine:
-    """One thing that is paid for."""
-
-    item: str
-    quantity: str
-    """With its unit."""
-    predicted: float
-    """US dollars."""
-    actual: float | None
-    """US dollars; None where it isn't known."""
-
-
-@dataclass(frozen=True, slots=True)
 class Facts:
     """All that a page says."""
 
-    report: Mapping[str, Any]
-    """The document `report.json`."""
-    plan: Plan
-    receipts: tuple[Receipt, ...]
-    odd: Odd
-    gone: tuple[tuple[int, int], ...]
-    """Scale 0 slices [z0, z1) of the blocks that don't stand."""
+    report: RunReport
+    gone: tuple[Span, ...]
+    """Scale 0 slices [z0, z1) of the blocks that aren't there."""
     overview: Overview
-    config: Mapping[str, Any]
-    """As it is stored: without secrets."""
-    bill: tuple[BillLine, ...] = ()
-    """Empty where nothing is known of it."""
-
-    @property
-    def names(self) -> dict[int, str]:
-        """Keys of the slices that were read, by z."""
-        return {s.z: s.key for r in self.receipts for s in r.sources}

@@ -1,4 +1,4 @@
-"""Are the slices of a stack alike? Their brightness, from receipts: histogram, contrast, odd ones.
+"""Brightness of a stack: histogram, contrast, and slices that differ from the others.
 
 Nothing is read for it; it is all in the statistics that workers keep of each slice.
 """
@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from zblocks.conversion.slice_stats import SliceStats
+from zblocks.conversion.tasks import ReadSlice
 from zblocks.planning.plan import Plan
-from zblocks.run.receipt import Receipt, Source
 
 NEIGHBOURS = 3
 """Slices to either side that say how bright a slice should be."""
@@ -66,17 +66,12 @@ class Outlier:
 
 
 @dataclass(frozen=True, slots=True)
-class Odd:
+class Anomalies:
     """Slices to look at, each kind in the order of z. Filled ones are not among them."""
 
     blank: tuple[Blank, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
     outliers: tuple[Outlier, ...] = ()
-
-    @property
-    def entry(self) -> dict[str, Any]:
-        """How the report names them."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +92,10 @@ class Histogram:
         return (low, high) if marks[1] > marks[0] else None
 
 
-def of_slices(plan: Plan, receipts: Sequence[Receipt]) -> list[SliceStats]:
-    """Return what was counted of slices that are there; a fill value says nothing of the stack."""
-    filled = {z for z, _, _ in plan.filled}
-    return [s for r in receipts for s in r.slices if s.z not in filled]
+def present(plan: Plan, slices: Sequence[SliceStats]) -> list[SliceStats]:
+    """Return the statistics of slices that are there; a fill value says nothing of the stack."""
+    filled = {f.z for f in plan.filled}
+    return [s for s in slices if s.z not in filled]
 
 
 def histogram(slices: Sequence[SliceStats]) -> Histogram | None:
@@ -115,13 +110,14 @@ def histogram(slices: Sequence[SliceStats]) -> Histogram | None:
     return Histogram(step, counts)
 
 
-def contrast(plan: Plan, receipts: Sequence[Receipt]) -> tuple[float, float] | None:
+def contrast(plan: Plan, slices: Sequence[SliceStats]) -> tuple[float, float] | None:
     """Return the values to show black and white; None for labels, and where colours are as meant.
 
     The 0.1 and 99.9 % marks of the slices; of types that aren't counted, the lowest and highest.
     """
-    colours = plan.volume.channels > 1 and plan.volume.dtype == "uint8"
-    stats = of_slices(plan, receipts)
+    voxels = plan.volume.format
+    colours = voxels.channels > 1 and voxels.dtype == "uint8"
+    stats = present(plan, slices)
     if plan.volume.layer != "image" or colours or not stats:
         return None
     if found := histogram(stats):
@@ -130,32 +126,40 @@ def contrast(plan: Plan, receipts: Sequence[Receipt]) -> tuple[float, float] | N
     return (low, high) if math.isfinite(high - low) and high > low else None
 
 
-def spare_bits(plan: Plan, receipts: Sequence[Receipt]) -> str:
+def spare_bits(plan: Plan, slices: Sequence[SliceStats]) -> str:
     """Say so if 16-bit voxels use fewer bits, as those of many cameras do."""
-    high = int(max((s.high for s in of_slices(plan, receipts)), default=0))
-    if plan.volume.dtype != "uint16" or plan.volume.layer != "image" or not 0 < high < 1 << 15:
+    high = int(max((s.high for s in present(plan, slices)), default=0))
+    if (
+        plan.volume.format.dtype != "uint16"
+        or plan.volume.layer != "image"
+        or not 0 < high < 1 << 15
+    ):
         return ""
     return f"values use {high.bit_length()} of 16 bits, up to {high}"
 
 
-def find_odd(plan: Plan, receipts: Sequence[Receipt]) -> Odd:
+def find_anomalies(
+    plan: Plan, slices: Sequence[SliceStats], read: Sequence[ReadSlice]
+) -> Anomalies:
     """Find blank, repeated and outlying slices among those that were read.
 
     Blank: lowest and highest value are equal. Duplicate: the same bytes as a slice before it; or,
     of 8 and 16 bits, where no histogram tells them apart. Outlier: see `_outliers`; brightness
     means nothing to labels.
     """
-    sources = {s.z: s for r in receipts for s in r.sources}
-    stats = sorted((s for r in receipts for s in r.slices if s.z in sources), key=lambda s: s.z)
+    sources = {s.z: s for s in read}
+    stats = sorted((s for s in slices if s.z in sources), key=lambda s: s.z)
     blank = tuple(Blank(s.z, sources[s.z].key, s.low) for s in stats if s.low == s.high)
     rest = [s for s in stats if s.low != s.high]
-    marks = contrast(plan, receipts)
+    marks = contrast(plan, slices)
     span = marks[1] - marks[0] if marks else _usual_span(rest)
     outliers = () if plan.volume.layer != "image" else _outliers(rest, sources, span)
-    return Odd(blank, _duplicates(rest, sources), outliers)
+    return Anomalies(blank, _duplicates(rest, sources), outliers)
 
 
-def _duplicates(stats: Sequence[SliceStats], sources: dict[int, Source]) -> tuple[Duplicate, ...]:
+def _duplicates(
+    stats: Sequence[SliceStats], sources: dict[int, ReadSlice]
+) -> tuple[Duplicate, ...]:
     """Find slices that are there twice."""
     files: dict[tuple[str, int], int] = {}
     looks: dict[tuple[Any, ...], int] = {}
@@ -174,7 +178,7 @@ def _duplicates(stats: Sequence[SliceStats], sources: dict[int, Source]) -> tupl
 
 
 def _outliers(
-    stats: Sequence[SliceStats], sources: dict[int, Source], span: float
+    stats: Sequence[SliceStats], sources: dict[int, ReadSlice], span: float
 ) -> tuple[Outlier, ...]:
     """Find slices whose mean is far from what the slices around them have.
 

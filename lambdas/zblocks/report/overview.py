@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from zblocks.conversion.stored_scale import StoredScale
 from zblocks.geometry import Box, Vec, Voxels, ceil_div
 from zblocks.planning.plan import Plan, block_name, part_z
-from zblocks.planning.pyramid import Scale
-from zblocks.precomputed.reader import StoredScale
-from zblocks.precomputed.unpack import UndecodedError
+from zblocks.precomputed.compression import MissingDecoderError
+from zblocks.precomputed.scale import Scale
 from zblocks.report.facts import Overview, Plane, Thumb
 from zblocks.report.pictures import Look, Picture, Pixels, encode_all, hatch, paint, shrink
 from zblocks.storage.store import Store
@@ -88,11 +88,10 @@ class Visible:
 
     def cost(self, scale: Scale, area: Box) -> tuple[int, int]:
         """Return the bytes of voxels and the number of chunks that an area takes to read."""
-        volume = self.plan.volume
         cells = _aligned(scale, area).grid(scale.chunk)
         chunks = cells.x * cells.y * cells.z
         voxels = min(chunks * scale.chunk.x * scale.chunk.y * scale.chunk.z, scale.box.voxels)
-        return voxels * volume.channels * np.dtype(volume.dtype).itemsize, chunks
+        return voxels * scale.format.voxel_bytes, chunks
 
 
 def look_at(seen: Visible) -> Overview:
@@ -106,7 +105,7 @@ def look_at(seen: Visible) -> Overview:
         with ThreadPoolExecutor(READERS) as pool:
             planes, problems = _planes(seen, pool)
             sheet = _sheet(seen, pool)
-    except UndecodedError as error:
+    except MissingDecoderError as error:
         return Overview(problems=(f"no decoder for {error} is installed here",))
     if sheet is None:
         problems.append("no scale that stands is small enough for a contact sheet")
@@ -122,10 +121,11 @@ def _aligned(scale: Scale, area: Box) -> Box:
 
 def _read(seen: Visible, scale: Scale, area: Box, pool: ThreadPoolExecutor) -> Voxels:
     """Return the voxels (z, y, x, c) of an area; the fill value where nothing stands."""
-    volume, gone = seen.plan.volume, seen.gone(scale)
+    gone = seen.gone(scale)
     stored = StoredScale(seen.plan, seen.target, scale, allow_holes=bool(seen.undone))
     shape = area.shape
-    voxels = np.full((shape.z, shape.y, shape.x, volume.channels), volume.fill, volume.dtype)
+    room = (shape.z, shape.y, shape.x, scale.format.channels)
+    voxels = np.full(room, seen.plan.missing.fill, scale.format.dtype)
 
     def fill(cell: Box) -> None:
         inside, z = cell & area, scale.box.start.z
@@ -152,7 +152,7 @@ def _sheet(seen: Visible, pool: ThreadPoolExecutor) -> tuple[tuple[Thumb, ...], 
     size = _fit(scale, "xy", THUMB_SIDE)
     shown = [z for z in chosen.tolist() if not gone[z]]
     planes = _shown_planes(seen, scale, shown, pool)
-    pixels = [paint(shrink(p, seen.plan.volume, *size), seen.look) for p in planes]
+    pixels = [paint(shrink(p, seen.plan.volume.layer, *size), seen.look) for p in planes]
     urls = dict(zip(shown, encode_all(pixels, SHEET_CHARACTERS), strict=True))
     first, last = seen.plan.box.start.z, seen.plan.box.stop.z
     thumbs = tuple(
@@ -180,8 +180,8 @@ def _sheet_scale(seen: Visible) -> Scale | None:
 
 def _share(plan: Plan, part: int, within: tuple[int, int]) -> int:
     """Return a part of the bytes of all scale 0 voxels, within limits."""
-    volume, (least, most) = plan.volume, within
-    whole = plan.box.voxels * volume.channels * np.dtype(volume.dtype).itemsize
+    least, most = within
+    whole = plan.box.voxels * plan.volume.format.voxel_bytes
     return min(max(whole // part, least), most)
 
 
@@ -271,7 +271,7 @@ def _plane(seen: Visible, scale: Scale, axes: str, pool: ThreadPoolExecutor) -> 
     voxels = _read(seen, scale, box, pool)
     plane = {"xy": voxels[0], "xz": voxels[:, 0], "yz": voxels[:, :, 0]}[axes]
     width, height = _fit(scale, axes, PLANE_SIDE)
-    small = paint(shrink(plane, seen.plan.volume, width, height), seen.look)
+    small = paint(shrink(plane, seen.plan.volume.layer, width, height), seen.look)
     axis = next(a for a in "xyz" if a not in axes)
     place = getattr(box.start, axis) * getattr(scale.factor, axis)
     if axes == "xy":

@@ -7,7 +7,7 @@ has no script, and forbids itself to load anything.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from zblocks.report.markup import (
     table,
     tag,
 )
+from zblocks.report.run_report import FailedTask
 from zblocks.report.style import CSS
 
 POLICY = (
@@ -63,7 +64,7 @@ def render(facts: Facts) -> str:
         _made(facts),
         _foot(facts),
     )
-    title = f"{_name(facts)}: {facts.report['status']}"
+    title = f"{_name(facts)}: {facts.report.status}"
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -75,15 +76,15 @@ def render(facts: Facts) -> str:
 
 def _name(facts: Facts) -> str:
     """Return the volume's name."""
-    return str(facts.report["location"]).rstrip("/").rpartition("/")[2]
+    return str(facts.report.location).rstrip("/").rpartition("/")[2]
 
 
 def _head(facts: Facts) -> Html:
     """Say what it is and how the run ended."""
     report = facts.report
-    status, location = str(report["status"]), str(report["location"])
+    status, location = report.status, report.location
     opening: list[Html] = []
-    if link := str(report.get("link", "")):
+    if link := report.link:
         opening.append(tag("a", "Open in Neuroglancer", class_="open", href=link, rel="noopener"))
         if location.startswith("file:"):
             opening.append(tag("p", "The viewer sees this folder while it is served over HTTP.",
@@ -99,19 +100,19 @@ def _head(facts: Facts) -> Html:
 
 def _tiles(facts: Facts) -> Html:
     """Show the numbers that people ask for first."""
-    plan, report = facts.plan, facts.report
-    volume, shape = plan.volume, plan.box.shape
+    plan, report = facts.report.plan, facts.report.numbers
+    volume, voxels, shape = plan.volume, plan.volume.format, plan.box.shape
     extent = [n * r for n, r in zip(shape, plan.scales[0].resolution, strict=True)]
     seconds = float(report["task_seconds"])
-    colour = {1: "grey", 3: "RGB"}.get(volume.channels, f"{volume.channels} channels")
+    colour = {1: "grey", 3: "RGB"}.get(voxels.channels, f"{voxels.channels} channels")
     kind = "labels" if volume.layer != "image" else colour
-    read = f"{number(len(facts.names))} read, {number(len(plan.filled))} filled"
+    read = f"{number(len(facts.report.names))} read, {number(len(plan.filled))} filled"
     tasks = f"{plural(plan.blocks, 'block')}, {plural(len(plan.coarse), 'coarse task')}"
     longest = f"the longest task {duration(report['longest_task_s'])}"
     tiles = (
         ("Voxels", " × ".join(map(number, shape)), _lengths(extent)),
         ("Slices", number(shape.z), read),
-        ("Values", volume.dtype, f"{kind}, {volume.encoding}"),
+        ("Values", voxels.dtype, f"{kind}, {voxels.encoding}"),
         ("Scales", number(len(plan.scales)), f"{_lengths(plan.scales[0].resolution)} the finest"),
         ("Tasks done", number(int(report["tasks_done"])), tasks),
         ("Read", size(report["bytes_read"]), "bytes of slices"),
@@ -136,33 +137,33 @@ def _lengths(nm: Sequence[float]) -> str:
 def _trouble(facts: Facts) -> Html:
     """Say what stands in the way, or was left out, and how to go on."""
     report = facts.report
-    failed, problems = report.get("failed", []), report.get("problems", [])
-    if not failed and not problems:
+    if not report.failed and not report.problems:
         return Html()
-    said = {f["message"] for f in failed}
-    names = [f"{f['task']}: {', '.join(f['slices'])}" for f in failed if f["slices"]]
-    holes = [f"{h['scale']}: {h['box']}" for h in report.get("holes", [])]
-    whole = report["status"] == "FAILED"
+    said = {f.message for f in report.failed}
+    names = [f"{f.task}: {', '.join(f.slices)}" for f in report.failed if f.slices]
+    holes = [f"{h.scale}: {h.box.name}" for h in report.holes]
+    whole = report.status == "FAILED"
+    rest = [p for p in report.problems if p not in said]
     return section(
         "Not published" if whole else "Published with holes",
         "There is no info file, so no viewer opens the volume. Finished blocks are kept."
         if whole
         else "These blocks were left out, as the config allows; their voxels hold nothing.",
-        items([p for p in problems if p not in said]) if set(problems) - said else Html(),
-        _failed(failed),
+        items(rest) if rest else Html(),
+        _failed(report.failed),
         details("Slices of these blocks", items(names)) if names else Html(),
         details("Holes by scale", items(holes)) if holes else Html(),
-        tag("h3", "Mend it, then go on with"),
-        tag("pre", report["resume"]),
+        tag("h3", "Fix this, then continue with"),
+        tag("pre", report.resume),
         kind="trouble" if whole else "PART",
     )
 
 
-def _failed(failed: Sequence[Mapping[str, Any]]) -> Html:
+def _failed(failed: Sequence[FailedTask]) -> Html:
     """List the tasks that failed, each with its reason."""
     entries = [
-        tag("li", tag("b", f["task"]), f"z {span(*f['z'])} · {f['error']} · "
-            f"failed {plural(f['tries'], 'time')}", tag("p", f["message"]))
+        tag("li", tag("b", f.task), f"z {span(*f.z)} · {f.error} · "
+            f"failed {plural(f.tries, 'time')}", tag("p", f.message))
         for f in failed[:ROWS]
     ]  # fmt: skip
     if not entries:
@@ -172,14 +173,14 @@ def _failed(failed: Sequence[Mapping[str, Any]]) -> Html:
 
 def _blocks(facts: Facts) -> Html:
     """Show what each task took, and what it was predicted to take."""
-    plan = facts.plan
-    if not facts.receipts:
+    plan = facts.report.plan
+    if not facts.report.tasks:
         return Html()
-    done = {r.task: r for r in facts.receipts}
+    done = {r.task: r for r in facts.report.tasks}
     blocks = [done.get(block_name(i)) for i in range(plan.blocks)]
     seconds = np.array([r.seconds if r else np.nan for r in blocks])
     peaks = np.array([float(r.peak_mb) if r else np.nan for r in blocks])
-    slowest = sorted(facts.receipts, key=lambda r: -r.seconds)
+    slowest = sorted(facts.report.tasks, key=lambda r: -r.seconds)
     ranges = {block_name(i): span(*plan.owned_z(0, i)) for i in range(plan.blocks)}
     ranges |= {c.name: _scales_of(plan, c.first, c.last) for c in plan.coarse}
     rows = [(r.task, ranges.get(r.task, ""), r.seconds, r.peak_mb, r.tries) for r in slowest]
@@ -224,16 +225,25 @@ def _bar_chart(
 
 def _bill(facts: Facts) -> Html:
     """Show what it was to cost, and what it did."""
-    lines = facts.bill
-    if not lines:
+    bills = facts.report.bills
+    came_to = {(n.service, n.what): n.dollars for n in bills.actual.lines}
+    rows = [
+        (
+            f"{n.service} {n.what}",
+            f"{n.quantity:,.6g} {n.unit}",
+            _dollars(n.dollars),
+            _dollars(came_to.get((n.service, n.what))),
+        )
+        for n in bills.predicted.lines
+    ]
+    if not rows:
         return Html()
-    rows = [(b.item, b.quantity, _dollars(b.predicted), _dollars(b.actual)) for b in lines]
-    known = [b.actual for b in lines if b.actual is not None]
+    known = [came_to.get((n.service, n.what)) for n in bills.predicted.lines]
     foot = (
         "total",
         "",
-        _dollars(sum(b.predicted for b in lines)),
-        _dollars(sum(known) if len(known) == len(lines) else None),
+        _dollars(bills.predicted.dollars),
+        _dollars(None if None in known else sum(k or 0 for k in known)),
     )
     return section(
         "Bill", "US dollars: as the plan predicted it, and by what was used.",
@@ -250,15 +260,15 @@ def _dollars(amount: float | None) -> str:
 
 def _made(facts: Facts) -> Html:
     """Show how it was asked for, and what was noted on the way."""
-    report, config = facts.report, dict(facts.config)
+    report, config = facts.report, dict(facts.report.config)
     listed = config.get("sorted_filename")
     if isinstance(listed, list) and len(listed) > FEW:
         config["sorted_filename"] = [*listed[:FEW], f"… {number(len(listed) - FEW)} more lines"]
     rows: list[tuple[Value, ...]] = [
         (s.key, " × ".join(map(number, s.box.shape)), " × ".join(map(number, s.chunk)), s.chunks)
-        for s in facts.plan.scales
+        for s in report.plan.scales
     ]
-    notes = [*report.get("notes", [])]
+    notes = report.notes
     return section(
         "How it was made",
         "",
@@ -279,11 +289,11 @@ def _json(value: Any) -> Html:
 
 def _foot(facts: Facts) -> Html:
     """Say who made it."""
-    report = facts.report
-    ran = [f"zblocks {report['zblocks']}", f"Python {report['python']}"]
-    ran += [f"execution {report['execution']}"] if report["execution"] else []
-    ran += [f"redriven {plural(report['redrives'], 'time')}"] if report["redrives"] else []
-    if compared := report.get("chunks_compared_by_second_reader"):
+    program = facts.report.program
+    ran = [f"zblocks {program.zblocks}", f"Python {program.python}"]
+    ran += [f"execution {program.execution}"] if program.execution else []
+    ran += [f"redriven {plural(program.redrives, 'time')}"] if program.redrives else []
+    if compared := facts.report.chunks_compared:
         ran.append(f"{plural(compared, 'chunk')} compared by cloud-volume")
     made = "Made from receipts and the volume's stored scales; the page loads nothing else."
     return tag("footer", tag("p", " · ".join(ran)), tag("p", made))

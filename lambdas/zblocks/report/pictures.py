@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from zblocks.geometry import Voxels
-from zblocks.planning.plan import Volume
 
 Pixels = npt.NDArray[np.uint8]
 """Grey (rows, columns, 1) or RGB (rows, columns, 3)."""
@@ -44,19 +43,20 @@ class Picture:
 class Look:
     """How voxels become pixels."""
 
-    volume: Volume
+    layer: str
+    """`image` or `segmentation`."""
     low: float
     high: float
     """The values shown black and white."""
 
 
-def shrink(plane: Voxels, volume: Volume, width: int, height: int) -> Voxels:
+def shrink(plane: Voxels, layer: str, width: int, height: int) -> Voxels:
     """Return a plane (rows, columns, c) at most so wide and high: means, of labels samples."""
     steps = -(-plane.shape[0] // height), -(-plane.shape[1] // width)
     if steps == (1, 1):
         return plane
     rows, columns = (np.arange(0, n, s) for n, s in zip(plane.shape[:2], steps, strict=True))
-    if volume.layer != "image":
+    if layer != "image":
         rows = np.minimum(rows + steps[0] // 2, plane.shape[0] - 1)
         columns = np.minimum(columns + steps[1] // 2, plane.shape[1] - 1)
         return plane[np.ix_(rows, columns)]
@@ -69,7 +69,7 @@ def shrink(plane: Voxels, volume: Volume, width: int, height: int) -> Voxels:
 
 def paint(plane: Voxels, look: Look) -> Pixels:
     """Return the pixels of a plane (rows, columns, c)."""
-    if look.volume.layer != "image":
+    if look.layer != "image":
         return _colours(plane[..., 0])
     span = max(look.high - look.low, 1e-9)
     scaled = (np.nan_to_num(plane.astype(np.float64)) - look.low) * (255 / span)

@@ -24,7 +24,7 @@ from zblocks.report.markup import (
     tag,
     text,
 )
-from zblocks.report.outliers import Duplicate, contrast, histogram, of_slices, spare_bits
+from zblocks.report.outliers import Duplicate, histogram, present, spare_bits
 from zblocks.report.pictures import Picture
 
 KINDS = {
@@ -45,10 +45,10 @@ MANY = 20
 
 def marked(facts: Facts) -> dict[str, list[int]]:
     """Return the z of slices of each kind."""
-    odd = facts.odd
+    odd = facts.report.anomalies
     return {
         "gone": [z for z0, z1 in facts.gone for z in range(z0, z1)],
-        "filled": [z for z, _, _ in facts.plan.filled],
+        "filled": [z for z, _, _ in facts.report.plan.filled],
         "blank": [b.z for b in odd.blank],
         "duplicate": [d.z for d in odd.duplicates],
         "outlier": [o.z for o in odd.outliers],
@@ -81,7 +81,7 @@ def _counted(kind: str, count: int) -> str:
 
 def _odd_rows(facts: Facts) -> dict[str, list[tuple[str, str, str]]]:
     """Return z, key and what was found of slices of each kind."""
-    odd, filled = facts.odd, facts.plan.filled
+    odd, filled = facts.report.anomalies, facts.report.plan.filled
 
     def same(d: Duplicate) -> str:
         return f"{'is the same file' if d.certain else 'looks the same'} as z {d.same_as}"
@@ -111,14 +111,16 @@ def _judged(facts: Facts) -> str:
     looked = ["blank slices"]
     looked += ["files that are there twice"]
     looked += (
-        ["slices that look the same"] if histogram(of_slices(facts.plan, facts.receipts)) else []
+        ["slices that look the same"]
+        if histogram(present(facts.report.plan, facts.report.slices))
+        else []
     )
     looked += (
         ["slices much brighter or darker than their neighbours"]
-        if facts.plan.volume.layer == "image"
+        if facts.report.plan.volume.layer == "image"
         else []
     )
-    count = plural(len(facts.names), "slice")
+    count = plural(len(facts.report.names), "slice")
     return f"Looked for among the {count} read: {', '.join(looked[:-1])} and {looked[-1]}."
 
 
@@ -127,10 +129,10 @@ def _judged(facts: Facts) -> str:
 
 def brightness_section(facts: Facts) -> Html:
     """Draw how bright each slice is."""
-    start, depth = facts.plan.box.start.z, facts.plan.box.shape.z
+    start, depth = facts.report.plan.box.start.z, facts.report.plan.box.shape.z
     values = np.full((3, depth), np.nan)
-    names = facts.names
-    for s in (s for r in facts.receipts for s in r.slices):
+    names = facts.report.names
+    for s in facts.report.slices:
         if s.z in names:
             values[:, s.z - start] = s.low, s.mean, s.high
     if np.isnan(values).all():
@@ -160,11 +162,11 @@ def _marks(kind: str, zs: Iterable[int], start: int, depth: int) -> list[Mark]:
 
 def histogram_section(facts: Facts) -> Html:
     """Draw how often each value is there, and what the viewer shows black and white."""
-    found = histogram(of_slices(facts.plan, facts.receipts))
-    if found is None or facts.plan.volume.layer != "image":
+    found = histogram(present(facts.report.plan, facts.report.slices))
+    if found is None or facts.report.plan.volume.layer != "image":
         return Html()
     end = len(found.counts) * found.step
-    chosen = contrast(facts.plan, facts.receipts)
+    chosen = facts.report.contrast
     marks, shown = [], "The viewer shows the whole range of the type."
     if chosen:
         low, high = chosen[0] / end, (chosen[1] + 1) / end
@@ -179,7 +181,7 @@ def histogram_section(facts: Facts) -> Html:
             "and 99.9 % marks."
         )
     drawing = log_bars(found.counts.tolist(), marks, f"histogram; {shown}")
-    bits = spare_bits(facts.plan, facts.receipts)
+    bits = spare_bits(facts.report.plan, facts.report.slices)
     return section(
         "Histogram",
         f"Of all slices, counts on a logarithmic scale. {shown}",
@@ -222,7 +224,7 @@ def sheet_section(facts: Facts) -> Html:
     if not seen.thumbs:
         return Html()
     zs = {k: np.array(v, np.int64) for k, v in marked(facts).items()}
-    names = facts.names
+    names = facts.report.names
     size = next(((t.picture.width, t.picture.height) for t in seen.thumbs if t.picture), (4, 3))
     cells = [_cell(t, _kind(t, zs), names, size) for t in seen.thumbs]
     return section("Contact sheet", _sheet_words(facts), tag("ol", *cells, class_="sheet"))

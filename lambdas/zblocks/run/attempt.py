@@ -1,132 +1,123 @@
-"""One task, done once: at its end lies a receipt, or a record of what went wrong."""
+"""One task, done once: it ends with a receipt, or with a record of what went wrong."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-from zblocks.conversion.chunk_writer import Sink
-from zblocks.conversion.slice_stats import SliceStats
+from zblocks.conversion.tasks import Progress, TaskResult, convert_block, convert_coarse
 from zblocks.errors import ZblocksError
+from zblocks.geometry import Span
 from zblocks.host import peak_mb
-from zblocks.planning.plan import BlockTask, CoarseTask, task_from_json
+from zblocks.planning.plan import BlockTask, CoarseTask, part_z
 from zblocks.run import lock
 from zblocks.run.failure import Failure
-from zblocks.run.job import FAILURES, ITEMS, RECEIPTS, Workplace
-from zblocks.run.receipt import Receipt, Source
-
-Span = tuple[int, int]
-"""Scale 0 slices [z0, z1) of a task."""
+from zblocks.run.job import FAILURES, RECEIPTS, Job
+from zblocks.run.receipt import Receipt
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a task read."""
-
-    sources: tuple[Source, ...] = ()
-    slices: tuple[SliceStats, ...] = ()
-    partial: bool = False
-
-
-def perform(work: Workplace, name: str, z: Span, run: Callable[[Sink], Outcome]) -> str:
-    """Do a task unless its receipt stands.
+def attempt_block(job: Job, task: BlockTask, progress: Progress = lambda _: None) -> str:
+    """Convert a block unless its receipt is there.
 
     Returns:
         The key of its receipt, relative to the destination.
 
     Raises:
-        ZblocksError: what went wrong; a record of it has been stored.
+        ZblocksError: what went wrong, naming the slice; a record of it has been stored.
     """
-    plan, key = work.plan, f"{RECEIPTS}/{name}.json"
-    if find_receipt(work, name):
+    return _attempt(
+        job,
+        task.name,
+        (task.z0, task.z1),
+        lambda: convert_block(job.plan, task, job.source, job.target, progress),
+    )
+
+
+def attempt_coarse(job: Job, task: CoarseTask, *, allow_holes: bool = False) -> str:
+    """Make a part of the coarser scales unless its receipt is there; else as `attempt_block`."""
+    return _attempt(
+        job,
+        task.name,
+        part_z(job.plan.scales[0], task.depth, task.part),
+        lambda: convert_coarse(job.plan, task, job.target, allow_holes=allow_holes),
+    )
+
+
+def _attempt(job: Job, name: str, z: Span, convert: Callable[[], TaskResult]) -> str:
+    key = f"{RECEIPTS}/{name}.json"
+    if find_receipt(job, name):
         return key
-    lock.renew(work.target)
+    lock.refresh(job.target)
     begun = time.monotonic()
-    with _recorded(work, name, z), Sink(work.target, plan) as sink:
-        outcome = run(sink)
-        objects = sink.finish()
+    with _recorded(job, name, z):
+        done = convert()
         receipt = Receipt(
-            grid=plan.grid,
+            layout_id=job.plan.layout_id,
             task=name,
-            objects=objects,
-            sources=outcome.sources,
-            slices=outcome.slices,
-            source_bytes=sum(s.bytes for s in outcome.sources),
+            objects=done.objects,
+            read=done.read,
+            slices=done.slices,
             seconds=round(time.monotonic() - begun, 3),
             peak_mb=peak_mb(),
-            tries=_tries(work, name) + 1,
-            partial=outcome.partial,
+            tries=_tries(job, name) + 1,
+            partial=done.partial,
         )
-        work.target.put_json(key, receipt.to_json())
+        job.target.put_json(key, receipt.to_json())
     return key
 
 
-def find_receipt(work: Workplace, name: str) -> Receipt | None:
-    """Return a task's receipt of this plan, if it stands."""
+def find_receipt(job: Job, name: str) -> Receipt | None:
+    """Return a task's receipt for this plan's layout; None if there is none."""
     try:
-        receipt = Receipt.from_json(work.target.get(f"{RECEIPTS}/{name}.json"))
+        receipt = Receipt.from_json(job.target.get(f"{RECEIPTS}/{name}.json"))
     except FileNotFoundError:
         return None
-    return receipt if receipt.grid == work.plan.grid else None
+    return receipt if receipt.layout_id == job.plan.layout_id else None
 
 
-def note_failure(work: Workplace, task: BlockTask | CoarseTask, error: str, cause: str) -> None:
+def note_failure(job: Job, task: BlockTask | CoarseTask, error: str, cause: str) -> None:
     """Record a failure that the worker itself could not: it was killed, or never started.
 
     Args:
-        work: the plan and its stores.
+        job: the plan and its stores.
         task: what was to be done.
         error: the name under which Step Functions caught it.
         cause: what it said; Lambda's JSON of an exception, or text.
     """
-    found = _find_failure(work, task.name)
+    found = _find_failure(job, task.name)
     if found and (found.error == error or task.name in cause):
         return  # the worker has said so itself, in better words
-    z = (task.z0, task.z1) if isinstance(task, BlockTask) else _whole(work)
-    _put_failure(work, task.name, z, error, cause[:1000] or error)
-
-
-def read_tasks(work: Workplace) -> list[BlockTask]:
-    """Return the task of every block."""
-    return [task_from_json(t) for t in json.loads(work.target.get(ITEMS))]
+    whole = (job.plan.box.start.z, job.plan.box.stop.z)
+    z = (task.z0, task.z1) if isinstance(task, BlockTask) else whole
+    _put_failure(job, task.name, z, error, cause[:1000] or error)
 
 
 @contextmanager
-def _recorded(work: Workplace, name: str, z: Span) -> Iterator[None]:
+def _recorded(job: Job, name: str, z: Span) -> Iterator[None]:
     """Store what went wrong before passing it on; the report is made from these records."""
     try:
         yield
     except Exception as error:
         if isinstance(error, ZblocksError):
             error.args = (f"{name} (z {z[0]}–{z[1]}): {error}",)
-        _put_failure(work, name, z, type(error).__name__, str(error))
+        _put_failure(job, name, z, type(error).__name__, str(error))
         raise
 
 
-def _put_failure(work: Workplace, name: str, z: Span, error: str, message: str) -> None:
-    """Store a record, counting on from the one that is there."""
-    failure = Failure(name, *z, error, message, _tries(work, name) + 1)
-    work.target.put_json(f"{FAILURES}/{name}.json", failure.to_json())
+def _put_failure(job: Job, name: str, z: Span, error: str, message: str) -> None:
+    failure = Failure(name, *z, error, message, _tries(job, name) + 1)
+    job.target.put_json(f"{FAILURES}/{name}.json", failure.to_json())
 
 
-def _tries(work: Workplace, name: str) -> int:
+def _tries(job: Job, name: str) -> int:
     """Return how often a task has failed."""
-    found = _find_failure(work, name)
+    found = _find_failure(job, name)
     return found.tries if found else 0
 
 
-def _find_failure(work: Workplace, name: str) -> Failure | None:
-    """Return the record of a task's failure."""
+def _find_failure(job: Job, name: str) -> Failure | None:
     try:
-        return Failure.from_json(work.target.get(f"{FAILURES}/{name}.json"))
+        return Failure.from_json(job.target.get(f"{FAILURES}/{name}.json"))
     except FileNotFoundError:
         return None
-
-
-def _whole(work: Workplace) -> Span:
-    """Return the z range of the volume."""
-    box = work.plan.box
-    return box.start.z, box.stop.z

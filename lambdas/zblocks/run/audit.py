@@ -1,58 +1,104 @@
-"""What stands at a destination, held against its plan: which tasks are done, and which are due."""
+"""An audit of a volume: its receipts and its objects, held against the plan."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from isal import isal_zlib
 
-from zblocks.planning.plan import Plan
-from zblocks.precomputed.chunks import content_encoding
+from zblocks.conversion.chunk_writer import Written
+from zblocks.planning.missing import planned_holes
+from zblocks.planning.plan import Plan, block_name
+from zblocks.precomputed.objects import content_encoding, object_keys
 from zblocks.run.job import RECEIPTS
-from zblocks.run.receipt import Receipt, Verdict, Written, doubtful, judge
+from zblocks.run.receipt import Receipt
 from zblocks.storage.store import Store
 
 READS = 32
 """Objects read at the same time."""
 
+Listing = Mapping[str, tuple[int, str]]
+"""Bytes and ETag of each object in the scales' folders, by name."""
+
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Receipts of the plan's grid, and what they and a listing say."""
+class Verdict:
+    """What keeps a volume from being complete; all empty when nothing does."""
+
+    missing_tasks: tuple[str, ...]
+    """Tasks without a receipt, in the plan's order."""
+    missing_objects: tuple[str, ...]
+    """Objects that the plan calls for and the listing doesn't have."""
+    corrupt_objects: tuple[str, ...]
+    """Objects whose stored bytes aren't those of their receipt."""
+    extra_objects: tuple[str, ...]
+    """Objects in the scales' folders that the plan doesn't call for."""
+    invalid_tasks: tuple[str, ...]
+    """Tasks whose receipt names an object that is missing or corrupt."""
+    partial_tasks: tuple[str, ...]
+    """Tasks done from a scale with holes."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every task reported, from whole scales, and every object is there."""
+        bad = (self.missing_tasks, self.missing_objects, self.corrupt_objects, self.partial_tasks)
+        return not any(bad)
+
+    @property
+    def pending(self) -> frozenset[str]:
+        """Tasks to be done, again or for the first time."""
+        return frozenset((*self.missing_tasks, *self.invalid_tasks, *self.partial_tasks))
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Receipts of the plan's layout, and what they and a listing say."""
 
     receipts: tuple[Receipt, ...]
     verdict: Verdict
 
 
-def look(plan: Plan, target: Store) -> Standing:
+def audit(plan: Plan, target: Store) -> Audit:
     """Read all receipts and list all objects.
 
     Objects are known by size and ETag; one whose ETag changed is read and its checksum compared.
     """
-    receipts = tuple(r for r in read_receipts(target) if r.grid == plan.grid)
-    suffix = target.stored_name("", content_encoding(plan.volume, plan.scales[0]))
-    stored = _list(plan, target)
-    damaged = _damaged(target, doubtful(receipts, stored, suffix), suffix)
-    return Standing(receipts, judge(plan, receipts, stored, suffix, damaged))
+    receipts = tuple(r for r in _read_receipts(target) if r.layout_id == plan.layout_id)
+    suffix = target.stored_name("", content_encoding(plan.scales[0]))
+    listing = _list(plan, target)
+    corrupt = _corrupt(target, doubtful(receipts, listing, suffix), suffix)
+    return Audit(receipts, judge(plan, receipts, listing, suffix, corrupt))
 
 
-def read_receipts(target: Store) -> list[Receipt]:
-    """Read every receipt."""
+def _read_receipts(target: Store) -> list[Receipt]:
     keys = [o.key for o in target.list(RECEIPTS)]
     with ThreadPoolExecutor(READS) as pool:
         return [Receipt.from_json(data) for data in pool.map(target.get, keys)]
 
 
-def _list(plan: Plan, target: Store) -> dict[str, tuple[int, str]]:
-    """List the scales' folders: bytes and ETag by name."""
+def _list(plan: Plan, target: Store) -> Listing:
     with ThreadPoolExecutor(len(plan.scales)) as pool:
         listings = pool.map(lambda s: list(target.list(s.key)), plan.scales)
         return {o.key: (o.bytes, o.etag) for found in listings for o in found}
 
 
-def _damaged(target: Store, objects: Iterable[Written], suffix: str) -> frozenset[str]:
+def doubtful(receipts: Iterable[Receipt], listing: Listing, suffix: str) -> list[Written]:
+    """Return objects of the right size under another ETag: written since, perhaps the same again.
+
+    Two deliveries of one block write equal bytes under two ETags where a bucket is encrypted with
+    KMS, and on a disk; only their bytes can tell.
+    """
+    return [
+        o
+        for r in receipts
+        for o in r.objects
+        if (found := listing.get(o.key + suffix)) and found[0] == o.bytes and found[1] != o.etag
+    ]
+
+
+def _corrupt(target: Store, objects: Iterable[Written], suffix: str) -> frozenset[str]:
     """Read objects; return the keys of those that aren't what the receipts say."""
 
     def differs(one: Written) -> bool:
@@ -63,3 +109,47 @@ def _damaged(target: Store, objects: Iterable[Written], suffix: str) -> frozense
         return frozenset(
             o.key for o, bad in zip(found, pool.map(differs, found), strict=True) if bad
         )
+
+
+def task_names(plan: Plan) -> list[str]:
+    """Return the name of every task of a plan."""
+    return [block_name(i) for i in range(plan.blocks)] + [c.name for c in plan.coarse]
+
+
+def judge(
+    plan: Plan,
+    receipts: Iterable[Receipt],
+    listing: Listing,
+    suffix: str = "",
+    corrupt: frozenset[str] = frozenset(),
+) -> Verdict:
+    """Hold receipts and a listing against the plan.
+
+    Args:
+        plan: what was to be done.
+        receipts: those that are there.
+        listing: the objects that are there.
+        suffix: what the names of chunks end with, where they are stored as side files.
+        corrupt: doubtful objects whose bytes aren't the receipted ones, by `Written.key`.
+    """
+    done = {r.task: r for r in receipts if r.layout_id == plan.layout_id}
+    expected = {
+        key + suffix
+        for scale in plan.scales
+        for key in object_keys(scale, planned_holes(plan, scale))
+    }
+    receipted = {o.key + suffix: o.bytes for r in done.values() for o in r.objects}
+    missing = expected - listing.keys()
+    wrong = {k for k in expected & listing.keys() if listing[k][0] != receipted.get(k)}
+    wrong |= {k + suffix for k in corrupt}
+    bad = missing | wrong
+    return Verdict(
+        missing_tasks=tuple(name for name in task_names(plan) if name not in done),
+        missing_objects=tuple(sorted(missing)),
+        corrupt_objects=tuple(sorted(wrong)),
+        extra_objects=tuple(sorted(listing.keys() - expected)),
+        invalid_tasks=tuple(
+            r.task for r in done.values() if any(o.key + suffix in bad for o in r.objects)
+        ),
+        partial_tasks=tuple(r.task for r in done.values() if r.partial),
+    )

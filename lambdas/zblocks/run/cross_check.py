@@ -1,4 +1,4 @@
-"""Does a reader that isn't ours see what we stored? cloud-volume opens the volume before `info` is.
+"""A cross-check by a reader that isn't ours: cloud-volume opens the volume before `info` is there.
 
 It reads the first, the middle and the last chunk of every scale; they must hold what our own
 decoder finds. Its place is the end of a deployed run: it is too large for the workers.
@@ -13,39 +13,41 @@ from typing import Any
 
 import numpy as np
 
+from zblocks.conversion.stored_scale import StoredScale
 from zblocks.errors import IncompleteVolume
 from zblocks.geometry import Box, Vec, Voxels
-from zblocks.planning.pyramid import Scale
-from zblocks.precomputed.info import Hole, build_info
-from zblocks.precomputed.reader import StoredScale
-from zblocks.run.job import Workplace
+from zblocks.planning.missing import Hole
+from zblocks.precomputed.info import build_info
+from zblocks.precomputed.scale import Scale
+from zblocks.run.job import Job
 
 
-def compare_samples(work: Workplace, holes: Sequence[Hole]) -> int:
+def compare_samples(job: Job, holes: Sequence[Hole]) -> int:
     """Read samples outside the holes with cloud-volume; return how many chunks were compared.
 
     Raises:
         IncompleteVolume: cloud-volume can't read a chunk, or reads other voxels.
     """
-    plan = work.plan
-    if plan.volume.encoding == "jpeg" and plan.volume.channels == 3:
+    plan = job.plan
+    encoding = plan.volume.format.encoding
+    if encoding == "jpeg" and plan.volume.format.channels == 3:
         return 0  # cloud-volume 12.15 takes the planes of a colour JPEG for rows
-    if plan.volume.encoding == "png":
+    if encoding == "png":
         return 0  # its decoder for PNG is not part of it
     from cloudvolume import CloudVolume
 
-    info, count = json.loads(build_info(plan)), 0
+    info, count = json.loads(build_info(plan.volume)), 0
     for mip, scale in enumerate(plan.scales):
-        place = f"{work.target.url}/{scale.key}"
+        place = f"{job.target.url}/{scale.key}"
         try:
             volume = CloudVolume(
-                _cloud_path(work.target.url), mip=mip, info=info, fill_missing=False, progress=False
+                _cloud_path(job.target.url), mip=mip, info=info, fill_missing=False, progress=False
             )
             found = {box: _read(volume, box) for box in _samples(scale, holes)}
         except Exception as error:  # whatever it raises, the volume isn't readable
             msg = f"{place}: cloud-volume can't read it: {error!r}"
             raise IncompleteVolume(msg) from error
-        stored = StoredScale(plan, work.target, scale)
+        stored = StoredScale(plan, job.target, scale)
         for box, voxels in found.items():
             if not np.array_equal(voxels, stored.read(box)):
                 msg = f"{place}/{box.name}: cloud-volume reads other voxels than were stored"

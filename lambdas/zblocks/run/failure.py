@@ -1,9 +1,10 @@
-"""What a worker leaves behind when it can't do its task."""
+"""Failures: what a worker leaves behind when it can't do its task."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+
+import msgspec
 
 from zblocks.planning.plan import VERSION
 
@@ -32,6 +33,7 @@ class Failure:
     message: str
     tries: int
     """How often the task has failed, over all runs."""
+    version: int = VERSION
 
     @property
     def line(self) -> str:
@@ -42,11 +44,9 @@ class Failure:
 
     def to_json(self) -> bytes:
         """Return the document."""
-        return json.dumps({"version": VERSION, **asdict(self)}).encode()
+        return msgspec.json.encode(self)
 
     @classmethod
     def from_json(cls, data: bytes) -> Failure:
         """Read the document back."""
-        document = json.loads(data)
-        document.pop("version")
-        return cls(**document)
+        return msgspec.json.decode(data, type=cls)

@@ -1,4 +1,4 @@
-"""What would a run do and cost, and what speaks against it? Nothing is written."""
+"""A forecast: what a run would do and cost, and what speaks against it. Nothing is written."""
 
 from __future__ import annotations
 
@@ -6,35 +6,24 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import msgspec
+
 from zblocks.config import Config
-from zblocks.errors import CostCeiling, DestinationConflict, DoesNotFit, SourceChanged
-from zblocks.planning.cost import (
-    Bill,
-    Estimate,
-    Fleet,
-    estimate,
-    in_bucket,
-    refuse_above,
-    stored_ratio,
-)
-from zblocks.planning.plan import BlockTask, Plan, pixel_bytes
-from zblocks.planning.planner import Job, make_plan
+from zblocks.errors import CostCeiling, DoesNotFit
+from zblocks.planning.bill import Bill, WorkerPool, in_bucket, refuse_above
+from zblocks.planning.cost import Estimate, estimate, stored_ratio
+from zblocks.planning.plan import BlockTask, Plan
+from zblocks.planning.planner import PlanInput, make_plan
 from zblocks.planning.prices import Prices
-from zblocks.planning.pyramid import Scale
-from zblocks.planning.time import Worker
-from zblocks.planning.warnings import doubts
+from zblocks.planning.time import WorkerSpec
+from zblocks.planning.warnings import find_warnings
+from zblocks.precomputed.scale import Scale
 from zblocks.precomputed.sharding import shard_size
+from zblocks.run.decide import Planned, decide, look_at_destination
 from zblocks.run.progress import duration
-from zblocks.run.start import (
-    Choice,
-    choose,
-    foresee,
-    read_plan,
-    refuse_others,
-    refuse_small_workers,
-)
-from zblocks.storage.credentials import Credentials
-from zblocks.storage.store import Store, open_store
+from zblocks.slices.transforms.canvas import Canvas
+from zblocks.slices.transforms.contrast import Contrast
+from zblocks.storage.store import Store
 
 LAMBDA_MEMORY_MB = 3538
 """Of a worker, as the stack is deployed by default."""
@@ -68,11 +57,11 @@ class Forecast:
     """A run that hasn't begun."""
 
     plan: Plan
-    fleet: Fleet
-    due: tuple[BlockTask, ...]
+    pool: WorkerPool
+    pending: tuple[BlockTask, ...]
     """The blocks that it has to convert."""
     resumes: bool
-    """Whether a plan of this volume stands at the destination."""
+    """Whether a plan of this volume is at the destination."""
     estimate: Estimate
     """Seconds, and the bill line by line."""
     prices: Prices
@@ -109,17 +98,17 @@ class Forecast:
         """Return all of it for machines, as `zblocks plan --json` prints it."""
         plan, guess = self.plan, self.estimate
         return {
-            "where": "cloud" if self.fleet.cloud else "one machine",
+            "where": "cloud" if self.pool.cloud else "one machine",
             "source": plan.source,
             "destination": plan.destination,
-            "volume": asdict(plan.volume),
+            "volume": _volume_entry(plan),
             "scales": [scale_row(plan, s) for s in plan.scales],
             "blocks": plan.blocks,
             "block_depth": plan.block_depth,
             "coarse_tasks": len(plan.coarse),
-            "due": len(self.due),
+            "due": len(self.pending),
             "resumes": self.resumes,
-            "workers": {"memory_mb": plan.memory_mb, **asdict(self.fleet)},
+            "workers": {"memory_mb": plan.memory_mb, **asdict(self.pool)},
             "predicted": {
                 "peak_mb": plan.predicted_peak_mb,
                 "block_s": plan.predicted_block_s,
@@ -137,17 +126,43 @@ class Forecast:
         }
 
 
+def _volume_entry(plan: Plan) -> dict[str, Any]:
+    """Return what the volume is, under the names that `zblocks plan --json` has always had."""
+    voxels, rows = plan.volume.format, plan.stack.rows
+    steps = {type(step): step for step in plan.stack.transforms}
+    canvas, contrast = steps.get(Canvas), steps.get(Contrast)
+    return {
+        "dtype": voxels.dtype,
+        "channels": voxels.channels,
+        "encoding": voxels.encoding,
+        "jpeg_quality": voxels.jpeg_quality,
+        "compression": voxels.compression or "none",
+        "fill": plan.missing.fill,
+        "layer": plan.volume.layer,
+        "slice_dtype": rows.dtype if rows.dtype != voxels.dtype else "",
+        "align": canvas.align if isinstance(canvas, Canvas) else "",
+        "canvas_fill": canvas.fill if isinstance(canvas, Canvas) else 0,
+        "sparse": plan.sparse_labels,
+        "missing": plan.missing.policy,
+        "missing_in_means": plan.missing.in_means,
+        "contrast": msgspec.to_builtins(contrast),
+        "framing": msgspec.to_builtins(plan.region),
+        "take": plan.stack.channels,
+    }
+
+
 def scale_row(plan: Plan, scale: Scale) -> dict[str, Any]:
     """Return one row of the table of scales."""
-    bits = scale.sharding
+    sharding = scale.sharding
+    size = scale.box.voxels * scale.format.voxel_bytes
     return {
         "key": scale.key,
         "size": list(scale.box.shape),
         "chunk": list(scale.chunk),
-        "chunks_of_a_shard": None if bits is None else list(shard_size(bits, scale.grid)),
+        "chunks_of_a_shard": None if sharding is None else list(shard_size(sharding, scale.grid)),
         "chunks": scale.chunks,
         "objects": scale.objects,
-        "bytes": round(scale.box.voxels * pixel_bytes(plan.volume) * stored_ratio(plan)),
+        "bytes": round(size * stored_ratio(plan)),
     }
 
 
@@ -156,58 +171,66 @@ def in_cloud(config: Config) -> bool:
     return in_bucket(config.source) and in_bucket(config.destination)
 
 
-def foretell(
-    config: Config, job: Job, worker: Worker, fleet: Fleet, prices: Prices,
-    credentials: Credentials | None = None,
-) -> Forecast:  # fmt: skip
-    """Plan, look at the destination, and reckon.
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Who would do the work, and at what prices."""
+
+    spec: WorkerSpec
+    pool: WorkerPool
+    prices: Prices
+
+
+def forecast(config: Config, stack: PlanInput, target: Store, workers: Workers) -> Forecast:
+    """Plan, look at the destination, and predict.
 
     Args:
-        config: what the user wants.
-        job: what the slices are.
-        worker: what one worker has.
-        fleet: how many there are.
-        prices: dollars.
-        credentials: keys to use instead of the environment's.
+        config: the job.
+        stack: what the slices are.
+        target: the destination.
+        workers: who would do the work.
 
     Raises:
         DoesNotFit: the work doesn't fit in such workers.
     """
-    plan, tasks = make_plan(job, worker)
-    target = open_store(config.destination, credentials)
-    standing = read_plan(config, target)
-    choice = choose(config, target, standing, plan, tasks)
-    refusals = list(_refusals(config, target, standing, (plan, tasks), choice, worker))
-    due = foresee(choice, target)
-    said = estimate(choice.plan, due, fleet, prices)
+    new, pool = Planned(*make_plan(stack, workers.spec)), workers.pool
+    there = look_at_destination(target, new)
+    decision = decide(there, new, workers.spec, overwrite=config.overwrite)
+    pending = decision.pending_blocks
+    predicted = estimate(decision.plan, pending, pool, workers.prices)
+    refusals = [_named(decision.refusal)] if decision.refusal else []
     if config.max_cost_usd is not None:
         try:
-            refuse_above(config.max_cost_usd, said.bill)
+            refuse_above(config.max_cost_usd, predicted.bill)
         except CostCeiling as error:
-            refusals.append(f"CostCeiling: {error}")
+            refusals.append(_named(error))
+    limits = _limits(predicted, pool, len(pending)) if pool.cloud else ()
     return Forecast(
-        plan=choice.plan,
-        fleet=fleet,
-        due=due,
-        resumes=choice.how != "begin",
-        estimate=said,
-        prices=prices,
+        plan=decision.plan,
+        pool=pool,
+        pending=pending,
+        resumes=decision.action != "begin",
+        estimate=predicted,
+        prices=workers.prices,
         max_cost_usd=config.max_cost_usd,
-        warnings=(*doubts(choice.plan), *(_limits(said, fleet, len(due)) if fleet.cloud else ())),
+        warnings=(*find_warnings(decision.plan), *limits),
         refusals=tuple(refusals),
-        in_buckets=None if fleet.cloud else _in_buckets(config, job, prices),
+        in_buckets=None if pool.cloud else _in_buckets(config, stack, workers.prices),
     )
 
 
-def _limits(said: Estimate, fleet: Fleet, due: int) -> Iterator[str]:
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _limits(predicted: Estimate, pool: WorkerPool, pending: int) -> Iterator[str]:
     """Look for what Lambda may not allow."""
-    wide = min(fleet.concurrency, due)
+    wide = min(pool.concurrency, pending)
     if wide > QUOTA:
         yield (
             f"max_concurrency: {wide} blocks at the same time; most accounts may run {QUOTA} "
             "functions at once, and throttled ones wait"
         )
-    for name, seconds in (("Plan", said.plan_s), ("Finalize", said.finalize_s)):
+    for name, seconds in (("Plan", predicted.plan_s), ("Finalize", predicted.finalize_s)):
         if seconds > LONGEST_CALL:
             yield (
                 f"{name} may take {duration(seconds)}, and a Lambda ends after 15 min; fewer "
@@ -215,26 +238,12 @@ def _limits(said: Estimate, fleet: Fleet, due: int) -> Iterator[str]:
             )
 
 
-def _refusals(
-    config: Config, target: Store, standing: Plan | None,
-    new: tuple[Plan, tuple[BlockTask, ...]], choice: Choice, worker: Worker,
-) -> Iterator[str]:  # fmt: skip
-    """Say why the destination may not be written."""
+def _in_buckets(config: Config, stack: PlanInput, prices: Prices) -> InBuckets:
+    """Predict a job of folders as if it were between buckets, as the stack is by default."""
+    moved = replace(stack, source="s3://slices", destination="s3://volumes/volume")
     try:
-        if not config.overwrite:
-            refuse_others(target, standing, *new)
-        if choice.how == "resume":
-            refuse_small_workers(choice.plan, worker)
-    except (DestinationConflict, SourceChanged, DoesNotFit) as error:
-        yield f"{type(error).__name__}: {error}"
-
-
-def _in_buckets(config: Config, job: Job, prices: Prices) -> InBuckets:
-    """Reckon a job of folders as if it were between buckets, as the stack is by default."""
-    moved = replace(job, source="s3://slices", destination="s3://volumes/volume")
-    try:
-        plan, tasks = make_plan(moved, Worker.on_lambda(LAMBDA_MEMORY_MB))
+        plan, tasks = make_plan(moved, WorkerSpec.on_lambda(LAMBDA_MEMORY_MB))
     except DoesNotFit as error:
         return InBuckets(refused=str(error))
-    said = estimate(plan, tasks, Fleet(config.max_concurrency), prices)
-    return InBuckets(plan.blocks, said.seconds, said.bill.dollars)
+    predicted = estimate(plan, tasks, WorkerPool(config.max_concurrency), prices)
+    return InBuckets(plan.blocks, predicted.seconds, predicted.bill.dollars)

@@ -1,4 +1,4 @@
-"""Where a run's documents lie, and the stores that a task works with.
+"""A planned job with its stores, and the documents that a run keeps beside the volume.
 
 All of it is under the destination: the volume itself, and `.zblocks/` for plan, items, receipts,
 failures and the report.
@@ -7,9 +7,10 @@ failures and the report.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from zblocks.errors import IncompleteVolume
-from zblocks.planning.plan import Plan, plan_from_json
+from zblocks.planning.plan import BlockTask, Plan, plan_from_json, tasks_from_json
 from zblocks.storage.credentials import Credentials
 from zblocks.storage.store import Store, open_store
 
@@ -18,16 +19,16 @@ PLAN = f"{WORK}/plan.json"
 NAMES = f"{WORK}/segment_properties.json"
 """The names of labels, until the volume is published."""
 ITEMS = f"{WORK}/items.json"
-"""Every block."""
-DUE = f"{WORK}/due.json"
-"""The blocks that this run is to convert: the map's input."""
-CLAIM = f"{WORK}/claim.json"
+"""The tasks of all blocks."""
+PENDING = f"{WORK}/pending.json"
+"""The tasks of the blocks that this run has to convert: the map's input."""
+LOCK = f"{WORK}/lock.json"
 REPLACED = f"{WORK}/replaced.json"
 """Folders of a volume that is being replaced, to be cleared of what the new one doesn't have."""
 CONFIG = f"{WORK}/config.json"
 REPORT = f"{WORK}/report.json"
 PAGE = f"{WORK}/report.html"
-"""The same for people."""
+"""The report for people."""
 MAP = f"{WORK}/map"
 RECEIPTS = f"{WORK}/receipts"
 FAILURES = f"{WORK}/failures"
@@ -35,7 +36,7 @@ TRIGGERS = f"{WORK}/triggers"
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace:
+class Job:
     """A plan and the stores at both its ends."""
 
     plan: Plan
@@ -43,7 +44,7 @@ class Workplace:
     target: Store
 
 
-def open_workplace(destination: str, credentials: Credentials | None = None) -> Workplace:
+def open_job(destination: str, credentials: Credentials | None = None) -> Job:
     """Read the plan at a destination and open its stores.
 
     Raises:
@@ -55,4 +56,14 @@ def open_workplace(destination: str, credentials: Credentials | None = None) -> 
     except FileNotFoundError as error:
         msg = f"{destination}/{PLAN}: there is no plan; start the conversion from its config"
         raise IncompleteVolume(msg) from error
-    return Workplace(plan, open_store(plan.source, credentials, plan.source_role), target)
+    return Job(plan, open_store(plan.source, credentials, plan.source_role), target)
+
+
+def read_tasks(target: Store) -> tuple[BlockTask, ...]:
+    """Return the task of every block of the plan at a destination."""
+    return tasks_from_json(target.get(ITEMS))
+
+
+def is_work(key: str) -> bool:
+    """Tell whether a key is that of one of zblocks' own documents."""
+    return PurePosixPath(key).parts[:1] == (WORK,)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from zblocks.config import Config
 from zblocks.errors import DestinationConflict, InvalidConfig
 from zblocks.planning.find_slices import list_slices
+from zblocks.planning.stores import open_stores
 from zblocks.precomputed.chunks import IMAGES
 from zblocks.precomputed.info import INFO, PROVENANCE
-from zblocks.run.start import is_work
+from zblocks.run.job import is_work
 from zblocks.storage.credentials import Credentials
 from zblocks.storage.store import IMMUTABLE, SIDE_FILES, Store, open_store
 
@@ -46,8 +47,9 @@ def download(config: Config, credentials: Credentials | None, progress: Progress
     if config.download_folder is None:
         msg = "folder_to_write_to: missing; give the folder that the slices are to be copied to"
         raise InvalidConfig(msg)
-    source = open_store(config.source, credentials, config.source_role)
-    slots, found, _ = list_slices(config, source, credentials)
+    stores = open_stores(config, credentials)
+    source = stores.source
+    slots, found, _ = list_slices(config, stores)
     target = open_store(f"file://{config.download_folder}")
     there = {o.key: o.bytes for o in target.list()}
     listed = config.slice_list is not None

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -16,13 +15,13 @@ from pathlib import PurePosixPath
 from zblocks.config import Config
 from zblocks.config.messages import read_object
 from zblocks.errors import InvalidConfig
-from zblocks.planning.cost import Fleet, so_far
-from zblocks.planning.plan import BlockTask, Plan, plan_from_json, task_from_json
+from zblocks.planning.bill import WorkerPool, so_far
+from zblocks.planning.plan import BlockTask, Plan, plan_from_json, tasks_from_json
 from zblocks.planning.prices import Prices
 from zblocks.run.cloud import executions
 from zblocks.run.cloud.executions import Execution
 from zblocks.run.failure import Failure
-from zblocks.run.job import DUE, FAILURES, PLAN, RECEIPTS
+from zblocks.run.job import FAILURES, PENDING, PLAN, RECEIPTS
 from zblocks.run.progress import State
 from zblocks.run.receipt import Receipt
 from zblocks.storage.store import Store, StoredObject, open_store
@@ -57,7 +56,7 @@ class Watch:
 
     def __init__(self, arn: str, architecture: str, prices: Prices) -> None:
         self._arn = arn
-        self._fleet, self._prices = Fleet(1, architecture), prices
+        self._pool, self._prices = WorkerPool(1, architecture), prices
         self._store: Store | None = None
         self._work: _Work | None = None
         self._done: dict[str, _Done] = {}
@@ -89,10 +88,10 @@ class Watch:
 
     def _begin(self, store: Store, found: Execution) -> None:
         """Read what is due, if it is this run's: written after the execution began."""
-        due = store.head(DUE)
+        due = store.head(PENDING)
         if due is None or due.modified < found.begun - CLOCKS:
             return
-        tasks = [task_from_json(t) for t in json.loads(store.get(DUE))]
+        tasks = tasks_from_json(store.get(PENDING))
         plan = plan_from_json(store.get(PLAN))
         self._work = _Work(plan, {t.name: t for t in tasks}, found.begun)
         self._first = due.modified
@@ -143,7 +142,7 @@ class Watch:
             voxels_done=sum(len(t.slices) for t in done) * area,
             voxels_due=sum(len(t.slices) for t in work.due.values()) * area,
             seconds=max(now - self._first, 0.0),
-            dollars=so_far(seconds, objects, memory, self._fleet, self._prices),
+            dollars=so_far(seconds, objects, memory, self._pool, self._prices),
             failures=lines,
         )
 

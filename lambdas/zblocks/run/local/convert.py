@@ -19,10 +19,11 @@ from zblocks.config import Config
 from zblocks.errors import DoesNotFit, ZblocksError
 from zblocks.host import cores
 from zblocks.planning.plan import BlockTask, CoarseTask, Plan
-from zblocks.planning.time import Worker
+from zblocks.planning.stores import open_stores
+from zblocks.planning.time import WorkerSpec
 from zblocks.run import lock
 from zblocks.run.finalize import Ending, finalize
-from zblocks.run.job import Workplace, open_workplace
+from zblocks.run.job import Job, open_job
 from zblocks.run.local import worker
 from zblocks.run.local.spawn import Spawning
 from zblocks.run.progress import State
@@ -74,18 +75,20 @@ def convert(
         ZblocksError: bad input, or what stands in the way of a whole volume.
     """
     run = Run(resume=resume)
-    prepared = prepare(config, Worker(machine.memory_mb), run, credentials)
-    work = open_workplace(prepared.plan.destination, credentials)
+    prepared = prepare(config, open_stores(config, credentials), WorkerSpec(machine.memory_mb), run)
+    job = open_job(prepared.plan.destination, credentials)
     try:
-        _do_all(work, prepared.due, machine, _Job(config.allow_partial, credentials, observe))
+        _do_all(
+            job, prepared.pending, machine, _Options(config.allow_partial, credentials, observe)
+        )
     except BaseException:
-        lock.give_back(work.target, run.execution)
+        lock.release(job.target, run.execution)
         raise
-    return finalize(work, run)
+    return finalize(job, run)
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class _Options:
     """What all of a run's work has in common."""
 
     allow_partial: bool
@@ -93,21 +96,21 @@ class _Job:
     observe: Observer
 
 
-def _do_all(work: Workplace, due: Sequence[BlockTask], machine: Machine, job: _Job) -> None:
-    """Convert the blocks that are due, then the scales that no block owns."""
-    plan = work.plan
+def _do_all(job: Job, pending: Sequence[BlockTask], machine: Machine, options: _Options) -> None:
+    """Convert the pending blocks, then the scales that no block owns."""
+    plan = job.plan
     context = Spawning()  # threads and fork don't go together
     counter: Synchronized[int] = context.Value("q", 0)
 
     def submit(task: BlockTask | CoarseTask) -> Future[str]:
-        order = worker.Order(plan.destination, task, job.credentials, job.allow_partial)
+        order = worker.Order(plan.destination, task, options.credentials, options.allow_partial)
         return pool.submit(worker.work, order)
 
-    with _processes(min(machine.workers, max(len(due), 1)), context, counter) as pool:
-        blocks = [submit(task) for task in due]
-        watch = _Watch(plan, len(due), _voxels(plan, due), counter, job.observe)
-        _await(blocks, watch, lambda: lock.renew(work.target))
-        if job.allow_partial or not any(block.exception() for block in blocks):
+    with _processes(min(machine.workers, max(len(pending), 1)), context, counter) as pool:
+        blocks = [submit(task) for task in pending]
+        watch = _Watch(plan, len(pending), _voxels(plan, pending), counter, options.observe)
+        _await(blocks, watch, lambda: lock.refresh(job.target))
+        if options.allow_partial or not any(block.exception() for block in blocks):
             for stage in plan.stages():
                 wait([submit(plan.coarse[i]) for i in stage])
 
@@ -149,7 +152,7 @@ def _await(jobs: list[Future[str]], watch: _Watch, live: Callable[[], None]) -> 
     pending: set[Future[str]] = set(jobs)
     alive = time.monotonic()
     while True:
-        if time.monotonic() - alive > lock.RENEW:
+        if time.monotonic() - alive > lock.REFRESH:
             alive = time.monotonic()
             live()
         watch.tell(jobs)

@@ -12,9 +12,9 @@ import threading
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 
-from zblocks.conversion.tasks import convert_block, convert_coarse
 from zblocks.planning.plan import BlockTask, CoarseTask
-from zblocks.run.job import open_workplace
+from zblocks.run.attempt import attempt_block, attempt_coarse
+from zblocks.run.job import open_job
 from zblocks.storage.credentials import Credentials
 
 _counter: Synchronized[int] | None = None
@@ -49,10 +49,10 @@ class Order:
 
 def work(order: Order) -> str:
     """Do one task; return the key of its receipt."""
-    place = open_workplace(order.destination, order.credentials)
+    job = open_job(order.destination, order.credentials)
     if isinstance(order.task, CoarseTask):
-        return convert_coarse(place, order.task, allow_holes=order.allow_holes)
-    return convert_block(place, order.task, _count)
+        return attempt_coarse(job, order.task, allow_holes=order.allow_holes)
+    return attempt_block(job, order.task, _count)
 
 
 def _count(voxels: int) -> None:

@@ -1,0 +1,166 @@
+"""The report of a run as one value: how it ended, what was done, and what there is to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from zblocks.conversion.slice_stats import SliceStats
+from zblocks.conversion.tasks import ReadSlice
+from zblocks.geometry import Span
+from zblocks.planning.bill import Bill
+from zblocks.planning.missing import Hole, describe_filled
+from zblocks.planning.plan import VERSION, Plan
+from zblocks.report.outliers import Anomalies
+
+
+@dataclass(frozen=True, slots=True)
+class TaskNumbers:
+    """What one task took."""
+
+    task: str
+    seconds: float
+    peak_mb: int
+    tries: int
+    objects: int
+    bytes_written: int
+    bytes_read: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTask:
+    """A task that failed."""
+
+    task: str
+    z: Span
+    slices: tuple[str, ...]
+    """Names of the files that it reads."""
+    error: str
+    message: str
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bills:
+    """What the whole volume was predicted to cost, beside what its receipts say."""
+
+    where: str
+    """`cloud` or `one machine`."""
+    prices: str
+    """Whose they are, and of when."""
+    predicted: Bill
+    actual: Bill
+    predicted_task_seconds: float
+    month: float
+    """Dollars per month for keeping the volume."""
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """How `report.json` has it."""
+        return {
+            "where": self.where,
+            "prices": self.prices,
+            "predicted": self.predicted.rows(),
+            "actual": self.actual.rows(),
+            "predicted_usd": self.predicted.dollars,
+            "actual_usd": self.actual.dollars,
+            "predicted_task_seconds": round(self.predicted_task_seconds, 3),
+            "stored_usd_a_month": self.month,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What ran."""
+
+    zblocks: str
+    """Version."""
+    python: str
+    execution: str
+    """Id of the Step Functions execution, or empty."""
+    redrives: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """All that is known of a run at its end."""
+
+    status: str
+    """`COMPLETE`, `PARTIAL` (published with holes) or `FAILED` (not published)."""
+    location: str
+    """Url of the volume."""
+    plan: Plan
+    config: Mapping[str, Any]
+    """As it is stored: without secrets."""
+    program: Program
+    tasks: tuple[TaskNumbers, ...]
+    """Those with a receipt."""
+    slices: tuple[SliceStats, ...]
+    read: tuple[ReadSlice, ...]
+    anomalies: Anomalies
+    contrast: tuple[float, float] | None
+    """Values that the link shows black and white; None for the type's whole range."""
+    notes: tuple[str, ...]
+    bills: Bills
+    undone: frozenset[str] = frozenset()
+    """Tasks whose chunks are not there, or not as they were written."""
+    holes: tuple[Hole, ...] = ()
+    """What was left out: planned, or with `allow_partial`."""
+    problems: tuple[str, ...] = ()
+    """What kept the volume from being complete."""
+    failed: tuple[FailedTask, ...] = ()
+    resume: str = ""
+    """The command that continues the run, where it isn't complete."""
+    link: str = ""
+    """Neuroglancer link, once there is a volume."""
+    chunks_compared: int = 0
+    """By cloud-volume, outside the holes."""
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The numbers that `report.json` and `provenance` have in common."""
+        tasks, plan = self.tasks, self.plan
+        return {
+            **asdict(self.program),
+            "blocks": plan.blocks,
+            "tasks_done": len(tasks),
+            "objects": sum(t.objects for t in tasks),
+            "bytes_written": sum(t.bytes_written for t in tasks),
+            "bytes_read": sum(t.bytes_read for t in tasks),
+            "task_seconds": round(sum(t.seconds for t in tasks), 3),
+            "peak_mb": max((t.peak_mb for t in tasks), default=0),
+            "predicted_peak_mb": plan.predicted_peak_mb,
+            "longest_task_s": max((t.seconds for t in tasks), default=0),
+            "predicted_block_s": plan.predicted_block_s,
+        }
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """The document `report.json`, without what is known of the page."""
+        ended = {
+            "status": self.status,
+            "link": self.link,
+            "contrast": self.contrast,
+            "chunks_compared_by_second_reader": self.chunks_compared,
+            "problems": list(self.problems),
+            "failed": [asdict(task) for task in self.failed],
+            "resume": self.resume,
+            "holes": [hole.entry for hole in self.holes],
+        }
+        return {
+            "version": VERSION,
+            **{k: v for k, v in ended.items() if v not in ("", [], ()) or k == "status"},
+            "location": self.location,
+            "size": list(self.plan.box.shape),
+            "filled_slices": describe_filled(self.plan),
+            "slices": asdict(self.anomalies),
+            "notes": list(self.notes),
+            **self.numbers,
+            "bill": self.bills.entry,
+        }
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Keys of the slices that were read, by z."""
+        return {s.z: s.key for s in self.read}

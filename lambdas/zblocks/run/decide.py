@@ -1,0 +1,201 @@
+"""What a run does at its destination: decided from one look at it, before anything is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from zblocks.conversion.tasks import read_slices
+from zblocks.errors import DestinationConflict, DoesNotFit, SourceChanged, ZblocksError, several
+from zblocks.planning.plan import BlockTask, Plan, plan_from_json
+from zblocks.planning.time import WorkerSpec
+from zblocks.precomputed.info import INFO
+from zblocks.run.audit import Audit, audit
+from zblocks.run.job import ITEMS, PLAN, is_work, read_tasks
+from zblocks.slices.slice_ref import SliceRef
+from zblocks.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan with the tasks of its blocks."""
+
+    plan: Plan
+    tasks: tuple[BlockTask, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """What is at a destination."""
+
+    url: str
+    present: Planned | None = None
+    """The plan there, if there is one of this version; without tasks if those are gone."""
+    finished: bool = False
+    """Whether there is an `info`."""
+    other_version: str = ""
+    """What there is to say of a plan of another version."""
+    other_object: str = ""
+    """An object that no plan of zblocks explains."""
+    audit: Audit | None = None
+    """Of the plan there, where the new one may use what it has made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a run does."""
+
+    action: Literal["begin", "resume", "renew"]
+    """`renew`: like `resume`, but slices have changed since, and what was made of them is made
+    again."""
+    plan: Plan
+    tasks: tuple[BlockTask, ...]
+    pending: frozenset[str]
+    """Names of the tasks to be done; receipts that they have are void."""
+    previous: Plan | None
+    """The plan that is there now."""
+    refusal: ZblocksError | None = None
+    """Why the run may not do that."""
+
+    @property
+    def pending_blocks(self) -> tuple[BlockTask, ...]:
+        """The blocks to be converted."""
+        return tuple(t for t in self.tasks if t.name in self.pending)
+
+
+def look_at_destination(target: Store, new: Planned) -> Destination:
+    """Read what is at a destination, as far as a run of this plan has to know it."""
+    finished = target.head(INFO) is not None
+    try:
+        plan = plan_from_json(target.get(PLAN))
+    except FileNotFoundError:
+        other = next((o.key for o in target.list() if not is_work(o.key)), "")
+        return Destination(target.url, finished=finished, other_object=other)
+    except DestinationConflict as error:
+        return Destination(target.url, finished=finished, other_version=str(error))
+    same = plan.volume_id == new.plan.volume_id or plan.layout_id == new.plan.layout_id
+    tasks = read_tasks(target) if same and target.head(ITEMS) else ()
+    return Destination(
+        target.url, Planned(plan, tasks), finished, audit=audit(plan, target) if tasks else None
+    )
+
+
+def decide(there: Destination, new: Planned, worker: WorkerSpec, *, overwrite: bool) -> Decision:
+    """Go on with what is there, or begin.
+
+    Args:
+        there: what is at the destination.
+        new: the plan of this run.
+        worker: what one worker has.
+        overwrite: whether another volume may be replaced.
+    """
+    chosen = _choose(there, new, overwrite=overwrite)
+    refusal = None if overwrite else _conflict(there, new)
+    if refusal is None and chosen.action == "resume":
+        refusal = _too_small(chosen.plan, worker)
+    return replace(chosen, refusal=refusal)
+
+
+def _choose(there: Destination, new: Planned, *, overwrite: bool) -> Decision:
+    present, names = there.present, frozenset(t.name for t in new.tasks)
+    coarse = frozenset(c.name for c in new.plan.coarse)
+    previous = present.plan if present else None
+    if present and there.audit and (not there.finished or not overwrite):
+        pending = there.audit.verdict.pending
+        if present.plan.volume_id == new.plan.volume_id:
+            # Planned for other workers perhaps; what is done is worth keeping.
+            kept = new if present.plan.layout_id == new.plan.layout_id else present
+            volume = replace(
+                kept.plan.volume, segment_properties=new.plan.volume.segment_properties
+            )
+            plan = replace(kept.plan, volume=volume)
+            return Decision("resume", plan, kept.tasks, pending, previous)
+    if present and there.audit and not there.finished and _same_layout(present, new):
+        changed = names - _unchanged(there.audit, new.tasks)
+        pending = there.audit.verdict.pending | changed | coarse
+        return Decision("renew", new.plan, new.tasks, pending, previous)
+    return Decision("begin", new.plan, new.tasks, names | coarse, previous)
+
+
+def _same_layout(present: Planned, new: Planned) -> bool:
+    return present.plan.layout_id == new.plan.layout_id
+
+
+def _unchanged(found: Audit, tasks: Sequence[BlockTask]) -> set[str]:
+    """Return the tasks whose receipts name the very slices that they are to read now."""
+    wanted = {t.name: read_slices(t.slices) for t in tasks}
+    return {r.task for r in found.receipts if r.read and r.read == wanted.get(r.task)}
+
+
+def _conflict(there: Destination, new: Planned) -> ZblocksError | None:
+    """Return why a destination that holds something else may not be written."""
+    advice = 'choose another destination, or set "overwrite": true to replace it'
+    if there.other_version:
+        return DestinationConflict(f"{there.url}: {there.other_version}")
+    if there.other_object:
+        return DestinationConflict(
+            f"{there.url}: already holds {there.other_object}, which no plan of zblocks explains; "
+            f"{advice}"
+        )
+    present = there.present
+    if present is None or present.plan.volume_id == new.plan.volume_id:
+        return None
+    if _same_layout(present, new) and not there.finished:
+        changed = _changed_slices(present.tasks, new.tasks)
+        return SourceChanged(
+            f"{new.plan.source}: {several(changed)} changed since the volume at {there.url} was "
+            'begun; set "overwrite": true to continue with the new ones (blocks of other slices '
+            "are kept), or restore the old ones"
+        )
+    what = "; ".join(_differences(present.plan, new.plan)) or "its slices are not the same objects"
+    return DestinationConflict(f"{there.url}: already holds a different volume ({what}); {advice}")
+
+
+def _too_small(plan: Plan, worker: WorkerSpec) -> DoesNotFit | None:
+    """Return why workers can't go on with a plan that was made for larger ones."""
+    if plan.predicted_peak_mb <= worker.memory_mb:
+        return None
+    return DoesNotFit(
+        f"{plan.destination}: was begun with blocks that need {plan.predicted_peak_mb} MiB per "
+        f"worker, these have {worker.memory_mb}; give them as much, or set "
+        '"overwrite": true to plan anew and begin from the start'
+    )
+
+
+def _changed_slices(old: Iterable[BlockTask], new: Iterable[BlockTask]) -> list[str]:
+    """Name the slices of `new` that aren't in `old`, in z order."""
+    changed = {s for t in new for s in t.slices} - {s for t in old for s in t.slices}
+    return [f"{_read_for(s)} (z {s.z})" for s in sorted(changed, key=lambda s: s.z)]
+
+
+def _read_for(ref: SliceRef) -> str:
+    """Name the slices that are read for a z."""
+    return " and ".join(r.key or "" for r in ref.reads) or "nothing"
+
+
+def _differences(a: Plan, b: Plan) -> list[str]:
+    """Name what two plans don't have in common, the one there first."""
+    pairs = {
+        "size": (tuple(a.box.shape), tuple(b.box.shape)),
+        "offset": (tuple(a.box.start), tuple(b.box.start)),
+        "resolution": (a.scales[0].resolution, b.scales[0].resolution),
+        "source": (a.source, b.source),
+        "chunk": (tuple(a.scales[0].chunk), tuple(b.scales[0].chunk)),
+        "scales": (len(a.scales), len(b.scales)),
+        "layer": (a.volume.layer, b.volume.layer),
+        "missing": (a.missing, b.missing),
+        "sparse_labels": (a.sparse_labels, b.sparse_labels),
+        "region": (str(a.region), str(b.region)),
+        "channels": (a.stack.channels, b.stack.channels),
+        "steps": (_steps(a), _steps(b)),
+    }
+    formats = (a.volume.format, b.volume.format)
+    names = ("dtype", "channels", "encoding", "compression", "jpeg_quality")
+    pairs |= {n: (getattr(formats[0], n), getattr(formats[1], n)) for n in names}
+    return [f"{name} {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
+
+
+def _steps(plan: Plan) -> str:
+    return json.dumps([str(step) for step in plan.stack.transforms])

@@ -1,0 +1,210 @@
+"""How a run ended: judged from an audit, then told as a report."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from zblocks import __version__, host
+from zblocks.geometry import Box
+from zblocks.neuroglancer import Shown, viewer_link
+from zblocks.planning.bill import WorkerPool
+from zblocks.planning.cost import WorkDone, actual, estimate
+from zblocks.planning.missing import Hole, missing_holes
+from zblocks.planning.plan import BlockTask, Plan, block_name
+from zblocks.planning.prices import Prices
+from zblocks.report.outliers import contrast, find_anomalies, spare_bits
+from zblocks.report.run_report import Bills, FailedTask, Program, RunReport, TaskNumbers
+from zblocks.run.audit import Audit, Verdict
+from zblocks.run.failure import Failure
+from zblocks.run.job import Job, read_tasks
+from zblocks.run.receipt import Receipt
+from zblocks.run.start import Run
+from zblocks.slices.slice_ref import SliceRef
+
+NAMED = 5
+"""Tasks or objects that a message names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a volume."""
+
+    status: str
+    """`COMPLETE`, `PARTIAL` or `FAILED`."""
+    holes: tuple[Hole, ...] = ()
+    """Failed tasks, left out by the user's leave."""
+    problems: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+
+def judge_run(
+    plan: Plan,
+    verdict: Verdict,
+    failures: Sequence[Failure],
+    error: str = "",
+    *,
+    allow_partial: bool = False,
+) -> Outcome:
+    """Judge a run.
+
+    Args:
+        plan: what was to be done.
+        verdict: what an audit says.
+        failures: what failed tasks left behind.
+        error: why an earlier step ended early, if it did.
+        allow_partial: whether failed blocks may become holes.
+    """
+    if verdict.complete:
+        return Outcome("COMPLETE")
+    problems, failed = _problems(verdict, failures), tuple(failures)
+    holes = _holes(plan, verdict) if allow_partial else ()
+    if holes:
+        return Outcome("PARTIAL", holes, tuple(problems), failed)
+    problems += [error] if error and not failures else []
+    return Outcome("FAILED", problems=tuple(problems), failures=failed)
+
+
+def to_blame(verdict: Verdict) -> tuple[str, ...]:
+    """Return the tasks that are missing; coarse ones are missing because blocks are."""
+    return (
+        tuple(t for t in verdict.missing_tasks if t.startswith("block-")) or verdict.missing_tasks
+    )
+
+
+def _holes(plan: Plan, verdict: Verdict) -> tuple[Hole, ...]:
+    """Return the boxes of failed tasks; none if something else is wrong, or nothing was made."""
+    blocks = {block_name(i) for i in range(plan.blocks)}
+    if verdict.invalid_tasks or blocks <= set(verdict.missing_tasks):
+        return ()
+    return tuple(
+        Hole(scale.key, Box(scale.box.start._replace(z=z0), scale.box.stop._replace(z=z1)))
+        for task in verdict.missing_tasks
+        for scale, z0, z1 in plan.written_by(task)
+    )
+
+
+def _problems(verdict: Verdict, failures: Sequence[Failure]) -> list[str]:
+    """Say what is wrong, failed tasks with their reasons first."""
+    lines = [f.line for f in failures]
+    reported = {f.task for f in failures}
+    silent = [t for t in to_blame(verdict) if t not in reported]
+    if silent:
+        lines.append(f"{_counted(silent, 'task')} did not report: {_some(silent)}")
+    if verdict.missing_objects and not verdict.missing_tasks:
+        missing = verdict.missing_objects
+        lines.append(f"not there: {_counted(missing, 'object')}, {_some(missing)}")
+    if verdict.corrupt_objects and not verdict.missing_tasks:
+        corrupt = verdict.corrupt_objects
+        lines.append(f"not as written: {_counted(corrupt, 'object')}, {_some(corrupt)}")
+    return lines
+
+
+def _counted(names: Sequence[str], what: str) -> str:
+    return f"{len(names)} {what}{'s' if len(names) > 1 else ''}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
+
+
+def build_report(
+    job: Job, run: Run, config: Mapping[str, Any], found: Audit, outcome: Outcome
+) -> RunReport:
+    """Return the report of a run.
+
+    Args:
+        job: plan and stores.
+        run: who ran.
+        config: as it was given, without secrets.
+        found: the audit.
+        outcome: what it was judged to be.
+    """
+    plan, receipts, tasks = job.plan, found.receipts, read_tasks(job.target)
+    slices = tuple(s for r in receipts for s in r.slices)
+    read = tuple(s for r in receipts for s in r.read)
+    shown = contrast(plan, slices)
+    bits = spare_bits(plan, slices)
+    published = outcome.status != "FAILED"
+    return RunReport(
+        status=outcome.status,
+        location=job.target.url,
+        plan=plan,
+        config=config,
+        program=Program(__version__, platform.python_version(), run.execution, run.redrives),
+        tasks=tuple(_numbers(r) for r in receipts),
+        slices=slices,
+        read=read,
+        anomalies=find_anomalies(plan, slices, read),
+        contrast=shown,
+        notes=(*plan.notes, *([bits] if bits else [])),
+        bills=_bills(plan, run, config, tasks, receipts),
+        undone=frozenset((*found.verdict.missing_tasks, *found.verdict.invalid_tasks)),
+        holes=(*missing_holes(plan), *outcome.holes) if published else (),
+        problems=outcome.problems,
+        failed=_failed(outcome, tasks),
+        resume=run.resume if outcome.status != "COMPLETE" else "",
+        link=_link(job, shown) if published else "",
+    )
+
+
+def _numbers(receipt: Receipt) -> TaskNumbers:
+    return TaskNumbers(
+        task=receipt.task,
+        seconds=receipt.seconds,
+        peak_mb=receipt.peak_mb,
+        tries=receipt.tries,
+        objects=len(receipt.objects),
+        bytes_written=receipt.bytes_written,
+        bytes_read=receipt.bytes_read,
+    )
+
+
+def _link(job: Job, shown: tuple[float, float] | None) -> str:
+    volume = job.plan.volume
+    resolution = volume.scales[0].resolution
+    what = Shown(volume.layer, volume.format.channels, volume.box, resolution, shown)
+    return viewer_link(what, job.target.url)
+
+
+def _failed(outcome: Outcome, tasks: Sequence[BlockTask]) -> tuple[FailedTask, ...]:
+    names = {t.name: tuple(PurePosixPath(s.key).name for s in t.slices if s.key) for t in tasks}
+    return tuple(
+        FailedTask(f.task, (f.z0, f.z1), names.get(f.task, ()), f.error, f.line, f.tries)
+        for f in outcome.failures
+    )
+
+
+def _bills(
+    plan: Plan,
+    run: Run,
+    config: Mapping[str, Any],
+    tasks: Sequence[BlockTask],
+    receipts: Sequence[Receipt],
+) -> Bills:
+    prices, workers = Prices(), int(config.get("max_concurrency", 200))
+    pool = WorkerPool(workers, host.architecture(), cloud=bool(run.execution))
+    predicted = estimate(plan, tasks, pool, prices)
+    return Bills(
+        where="cloud" if pool.cloud else "one machine",
+        prices=f"{prices.region}, {prices.date}, before free tiers",
+        predicted=predicted.bill,
+        actual=actual(plan, tasks, _work_done(tasks, receipts), pool, prices),
+        predicted_task_seconds=predicted.busy_s,
+        month=predicted.month,
+    )
+
+
+def _work_done(tasks: Sequence[BlockTask], receipts: Sequence[Receipt]) -> WorkDone:
+    kinds = {r.key: r for t in tasks for s in t.slices for r in s.reads}
+    read = (s for r in receipts for s in r.read)
+    return WorkDone(
+        blocks=len({r.task for r in receipts if r.task.startswith("block-")}),
+        tasks=len(receipts),
+        seconds=sum(r.seconds for r in receipts),
+        objects=sum(len(r.objects) for r in receipts),
+        read=tuple(kinds.get(s.key, SliceRef(s.z, s.key, s.bytes)) for s in read),
+    )
