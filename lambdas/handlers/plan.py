@@ -13,7 +13,7 @@ from zblocks.errors import InvalidConfig
 from zblocks.planning.time import Worker
 from zblocks.run.job import DUE, MAP
 from zblocks.run.start import Prepared, Run, prepare
-from zblocks.storage.store import StoredFile, open_store
+from zblocks.storage import StoredFile, open_store
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -15,7 +15,7 @@ from zblocks.slices.transforms.canvas import PlacedReader, place
 from zblocks.slices.transforms.contrast import DepthReader
 from zblocks.slices.transforms.interpolate import BlendReader
 from zblocks.slices.transforms.region import PIECE, RegionReader
-from zblocks.storage.store import Store, StoredFile
+from zblocks.storage import Store, StoredFile
 
 _Counted = tuple[SliceRef, Tally]
 """A slice, and what is counted of it."""

@@ -27,7 +27,7 @@ from zblocks.precomputed.chunks import (
 )
 from zblocks.precomputed.sharding import build_shard, chunk_id, shard_size
 from zblocks.run.receipt import Written
-from zblocks.storage.store import IMMUTABLE, Store
+from zblocks.storage import IMMUTABLE, Store
 
 PUTS_PER_CORE = 8
 """Threads that encode and store: more than cores, since a PUT mostly waits."""

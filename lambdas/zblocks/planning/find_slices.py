@@ -17,8 +17,7 @@ from zblocks.precomputed.segment_names import SegmentName, names_of, parse_names
 from zblocks.slices.name_filter import match_glob, match_regex
 from zblocks.slices.name_list import read_list
 from zblocks.slices.order import Slot, from_listing, from_numbers, resolve
-from zblocks.storage.credentials import Credentials
-from zblocks.storage.store import Store, StoredFile, StoredObject, open_store
+from zblocks.storage import Credentials, Store, StoredFile, StoredObject, open_store
 
 LIST_BYTES, LIST_LINES = 1 << 26, 10**6
 """What a list of slices may have, unzipped: memory for it is bounded before it is read."""

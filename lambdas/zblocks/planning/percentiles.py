@@ -24,7 +24,7 @@ from zblocks.planning.plan import Contrast
 from zblocks.slices import SliceHeader, Take, open_slice
 from zblocks.slices.transforms.contrast import TABLES
 from zblocks.slices.transforms.region import PIECE, RegionReader
-from zblocks.storage.store import StoredFile
+from zblocks.storage import StoredFile
 
 MOST_SLICES = 32
 

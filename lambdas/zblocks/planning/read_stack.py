@@ -41,8 +41,7 @@ from zblocks.slices import SliceHeader, Take, probe_pages
 from zblocks.slices.order import Slot
 from zblocks.slices.transforms.canvas import place
 from zblocks.slices.transforms.region import visible
-from zblocks.storage.credentials import Credentials
-from zblocks.storage.store import StoredFile, StoredObject, open_store
+from zblocks.storage import Credentials, StoredFile, StoredObject, open_store
 
 HEADER_BYTES = 1 << 14
 """Bytes read of each slice to know its size and type; TIFF may need a second read."""

@@ -21,7 +21,7 @@ from zblocks.precomputed.sharding import (
     index_range,
     minishard_range,
 )
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 
 
 @dataclass(slots=True)

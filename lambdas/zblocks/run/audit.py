@@ -12,7 +12,7 @@ from zblocks.planning.plan import Plan
 from zblocks.precomputed.chunks import content_encoding
 from zblocks.run.job import RECEIPTS
 from zblocks.run.receipt import Receipt, Verdict, Written, doubtful, judge
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 
 READS = 32
 """Objects read at the same time."""

@@ -34,7 +34,7 @@ from zblocks.run.failure import Failure
 from zblocks.run.job import CONFIG, FAILURES, NAMES, REPLACED, REPORT, WORK, Workplace
 from zblocks.run.receipt import Receipt, Verdict
 from zblocks.run.start import Run, list_due
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 from zblocks.view.public_access import probe
 
 SecondReader = Callable[[Workplace, Sequence[Hole]], int]

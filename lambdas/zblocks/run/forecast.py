@@ -33,8 +33,7 @@ from zblocks.run.start import (
     refuse_others,
     refuse_small_workers,
 )
-from zblocks.storage.credentials import Credentials
-from zblocks.storage.store import Store, open_store
+from zblocks.storage import Credentials, Store, open_store
 
 LAMBDA_MEMORY_MB = 3538
 """Of a worker, as the stack is deployed by default."""

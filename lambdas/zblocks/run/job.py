@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from zblocks.errors import IncompleteVolume
 from zblocks.planning.plan import Plan, plan_from_json
-from zblocks.storage.credentials import Credentials
-from zblocks.storage.store import Store, open_store
+from zblocks.storage import Credentials, Store, open_store
 
 WORK = ".zblocks"
 PLAN = f"{WORK}/plan.json"

@@ -57,8 +57,7 @@ from zblocks.run.job import (
 )
 from zblocks.run.lock import IsRunning
 from zblocks.run.receipt import Source
-from zblocks.storage.credentials import Credentials
-from zblocks.storage.store import Store, open_store
+from zblocks.storage import Credentials, Store, open_store
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from zblocks.planning.find_slices import list_slices
 from zblocks.precomputed.chunks import IMAGES
 from zblocks.precomputed.info import INFO, PROVENANCE
 from zblocks.run.start import is_work
-from zblocks.storage.credentials import Credentials
-from zblocks.storage.store import IMMUTABLE, SIDE_FILES, Store, open_store
+from zblocks.storage import IMMUTABLE, SIDE_FILES, Credentials, Store, open_store
 
 THREADS = 32
 """Objects on their way at the same time."""

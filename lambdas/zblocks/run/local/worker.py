@@ -15,7 +15,7 @@ from multiprocessing.sharedctypes import Synchronized
 from zblocks.conversion.tasks import convert_block, convert_coarse
 from zblocks.planning.plan import BlockTask, CoarseTask
 from zblocks.run.job import open_workplace
-from zblocks.storage.credentials import Credentials
+from zblocks.storage import Credentials
 
 _counter: Synchronized[int] | None = None
 """Where this process counts the voxels that it has done."""
