@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -40,6 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--no-wait", action="store_true", help="end there, and serve nothing")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, _end)
     with tempfile.TemporaryDirectory(prefix="zblocks-demo-") as scratch, emulator() as aws:
         with step("an emulated AWS: cdk bootstrap, cdk deploy"):
             bootstrap(aws)
@@ -56,6 +59,11 @@ def main() -> None:
         say.print(f"Neuroglancer: {viewer_url(aws, ending['link'])}")
         if not options.no_wait:
             serve(aws, ending["location"])
+
+
+def _end(number: int, _: object) -> None:
+    """End in order, the emulator, too."""
+    sys.exit(128 + number)
 
 
 def demo_context() -> dict[str, str]:
@@ -182,7 +190,8 @@ def serve(aws: Emulator, location: str) -> None:
     """Serve the bucket, and the viewer's page by `zblocks view`, until Ctrl-C."""
     with viewing(location, "--offline", env=aws.env) as offline:
         say.print(f"without the internet (zblocks view --offline): {offline}")
-        say.print("served until Ctrl-C")
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # in the background
+        say.print(f"served until {f'kill {os.getpid()}' if ignored else 'Ctrl-C'}")
         with suppress(KeyboardInterrupt):
             while True:
                 time.sleep(3600)

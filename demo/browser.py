@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from demo.signals import default_signals
+
 CHROMIUM_FLAGS = [
     "--headless=new",
     "--no-sandbox",
@@ -56,14 +58,20 @@ def viewing(place: str, *options: str, env: Mapping[str, str] | None = None) -> 
     environment = {**os.environ, **(env or {})}
     # In a session of its own: the Ctrl-C of a terminal is ours alone, and passed on once.
     how = {"env": environment, "start_new_session": True}
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, **how) as run:
+    with default_signals():
+        run = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, **how)
+    with run:
         try:
             link = run.stdout.readline().strip() if run.stdout else ""
             if link:
                 yield link
         finally:
             run.send_signal(signal.SIGINT)
-            run.wait(SECONDS)
+            try:
+                run.wait(SECONDS)
+            except subprocess.TimeoutExpired:
+                run.kill()
+                raise
     if run.returncode or not link:
         raise subprocess.CalledProcessError(run.returncode, line)
 

@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from demo.signals import default_signals
+
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 HEALTH = "/_ministack/health"
@@ -109,7 +111,7 @@ def _server_env(port: int, wait_scale: float) -> dict[str, str]:
 
 def _start(env: Mapping[str, str], scratch: Path, log: Path) -> subprocess.Popen[bytes]:
     # Functions' folders go below TMPDIR, so that a hard stop leaves nothing behind.
-    with log.open("wb") as sink:
+    with log.open("wb") as sink, default_signals():
         return subprocess.Popen(
             [sys.executable, "-m", "ministack"],
             env={**env, "TMPDIR": str(scratch), "STATE_DIR": str(scratch / "state")},

@@ -32,6 +32,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from demo.browser import CHROMIUM_FLAGS, find_chromium, open_page
 from demo.deploy import ROOT
+from demo.signals import default_signals
 
 DOCS = ROOT / "docs"
 COLUMNS, ROWS = 92, 16
@@ -75,7 +76,8 @@ def run_demo() -> list[Piece]:
     Raises:
         RuntimeError: it ended early.
     """
-    process, terminal = pty.fork()
+    with default_signals():
+        process, terminal = pty.fork()
     if process == 0:  # the child, in a terminal of its own
         os.chdir(ROOT)
         os.environ.update(TERM="xterm-256color", COLUMNS=str(COLUMNS), LINES=str(ROWS))

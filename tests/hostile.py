@@ -545,7 +545,7 @@ def link_to_itself(folder: Path) -> Made:
     return {}
 
 
-@case("SliceListError", "s_001.png: is a link to a file that is not there")
+@case("SliceListError", "s_001.png: is a link to a missing file")
 def link_to_nothing(folder: Path) -> Made:
     """The disk that it leads to isn't mounted: filled with zeros, it would never be noticed."""
     (folder / "in" / "s_001.png").symlink_to("/nowhere/s_001.png")
@@ -553,7 +553,7 @@ def link_to_nothing(folder: Path) -> Made:
     return {}
 
 
-@case("SliceListError", "s_001.png: is a link to a file that is not there")
+@case("SliceListError", "s_001.png: is a link to a missing file")
 def listed_link_to_nothing(folder: Path) -> Made:
     (folder / "in" / "s_001.png").symlink_to("/nowhere/s_001.png")
     stack(folder, ("s_000", "s_002"))

@@ -14,7 +14,7 @@ from zblocks.planning.stores import open_stores
 from zblocks.planning.time import WorkerSpec
 from zblocks.run.job import MAP, PENDING
 from zblocks.run.start import Prepared, Run, prepare
-from zblocks.storage.store import StoredFile, open_store
+from zblocks.storage import StoredFile, open_store
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -23,8 +23,7 @@ from zblocks.run.forecast import LAMBDA_MEMORY_MB, Forecast, Workers, forecast, 
 from zblocks.run.local.convert import Machine, Observer
 from zblocks.run.local.convert import convert as convert_here
 from zblocks.run.progress import State
-from zblocks.storage.credentials import Credentials, load_credentials
-from zblocks.storage.store import open_store
+from zblocks.storage import Credentials, load_credentials, open_store
 
 Job = str | os.PathLike[str] | Mapping[str, object] | Config
 """What may be given for a config."""

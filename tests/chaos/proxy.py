@@ -49,12 +49,35 @@ class Weather:
             self.injected[fault] += 1
             return fault
 
+    def wait(self, method: str, path: str) -> None:
+        """Return when a request may be passed on: at once."""
+
     def note(self, method: str, path: str, status: int) -> None:
         """Count a request that got through."""
         with self._lock:
             self.passed[method] += 1
         if method == "PUT" and status == 200:
             self.on_put(path)
+
+
+class Held(Weather):
+    """Spoils nothing, but stores no more chunks once a block has a receipt, until it is released.
+
+    So a run stands still in the middle of its work for as long as a test needs.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(0, 0.0)
+        self.reached, self.released = threading.Event(), threading.Event()
+        self._begun = False
+
+    def wait(self, method: str, path: str) -> None:
+        """Return when a request may be passed on."""
+        if method == "PUT" and "/receipts/block-" in path:
+            self._begun = True
+        elif method == "PUT" and self._begun and "/.zblocks/" not in path:
+            self.reached.set()
+            self.released.wait()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -72,6 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
         if len(body) < length:
             self._reset()  # of a killed client: S3 stores whole bodies only
             return
+        self.server.weather.wait(self.command, self.path)
         fault = self.server.weather.next_fault(self.command)
         if fault == "stall":
             threading.Event().wait(STALL_S)

@@ -77,13 +77,13 @@ class Killer:
             self.process.kill()
             self.killed = self._whom
             return
-        workers = _children(self.process.pid)
+        workers = children(self.process.pid)
         if workers:
             os.kill(workers[0], signal.SIGKILL)
             self.killed = self._whom
 
 
-def _children(parent: int) -> list[int]:
+def children(parent: int) -> list[int]:
     """Return the worker processes of a run (spawned by multiprocessing), by pid."""
     found = []
     for entry in Path("/proc").iterdir():

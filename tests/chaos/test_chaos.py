@@ -21,7 +21,7 @@ from zblocks.run.attempt import read_tasks
 from zblocks.run.finalize import finalize
 from zblocks.run.job import RECEIPTS, open_workplace
 from zblocks.run.start import Run, prepare
-from zblocks.storage.store import open_store
+from zblocks.storage import open_store
 
 
 @pytest.mark.parametrize("seed", [0, 2, 5])
@@ -123,7 +123,7 @@ def test_a_full_disk_ends_in_one_error_and_more_space_goes_on(tmp_path, write_co
     config = write_config(destination=f"file://{small_disk}/v", compression="none")
     full = zblocks("convert", config)
     assert full.code == 1
-    assert "the disk is full; make room" in full.err
+    assert "the disk is full; free some space" in full.err
     assert "Traceback" not in full.err
     assert not (small_disk / "v" / "info").exists()
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from zblocks.config import Config, ListLocation
 from zblocks.errors import InvalidConfig
-from zblocks.storage.credentials import load_credentials
+from zblocks.storage import load_credentials
 
 SEED = {
     "s3_creds_file": "./s3-creds.json",
@@ -349,7 +349,7 @@ def test_credentials_hide_the_secret(tmp_path):
     "text", ['{"access_key": "AK"}', '{"access_key": 5, "secret_key": "hush"}']
 )
 def test_bad_credentials_are_refused_without_showing_them(tmp_path, text):
-    with pytest.raises(InvalidConfig, match="needs the texts access_key and secret_key") as caught:
+    with pytest.raises(InvalidConfig, match="must have access_key and secret_key") as caught:
         load_credentials(write(tmp_path, text))
     assert "hush" not in str(caught.value)
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from demo.deploy import bootstrap, deploy
 from demo.emulator import Emulator, command, emulator, tail
+from demo.signals import default_signals
 
 SOURCE, VOLUMES = "slices", "volumes"
 SECONDS_TO_END = 180
@@ -57,10 +58,11 @@ class Cloud:
 
     def zblocks(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Begin `zblocks …` as a user would here; ask it how it went with `communicate`."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "zblocks", *map(str, arguments)],
-            env=dict(self.aws.env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        with default_signals():
+            return subprocess.Popen(
+                [sys.executable, "-m", "zblocks", *map(str, arguments)],
+                env=dict(self.aws.env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
 
     def wait(self, execution: str) -> dict:
         """What describe-execution says once the execution has ended."""

@@ -19,6 +19,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from demo.signals import default_signals
+
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(
     r"(?:^<!-- (?P<note>[^>]*) -->\n+)?^(?P<indent> *)```(?P<kind>\w+)\n(?P<text>.*?)^ *```$",
@@ -97,11 +99,13 @@ class Reader:
         state = self.folder / ".exported"
         known = f"source {state}\n" if state.exists() else ""
         script = f"set -euo pipefail\n{known}{block.text}\nexport -p > {state}\n"
-        with subprocess.Popen(
-            ["bash", "-c", script],
-            cwd=self.folder, env=dict(self.env), text=True, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        ) as process:  # fmt: skip
+        with default_signals():
+            process = subprocess.Popen(
+                ["bash", "-c", script],
+                cwd=self.folder, env=dict(self.env), text=True, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        with process:
             try:
                 printed = self._listen(process, block)
             finally:

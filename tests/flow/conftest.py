@@ -159,6 +159,7 @@ def cloud(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     yield Cloud(moto, env, s3)
     for bucket in ("slices", "volumes"):
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
-        for key in [o["Key"] for page in pages for o in page.get("Contents", [])]:
-            s3.delete_object(Bucket=bucket, Key=key)
+        for there in [page["Contents"] for page in pages if "Contents" in page]:
+            keys = [{"Key": o["Key"]} for o in there]
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
         s3.delete_bucket(Bucket=bucket)

@@ -16,7 +16,7 @@ import pytest
 from handlers import block, coarse, finalize, logger, plan
 from tests.flow.conftest import AWS, textured, write_stack
 from zblocks.errors import CostCeiling, IncompleteVolume
-from zblocks.storage.store import open_store
+from zblocks.storage import open_store
 
 CONTEXT = SimpleNamespace(
     function_name="zblocks",

@@ -10,7 +10,7 @@ import pytest
 
 from tests.flow.conftest import AWS, zblocks
 from zblocks.errors import InvalidConfig, StorageError
-from zblocks.storage.store import open_store
+from zblocks.storage import open_store
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_no_credentials(write_config):
     bare = dict.fromkeys(AWS) | {"AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nowhere"}
     done = zblocks("plan", write_config(source="s3://slices/x"), env=bare)
     assert done.code == 2
-    assert "no AWS credentials here; set them up as for the AWS CLI (aws configure)" in done.err
+    assert "no AWS credentials found; set them up as for the AWS CLI (aws configure)" in done.err
 
 
 class Elsewhere(BaseHTTPRequestHandler):
@@ -74,8 +74,8 @@ def test_a_bucket_of_another_region(write_config):
 
 @pytest.mark.parametrize(
     ("number", "kind", "words"),
-    [(28, StorageError, "the disk is full; make room and start again"),
-     (13, InvalidConfig, "you may not use this folder; ask its owner")],
+    [(28, StorageError, "the disk is full; free some space and rerun"),
+     (13, InvalidConfig, "permission denied; ask the folder's owner")],
 )  # fmt: skip
 def test_a_disk_that_is_full_or_not_ours(tmp_path, monkeypatch, number, kind, words):
     """As the operating system's errors read in obstore's."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -187,20 +186,6 @@ def test_a_failed_run_gives_its_claim_back(tmp_path, write_config):
     assert not (tmp_path / "out/.zblocks/claim.json").exists()
 
 
-def test_of_two_runs_at_once_one_converts(tmp_path, write_config, cloud):
-    """By S3's conditional write."""
-    write_stack(tmp_path / "in", textured((260, 100, 100, 1), "uint8"))
-    config = write_config(destination="s3://volumes/v", chunk_size=[32, 32, 16])
-    line = [sys.executable, "-m", "zblocks", "convert", str(config), "--workers", "1"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    runs = [subprocess.Popen(line, **pipes) for _ in range(2)]
-    said = [run.communicate(timeout=120)[1] for run in runs]
-    assert sorted(run.returncode for run in runs) == [0, 1]
-    assert ["DestinationClaimed" in text for text in said].count(True) == 1
-    assert "v/info" in cloud.keys("volumes")
-    assert "v/.zblocks/claim.json" not in cloud.keys("volumes")
-
-
 def test_a_volume_with_failed_blocks_is_published_by_leave_and_mended_later(tmp_path, write_config):
     voxels = make_stack(tmp_path)
     bad = tmp_path / "in" / "s_070.png"
@@ -309,31 +294,6 @@ def test_overwrite_in_a_bucket_deletes_many_at_once(tmp_path, write_config, clou
     info = cloud.json("volumes", "v/info")
     assert info["scales"][0]["chunk_sizes"] == [[128, 128, 16]]
     assert len([k for k in cloud.keys("volumes") if "/4_4_40/" in k]) == 2
-
-
-def test_ctrl_c_leaves_a_state_that_resumes(tmp_path, write_config):
-    """Interrupted at several moments, the volume ends byte for byte as the undisturbed one."""
-    write_stack(tmp_path / "in", textured((400, 200, 200, 1), "uint8"))
-    config = write_config(chunk_size=[32, 32, 8])
-    clean = write_config(chunk_size=[32, 32, 8], destination=f"file://{tmp_path}/clean")
-    assert zblocks("convert", clean).code == 0
-    config = write_config(chunk_size=[32, 32, 8])
-    receipts = tmp_path / "out/.zblocks/receipts"
-    command = [sys.executable, "-m", "zblocks", "convert", str(config), "--workers", "1"]
-    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 60
-    while not (receipts.exists() and any(receipts.iterdir())) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.killpg(run.pid, signal.SIGINT)
-    _, err = run.communicate(timeout=60)
-    assert run.returncode == 130
-    assert "the same command goes on" in err
-    assert "Traceback" not in err, err
-    done = len(list(receipts.iterdir()))
-    assert 0 < done < 7
-    assert not (tmp_path / "out" / "info").exists()
-    assert zblocks("convert", config).code == 0
-    assert volume_bytes(tmp_path / "out") == volume_bytes(tmp_path / "clean")
 
 
 def test_a_terminal_shows_a_live_bar(tmp_path, write_config):

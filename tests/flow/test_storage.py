@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zblocks.errors import InvalidConfig, SourceChanged
-from zblocks.storage.store import StoredFile, open_store
+from zblocks.storage import StoredFile, open_store
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -67,15 +67,15 @@ def test_a_stored_file_reads_ranges_of_the_version_it_knows(store):
     with pytest.raises(SourceChanged, match="slice: changed since the plan"):
         file.read_at(100, 10)
     store.delete(["slice"])
-    with pytest.raises(SourceChanged, match="slice: gone since the plan"):
+    with pytest.raises(SourceChanged, match="slice: deleted since the plan"):
         file.read_at(100, 10)
 
 
 def test_a_place_of_another_kind(store):
-    with pytest.raises(InvalidConfig, match="gs://x/y: not a place"):
+    with pytest.raises(InvalidConfig, match="gs://x/y: not a supported location"):
         open_store("gs://x/y")
 
 
 def test_a_path_that_no_store_has(store):
-    with pytest.raises(InvalidConfig, match="a//b: no name that can be stored"):
+    with pytest.raises(InvalidConfig, match="a//b: not a valid object name"):
         store.get("a//b")

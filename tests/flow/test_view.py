@@ -24,7 +24,7 @@ from tests.flow.conftest import textured, write_stack, zblocks
 from tests.references import read_cloudvolume, read_info, read_tensorstore
 from zblocks.errors import InvalidConfig
 from zblocks.neuroglancer import HOSTED, viewer_link
-from zblocks.storage.store import open_store
+from zblocks.storage import open_store
 from zblocks.view import access_rules, responses
 from zblocks.view.contrast import look_at
 from zblocks.view.public_access import look, probe

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,22 +63,40 @@ def options(
 
 @contextmanager
 def reporting(
-    otherwise: int = 1, stopped: str = "stopped; the same command goes on where this one stopped"
+    otherwise: int = 1, stopped: str = "stopped; the same command resumes"
 ) -> Iterator[None]:
-    """Turn errors into one message and an exit code.
+    """Turn errors into one message and an exit code; SIGTERM ends like Ctrl-C.
 
     Args:
         otherwise: the code where the input isn't to blame.
-        stopped: what Ctrl-C meant.
+        stopped: the message after Ctrl-C or SIGTERM.
     """
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         errors.print(stopped, markup=False)
-        sys.exit(130)
+        sys.exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
     except ZblocksError as error:
         errors.print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}")
         sys.exit(otherwise if isinstance(error, NOT_THE_INPUT) else 2)
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, raised where Ctrl-C would be."""
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated
+
+
+def say_how_to_stop() -> None:
+    """Name the command that stops this one if Ctrl-C can't, as in the background of a script."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        pid = os.getpid()
+        errors.print(f"Ctrl-C is ignored here; to stop: kill {pid}. The same command resumes.")
 
 
 def place_of(location: str) -> str:

@@ -19,6 +19,7 @@ from zblocks.cli.command import (
     app,
     errors,
     reporting,
+    say_how_to_stop,
 )
 from zblocks.cli.display import Display
 from zblocks.config import Config
@@ -47,11 +48,12 @@ def convert(
 ) -> None:
     """Do the whole job on this machine: slices in a bucket or folder to a volume in either.
 
-    Ctrl-C stops it; the same command goes on where it stopped.
+    Ctrl-C or SIGTERM stops it; the same command resumes.
     """
     with reporting():
         job = Config.load(config).folders() if folders else Config.load(config)
         machine = Machine.choose(workers, memory)
+        say_how_to_stop()
         with Display() as display:
             resume = shlex.join(sys.argv)
             ending = convert_job(job, machine, display.show, resume)

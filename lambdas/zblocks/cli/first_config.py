@@ -27,7 +27,7 @@ from zblocks.slices import SliceHeader, probe_pages
 from zblocks.slices.name_list import read_list
 from zblocks.slices.order import Entry, from_listing
 from zblocks.slices.pixel_size import scale_of
-from zblocks.storage.store import Store, StoredFile, StoredObject, open_store
+from zblocks.storage import Store, StoredFile, StoredObject, open_store
 
 LOOKED_AT = 64
 """Headers that are read, at most."""

@@ -17,8 +17,7 @@ from zblocks.cli.command import app, errors, place_of, reporting
 from zblocks.config import Config
 from zblocks.errors import InvalidConfig
 from zblocks.neuroglancer import HOSTED, viewer_link
-from zblocks.storage.credentials import Credentials
-from zblocks.storage.store import Store, open_public, open_store
+from zblocks.storage import Credentials, Store, open_public, open_store
 from zblocks.view import public_access
 from zblocks.view.contrast import look_at
 from zblocks.view.responses import client_folder

@@ -13,7 +13,7 @@ from zblocks.planning.plan import Plan
 from zblocks.slices import SliceHeader, SliceReader, Take, open_slice
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.rows import OpenSlice, opener
-from zblocks.storage.store import Store, StoredFile
+from zblocks.storage import Store, StoredFile
 
 _Counted = tuple[SliceRef, SliceStatsCounter]
 """A slice, and what counts its voxels."""

@@ -22,7 +22,7 @@ from zblocks.precomputed.encode import encode_chunk
 from zblocks.precomputed.objects import chunk_key, content_encoding, content_type, shard_key
 from zblocks.precomputed.scale import Scale
 from zblocks.precomputed.sharding import build_shard, chunk_id, shard_size
-from zblocks.storage.store import IMMUTABLE, Store
+from zblocks.storage import IMMUTABLE, Store
 
 PUTS_PER_CORE = 8
 """Threads that encode and store: more than cores, since a PUT mostly waits."""

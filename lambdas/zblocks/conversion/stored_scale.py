@@ -13,7 +13,7 @@ from zblocks.planning.plan import Plan
 from zblocks.precomputed.objects import chunk_key
 from zblocks.precomputed.reader import ScaleReader
 from zblocks.precomputed.scale import Scale
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ from zblocks.planning.missing import absent_planes, absent_spans, planned_holes
 from zblocks.planning.plan import BlockTask, CoarseTask, Plan, part_z
 from zblocks.precomputed.scale import Scale
 from zblocks.slices.slice_ref import SliceRef
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 
 Progress = Callable[[int], None]
 """Called with the number of scale 0 voxels done since the last call."""

@@ -18,7 +18,7 @@ from zblocks.precomputed.segment_properties import SegmentName, names_of, parse_
 from zblocks.slices.name_filter import match_glob, match_regex
 from zblocks.slices.name_list import read_list
 from zblocks.slices.order import Slot, from_listing, from_numbers, resolve
-from zblocks.storage.store import Store, StoredFile, StoredObject
+from zblocks.storage import Store, StoredFile, StoredObject
 
 OpenFolder = Callable[[str], Store]
 """Opens the folder of a list by its url."""

@@ -24,7 +24,7 @@ from zblocks.slices import SliceHeader, Take, open_slice
 from zblocks.slices.transforms.contrast import TABLES, Contrast
 from zblocks.slices.transforms.region import Crop, RegionReader
 from zblocks.slices.transforms.rows import PIECE
-from zblocks.storage.store import StoredFile
+from zblocks.storage import StoredFile
 
 MOST_SLICES = 32
 

@@ -37,7 +37,7 @@ from zblocks.slices.transforms.contrast import Cast, Contrast
 from zblocks.slices.transforms.region import Region, visible
 from zblocks.slices.transforms.rows import RowFormat
 from zblocks.slices.transforms.substitutes import Substitutes
-from zblocks.storage.store import StoredFile, StoredObject
+from zblocks.storage import StoredFile, StoredObject
 
 HEADER_BYTES = 1 << 14
 """Bytes read of each slice to know its size and type; TIFF may need a second read."""

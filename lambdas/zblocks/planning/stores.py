@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from zblocks.config import Config
-from zblocks.storage.credentials import Credentials
-from zblocks.storage.store import Store, open_store
+from zblocks.storage import Credentials, Store, open_store
 
 
 @dataclass(frozen=True, slots=True)

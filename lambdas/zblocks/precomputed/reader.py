@@ -24,7 +24,7 @@ from zblocks.precomputed.sharding import (
     decode_minishard_index,
     shard_of,
 )
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 
 UNREADABLE = (ValueError, MissingDecoderError, OSError, ZblocksError)
 """What reading a chunk may raise."""

@@ -24,7 +24,7 @@ from zblocks.precomputed.compression import MissingDecoderError
 from zblocks.precomputed.scale import Scale
 from zblocks.report.facts import Overview, Plane, Thumb
 from zblocks.report.pictures import Look, Picture, Pixels, encode_all, hatch, paint, shrink
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 
 MIB = 1 << 20
 

@@ -11,7 +11,7 @@ from zblocks.report.overview import Visible, look_at
 from zblocks.report.page import render
 from zblocks.report.pictures import Look
 from zblocks.report.run_report import RunReport
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from zblocks.planning.plan import Plan, block_name
 from zblocks.precomputed.objects import content_encoding, object_keys
 from zblocks.run.job import RECEIPTS
 from zblocks.run.receipt import Receipt
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 
 READS = 32
 """Objects read at the same time."""

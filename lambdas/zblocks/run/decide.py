@@ -15,7 +15,7 @@ from zblocks.precomputed.info import INFO
 from zblocks.run.audit import Audit, audit
 from zblocks.run.job import ITEMS, PLAN, is_work, read_tasks
 from zblocks.slices.slice_ref import SliceRef
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 
 
 @dataclass(frozen=True, slots=True)

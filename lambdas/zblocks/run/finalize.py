@@ -37,7 +37,7 @@ from zblocks.run.job import (
 )
 from zblocks.run.outcome import build_report, judge_run, to_blame
 from zblocks.run.start import Run, withdraw_tasks
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 
 SecondReader = Callable[[Job, Sequence[Hole]], int]
 """A look at the volume by another reader, returning how many chunks outside the holes it compared;

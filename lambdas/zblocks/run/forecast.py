@@ -23,7 +23,7 @@ from zblocks.run.decide import Planned, decide, look_at_destination
 from zblocks.run.progress import duration
 from zblocks.slices.transforms.canvas import Canvas
 from zblocks.slices.transforms.contrast import Contrast
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 
 LAMBDA_MEMORY_MB = 3538
 """Of a worker, as the stack is deployed by default."""

@@ -11,8 +11,7 @@ from pathlib import PurePosixPath
 
 from zblocks.errors import IncompleteVolume
 from zblocks.planning.plan import BlockTask, Plan, plan_from_json, tasks_from_json
-from zblocks.storage.credentials import Credentials
-from zblocks.storage.store import Store, open_store
+from zblocks.storage import Credentials, Store, open_store
 
 WORK = ".zblocks"
 PLAN = f"{WORK}/plan.json"

@@ -18,7 +18,7 @@ import msgspec
 from zblocks.errors import DestinationClaimed
 from zblocks.planning.plan import VERSION
 from zblocks.run.job import LOCK
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 
 STALE = 3600.0
 """Seconds: longer than a block, its retries included, is silent."""

@@ -40,7 +40,7 @@ from zblocks.run.job import (
     is_work,
 )
 from zblocks.run.lock import IsRunning
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 
 
 @dataclass(frozen=True, slots=True)

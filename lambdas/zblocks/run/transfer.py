@@ -14,8 +14,7 @@ from zblocks.planning.stores import open_stores
 from zblocks.precomputed.chunks import IMAGES
 from zblocks.precomputed.info import INFO, PROVENANCE
 from zblocks.run.job import is_work
-from zblocks.storage.credentials import Credentials
-from zblocks.storage.store import IMMUTABLE, SIDE_FILES, Store, open_store
+from zblocks.storage import IMMUTABLE, SIDE_FILES, Credentials, Store, open_store
 
 THREADS = 32
 """Objects on their way at the same time."""

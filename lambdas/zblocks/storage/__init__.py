@@ -1,1 +1,12 @@
-"""Bytes in folders, in buckets and behind http(s) addresses, and the credentials to reach them."""
+"""Bytes in folders, buckets and behind public URLs: the only code that knows where they are."""
+
+from zblocks.storage.credentials import Credentials, load_credentials
+from zblocks.storage.file import StoredFile
+from zblocks.storage.objects import Fetched, Span, StoredObject
+from zblocks.storage.open import open_public, open_store
+from zblocks.storage.store import IMMUTABLE, SIDE_FILES, Store
+
+__all__ = [
+    "IMMUTABLE", "SIDE_FILES", "Credentials", "Fetched", "Span", "Store", "StoredFile",
+    "StoredObject", "load_credentials", "open_public", "open_store",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The seed's `s3_creds_file`: keys for one account, on one machine only."""
+"""AWS keys from the file of `s3_creds_file`: for runs on one machine only."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Credentials:
     access_key: str
     secret_key: str = field(repr=False)
     region: str | None = None
-    """None: as the environment says."""
+    """None: from the environment."""
 
 
 def load_credentials(path: Path) -> Credentials:
-    """Read the JSON file; no error shows what is in it.
+    """Read the JSON file; errors never show its content.
 
     Raises:
-        InvalidConfig: it isn't there, is no JSON object, or lacks a key.
+        InvalidConfig: the file is missing, not a JSON object, or lacks a key.
     """
     try:
         data = json.loads(path.read_text())
@@ -35,10 +35,10 @@ def load_credentials(path: Path) -> Credentials:
         raise InvalidConfig(msg) from None
     values = [data.get(n) if isinstance(data, dict) else None for n in ("access_key", "secret_key")]
     if not all(isinstance(v, str) and v.strip().isprintable() and v.strip() for v in values):
-        msg = f"s3_creds_file: {path} needs the texts access_key and secret_key"
+        msg = f"s3_creds_file: {path} must have access_key and secret_key, both text"
         raise InvalidConfig(msg)
     region = data.get("region")
     if region is not None and not isinstance(region, str):
-        msg = f"s3_creds_file: {path}: region is no text; give one such as us-east-1"
+        msg = f"s3_creds_file: {path}: region is not text; give one such as us-east-1"
         raise InvalidConfig(msg)
     return Credentials(str(values[0]).strip(), str(values[1]).strip(), region or None)

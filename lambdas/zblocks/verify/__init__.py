@@ -17,8 +17,7 @@ from functools import partial
 from zblocks.config import Config
 from zblocks.conversion.downsample import Pool, pool_mean, pool_mode
 from zblocks.planning.missing import pool_of
-from zblocks.storage.credentials import Credentials
-from zblocks.storage.store import Store, open_store
+from zblocks.storage import Credentials, Store, open_store
 from zblocks.verify.documents import Left, compare_info, look_beside, read_info
 from zblocks.verify.files import open_files
 from zblocks.verify.findings import Findings

@@ -15,7 +15,7 @@ from zblocks.precomputed.info import INFO, PROVENANCE, build_info
 from zblocks.precomputed.unpack import UndecodedError, unpack
 from zblocks.run.job import PLAN, RECEIPTS
 from zblocks.run.receipt import Receipt
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 from zblocks.verify.findings import Findings
 from zblocks.verify.gaps import Gaps
 from zblocks.verify.info import LABEL_FIELDS

@@ -9,7 +9,7 @@ from zblocks.errors import ZblocksError
 from zblocks.geometry import Vec
 from zblocks.precomputed.sharding import chunk_id
 from zblocks.precomputed.unpack import UndecodedError
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 from zblocks.verify.findings import Findings
 from zblocks.verify.loose import ENDINGS, loose_files
 from zblocks.verify.raw import Raw

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from zblocks.geometry import Vec
 from zblocks.precomputed.unpack import unpack
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 from zblocks.verify.findings import Findings
 from zblocks.verify.raw import Raw
 from zblocks.verify.spec import ScaleSpec, looks_like_a_chunk

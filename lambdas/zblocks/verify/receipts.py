@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from zblocks.errors import ZblocksError
 from zblocks.run.receipt import Written
-from zblocks.storage.store import SIDE_FILES, Store
+from zblocks.storage import SIDE_FILES, Store
 from zblocks.verify.crew import each
 from zblocks.verify.documents import read_receipts
 from zblocks.verify.findings import Findings

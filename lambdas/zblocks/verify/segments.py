@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 from zblocks.verify.documents import GARBLED, RERUN, read_document
 from zblocks.verify.findings import Findings
 

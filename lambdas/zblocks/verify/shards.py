@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from zblocks.geometry import Vec
 from zblocks.precomputed.sharding import axis_bits, chunk_id
 from zblocks.precomputed.unpack import UNPACKED, unpack
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 from zblocks.verify.findings import REWRITE, Findings
 from zblocks.verify.raw import Raw
 from zblocks.verify.spec import ScaleSpec, Sharding

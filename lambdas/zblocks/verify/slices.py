@@ -14,8 +14,7 @@ from zblocks.geometry import Vec, Voxels
 from zblocks.planning.plan import Plan, SliceRef
 from zblocks.planning.read_stack import survey
 from zblocks.planning.time import Worker
-from zblocks.storage.credentials import Credentials
-from zblocks.storage.store import Store, open_store
+from zblocks.storage import Credentials, Store, open_store
 from zblocks.verify.compare import Rule, compare
 from zblocks.verify.crew import THREADS, each
 from zblocks.verify.files import UNREADABLE

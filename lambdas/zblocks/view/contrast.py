@@ -13,7 +13,7 @@ from zblocks.errors import InvalidConfig, ZblocksError
 from zblocks.geometry import Vec, Voxels
 from zblocks.neuroglancer import Shown
 from zblocks.run.job import REPORT
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 from zblocks.verify.documents import read_info
 from zblocks.verify.files import UNREADABLE, object_names, open_files
 from zblocks.verify.findings import Findings

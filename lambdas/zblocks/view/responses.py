@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from zblocks.errors import InvalidConfig, StorageError
-from zblocks.storage.store import SIDE_FILES, Fetched, Span, Store
+from zblocks.storage import SIDE_FILES, Fetched, Span, Store
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _CLIENT_FILE = re.compile(r"[a-z0-9][\w.-]*\.(?P<kind>js|css|wasm|html)", re.ASCII)

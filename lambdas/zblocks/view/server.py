@@ -22,7 +22,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from zblocks.errors import InvalidConfig, StorageError, ZblocksError
 from zblocks.neuroglancer import HOSTED
-from zblocks.storage.store import Store
+from zblocks.storage import Store
 from zblocks.view.responses import Answer, Wish, client_answer, object_answer, parse_range
 
 Say = Callable[[str], None]

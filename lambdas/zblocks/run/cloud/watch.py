@@ -24,7 +24,7 @@ from zblocks.run.failure import Failure
 from zblocks.run.job import FAILURES, PENDING, PLAN, RECEIPTS
 from zblocks.run.progress import State
 from zblocks.run.receipt import Receipt
-from zblocks.storage.store import Store, StoredObject, open_store
+from zblocks.storage import Store, StoredObject, open_store
 
 READS = 8
 """Records read at the same time."""

@@ -28,7 +28,7 @@ from zblocks.run.local import worker
 from zblocks.run.local.spawn import Spawning
 from zblocks.run.progress import State
 from zblocks.run.start import Run, prepare
-from zblocks.storage.credentials import Credentials
+from zblocks.storage import Credentials
 
 MIB = 1 << 20
 SHARE = 0.7

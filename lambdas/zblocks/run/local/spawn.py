@@ -24,10 +24,10 @@ own: up to a fifth more memory from the second block on."""
 class Worker(SpawnProcess):
     """A process that knows nothing of the main module."""
 
-    @staticmethod
-    def _Popen(process_obj: Any) -> Any:  # noqa: N802 (multiprocessing's own seam)
+    def start(self) -> None:
+        """Start it."""
         with _bare():
-            return SpawnProcess._Popen(process_obj)
+            super().start()
 
 
 class Spawning(SpawnContext):
@@ -47,17 +47,17 @@ class Spawning(SpawnContext):
         """End what still runs, and no other process of the caller's."""
         for process in self._started:
             if process.is_alive():
-                process.terminate()
+                process.kill()  # workers leave SIGTERM to the parent
 
 
 @contextmanager
 def _bare() -> Iterator[None]:
     """Hide the main module, and set what a worker's malloc reads when it begins.
 
-    Ctrl-C waits meanwhile, and never reaches the new process, which inherits that: while it is
-    still importing it would end in a traceback.
+    Ctrl-C and SIGTERM are held back until the process is known, so that `Spawning.end` ends it. It
+    inherits that, and so doesn't end in a traceback while it imports: both are for its parent.
     """
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     main, (name, value) = sys.modules["__main__"], ARENAS
     before = os.environ.get(name)
     os.environ.setdefault(name, value)

@@ -15,15 +15,16 @@ from multiprocessing.sharedctypes import Synchronized
 from zblocks.planning.plan import BlockTask, CoarseTask
 from zblocks.run.attempt import attempt_block, attempt_coarse
 from zblocks.run.job import open_job
-from zblocks.storage.credentials import Credentials
+from zblocks.storage import Credentials
 
 _counter: Synchronized[int] | None = None
 """Where this process counts the voxels that it has done."""
 
 
 def begin(counter: Synchronized[int]) -> None:
-    """Set the process up: Ctrl-C is the parent's to handle, and without a parent it ends."""
+    """Set the process up: Ctrl-C and SIGTERM are for the parent; without a parent it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     global _counter  # noqa: PLW0603 - the process's one piece of state
     _counter = counter

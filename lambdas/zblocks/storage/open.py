@@ -1,0 +1,137 @@
+"""Open stores: folders, buckets and public URLs.
+
+Reads the environment variables that AWS's own clients read: credentials, region, AWS_ENDPOINT_URL.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from datetime import UTC, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from obstore.store import HTTPStore, LocalStore, S3Store
+
+from zblocks.errors import InvalidConfig
+from zblocks.storage.credentials import Credentials
+from zblocks.storage.store import Store
+
+if TYPE_CHECKING:
+    from obstore.store import S3Credential
+
+_RETRY = {
+    "max_retries": 8,
+    "backoff": {
+        "init_backoff": timedelta(milliseconds=100),
+        "max_backoff": timedelta(seconds=15),
+        "base": 2,
+    },
+    "retry_timeout": timedelta(minutes=2),
+}
+"""obstore backs off with jitter on 5xx, SlowDown, refused and dropped connections."""
+
+_TIMEOUT = timedelta(seconds=60)
+
+_cache: dict[tuple[str, Credentials | None, str, int], Store] = {}
+_lock = threading.Lock()
+
+
+def open_store(url: str, credentials: Credentials | None = None, role: str = "") -> Store:
+    """Return the store of a `file://` or `s3://` URL; the same one when called again.
+
+    Args:
+        url: folder, or bucket and prefix.
+        credentials: keys to use instead of the environment's.
+        role: ARN of an IAM role to assume, or empty.
+
+    Raises:
+        InvalidConfig: another kind of URL, or no AWS credentials.
+    """
+    key = (url, credentials, role, os.getpid())
+    with _lock:
+        if key not in _cache:
+            _cache[key] = _open(url.rstrip("/"), credentials, role)
+        return _cache[key]
+
+
+def open_public(url: str) -> Store:
+    """Return a store of the public objects below an `http(s)://` URL; it can't list them."""
+    options = {"allow_http": url.startswith("http://"), "timeout": _TIMEOUT}
+    raw = HTTPStore.from_url(url, client_options=options, retry_config=_RETRY)  # type: ignore[arg-type]
+    return Store(url.rstrip("/"), raw)
+
+
+def _open(url: str, credentials: Credentials | None, role: str) -> Store:
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        # Rooted at "/", so that only the first write creates a missing folder.
+        return Store(url, LocalStore(), str(Path(unquote(parts.path))).strip("/"))
+    if parts.scheme == "s3":
+        raw = _open_bucket(parts.netloc, parts.path.strip("/"), credentials, role)
+        return Store(url, raw)
+    msg = f"{url}: not a supported location; use s3://bucket/prefix or file:///folder"
+    raise InvalidConfig(msg)
+
+
+def _open_bucket(bucket: str, prefix: str, credentials: Credentials | None, role: str) -> S3Store:
+    options = {"prefix": prefix or None, **_access(bucket, credentials, role)}
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
+    region = credentials.region if credentials else None
+    region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if region:
+        options["region"] = region
+    return S3Store(
+        bucket,
+        client_options={"allow_http": bool(endpoint), "timeout": _TIMEOUT},
+        retry_config=_RETRY,  # type: ignore[arg-type]
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def _access(bucket: str, credentials: Credentials | None, role: str) -> dict[str, object]:
+    """Return obstore's options for access: a role, a file of keys, or what AWS's clients use."""
+    if role:
+        return {"credential_provider": _assume(role, credentials)}
+    if credentials:
+        keys = credentials.access_key, credentials.secret_key
+        return dict(zip(("access_key_id", "secret_access_key"), keys, strict=True))
+    if "AWS_ACCESS_KEY_ID" in os.environ:
+        return {}
+    from obstore.auth.boto3 import Boto3CredentialProvider  # profiles, SSO, instance roles
+
+    try:
+        return {"credential_provider": Boto3CredentialProvider()}
+    except ValueError as error:
+        msg = (
+            f"s3://{bucket}: no AWS credentials found; set them up as for the AWS CLI (aws "
+            'configure), or give "s3_creds_file", a file with access_key and secret_key'
+        )
+        raise InvalidConfig(msg) from error
+
+
+def _assume(role: str, credentials: Credentials | None) -> Callable[[], S3Credential]:
+    """Return a function that requests a role's short-lived keys; obstore calls it on expiry.
+
+    obstore's own provider rejects the time zone of boto3's answers.
+    """
+    import boto3
+
+    keys = (credentials.access_key, credentials.secret_key) if credentials else ()
+    session = boto3.Session(*keys)
+
+    def request() -> S3Credential:
+        answer = session.client("sts").assume_role(RoleArn=role, RoleSessionName="zblocks")
+        lent = answer["Credentials"]
+        return {
+            "access_key_id": lent["AccessKeyId"],
+            "secret_access_key": lent["SecretAccessKey"],
+            "token": lent["SessionToken"],
+            "expires_at": lent["Expiration"].astimezone(UTC),
+        }
+
+    return request
