@@ -75,13 +75,11 @@ def _read_rows(reader: SliceReader, counter: SliceStatsCounter, rows: Voxels) ->
 
 
 def _wait(jobs: Sequence[Future[None]]) -> None:
-    """Wait for all; raise the first error."""
     for job in jobs:
         job.result()
 
 
 def _file_opener(plan: Plan, source: Store) -> OpenSlice:
-    """Return how the file of a slice is opened."""
     stack, rows = plan.stack, plan.stack.rows
     take = Take(stack.channels, stored=plan.volume.layer == "segmentation")
 

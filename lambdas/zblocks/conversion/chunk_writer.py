@@ -155,7 +155,6 @@ class ChunkWriter:
             self._buffers.put(buffer)
 
     def _put(self, scale: Scale, key: str, data: Buffer) -> Written:
-        """Store one object."""
         kind, compression = content_type(scale), content_encoding(scale)
         etag = self._target.put(key, data, kind, compression, IMMUTABLE)
         return Written(key, len(data), isal_zlib.crc32(data), etag)

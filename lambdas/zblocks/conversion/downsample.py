@@ -118,7 +118,6 @@ class DownsamplePresent:
 
 
 def _is_in(runs: Sequence[tuple[int, int]], z: int) -> bool:
-    """Tell whether a plane is in one of the runs."""
     at = bisect_right(runs, z, key=lambda run: run[0]) - 1
     return at >= 0 and z < runs[at][1]
 

@@ -164,7 +164,6 @@ def _feed(
 
 
 def _downsamplers(plan: Plan) -> Callable[[Scale], Downsample]:
-    """Return how the scale above any given one is made, absent planes kept out."""
     downsample = downsampler(plan.volume.layer, sparse=plan.sparse_labels)
     if not absent_spans(plan):
         return lambda _: downsample

@@ -39,11 +39,7 @@ def choose_chunk_format(config: Config, header: SliceHeader) -> ChunkFormat:
 
 
 def _refuse_fills(config: Config, dtype: str) -> None:
-    """Refuse values that a whole type doesn't hold.
-
-    Raises:
-        InvalidConfig: names the field.
-    """
+    """Refuse values that a whole type doesn't hold."""
     low, top = np.iinfo(dtype).min, np.iinfo(dtype).max
     fill = config.fill_value
     if fill != int(fill) or not low <= fill <= top:
@@ -55,11 +51,7 @@ def _refuse_fills(config: Config, dtype: str) -> None:
 
 
 def _refuse_channels(config: Config, dtype: str, channels: int) -> None:
-    """Refuse channels that an encoding has no room for, or that the viewer doesn't read.
-
-    Raises:
-        InvalidConfig: names the encoding.
-    """
+    """Refuse channels that an encoding has no room for, or that the viewer doesn't read."""
     if channels not in CHANNELS.get(config.encoding, (channels,)):
         names = " or ".join(map(str, CHANNELS[config.encoding]))
         msg = (
@@ -76,11 +68,7 @@ def _refuse_channels(config: Config, dtype: str, channels: int) -> None:
 
 
 def _dtype(config: Config, header: SliceHeader) -> str:
-    """Return the type of the volume's voxels.
-
-    Raises:
-        InvalidConfig: labels of these slices don't fit, or they are none.
-    """
+    """Return the type of the volume's voxels."""
     if config.layer_type == "image":
         return _image_dtype(config, header)
     if header.channels != 1 or header.dtype not in WIDTH:
@@ -101,11 +89,7 @@ def _dtype(config: Config, header: SliceHeader) -> str:
 
 
 def _image_dtype(config: Config, header: SliceHeader) -> str:
-    """Return the type of an image's voxels.
-
-    Raises:
-        InvalidConfig: it doesn't hold the slices' values, and no contrast says what to do.
-    """
+    """Return the type of an image's voxels."""
     dtype = header.dtype if config.dtype == "auto" else config.dtype
     if config.contrast:
         if dtype not in ("uint8", "uint16"):

@@ -232,7 +232,6 @@ def _target_gets(plan: Plan, blocks: int) -> int:
 
 
 def _objects(scale: Scale, z: Span) -> int:
-    """Return how many objects hold slices [z0, z1) of a scale, in its voxels."""
     if z[0] >= z[1]:
         return 0
     if scale.sharding is None:
@@ -241,7 +240,6 @@ def _objects(scale: Scale, z: Span) -> int:
 
 
 def _coarse_objects(plan: Plan) -> int:
-    """Return the objects that coarse tasks write."""
     return sum(s.objects for s in plan.scales[plan.owned :])
 
 

@@ -59,11 +59,7 @@ def choose_region(config: Config, size: tuple[int, int], count: int) -> Region |
 
 
 def _span(config: Config, axis: str, size: int, what: str) -> tuple[int, int]:
-    """Return the wanted range of an axis.
-
-    Raises:
-        InvalidConfig: it reaches beyond the stack.
-    """
+    """Return the wanted range of an axis."""
     span: tuple[int, int] | None = getattr(config.region, axis, None)
     if span is None:
         return 0, size

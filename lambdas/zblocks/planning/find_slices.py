@@ -54,11 +54,7 @@ def list_slices(
 
 
 def _refuse_no_folder(source: Store, folder: str) -> None:
-    """Refuse a folder of this machine that isn't there.
-
-    Raises:
-        SliceListError: names it.
-    """
+    """Refuse a folder of this machine that isn't there."""
     path = Path(unquote(source.url.removeprefix("file://")), folder)
     if source.local and not path.is_dir():
         raise SliceListError(f"{path}: no such folder; check source and s3_prefix in the config")
@@ -67,7 +63,6 @@ def _refuse_no_folder(source: Store, folder: str) -> None:
 def _order(
     config: Config, found: dict[str, StoredObject], where: str
 ) -> tuple[tuple[Slot, ...], dict[str, StoredObject], tuple[str, ...]]:
-    """Return the slots of files that have no list, those of them that are slices, and notes."""
     wanted = config.filter
     if wanted:
         where += f" ({wanted})"
@@ -84,11 +79,7 @@ def _order(
 
 
 def _refuse_outside(folders: Iterable[str], config: Config) -> None:
-    """Refuse keys that leave the source once prefix, name, parts and ext are put together.
-
-    Raises:
-        SliceListError: one does, or has an empty or "." part, which no store takes for itself.
-    """
+    """Refuse keys that leave the source once prefix, name, parts and ext are put together."""
     for folder in sorted(folders):
         if folder and {"", ".", ".."} & set(folder.split("/")):
             msg = (
@@ -101,11 +92,7 @@ def _refuse_outside(folders: Iterable[str], config: Config) -> None:
 def _refuse_odd_entries(
     source: Store, folders: Iterable[str], is_slice: Callable[[str], bool]
 ) -> None:
-    """Refuse what stands in a slice's place and is no file; links to files are fine.
-
-    Raises:
-        SliceListError: names every link that leads nowhere or to a folder, device or FIFO.
-    """
+    """Refuse what stands in a slice's place and is no file; links to files are fine."""
     odd = [
         f"{source.url}/{key}: {why}"
         for folder in sorted(folders)

@@ -103,11 +103,7 @@ def evenly(count: int, wanted: int) -> list[int]:
 
 
 def _how_many(samples: Sequence[ContrastSample]) -> int:
-    """Return how many slices to look at.
-
-    Raises:
-        InvalidConfig: a slice can't be decoded in the room that there is.
-    """
+    """Return how many slices to look at."""
     held = max((s.header.held for s in samples if s.header.whole), default=0)
     if held > MOST_HELD:
         msg = (
@@ -121,7 +117,6 @@ def _how_many(samples: Sequence[ContrastSample]) -> int:
 
 
 def _count(sample: ContrastSample) -> Voxels:
-    """Return how often each value of a slice of 8 or 16 bits is there."""
     counts = np.zeros(TABLES[sample.header.dtype], np.int64)
     x0, y0, x1, y1 = sample.crop
     step = ceil_div((x1 - x0) * (y1 - y0) * sample.header.channels, MOST_COUNTED)

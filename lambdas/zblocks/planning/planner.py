@@ -168,7 +168,6 @@ class Fit:
 
 
 def _footprint(given: PlanInput, scales: tuple[Scale, ...], depth: int, rows: int) -> Footprint:
-    """Return the sizes of a block of `depth` slices, decoded `rows` rows at a time."""
     voxel, stack = given.chunk_format.voxel_bytes, given.stack
     halo = max(s.factor.z - 1 if scales[0].box.start.z % s.factor.z else 0 for s in scales)
     held = min(depth + halo, len(given.slices))
@@ -192,7 +191,6 @@ def _footprint(given: PlanInput, scales: tuple[Scale, ...], depth: int, rows: in
 
 
 def _block_work(given: PlanInput, depth: int) -> BlockWork:
-    """Return what a block of so many slices has to do."""
     read = [r for s in given.slices for r in s.reads]
     count = min(depth, len(given.slices))
     rows = given.stack.rows
@@ -207,7 +205,6 @@ def _block_work(given: PlanInput, depth: int) -> BlockWork:
 
 
 def _why_not(given: PlanInput, worker: WorkerSpec, peaks: list[int], seconds: float) -> str:
-    """Say why no block fits and what would do."""
     what = f"slices of {given.width}×{given.height}"
     shallower = " or choose a shallower chunk_size" if given.options.chunk else ""
     if not peaks:
@@ -320,7 +317,6 @@ def _stage(
 def _lay_out(
     given: PlanInput, shared: tuple[tuple[Scale, ...], int], worker: WorkerSpec, fit: Fit
 ) -> tuple[Plan, tuple[BlockTask, ...]]:
-    """Write down the plan and cut the stack into blocks."""
     scales, owned = shared
     scales, coarse = plan_coarse(given, scales, owned, worker)
     plan = Plan(
@@ -348,7 +344,6 @@ def _lay_out(
 
 
 def _block(plan: Plan, slices: tuple[SliceRef, ...], index: int) -> BlockTask:
-    """Return the task of one block."""
     z0, z1 = read_range(plan, index)
     first = plan.box.start.z
     own = plan.owned_z(0, index)

@@ -64,5 +64,4 @@ class Prices(BaseModel):
 
 
 def _what(name: str) -> str:
-    """Say what to give for a field."""
     return "a short text" if name in ("date", "region") else "dollars, a number from 0 to 1e9"

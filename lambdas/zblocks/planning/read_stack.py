@@ -177,7 +177,6 @@ def _contrast_notes(found: Contrast | None, present: int) -> list[str]:
 
 
 def _decoding_notes(headers: Sequence[SliceHeader]) -> list[str]:
-    """Say which slices are decoded whole, and what becomes of channels nobody asked for."""
     whole = [
         f"{kind} slices can't be read in strips: blocks are made small enough to hold them whole"
         for kind in sorted({h.whole for h in headers if h.whole})
@@ -230,11 +229,7 @@ def _by_page(
 def _read_headers(
     files: Sequence[StoredFile], config: Config
 ) -> list[tuple[StoredFile, tuple[SliceHeader, ...]]]:
-    """Read the headers of every file's pages, many files at a time.
-
-    Raises:
-        SliceError: names every file that can't become voxels, up to a number.
-    """
+    """Read the headers of every file's pages, many files at a time."""
     take = Take(config.take, stored=config.layer_type == "segmentation")
 
     def read(file: StoredFile) -> tuple[SliceHeader, ...] | SliceError:
@@ -254,11 +249,7 @@ def _read_headers(
 def _common_header(
     headers: Sequence[tuple[StoredFile, SliceHeader]], canvas: Canvas | None
 ) -> SliceHeader:
-    """Return what the slices have in common: type, and size or the canvas's.
-
-    Raises:
-        SliceError: names those unlike the most, up to a number.
-    """
+    """Return what the slices have in common: type, and size or the canvas's."""
     first = headers[0][1]
     if canvas is not None:
         sizes = [(h.width, h.height) for _, h in headers]
@@ -280,7 +271,6 @@ def _common_header(
 def _placed_notes(
     headers: Sequence[tuple[StoredFile, SliceHeader]], common: SliceHeader
 ) -> list[str]:
-    """Name the slices that are padded or cropped."""
     odd = [
         f"{f.name}: {h.width}×{h.height}" for f, h in headers
         if (h.width, h.height) != (common.width, common.height)
@@ -315,7 +305,6 @@ def _slice_refs(
 
 
 def _slice_ref(z: int, meta: StoredObject, header: SliceHeader, common: SliceHeader) -> SliceRef:
-    """Return the reference of one slice."""
     own = (header.width, header.height)
     size = own if own != (common.width, common.height) else (0, 0)
     at = header.at if header.page else 0

@@ -74,7 +74,6 @@ def _of_place(plan: Plan) -> Iterator[str]:
 
 
 def _of_chunks(plan: Plan) -> Iterator[str]:
-    """Look for chunks that a viewer may not draw."""
     channels = plan.volume.format.channels
     for scale in plan.scales:
         longest = max(scale.chunk.x, scale.chunk.y, scale.chunk.z * channels)
@@ -87,7 +86,6 @@ def _of_chunks(plan: Plan) -> Iterator[str]:
 
 
 def _of_contrast(plan: Plan) -> Iterator[str]:
-    """Look for images that will be black until someone sets their contrast."""
     voxels = plan.volume.format
     measured = voxels.channels == 1 and voxels.dtype in ("uint8", "uint16")
     if plan.volume.layer == "image" and voxels.dtype != "uint8" and not measured:
@@ -98,7 +96,6 @@ def _of_contrast(plan: Plan) -> Iterator[str]:
 
 
 def _of_slices(plan: Plan) -> Iterator[str]:
-    """Name slices that are filled."""
     if not plan.filled:
         return
     some = ", ".join(f"z {z} {name} ({why})" for z, name, why in plan.filled[:NAMED])

@@ -70,7 +70,6 @@ def _gunzip(data: bytes, limit: int) -> bytes:
 
 
 def _unbrotli(data: bytes, limit: int) -> bytes:
-    """Undo brotli."""
     try:
         import brotli
     except ImportError as error:
@@ -113,11 +112,7 @@ def _unzstd(data: bytes, limit: int) -> bytes:
 
 
 def _hold(size: int, limit: int, *, ended: bool, after: int, name: str) -> None:
-    """Refuse a stream that is too long, cut, or goes on.
-
-    Raises:
-        ValueError: it is.
-    """
+    """Refuse a stream that is too long, cut, or goes on."""
     if size > limit:
         msg = f"unpacks to more than {limit} bytes"
         raise ValueError(msg)

@@ -82,18 +82,13 @@ class JpegHeader:
 
 
 def _jpeg_shape(data: bytes) -> tuple[int, int, str]:
-    """Return pixels, channels and type of a JPEG."""
     header = JpegHeader.of(data)
     channels = {"gray": 1, "cmyk": 4, "ycck": 4}.get(header.colours.lower(), 3)
     return header.height * header.width, channels, "uint8"
 
 
 def _png_shape(data: bytes) -> tuple[int, int, str]:
-    """Return pixels, channels and type of a PNG, from its first chunk (PNG 3rd edition, 11.2.1).
-
-    Raises:
-        ValueError: it is not a PNG.
-    """
+    """Return pixels, channels and type of a PNG, from its first chunk (PNG 3rd edition, 11.2.1)."""
     if not data.startswith(b"\x89PNG\r\n\x1a\n") or data[12:16] != b"IHDR" or len(data) < 26:
         msg = "is not a PNG"
         raise ValueError(msg)
@@ -147,7 +142,6 @@ def _labels(chunk_format: ChunkFormat, data: bytes, box: Box, block: Vec) -> Vox
 
 
 def _labels_of(words: Voxels, box: Box, block: Vec, out: Voxels) -> None:
-    """Decode one channel's words into (z, y, x)."""
     boxes = list(box.cells(block))
     if len(words) < 2 * len(boxes):
         msg = f"ends in its block headers: {len(words)} words for {len(boxes)} blocks"

@@ -31,7 +31,6 @@ def encode_chunk(chunk_format: ChunkFormat, voxels: Voxels) -> Buffer:
 
 
 def _channels_first(voxels: Voxels) -> bytes:
-    """Return the voxels with the channel slowest."""
     return voxels.transpose(3, 0, 1, 2).tobytes()
 
 
@@ -59,7 +58,6 @@ def encode_jpeg(image: Voxels, quality: int, subsampling: str = "444") -> bytes:
 
 
 def _png(voxels: Voxels) -> bytes:
-    """Return the chunk as a PNG of 8 or 16 bits."""
     import pyvips
 
     depth, height, width, channels = voxels.shape
@@ -72,7 +70,6 @@ def _png(voxels: Voxels) -> bytes:
 
 
 def _labels(voxels: Voxels, encoding: str) -> bytes:
-    """Return the labels of a chunk of one channel in a format made for them."""
     across = voxels[..., 0].T  # (x, y, z), Fortran order
     if encoding == "compresso":
         import compresso

@@ -84,7 +84,6 @@ _Row = tuple[str, str, str]
 
 
 def _columns(lines: list[str], where: str) -> Iterator[_Row]:
-    """Walk a table with a header."""
     rows = csv.reader(lines, delimiter="\t" if "\t" in lines[0] else ",")
     header = [title.strip().lower() for title in next(rows)]
     name = next((header.index(title) for title in NAME_COLUMNS if title in header), None)
@@ -101,26 +100,22 @@ def _columns(lines: list[str], where: str) -> Iterator[_Row]:
 
 
 def _plain(lines: list[str]) -> Iterator[_Row]:
-    """Walk a table without a header."""
     for number, line in enumerate(lines, 1):
         yield f"line {number}", *_split(line)
 
 
 def _split(line: str) -> tuple[str, str]:
-    """Return the first column and the rest."""
     separator = next((s for s in ("\t", ",") if s in line), None)
     first, _, rest = line.strip().partition(separator or " ")
     return first, rest
 
 
 def _id(text: str) -> bool:
-    """Tell whether a text is a label."""
     text = text.strip()
     return text.isascii() and text.isdecimal() and len(text) <= 20 and int(text) <= TOP
 
 
 def _checked(rows: list[_Row], where: str) -> tuple[SegmentName, ...]:
-    """Return the names, or say what is wrong with them."""
     problems, names = [], dict[int, str]()
     for place, label, name in rows:
         text = name.strip()

@@ -111,7 +111,6 @@ def _put_failure(job: Job, name: str, z: Span, error: str, message: str) -> None
 
 
 def _tries(job: Job, name: str) -> int:
-    """Return how often a task has failed."""
     found = _find_failure(job, name)
     return found.tries if found else 0
 

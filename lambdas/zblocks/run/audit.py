@@ -99,8 +99,6 @@ def doubtful(receipts: Iterable[Receipt], listing: Listing, suffix: str) -> list
 
 
 def _corrupt(target: Store, objects: Iterable[Written], suffix: str) -> frozenset[str]:
-    """Read objects; return the keys of those that aren't what the receipts say."""
-
     def differs(one: Written) -> bool:
         return bool(isal_zlib.crc32(target.get(one.key + suffix)) != one.crc32)
 

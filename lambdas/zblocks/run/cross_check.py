@@ -63,7 +63,6 @@ def _read(volume: Any, box: Box) -> Voxels:
 
 
 def _samples(scale: Scale, holes: Sequence[Hole]) -> list[Box]:
-    """Return the first, the middle and the last chunk that isn't in a hole."""
     left_out = [hole.box for hole in holes if hole.scale == scale.key]
     cells = [c for c in scale.box.cells(scale.chunk) if not any((c & h).voxels for h in left_out)]
     if not cells:
@@ -72,7 +71,6 @@ def _samples(scale: Scale, holes: Sequence[Hole]) -> list[Box]:
 
 
 def _cloud_path(url: str) -> str:
-    """Return the volume's address as cloud-volume writes it."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL")
     if not endpoint or not url.startswith("s3://"):
         return f"precomputed://{url}"

@@ -130,7 +130,6 @@ def _unchanged(found: Audit, tasks: Sequence[BlockTask]) -> set[str]:
 
 
 def _conflict(there: Destination, new: Planned) -> ZblocksError | None:
-    """Return why a destination that holds something else may not be written."""
     advice = 'choose another destination, or set "overwrite": true to replace it'
     if there.other_version:
         return DestinationConflict(f"{there.url}: {there.other_version}")
@@ -154,7 +153,6 @@ def _conflict(there: Destination, new: Planned) -> ZblocksError | None:
 
 
 def _too_small(plan: Plan, worker: WorkerSpec) -> DoesNotFit | None:
-    """Return why workers can't go on with a plan that was made for larger ones."""
     if plan.predicted_peak_mb <= worker.memory_mb:
         return None
     return DoesNotFit(
@@ -165,18 +163,15 @@ def _too_small(plan: Plan, worker: WorkerSpec) -> DoesNotFit | None:
 
 
 def _changed_slices(old: Iterable[BlockTask], new: Iterable[BlockTask]) -> list[str]:
-    """Name the slices of `new` that aren't in `old`, in z order."""
     changed = {s for t in new for s in t.slices} - {s for t in old for s in t.slices}
     return [f"{_read_for(s)} (z {s.z})" for s in sorted(changed, key=lambda s: s.z)]
 
 
 def _read_for(ref: SliceRef) -> str:
-    """Name the slices that are read for a z."""
     return " and ".join(r.key or "" for r in ref.reads) or "nothing"
 
 
 def _differences(a: Plan, b: Plan) -> list[str]:
-    """Name what two plans don't have in common, the one there first."""
     pairs = {
         "size": (tuple(a.box.shape), tuple(b.box.shape)),
         "offset": (tuple(a.box.start), tuple(b.box.start)),

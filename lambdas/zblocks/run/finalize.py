@@ -112,7 +112,6 @@ def _finalize(job: Job, run: Run, error: str, second_reader: SecondReader | None
 
 
 def _put_report(target: Store, report: RunReport, page: Rendered) -> dict[str, Any]:
-    """Put both reports; return that for machines."""
     document = report.entry
     if page.html:
         target.put(PAGE, page.html, "text/html; charset=utf-8")
@@ -170,7 +169,6 @@ def resume_after_redrive(job: Job, run: Run) -> bool:
 
 
 def _read_failures(target: Store, verdict: Verdict) -> list[Failure]:
-    """Read what failed tasks left behind, in the order of z."""
     found = [Failure.from_json(target.get(o.key)) for o in target.list(FAILURES)]
     return sorted((f for f in found if f.task in to_blame(verdict)), key=lambda f: f.task)
 

@@ -223,7 +223,6 @@ def _named(error: Exception) -> str:
 
 
 def _limits(predicted: Estimate, pool: WorkerPool, pending: int) -> Iterator[str]:
-    """Look for what Lambda may not allow."""
     wide = min(pool.concurrency, pending)
     if wide > QUOTA:
         yield (

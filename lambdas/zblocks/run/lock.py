@@ -112,7 +112,6 @@ def release(target: Store, execution: str) -> None:
 
 
 def _read(target: Store) -> tuple[Lock, str] | None:
-    """Return the lock and its ETag."""
     meta = target.head(LOCK)
     if meta is None:
         return None

@@ -88,7 +88,6 @@ def _holes(plan: Plan, verdict: Verdict) -> tuple[Hole, ...]:
 
 
 def _problems(verdict: Verdict, failures: Sequence[Failure]) -> list[str]:
-    """Say what is wrong, failed tasks with their reasons first."""
     lines = [f.line for f in failures]
     reported = {f.task for f in failures}
     silent = [t for t in to_blame(verdict) if t not in reported]

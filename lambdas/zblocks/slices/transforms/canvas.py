@@ -93,7 +93,6 @@ class CanvasReader:
         self._y += len(out)
 
     def _put(self, row: Voxels, out: Voxels) -> None:
-        """Copy what the canvas shows of one row."""
         x = self._at.x
         start, stop = max(x, 0), min(x + self._at.width, len(out))
         if start < stop:
