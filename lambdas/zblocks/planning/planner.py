@@ -15,10 +15,8 @@ from dataclasses import dataclass, replace
 
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Box, Span, Vec, ceil_div
+from zblocks.planning.coarse import plan_coarse
 from zblocks.planning.memory import (
-    INTERPRETER_MB,
-    MIB,
-    QUEUE_BYTES,
     Footprint,
     coarse_bytes,
     predict_peak,
@@ -26,7 +24,6 @@ from zblocks.planning.memory import (
 )
 from zblocks.planning.ownership import (
     DEEPEST,
-    SHALLOWEST,
     SHARD_LAYERS,
     count_blocks,
     plan_scales,
@@ -35,69 +32,24 @@ from zblocks.planning.ownership import (
 from zblocks.planning.plan import (
     VERSION,
     BlockTask,
-    CoarseTask,
-    FilledSlice,
-    GridOptions,
     MissingSlices,
     Plan,
-    StackFormat,
 )
+from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.time import (
     DECODE,
     BlockWork,
     WorkerSpec,
     packing,
-    predict_coarse_seconds,
     predict_seconds,
 )
-from zblocks.precomputed.scale import ChunkFormat, Scale, Volume
+from zblocks.precomputed.scale import Scale, Volume
 from zblocks.slices.slice_ref import SliceRef
-from zblocks.slices.transforms.region import Region
-from zblocks.slices.transforms.rows import memory, result
+from zblocks.slices.transforms.rows import memory
 from zblocks.slices.transforms.substitutes import Substitutes, count_interpolated
 
 MANY_OBJECTS = 20_000
 """Chunks from which on they are put into shards, unless the user decides."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlanInput:
-    """Everything `make_plan` decides from: the stack, and what the config asks for."""
-
-    source: str
-    source_role: str
-    """ARN of the role that reads the slices, or empty."""
-    destination: str
-    layer: str
-    """`image` or `segmentation`."""
-    chunk_format: ChunkFormat
-    options: GridOptions
-    stack: StackFormat
-    slices: tuple[SliceRef, ...]
-    """Every z of the stack once, in order."""
-    held: int
-    """Bytes that the decoder of one slice holds, the most of all slices."""
-    in_place: bool
-    """Whether all slices can be decoded whole with nothing held beside their pixels."""
-    strips: bool
-    """Whether the slices can be decoded some rows at a time."""
-    missing: MissingSlices
-    filled: tuple[FilledSlice, ...] = ()
-    region: Region | None = None
-    sparse_labels: bool = False
-    segment_properties: str = ""
-    """Folder of the labels' names, or empty."""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def width(self) -> int:
-        """Pixels of a row of the volume."""
-        return result(self.stack.transforms, self.stack.rows).width
-
-    @property
-    def height(self) -> int:
-        """Rows of a slice of the volume."""
-        return result(self.stack.transforms, self.stack.rows).height
 
 
 def volume_id(given: PlanInput) -> str:
@@ -244,81 +196,11 @@ def _row_choices(given: PlanInput, chunk_y: int) -> list[int]:
     return rows
 
 
-def _coarse_fits(
-    given: PlanInput, scales: tuple[Scale, ...], layers: int, worker: WorkerSpec
-) -> bool:
-    """Tell whether one worker can make scales [1:] of so many layers of scale 0 of `scales`."""
-    source, pixel = scales[0], given.chunk_format.voxel_bytes
-    size = source.box.shape
-    seconds = predict_coarse_seconds(size.x * size.y * layers * pixel, worker)
-    slab = layers * min(source.chunk.y, size.y) * size.x * pixel
-    shards = shard_bytes(scales[1:], layers * source.factor.z, pixel)
-    peak = INTERPRETER_MB + (2 * slab + shards + 2 * min(QUEUE_BYTES, slab)) // MIB
-    return seconds <= worker.limit_s and peak <= worker.memory_mb
-
-
-def plan_coarse(
-    given: PlanInput, scales: tuple[Scale, ...], owned: int, worker: WorkerSpec
-) -> tuple[tuple[Scale, ...], tuple[CoarseTask, ...]]:
-    """Plan the scales that no block owns: one task, or stages of many where that is too much.
-
-    A stage's tasks cut its source scale into runs of slices, as blocks do the stack; they own some
-    more scales each. The last stage is one task.
-
-    Returns:
-        The scales, some with shallower chunks now; the tasks.
-
-    Raises:
-        DoesNotFit: there is no way.
-    """
-    tasks: list[CoarseTask] = []
-    stage = 0
-    while owned < len(scales):
-        source = scales[owned - 1]
-        if _coarse_fits(given, scales[owned - 1 :], source.box.shape.z, worker):
-            tasks.append(CoarseTask(len(tasks), stage, owned, len(scales), 0, 0))
-            break
-        depth, more, count = _stage(given, scales[owned - 1 :], worker)
-        scales, last = (*scales[:owned], *more), owned + count
-        parts = count_blocks(more, count, depth)
-        tasks += [CoarseTask(len(tasks) + p, stage, owned, last, depth, p) for p in range(parts)]
-        owned, stage = last, stage + 1
-    return scales, tuple(tasks)
-
-
-def _stage(
-    given: PlanInput, scales: tuple[Scale, ...], worker: WorkerSpec
-) -> tuple[int, tuple[Scale, ...], int]:
-    """Return the deepest part of scale 0 of `scales` that fits, the rest as it shares them out.
-
-    Returns:
-        Its depth in slices of the stack; the scales above; how many of them it owns.
-
-    Raises:
-        DoesNotFit: none fits.
-    """
-    source = scales[0]
-    sharded = source.sharding is not None
-    layers = DEEPEST
-    while layers >= SHALLOWEST:
-        depth = layers * source.factor.z
-        more, count = share_out(list(scales[1:]), depth, sharded=sharded)
-        if count and _coarse_fits(given, (source, *more[:count]), layers, worker):
-            return depth, more, count
-        layers //= 2
-    size = source.box.shape
-    msg = (
-        f"the scales above {size.x}×{size.y}×{size.z} don't fit in workers of "
-        f"{worker.memory_mb} MiB; raise their memory, or ask for fewer scales"
-    )
-    raise DoesNotFit(msg)
-
-
 def _lay_out(
     given: PlanInput, shared: tuple[tuple[Scale, ...], int], worker: WorkerSpec, fit: Fit
 ) -> tuple[Plan, tuple[BlockTask, ...]]:
     scales, owned = shared
-    scales, coarse = plan_coarse(given, scales, owned, worker)
+    scales, coarse = plan_coarse(scales, owned, worker)
     plan = Plan(
         volume_id=volume_id(given),
         source=given.source,

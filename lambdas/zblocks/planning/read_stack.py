@@ -10,26 +10,32 @@ Nothing is written.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zblocks.config import Canvas, Config
-from zblocks.errors import InvalidConfig, SliceError, SliceListError, several
+from zblocks.config import Config
+from zblocks.errors import InvalidConfig, SliceListError, several
 from zblocks.geometry import Vec
 from zblocks.planning.chunk_format import choose_chunk_format
 from zblocks.planning.crop import choose_region, chosen_slots, region_notes, volume_resolution
 from zblocks.planning.find_slices import list_slices
+from zblocks.planning.headers import (
+    FileHeader,
+    common_header,
+    contrast_notes,
+    decoding_notes,
+    placed_notes,
+    read_headers,
+)
 from zblocks.planning.missing import with_substitutes
 from zblocks.planning.percentiles import ContrastSample, measure
 from zblocks.planning.plan import FilledSlice, GridOptions, MissingSlices, StackFormat, Step
-from zblocks.planning.planner import PlanInput
+from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.stores import Stores
 from zblocks.precomputed.segment_properties import FOLDER
-from zblocks.slices import SliceHeader, Take, probe_pages
+from zblocks.slices import SliceHeader, Take
 from zblocks.slices.order import Slot
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.canvas import Canvas as CanvasStep
@@ -41,9 +47,6 @@ from zblocks.storage import StoredFile, StoredObject
 
 HEADER_BYTES = 1 << 14
 """Bytes read of each slice to know its size and type; TIFF may need a second read."""
-
-PROBES = 64
-"""Headers read from S3 at the same time; local ones one after the other, which is faster."""
 
 
 def read_stack(config: Config, stores: Stores) -> PlanInput:
@@ -60,15 +63,15 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
         for s in (listed if config.page == "all" else chosen_slots(config, listed))
         if s.key is not None
     ]
-    slots, headers = _by_page(config, listed, _read_headers(files, config))
-    common = _common_header(headers, config.canvas)
+    slots, headers = _by_page(config, listed, read_headers(files, config))
+    common = common_header(headers, config.canvas)
     region = choose_region(config, (common.width, common.height), slots.count)
     voxels = choose_chunk_format(config, common)
     steps = _Steps(config, voxels.dtype, common, region)
     contrast = _contrast(steps, headers)
     alone = [h for _, h in headers]
     z0 = config.voxel_offset[2]
-    refs = _slice_refs(slots.chosen, z0, found, (alone, common))
+    refs = _slice_refs(slots.chosen, z0, found, headers, common)
     missing = _missing(config, steps.dtype)
     return PlanInput(
         source=config.source,
@@ -93,10 +96,10 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
         segment_properties=FOLDER if config.segment_names else "",
         notes=(
             *notes,
-            *_decoding_notes(alone),
-            *_placed_notes(headers, common),
+            *decoding_notes(alone),
+            *placed_notes(headers, common),
             *region_notes(config, region),
-            *_contrast_notes(contrast, len(headers)),
+            *contrast_notes(contrast, len(headers)),
         ),
     )
 
@@ -146,7 +149,7 @@ class _Steps:
         return tuple(step for step in steps if step is not None)
 
 
-def _contrast(steps: _Steps, headers: Sequence[tuple[StoredFile, SliceHeader]]) -> Contrast | None:
+def _contrast(steps: _Steps, headers: Sequence[FileHeader]) -> Contrast | None:
     """Return the values that become the lowest and the highest, measured if they aren't given."""
     config, common = steps.config, steps.common
     if config.contrast is None:
@@ -165,28 +168,6 @@ def _contrast(steps: _Steps, headers: Sequence[tuple[StoredFile, SliceHeader]]) 
     return measure(samples, config.contrast.percentiles or (0, 100), steps.dtype)
 
 
-def _contrast_notes(found: Contrast | None, present: int) -> list[str]:
-    if found is None or found.percentiles is None:
-        return []
-    low, high = found.percentiles
-    note = (
-        f"contrast: {low:g} % to {high:g} % is {found}, measured on {found.measured} of {present} "
-        "slices, which are read once more for it"
-    )
-    return [note]
-
-
-def _decoding_notes(headers: Sequence[SliceHeader]) -> list[str]:
-    whole = [
-        f"{kind} slices can't be read in strips: blocks are made small enough to hold them whole"
-        for kind in sorted({h.whole for h in headers if h.whole})
-    ]
-    counts = Counter(h.note for h in headers if h.note)
-    return whole + [
-        f'{n} slices: {note} ("channels": "all" keeps it)' for note, n in counts.items()
-    ]
-
-
 @dataclass(frozen=True, slots=True)
 class _Slots:
     """What stands at every z."""
@@ -201,7 +182,7 @@ def _by_page(
     config: Config,
     listed: tuple[Slot, ...],
     pages: Sequence[tuple[StoredFile, tuple[SliceHeader, ...]]],
-) -> tuple[_Slots, list[tuple[StoredFile, SliceHeader]]]:
+) -> tuple[_Slots, list[FileHeader]]:
     """Give every page a slot of its own: files in their order, then pages; choose among them.
 
     Returns:
@@ -216,8 +197,8 @@ def _by_page(
     lost = [s.name for s in listed if s.key is None]
     if lost:
         msg = (
-            f'page: "all" takes the place of every page from those before it, but nobody knows how '
-            f"many {several(lost)} has; take it off the list or give the file"
+            f'page: "all" places every page after those before it, and the number of pages of '
+            f"{several(lost)} is not known; remove it from the list or add the file"
         )
         raise SliceListError(msg)
     counts = [len(some) for _, some in pages]
@@ -226,80 +207,19 @@ def _by_page(
     return _Slots(chosen, len(headers)), [headers[s.index] for s in chosen]
 
 
-def _read_headers(
-    files: Sequence[StoredFile], config: Config
-) -> list[tuple[StoredFile, tuple[SliceHeader, ...]]]:
-    """Read the headers of every file's pages, many files at a time."""
-    take = Take(config.take, stored=config.layer_type == "segmentation")
-
-    def read(file: StoredFile) -> tuple[SliceHeader, ...] | SliceError:
-        try:
-            return tuple(probe_pages(file, take, config.page))
-        except SliceError as error:
-            return error
-
-    with ThreadPoolExecutor(1 if files[0].local else PROBES) as pool:
-        results = list(zip(files, pool.map(read, files), strict=True))
-    bad = [str(r) for _, r in results if isinstance(r, SliceError)]
-    if bad:
-        raise SliceError(several(bad))
-    return [(f, r) for f, r in results if not isinstance(r, SliceError)]
-
-
-def _common_header(
-    headers: Sequence[tuple[StoredFile, SliceHeader]], canvas: Canvas | None
-) -> SliceHeader:
-    """Return what the slices have in common: type, and size or the canvas's."""
-    first = headers[0][1]
-    if canvas is not None:
-        sizes = [(h.width, h.height) for _, h in headers]
-        most = max(w for w, _ in sizes), max(h for _, h in sizes)
-        width, height = most if canvas.size == "max" else canvas.size
-        headers = [(f, replace(h, width=width, height=height)) for f, h in headers]
-        first = headers[0][1]
-    (usual, _), *_ = Counter(str(h) for _, h in headers).most_common()
-    odd = [f"{f.name}: {h} where the stack is {usual}" for f, h in headers if str(h) != usual]
-    if odd:
-        msg = (
-            f"{several(odd)}\nresize or convert the odd ones, take them off the list, or give "
-            '"canvas" to pad or crop slices of other sizes'
-        )
-        raise SliceError(msg)
-    return first
-
-
-def _placed_notes(
-    headers: Sequence[tuple[StoredFile, SliceHeader]], common: SliceHeader
-) -> list[str]:
-    odd = [
-        f"{f.name}: {h.width}×{h.height}" for f, h in headers
-        if (h.width, h.height) != (common.width, common.height)
-    ]  # fmt: skip
-    if not odd:
-        return []
-    return [f"{len(odd)} slices put on a canvas of {common.width}×{common.height}: {several(odd)}"]
-
-
 def _slice_refs(
     slots: Sequence[Slot],
     z0: int,
     found: dict[str, StoredObject],
-    headers: tuple[Sequence[SliceHeader], SliceHeader],
+    headers: Sequence[FileHeader],
+    common: SliceHeader,
 ) -> tuple[SliceRef, ...]:
-    """Return the references that travel with the blocks' tasks.
-
-    Args:
-        slots: what stands at every z.
-        z0: z of the first.
-        found: the objects, by key.
-        headers: of the slots that have a key, in their order; and what they have in common.
-    """
-    alone, common = headers
-    rest = iter(alone)
+    """Return what travels with the blocks' tasks; `headers` are of the slots that have a key."""
+    rest = iter(headers)
     return tuple(
         SliceRef(s.z + z0, None)
         if s.key is None
-        else _slice_ref(s.z + z0, found[s.key], next(rest), common)
+        else _slice_ref(s.z + z0, found[s.key], next(rest)[1], common)
         for s in slots
     )
 
