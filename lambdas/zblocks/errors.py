@@ -54,11 +54,13 @@ class StorageError(ZblocksError):
     """The object store failed after the client's own retries; trying again may help."""
 
 
-NAMED = 20
-"""Odd things that an error names one by one."""
+def several(lines: Sequence[str], limit: int = 20, indent: int = 0) -> str:
+    """Join messages, one a line, naming only the first so many; `indent` all but the first."""
+    more = [f"and {len(lines) - limit} more"] if len(lines) > limit else []
+    return f"\n{' ' * indent}".join([*lines[:limit], *more])
 
 
-def several(lines: Sequence[str]) -> str:
-    """Join messages, naming only the first so many."""
-    more = [f"and {len(lines) - NAMED} more"] if len(lines) > NAMED else []
-    return "\n".join([*lines[:NAMED], *more])
+def quote(text: str) -> str:
+    """Return a text in quotes, printable, at most 80 characters."""
+    short = text if len(text) <= 80 else text[:79] + "…"
+    return f'"{"".join(c if c.isprintable() else "?" for c in short)}"'

@@ -9,17 +9,10 @@ from hypothesis import strategies as st
 
 from zblocks.errors import InvalidConfig, SliceListError
 from zblocks.slices import name_filter
+from zblocks.slices.list_entry import Entry
 from zblocks.slices.name_filter import match_glob, match_regex
-from zblocks.slices.name_list import read_list
-from zblocks.slices.order import (
-    Entry,
-    Slot,
-    from_listing,
-    from_numbers,
-    natural_key,
-    parse_lines,
-    resolve,
-)
+from zblocks.slices.name_list import parse_lines, read_list
+from zblocks.slices.order import Slot, from_listing, from_numbers, natural_key, resolve
 
 
 def one_key(entry):
@@ -64,8 +57,8 @@ def test_blank_lines_keep_the_count_of_lines():
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ([], "no slices found, the list is empty"),
-        (["  ", ""], "no slices found, the list is empty"),
+        ([], "no slices found: the list is empty"),
+        (["  ", ""], "no slices found: the list is empty"),
         (["a 1", "b"], 'line 2: "b" is not "<name> <index>"; add the index'),
         ([" 5"], 'line 1: " 5" is not'),
         (["a -5"], "line 1: .* is not"),
@@ -73,11 +66,11 @@ def test_blank_lines_keep_the_count_of_lines():
         (["a " + "9" * 5000], "line 1: index 9{20} is above"),
         (["a\x00 1"], r'line 1: "a\? 1" has a control character'),
         (["a 1\nb 2"], "control character"),  # two lines in one element of an inline list
-        (["/a 1"], 'line 1: "/a" is no name of a slice'),
-        (["a/../b 1"], 'line 1: "a/../b" is no name'),
-        (["a 1", "b 1"], 'lines 1 and 2: index 1 twice, for "a" and "b"; keep one'),
-        (["a 1", "Placeholder 1"], 'index 1 twice, for "a" and "Placeholder 1"'),
-        (["a 1", "b 2", "a 3"], 'lines 1 and 3: "a" twice, at index 1 and 3'),
+        (["/a 1"], 'line 1: "/a" is not a valid name'),
+        (["a/../b 1"], 'line 1: "a/../b" is not a valid name'),
+        (["a 1", "b 1"], 'lines 1 and 2: "a" and "b" both have index 1; keep one'),
+        (["a 1", "Placeholder 1"], '"a" and "Placeholder 1" both have index 1'),
+        (["a 1", "b 2", "a 3"], 'lines 1 and 3: "a" appears twice, at index 1 and 3'),
     ],
 )
 def test_a_bad_list_names_its_lines(lines, message):
@@ -111,7 +104,7 @@ def test_missing_error_names_gaps_and_missing_objects_but_fills_placeholders():
     entries = parse_lines(["a 3", "Placeholder 4", "b 6", "c 7"], "list")
     with pytest.raises(SliceListError) as caught:
         resolve(entries, one_key, {"p/a.jpg", "p/b.jpg"}, "error")
-    assert "index 5: no slice has it (z 2)" in str(caught.value)
+    assert "index 5: no such slice (z 2)" in str(caught.value)
     assert "c: not found (z 4)" in str(caught.value)
     assert "Placeholder" not in str(caught.value)
     full = resolve(entries[:2], one_key, {"p/a.jpg"}, "error")
@@ -152,13 +145,13 @@ def test_a_list_may_be_mostly_gaps():
         (["s1_a_1", "s1_a_3"], "s1_a_1 s1_a_3", "numbered 1 to 3 in steps of 2"),
         (["a_0", "a_20", "a_10", "a_50"], "a_0 a_10 a_20 - - a_50", "in steps of 10"),
         (["a_1", "a_2", "a_6"], "a_1 a_2 - - - a_6", ""),  # half of the places
-        (["a_1", "a_2", "a_7"], "a_1 a_2 a_7", "can't fill the 7 places"),  # less than half
+        (["a_1", "a_2", "a_7"], "a_1 a_2 a_7", "only 3 of the 7 places"),  # less than half
         (["a_1", "a_3", "a_6"], "a_1 a_3 a_6", "not evenly spaced"),
         (["a_1_x_1", "a_2_x_3"], "a_1_x_1 a_2_x_3", "2 numbers differ"),
         (["a_1", "b_2"], "a_1 b_2", "more than a number"),
         (["a_1", "a_1_b", "a_2"], "a_1 a_1_b a_2", "more than a number"),
         (["only"], "only", ""),
-        (["a_" + "9" * 30, "a_" + "8" * 30], f"a_{'8' * 30} a_{'9' * 30}", "too long to count"),
+        (["a_" + "9" * 30, "a_" + "8" * 30], f"a_{'8' * 30} a_{'9' * 30}", "are too long"),
     ],
 )
 def test_a_listing_is_numbered_by_its_names(keys, expected, note):
@@ -174,9 +167,9 @@ def test_a_listing_is_numbered_by_its_names(keys, expected, note):
     ("keys", "missing", "message"),
     [
         ([], "fill", "no slices found in s3://b/p; check"),
-        (["a_1.png", "a_01.png"], "fill", '"a_01.png" and "a_1.png" are the same slice'),
-        (["a_1.jpg", "a_1.png"], "fill", '"a_1.jpg" and "a_1.png" are the same slice'),
-        (["a_1.png", "a_2.png", "a_4.png"], "error", r"number 3: no slice has it \(z 2\)"),
+        (["a_1.png", "a_01.png"], "fill", '"a_01.png" and "a_1.png" would be the same slice'),
+        (["a_1.jpg", "a_1.png"], "fill", '"a_1.jpg" and "a_1.png" would be the same slice'),
+        (["a_1.png", "a_2.png", "a_4.png"], "error", r"number 3: no such slice \(z 2\)"),
     ],
 )
 def test_what_a_listing_refuses(keys, missing, message):
@@ -292,17 +285,17 @@ def test_a_seed_list_is_never_taken_for_another_format(lines):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("name,index\na,1\nb,x\n", 'line 3: column "index": "x" is no whole number'),
-        ("name,index\na,1\nb,2,3\n", "line 3: has 3 columns where the header has 2"),
+        ("name,index\na,1\nb,x\n", 'line 3: column "index": "x" is not a whole number'),
+        ("name,index\na,1\nb,2,3\n", "line 3: 3 columns where the header has 2"),
         ('name,index\n"a,1\n', "correct the quotes"),
-        ("name,index\na,1\nb,1\n", "lines 2 and 3: index 1 twice"),
-        ("name,index\n../a,1\n", 'line 2: "../a" is no name'),
+        ("name,index\na,1\nb,1\n", 'lines 2 and 3: "a" and "b" both have index 1'),
+        ("name,index\n../a,1\n", 'line 2: "../a" is not a valid name'),
         ("name,index\na,10000001\n", "line 2: index 10000001 is above"),
         ("name,index\n", "the list is empty"),
-        ("foo,bar\na,1\n", "names no column of names"),
-        ('["a", "b"', "begins like JSON but is none (it doesn't end with ])"),
+        ("foo,bar\na,1\n", "has no column of names"),
+        ('["a", "b"', "begins like a JSON list but isn't one (it doesn't end with ])"),
         ('["a", ["b", 1]]', "some items have an index and some don't"),
-        ('[["a", 1], ["b", 1]]', "items 1 and 2: index 1 twice"),
+        ('[["a", 1], ["b", 1]]', 'items 1 and 2: "a" and "b" both have index 1'),
         ('[["a", -1]]', "item 1: "),
         ('[["a", true]]', "item 1: "),
         ('[["a", 1.5]]', "item 1: "),
@@ -312,7 +305,7 @@ def test_a_seed_list_is_never_taken_for_another_format(lines):
         ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
         ("[" * 3_000_000 + "]", "more than 1000000 items"),
         ("[" + "1," * 5_000_000 + "1]", "more than 1000000 items"),
-        ("[" + "9" * 5000 + "]", "begins like JSON but is none"),
+        ("[" + "9" * 5000 + "]", "begins like a JSON list but isn't one"),
         ('["a\\u0007"]', "control character"),
     ],
 )
@@ -340,7 +333,11 @@ def test_filters_match_whole_names():
 
 @pytest.mark.parametrize(
     ("pattern", "words"),
-    [("(", "regex can't be read"), ("(?P<z>.*)_.*", "no whole number"), ("(?P<z>9)?.*", "None")],
+    [
+        ("(", "not a valid regular expression"),
+        ("(?P<z>.*)_.*", "not a whole number"),
+        ("(?P<z>9)?.*", "None"),
+    ],
 )
 def test_odd_expressions_are_refused(pattern, words):
     with pytest.raises((InvalidConfig, SliceListError), match="filter: ") as error:

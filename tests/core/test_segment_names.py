@@ -42,14 +42,14 @@ def test_a_config_may_hold_them():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "holds no names"),
-        ("1 a\n1 b", "line 2: label 1 is named twice"),
-        ("1 a\nx b", "line 2: 'x' is no label"),
-        ("1 a\n-2 b", "'-2' is no label"),
-        (f"1 a\n{TOP + 1} b", "is no label"),
-        ("1 a\n2", "line 2: label 2 has no name"),
-        ("1\ta\x07", "no name that can be shown"),
-        ("volume,name\n1,a", 'has no columns "id" and "name"'),
+        ("", "no names; give"),
+        ("1 a\n1 b", "line 2: label 1 appears twice"),
+        ("1 a\nx b", 'line 2: "x" is not a label'),
+        ("1 a\n-2 b", '"-2" is not a label'),
+        (f"1 a\n{TOP + 1} b", "is not a label"),
+        ("1 a\n2", "line 2: label 2 has no printable name"),
+        ("1\ta\x07", "no printable name"),
+        ("volume,name\n1,a", 'nor a header with the columns "id" and "name"'),
         ("\n".join(["1 a"] * 90), "and 69 more"),
     ],
 )

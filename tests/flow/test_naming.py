@@ -105,10 +105,10 @@ def test_files_without_a_list(tmp_path, write_config, fields):
         ({"filter": {"glob": "*", "regex": "x"}}, "which is not one of the two"),
         ({"filter": {}}, "which is not one of the two"),
         ({"filter": {"glob": "*"}, "sorted_filename": ["a 0"]}, "filter: is for slices without"),
-        ({"filter": {"regex": "("}}, "filter: regex can't be read"),
+        ({"filter": {"regex": "("}}, "filter: not a valid regular expression"),
         ({"filter": {"glob": "x*"}}, "(glob x*); check the prefix"),
         ({"filter": {"regex": "x(?P<z>1)"}}, "(regex x(?P<z>1)); check the prefix"),
-        ({"sorted_filename": ["name,z", "a,2", "b,x"]}, 'line 3: column "z": "x" is no whole'),
+        ({"sorted_filename": ["name,z", "a,2", "b,x"]}, 'line 3: column "z": "x" is not a whole'),
         ({"sorted_filename": [["a", 1], "b 2"]}, "some items have an index"),
     ],
 )

@@ -77,7 +77,7 @@ def test_a_table_in_the_bucket(labels, write_config, cloud):
     ("fields", "words"),
     [
         ({"segment_names": "nowhere.tsv"}, "segment_names: "),
-        ({"segment_names": {"x": "a"}}, "'x' is no label"),
+        ({"segment_names": {"x": "a"}}, '"x" is not a label'),
         ({"segment_names": {}}, "segment_names: found {}"),
         ({"segment_names": {"1": "a"}, "layer_type": "image"}, 'layer_type is "image"'),
     ],

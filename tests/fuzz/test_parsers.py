@@ -14,8 +14,8 @@ from tests.fuzz.mutations import changes, damaged
 from tests.hostile import KEY_ID, SECRET
 from zblocks.config import Config, read_object
 from zblocks.errors import InvalidConfig, SliceListError
-from zblocks.slices.name_list import read_list
-from zblocks.slices.order import from_listing, parse_lines, resolve
+from zblocks.slices.name_list import parse_lines, read_list
+from zblocks.slices.order import from_listing, resolve
 
 VALID = {
     "s3_bucket_name_for_download": "slices-of-lab",

@@ -24,8 +24,9 @@ from zblocks.cli.slice_names import Names, choose_names, is_image, listed
 from zblocks.config.values import IMAGE_EXTENSIONS, file_url
 from zblocks.errors import SliceError, SliceListError
 from zblocks.slices import SliceHeader, probe_pages
+from zblocks.slices.list_entry import Entry
 from zblocks.slices.name_list import read_list
-from zblocks.slices.order import Entry, from_listing
+from zblocks.slices.order import from_listing
 from zblocks.slices.pixel_size import scale_of
 from zblocks.storage import Store, StoredFile, StoredObject, open_store
 

@@ -18,7 +18,8 @@ from itertools import takewhile
 from pathlib import PurePosixPath
 
 from zblocks.config.values import IMAGE_EXTENSIONS
-from zblocks.slices.order import Entry, natural_key
+from zblocks.slices.list_entry import Entry
+from zblocks.slices.order import natural_key
 
 
 @dataclass(frozen=True, slots=True)

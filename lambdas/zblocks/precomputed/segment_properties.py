@@ -1,10 +1,10 @@
-"""Names of labels: a table becomes the `segment_properties` that a viewer lists and searches.
+"""Read a table of label names and write `segment_properties`, which viewers list and search.
 
 Format: Neuroglancer, `src/datasource/precomputed/segment_properties.md`, inline properties of the
-type `label`. The table is text, a line a label:
+type `label`. The table is text, one line per label:
 
-* with a header: columns `id` and `name` (or `label`), separated by tabs or commas; others are left
-  out;
+* with a header: columns `id` and `name` (or `label`), separated by tabs or commas; others are
+  ignored;
 * without one: the id, then the name, separated by a tab, a comma or white space.
 """
 
@@ -15,26 +15,23 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from zblocks.errors import InvalidConfig
+from zblocks.errors import InvalidConfig, quote, several
 
 FOLDER = "segment_properties"
-"""Of the document, as `info` names it."""
+"""Folder of the document, as `info` gives it."""
 
 DOCUMENT = f"{FOLDER}/info"
-"""Its object, relative to the volume."""
+"""Key of the document, relative to the volume."""
 
 TOP = 2**64 - 1
 """The largest label."""
-
-NAMED = 20
-"""Lines that an error names one by one."""
 
 NAME_COLUMNS = ("name", "label")
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentName:
-    """What a label stands for."""
+    """The name of a label."""
 
     id: int
     name: str
@@ -48,18 +45,18 @@ def parse_names(text: str, where: str) -> tuple[SegmentName, ...]:
         where: names it in errors.
 
     Raises:
-        InvalidConfig: names each line that is no label with a name, or names a label again.
+        InvalidConfig: names each line without a valid label and name, or with a repeated label.
     """
     lines = [line for line in text.removeprefix("\ufeff").splitlines() if line.strip()]
-    rows = _columns(lines, where) if lines and not _id(_split(lines[0])[0]) else _plain(lines)
+    rows = _columns(lines, where) if lines and not _is_label(_split(lines[0])[0]) else _plain(lines)
     return _checked(list(rows), where)
 
 
 def names_of(table: Mapping[str, str], where: str) -> tuple[SegmentName, ...]:
-    """Read a table that a config holds itself: label → name.
+    """Read a table given in the config: label → name.
 
     Raises:
-        InvalidConfig: a label is no whole number.
+        InvalidConfig: names what is wrong, as `parse_names`.
     """
     return _checked([(f"{key!r}", key, name) for key, name in table.items()], where)
 
@@ -89,8 +86,8 @@ def _columns(lines: list[str], where: str) -> Iterator[_Row]:
     name = next((header.index(title) for title in NAME_COLUMNS if title in header), None)
     if "id" not in header or name is None:
         msg = (
-            f'{where}: line 1: {lines[0][:80]!r} is no "<id> <name>" and has no columns "id" and '
-            '"name"; give one or the other'
+            f'{where}: line 1: {quote(lines[0])} is neither "<id> <name>" nor a header with the '
+            'columns "id" and "name"; correct it'
         )
         raise InvalidConfig(msg)
     at = header.index("id")
@@ -110,7 +107,7 @@ def _split(line: str) -> tuple[str, str]:
     return first, rest
 
 
-def _id(text: str) -> bool:
+def _is_label(text: str) -> bool:
     text = text.strip()
     return text.isascii() and text.isdecimal() and len(text) <= 20 and int(text) <= TOP
 
@@ -119,17 +116,16 @@ def _checked(rows: list[_Row], where: str) -> tuple[SegmentName, ...]:
     problems, names = [], dict[int, str]()
     for place, label, name in rows:
         text = name.strip()
-        if not _id(label):
-            problems.append(f"{place}: {label[:40]!r} is no label (0 to {TOP})")
+        if not _is_label(label):
+            problems.append(f"{place}: {quote(label)} is not a label (0 to {TOP}); correct it")
         elif not text or not text.isprintable():
-            problems.append(f"{place}: label {label.strip()} has no name that can be shown")
+            problems.append(f"{place}: label {label.strip()} has no printable name; correct it")
         elif int(label) in names:
-            problems.append(f"{place}: label {label.strip()} is named twice; keep one")
+            problems.append(f"{place}: label {label.strip()} appears twice; keep one")
         else:
             names[int(label)] = text
     if not rows:
-        problems.append("holds no names; give a line for each label, or leave the field out")
+        problems.append("no names; give one line per label, or remove the field")
     if problems:
-        more = [f"and {len(problems) - NAMED} more"] if len(problems) > NAMED else []
-        raise InvalidConfig(f"{where}: " + "\n  ".join([*problems[:NAMED], *more]))
+        raise InvalidConfig(f"{where}: {several(problems, indent=2)}")
     return tuple(SegmentName(i, n) for i, n in names.items())

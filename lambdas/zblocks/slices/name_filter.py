@@ -1,4 +1,4 @@
-"""Which names below a prefix are slices: those that a user's glob or regular expression matches."""
+"""Select slices by name: a glob or a regular expression."""
 
 from __future__ import annotations
 
@@ -6,33 +6,34 @@ import fnmatch
 import time
 from collections.abc import Iterable
 
-from zblocks.errors import InvalidConfig, SliceListError
+from zblocks.errors import InvalidConfig, SliceListError, quote
 
 SECONDS = 10.0
-"""What a regular expression may take for all names: one that backtracks forever is stopped."""
+"""Time limit for matching all names; Python's own `re` can't be stopped."""
 
 
 def match_glob(glob: str, keys: Iterable[str]) -> list[str]:
-    """Return the keys whose last part matches, letter case included."""
+    """Return the keys whose last part matches, case-sensitively."""
     return [key for key in keys if fnmatch.fnmatchcase(key.rpartition("/")[2], glob)]
 
 
 def match_regex(pattern: str, keys: Iterable[str]) -> dict[str, int | None]:
-    """Return the keys whose last part matches as a whole, with the number in their group `z`.
+    """Return the keys whose whole last part matches, with the number in the group `z`.
 
     Returns:
-        Numbers are None where the expression has no such group.
+        Key to number; None if the expression has no group `z`.
 
     Raises:
-        InvalidConfig: it is no regular expression, or takes too long.
-        SliceListError: its group `z` holds no number.
+        InvalidConfig: not a regular expression, or one that takes too long.
+        SliceListError: the group `z` doesn't hold a number.
     """
-    import regex  # only here: the last step's layer doesn't have it
+    import regex  # not in the Lambda layer of the last step
 
     try:
         compiled = regex.compile(pattern)
     except (regex.error, RecursionError, OverflowError) as error:
-        raise InvalidConfig(f"filter: regex can't be read ({error}); correct it") from None
+        msg = f"filter: not a valid regular expression ({error}); correct regex"
+        raise InvalidConfig(msg) from None
     found: dict[str, int | None] = {}
     end = time.monotonic() + SECONDS
     for key in keys:
@@ -41,7 +42,7 @@ def match_regex(pattern: str, keys: Iterable[str]) -> dict[str, int | None]:
             match = compiled.fullmatch(name, timeout=max(end - time.monotonic(), 1e-3))
         except TimeoutError:
             msg = (
-                f"filter: regex takes more than {SECONDS:.0f} s, at {name[:80]!r}; give a simpler "
+                f"filter: regex takes more than {SECONDS:.0f} s, at {quote(name)}; give a simpler "
                 "one, without a repeat inside a repeat"
             )
             raise InvalidConfig(msg) from None
@@ -51,11 +52,10 @@ def match_regex(pattern: str, keys: Iterable[str]) -> dict[str, int | None]:
 
 
 def _number(name: str, digits: str | None) -> int:
-    """Return a slice's number."""
     if not digits or not digits.isascii() or not digits.isdigit() or len(digits) > 18:
         msg = (
-            f"filter: the group z of regex holds {str(digits)[:40]!r} of {name[:80]!r}, no whole "
-            "number; let it match digits only"
+            f"filter: the group z of regex matches {str(digits)[:40]!r} in {quote(name)}, which is "
+            "not a whole number; let it match digits only"
         )
         raise SliceListError(msg)
     return int(digits)

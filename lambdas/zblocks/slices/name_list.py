@@ -1,11 +1,11 @@
-"""Lists of slices in any of the formats that people have.
+"""Read an ordered list of slices.
 
-1. The seed's: a line `<name> <index>` for each slice. A list whose first line ends in an index is
-   always taken for one.
-2. CSV or TSV with a header: the columns of names and of indices are found by what they are called.
+1. Lines `<name> <index>`, as the seed tool has them. A list whose first line ends in an index is
+   always read so.
+2. CSV or TSV with a header: the titles of the columns tell names and indices.
 3. JSON: a list of names, of `[name, index]` or of `{"name": …, "index": …}`.
 
-Without an index the place in the list is one. A name that is empty or null holds a place.
+Without an index, the position in the list counts. An empty name, or null, is a placeholder.
 """
 
 from __future__ import annotations
@@ -13,41 +13,33 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
-from zblocks.errors import SliceListError
-from zblocks.slices.order import (
-    CONTROL,
-    LINE,
-    Entry,
-    check_entries,
-    make_entry,
-    parse_lines,
-    quote,
-)
+from zblocks.errors import SliceListError, quote
+from zblocks.slices.list_entry import Entry, check_entries, make_entry, refuse_control
 
 NAMES = (
     "name", "file name", "filename", "file", "image name", "image", "slice name", "section name",
     "key", "slice", "section",
 )  # fmt: skip
-"""What a column of names is called; the first of these that is there."""
+"""Titles of a column of names; the first that is found counts."""
 
 INDICES = (
     "index", "z", "order", "number", "section number", "slice number", "position", "no", "section",
     "slice",
 )  # fmt: skip
-"""What a column of indices is called."""
+"""Titles of a column of indices."""
 
 MAX_ITEMS = 10**6
-"""Of a JSON list, whatever they are: memory for it is bounded before it is parsed."""
+"""Of a JSON list: bounds its memory before it is parsed."""
 
-_SEED = re.compile(r".*\S\s+\d+\s*")
+_LINE = re.compile(r"(.+)\s(\d+)")
+_WHOLE_LINE = re.compile(r".*\S\s+\d+\s*")
 _INDEX = re.compile(r"(\d{1,18})(?:\.0*)?")
+_BOM = "\ufeff"
 
-
-class _OddItemError(ValueError):
-    """What is wrong with a list or with one of its items."""
+_Row = TypeVar("_Row")
 
 
 def read_list(lines: Sequence[str], where: str) -> tuple[Entry, ...]:
@@ -60,95 +52,113 @@ def read_list(lines: Sequence[str], where: str) -> tuple[Entry, ...]:
     Raises:
         SliceListError: names what is wrong, by line and column.
     """
-    first = next((line for line in lines if line.strip("\ufeff \t")), "").removeprefix("\ufeff")
-    seed = _SEED.fullmatch(first) is not None
+    first = next((line for line in lines if line.strip(f"{_BOM} \t")), "").removeprefix(_BOM)
     if first.lstrip().startswith("["):
         try:
-            return _from_json(_parse("\n".join(lines).removeprefix("\ufeff")), where)
+            items = _parse_json("\n".join(lines).removeprefix(_BOM))
         except ValueError as error:
-            if not seed and not LINE.match(first):
-                msg = f"{where}: begins like JSON but is none ({error}); correct it"
+            if not _LINE.match(first):
+                msg = f"{where}: begins like a JSON list but isn't one ({error}); correct it"
                 raise SliceListError(msg) from None
-    elif not seed and (delimiter := _delimiter(first)):
-        return _from_table(lines, delimiter, where)
-    elif not LINE.match(first) and {",", "\t", ";"} & set(first):
-        msg = (
-            f'{where}: line 1: {quote(first)} names no column of names; call it "name", and that '
-            'of the order "index"'
-        )
-        raise SliceListError(msg)
+        else:
+            return _from_json(items, where)
+    elif not _WHOLE_LINE.fullmatch(first):
+        if delimiter := _delimiter(first):
+            return _from_table(lines, delimiter, where)
+        if not _LINE.match(first) and {",", "\t", ";"} & set(first):
+            msg = (
+                f"{where}: line 1: {quote(first)} has no column of names; call it "
+                '"name", and the column of the order "index"'
+            )
+            raise SliceListError(msg)
     return parse_lines(lines, where)
 
 
-# --- JSON ---------------------------------------------------------------------------------------
+def parse_lines(lines: Iterable[str], where: str) -> tuple[Entry, ...]:
+    """Read lines `<name> <index>`, in file order.
+
+    The name ends before the last white space that a digit follows; the index is the digits after
+    it. Empty lines, a byte order mark and CR LF are ignored.
+
+    Args:
+        lines: with or without line ends.
+        where: names the list in errors.
+
+    Raises:
+        SliceListError: names each line that can't be read.
+    """
+    texts = (line.removeprefix(_BOM).rstrip("\r\n") for line in lines)
+    rows = ((number, text) for number, text in enumerate(texts, 1) if text.strip())
+    return _collect(rows, _read_line, where, "line")
 
 
-def _parse(text: str) -> list[Any]:
+def _read_line(number: int, text: str) -> Entry:
+    refuse_control(text)
+    found = _LINE.match(text)
+    name = found[1].strip() if found else ""
+    if not found or not name:
+        raise ValueError(f'{quote(text)} is not "<name> <index>"; add the index after a space')
+    return make_entry(name, int(found[2].lstrip("0")[:20] or "0"), number, text)
+
+
+def _collect(
+    rows: Iterable[tuple[int, _Row]], read: Callable[[int, _Row], Entry], where: str, unit: str
+) -> tuple[Entry, ...]:
+    """Read all rows, then report every ValueError at once."""
+    entries, problems = [], []
+    for number, row in rows:
+        try:
+            entries.append(read(number, row))
+        except ValueError as error:
+            problems.append(f"{unit} {number}: {error}")
+    return check_entries(entries, problems, where, unit)
+
+
+def _parse_json(text: str) -> list[Any]:
     """Parse a JSON list.
 
     Raises:
-        ValueError: it is none, or is larger than any list of slices.
+        ValueError: not a JSON list, or larger than any list of slices.
     """
     if not text.rstrip().endswith("]"):
-        raise _OddItemError("it doesn't end with ]")
+        raise ValueError("it doesn't end with ]")
     if text.count("[") + text.count("{") > 2 * MAX_ITEMS or text.count(",") > 4 * MAX_ITEMS:
-        raise _OddItemError(f"it has more than {MAX_ITEMS} items")
+        raise ValueError(f"it has more than {MAX_ITEMS} items")
     try:
-        document = json.loads(text)
+        items: list[Any] = json.loads(text)
     except RecursionError:
-        raise _OddItemError("it is nested too deeply") from None
-    if not isinstance(document, list):
-        raise _OddItemError("it is no list")
-    return document
+        raise ValueError("it is nested too deeply") from None
+    return items
 
 
 def _from_json(items: list[Any], where: str) -> tuple[Entry, ...]:
-    """Return the entries of a parsed list."""
-    entries, problems = [], []
-    placed = {isinstance(item, str | None) for item in items}
-    if len(placed) > 1:
-        problems.append("some items have an index and some don't; give one to all or to none")
-    for place, item in enumerate(items):
-        try:
-            name, index = _name_and_index(item, place)
-            entries.append(_entry(name, index, place + 1, json.dumps(item, ensure_ascii=False)))
-        except ValueError as error:
-            problems.append(f"item {place + 1}: {error}")
-    return check_entries(entries, problems, where, "items")
+    if len({isinstance(item, str | None) for item in items}) > 1:
+        msg = f"{where}: some items have an index and some don't; give one to all or to none"
+        raise SliceListError(msg)
+    return _collect(enumerate(items, 1), _read_item, where, "item")
 
 
-def _name_and_index(item: Any, place: int) -> tuple[str, int]:
-    """Return what an item of a JSON list says.
-
-    Raises:
-        ValueError: it is none of the three kinds.
-    """
-    name, index = item, place
+def _read_item(number: int, item: Any) -> Entry:
+    text = json.dumps(item, ensure_ascii=False)
+    name, index = item, number - 1
     if isinstance(item, list) and len(item) == 2:
         name, index = item
     elif isinstance(item, dict):
         columns = _columns(list(item))
         if columns is None or columns[1] is None:
-            raise _OddItemError(f'{_shown(item)} lacks "name" or "index"')
+            raise ValueError(f'{quote(text)} lacks "name" or "index"')
         values = list(item.values())
         name, index = values[columns[0]], values[columns[1]]
-    if not isinstance(name, str | None):
-        raise _OddItemError(f'{_shown(item)} is no name, [name, index] or {{"name", "index"}}')
+    named = isinstance(name, str | None)
+    if not named:
+        raise ValueError(f'{quote(text)} is not a name, [name, index] or {{"name", "index"}}')
     if not isinstance(index, int) or isinstance(index, bool) or index < 0:
-        raise _OddItemError(f"{_shown(item)} has no whole number from 0 on as its index")
-    return name or "", index
-
-
-def _shown(item: Any) -> str:
-    """Return an item as errors show it."""
-    return quote(json.dumps(item, ensure_ascii=False)[:200])
-
-
-# --- CSV and TSV --------------------------------------------------------------------------------
+        raise ValueError(f"the index of {quote(text)} is not a whole number from 0 on")
+    return make_entry(name or "", index, number, text)
 
 
 def _delimiter(header: str) -> str:
-    """Return what stands between the columns of a header; empty if it is none."""
+    """Return the delimiter of a table's header; empty if the line isn't a header."""
     for delimiter in (",", "\t", ";"):
         try:
             cells = next(csv.reader([header], delimiter=delimiter), [])
@@ -160,74 +170,39 @@ def _delimiter(header: str) -> str:
 
 
 def _columns(header: Sequence[str]) -> tuple[int, int | None] | None:
-    """Return the columns of names and of indices; None if there is none of names."""
-    called = [" ".join(re.split(r"[\s_-]+", str(cell).strip().lower())) for cell in header]
-    names = [called.index(word) for word in NAMES if word in called]
-    indices = [called.index(word) for word in INDICES if word in called]
+    """Return the numbers of the columns of names and of indices; None without names."""
+    titles = [" ".join(re.split(r"[\s_-]+", str(cell).strip().lower())) for cell in header]
+    names = [titles.index(word) for word in NAMES if word in titles]
+    indices = [titles.index(word) for word in INDICES if word in titles]
     if not names:
         return None
     return names[0], next((i for i in indices if i != names[0]), None)
 
 
 def _from_table(lines: Sequence[str], delimiter: str, where: str) -> tuple[Entry, ...]:
-    """Read a table with a header."""
-    entries: list[Entry] = []
-    problems: list[str] = []
-    header: list[str] = []
-    try:
-        for number, row in _rows(lines, delimiter):
-            if not header:
-                header = row
-                continue
-            try:
-                name, index = _cells(row, header, len(entries))
-                entries.append(_entry(name, index, number, delimiter.join(row)))
-            except ValueError as error:
-                problems.append(f"line {number}: {error}")
-    except csv.Error as error:
-        problems.append(f"{error}; correct the quotes")
-    return check_entries(entries, problems, where)
-
-
-def _rows(lines: Sequence[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows that aren't empty, with the line that they end on, counted from 1."""
     reader = csv.reader(
-        (line.removeprefix("\ufeff") for line in lines), delimiter=delimiter, strict=True
+        (line.removeprefix(_BOM) for line in lines), delimiter=delimiter, strict=True
     )
-    for row in reader:
-        if any(cell.strip() for cell in row):
-            yield reader.line_num, row
-
-
-def _cells(row: list[str], header: list[str], place: int) -> tuple[str, int]:
-    """Return the name and the index of a row.
-
-    Raises:
-        ValueError: it hasn't the header's columns, or its index is no whole number.
-    """
-    if len(row) != len(header):
-        raise _OddItemError(
-            f"has {len(row)} columns where the header has {len(header)}; quote commas"
-        )
+    try:
+        filled = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        msg = f"{where}: line {reader.line_num}: {error}; correct the quotes"
+        raise SliceListError(msg) from None
+    (_, header), *rows = filled
     names, indices = _columns(header) or (0, None)
-    if indices is None:
-        return row[names].strip(), place
-    found = _INDEX.fullmatch(row[indices].strip())
-    if not found:
-        column = quote(header[indices].strip())
-        raise _OddItemError(f"column {column}: {quote(row[indices])} is no whole number from 0 on")
-    return row[names].strip(), int(found[1])
+    places = {number: place for place, (number, _) in enumerate(rows)}
 
+    def read(number: int, row: list[str]) -> Entry:
+        if len(row) != len(header):
+            what = f"{len(row)} columns where the header has {len(header)}"
+            raise ValueError(f"{what}; put texts with commas in quotes")
+        index = places[number]
+        if indices is not None:
+            found = _INDEX.fullmatch(row[indices].strip())
+            if not found:
+                title, cell = quote(header[indices].strip()), quote(row[indices])
+                raise ValueError(f"column {title}: {cell} is not a whole number from 0 on")
+            index = int(found[1])
+        return make_entry(row[names].strip(), index, number, delimiter.join(row))
 
-def _entry(name: str, index: int, number: int, text: str) -> Entry:
-    """Return the entry of a name, which is empty for a placeholder.
-
-    Raises:
-        ValueError: it can't be a slice's.
-    """
-    if CONTROL.search(name):
-        raise _OddItemError(f"{quote(name)} has a control character; save the list as plain UTF-8")
-    found = make_entry(name or "Placeholder", index, number, text)
-    if isinstance(found, str):
-        raise _OddItemError(found)
-    return found
+    return _collect(rows, read, where, "line")

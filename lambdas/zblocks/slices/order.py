@@ -1,14 +1,10 @@
-"""Which object is the slice at each z.
+"""Which slice is at each z: from a list joined with the keys that exist, or from keys alone.
 
-Two answers, both pure:
+`resolve` takes a list: z is the index less the smallest index, so placeholders, gaps and missing
+objects keep their z. Without a list, `from_listing` puts keys in natural order and finds gaps in
+their numbers; `from_numbers` takes given numbers as indices.
 
-1. A list of `<name> <index>` lines: `parse_lines` reads it (`lists` other formats), `resolve` joins
-   it with the keys that exist. z = index - smallest index, so a placeholder, a gap or a missing
-   object holds its place.
-2. No list: `from_listing` puts keys in natural order and reads gaps from their numbers;
-   `from_numbers` takes the numbers that it is given for indices.
-
-Both give one `Slot` for every z from 0 to the last, each exactly once, or raise SliceListError.
+Each returns one `Slot` for every z from 0 to the last, or raises SliceListError.
 """
 
 import re
@@ -17,138 +13,29 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from zblocks.errors import SliceListError
-
-MAX_INDEX = 10**7
-SHOWN = 20
+from zblocks.errors import SliceListError, quote, several
+from zblocks.slices.list_entry import MAX_INDEX, Entry
 
 Missing = Literal["fill", "error", "nearest", "interpolate", "hole"]
 
-LINE = re.compile(r"(.+)\s(\d+)")
-CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
 _DIGITS = re.compile(r"([0-9]+)")
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]*$")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the list."""
-
-    name: str | None
-    """What stands between prefix and parts in the key; None for a placeholder."""
-    index: int
-    """As written; z is the distance to the smallest index of the list."""
-    line: int
-    """Counted from 1."""
-    text: str
-    """The line without its end."""
-
-
-@dataclass(frozen=True, slots=True)
 class Slot:
-    """What stands at one z."""
+    """What is at one z."""
 
     z: int
-    """Counted from 0, the smallest index."""
+    """From 0, the smallest index."""
     key: str | None
-    """Relative to the source; None where the slice is missing."""
+    """Relative to the source; None for a missing slice."""
     name: str
-    """For people: the listed name, the file's name, or which index has none."""
+    """For people: the listed name, the file's name, or the number without a slice."""
     why: Literal["", "placeholder", "gap", "not found"]
     """Why it is missing; empty for a slice."""
     index: int
-    """As listed; z where there is no list."""
-
-
-# --- the list -----------------------------------------------------------------------------------
-
-
-def parse_lines(lines: Iterable[str], where: str) -> tuple[Entry, ...]:
-    """Read a list of slices in file order.
-
-    A name is what stands before the last white space that a digit follows, the index the digits
-    after it. Empty lines, a byte order mark and CR LF are skipped over.
-
-    Args:
-        lines: With or without line ends.
-        where: Names the list in errors.
-    """
-    entries: list[Entry] = []
-    problems: list[str] = []
-    for number, line in enumerate(lines, 1):
-        text = line.removeprefix("\ufeff").rstrip("\r\n")
-        if not text.strip():
-            continue
-        entry = _read_line(text, number)
-        if isinstance(entry, str):
-            problems.append(f"line {number}: {entry}")
-        else:
-            entries.append(entry)
-    return check_entries(entries, problems, where)
-
-
-def check_entries(
-    entries: Sequence[Entry], problems: Sequence[str], where: str, unit: str = "lines"
-) -> tuple[Entry, ...]:
-    """Return the entries of a list if nothing is wrong with them, `problems` and doubles included.
-
-    Args:
-        entries: in the list's order.
-        problems: what is wrong already.
-        where: names the list in errors.
-        unit: what `Entry.line` counts.
-    """
-    found = [*problems, *_doubles(entries, unit)]
-    if not entries and not found:
-        found.append('no slices found, the list is empty; give one "<name> <index>" line a slice')
-    _raise_if(found, where)
-    return tuple(entries)
-
-
-def _read_line(text: str, number: int) -> Entry | str:
-    """Give the entry, or what is wrong with the line."""
-    found = LINE.match(text)
-    name = found[1].strip() if found else ""
-    if CONTROL.search(text):
-        return f"{quote(text)} has a control character; save the list as plain UTF-8 text"
-    if not found or not name:
-        return f'{quote(text)} is not "<name> <index>"; add the index after a space'
-    if len(found[2]) > 18 or int(found[2]) > MAX_INDEX:
-        return f"index {found[2][:20]} is above {MAX_INDEX}; number the slices by their place"
-    return make_entry(name, int(found[2]), number, text)
-
-
-def make_entry(name: str, index: int, number: int, text: str) -> Entry | str:
-    """Give the entry of a name and an index that is no negative number, or what is wrong."""
-    if index > MAX_INDEX:
-        return f"index {index} is above {MAX_INDEX}; number the slices by their place"
-    if "Placeholder" in name:
-        return Entry(None, index, number, text)
-    if "\t" in name or name.startswith("/") or ".." in name.split("/"):
-        return f'{quote(name)} is no name of a slice; a tab, a leading "/" or ".." is not allowed'
-    return Entry(name, index, number, text)
-
-
-def _doubles(entries: Sequence[Entry], unit: str) -> list[str]:
-    """Name each index and each name that is given twice."""
-    problems = []
-    indices: dict[int, Entry] = {}
-    names: dict[str, Entry] = {}
-    for entry in entries:
-        first = indices.setdefault(entry.index, entry)
-        if first is not entry:
-            problems.append(
-                f"{unit} {first.line} and {entry.line}: index {entry.index} twice, for "
-                f"{_title(first)} and {_title(entry)}; keep one"
-            )
-            continue
-        same = names.setdefault(entry.name, entry) if entry.name is not None else entry
-        if same is not entry:
-            problems.append(
-                f"{unit} {same.line} and {entry.line}: {_title(entry)} twice, at index "
-                f"{same.index} and {entry.index}; keep one"
-            )
-    return problems
+    """As listed; z if there is no list."""
 
 
 def resolve(
@@ -160,22 +47,24 @@ def resolve(
     """Join a list with the objects that exist: every z from the first index to the last, once.
 
     Args:
-        entries: From parse_lines.
-        candidates: The keys under which the slice of an entry may lie.
-        existing: The keys that there are.
+        entries: the list.
+        candidates: the keys that the slice of an entry may have.
+        existing: the keys that exist.
         missing: "error" refuses gaps and missing objects; all others keep their z.
+
+    Raises:
+        SliceListError: nothing found, an ambiguous or outlying entry, or missing slices.
     """
     if not entries:
-        raise SliceListError("no slices found, the list is empty")
+        raise SliceListError("no slices found: the list is empty")
     by_index = {entry.index: entry for entry in entries}
     first, last = min(by_index), max(by_index)
     if last - first + 1 > 10 * len(entries) + 1000:
         raise SliceListError(
             f"{len(entries)} lines span the indices {first} to {last}, so nearly all slices would "
-            "be empty; correct the index that is too far off"
+            "be empty; correct the outlying index"
         )
-    keys, problems = _existing_keys(entries, candidates, existing)
-    _raise_if(problems, "the list of slices")
+    keys = _existing_keys(entries, candidates, existing)
     if not keys:
         raise SliceListError(_nothing_found(entries, candidates))
     slots = tuple(
@@ -190,8 +79,8 @@ def _existing_keys(
     entries: Sequence[Entry],
     candidates: Callable[[Entry], tuple[str, ...]],
     existing: Container[str],
-) -> tuple[dict[int, str], list[str]]:
-    """Index to the key that exists, and every case of two keys for one slice or one for two."""
+) -> dict[int, str]:
+    """Return the key of each index; refuse two keys for one entry and two entries for one key."""
     keys: dict[int, str] = {}
     users: dict[str, Entry] = {}
     problems = []
@@ -201,14 +90,15 @@ def _existing_keys(
         found = [key for key in dict.fromkeys(candidates(entry)) if key in existing]
         if len(found) > 1:
             both = " and ".join(map(quote, found))
-            problems.append(f"{_title(entry)} could be {both}; remove one")
+            problems.append(f"{entry} could be {both}; remove one file")
         elif found:
             keys[entry.index] = found[0]
             other = users.setdefault(found[0], entry)
             if other is not entry:
-                both = f"{_title(other)} and {_title(entry)}"
-                problems.append(f"{quote(found[0])} is the slice of both {both}; remove one line")
-    return keys, problems
+                key = quote(found[0])
+                problems.append(f"{key} is the slice of both {other} and {entry}; remove one line")
+    _refuse(problems, "the list of slices")
+    return keys
 
 
 def _slot(z: int, index: int, entry: Entry | None, keys: dict[int, str]) -> Slot:
@@ -232,13 +122,10 @@ def _nothing_found(entries: Sequence[Entry], candidates: Callable[[Entry], tuple
     )
 
 
-# --- no list ------------------------------------------------------------------------------------
-
-
 def natural_key(text: str) -> tuple[str | tuple[int, str], ...]:
-    """Sort key under which "a_2" is before "a_10", whatever the number of zeros before them."""
+    """Return a sort key that puts "a_2" before "a_10", whatever their leading zeros."""
     parts = _DIGITS.split(text)
-    # A number as (length, digits) sorts like the number, and has no limit on its length.
+    # (length, digits) sorts like the number, however long.
     return tuple(_number(part) if i % 2 else part for i, part in enumerate(parts))
 
 
@@ -250,28 +137,32 @@ def _number(digits: str) -> tuple[int, str]:
 def from_listing(
     keys: Iterable[str], missing: Missing, where: str = "the source"
 ) -> tuple[tuple[Slot, ...], tuple[str, ...]]:
-    """Put the keys under a prefix in natural order, with gaps where the numbering has them.
+    """Put keys in natural order, with gaps where their numbers have them.
 
-    If exactly one number differs between the names, in steps of its smallest difference, and at
-    least half of the places are taken, the empty places keep their z. Else z is consecutive.
+    If exactly one number differs between the names, all differences are multiples of the smallest,
+    and at least half of the places are taken, empty places keep their z. Otherwise z is
+    consecutive.
 
     Args:
-        keys: In any order; the keys of slices only.
+        keys: of slices only, in any order.
         missing: "error" refuses gaps; all others keep their z.
-        where: Names the prefix in errors.
+        where: names the prefix in errors.
 
     Returns:
-        The slots, and notes for the user about how z was read from the names.
+        The slots, and notes for the user on how z was derived from the names.
+
+    Raises:
+        SliceListError: no keys, two for one slice, or missing slices.
     """
     ordered = sorted((natural_key(_EXTENSION.sub("", key)), key) for key in set(keys))
     if not ordered:
         raise SliceListError(f"no slices found in {where}; check the prefix and ext")
     problems = [
-        f"{quote(a)} and {quote(b)} are the same slice by their numbers; remove one, or set ext"
+        f"{quote(a)} and {quote(b)} would be the same slice; remove one, or set ext"
         for (same, a), (other, b) in pairwise(ordered)
         if same == other
     ]
-    _raise_if(problems, where)
+    _refuse(problems, where)
     numbers = _numbering([natural for natural, _ in ordered])
     slots = _spread(numbers, [key for _, key in ordered])
     if missing == "error":
@@ -282,22 +173,27 @@ def from_listing(
 def from_numbers(
     numbers: Mapping[str, int], missing: Missing, where: str = "the source"
 ) -> tuple[Slot, ...]:
-    """Put keys where their numbers say, as the index of a list does.
+    """Put keys in the order of their numbers, as if those were the indices of a list.
 
     Args:
-        numbers: Of each key.
+        numbers: key to number.
         missing: "error" refuses gaps; all others keep their z.
-        where: Names the prefix in errors.
+        where: names the prefix in errors.
+
+    Raises:
+        SliceListError: a number too large or used twice, or missing slices.
     """
     by_number: dict[int, str] = {}
     problems = []
     for key, number in numbers.items():
         if number > MAX_INDEX:
-            problems.append(f"{quote(key)} has number {number}, above {MAX_INDEX}")
+            problems.append(
+                f"{quote(key)} has number {number}, above {MAX_INDEX}; correct the filter"
+            )
         elif by_number.setdefault(number, key) != key:
             both = f"{quote(by_number[number])} and {quote(key)}"
             problems.append(f"{both} both have number {number}; correct the filter")
-    _raise_if(problems, where)
+    _refuse(problems, where)
     entries = [
         Entry(key.rsplit("/", 1)[-1], number, 0, key) for number, key in sorted(by_number.items())
     ]
@@ -307,14 +203,13 @@ def from_numbers(
 @dataclass(frozen=True, slots=True)
 class _Numbers:
     values: tuple[int, ...]
-    """Ascending, one for each name."""
+    """Ascending, one per name."""
     step: int = 1
-    """From one place to the next."""
     note: str = ""
 
 
 def _numbering(naturals: Sequence[tuple[str | tuple[int, str], ...]]) -> _Numbers:
-    """Find the number of each name, in order; counted from 0 where the names don't tell."""
+    """Return the numbers of the names, in order; consecutive if the names have no usable ones."""
     count = len(naturals)
     if count == 1:
         return _Numbers((0,))
@@ -325,7 +220,7 @@ def _numbering(naturals: Sequence[tuple[str | tuple[int, str], ...]]) -> _Number
         return _consecutive(count, f"{len(fields)} numbers differ between the names")
     digits = [natural[fields[0]][1] for natural in naturals]
     if max(map(len, digits)) > 18:
-        return _consecutive(count, "the numbers in the names are too long to count with")
+        return _consecutive(count, "the numbers in the names are too long")
     return _regular(tuple(int(text or "0") for text in digits))
 
 
@@ -335,7 +230,7 @@ def _consecutive(count: int, why: str) -> _Numbers:
 
 
 def _regular(values: tuple[int, ...]) -> _Numbers:
-    """Take the values as they are, if evenly spaced and at least half of the places are taken."""
+    """Keep the numbers if they are evenly spaced and at least half of the places are taken."""
     steps = [b - a for a, b in pairwise(values)]
     step = min(steps)
     seen = f"{values[0]} to {values[-1]}"
@@ -343,14 +238,13 @@ def _regular(values: tuple[int, ...]) -> _Numbers:
     if any(distance % step for distance in steps):
         return _consecutive(len(values), f"the numbers {seen} are not evenly spaced")
     if places > 2 * len(values):
-        why = f"{len(values)} names can't fill the {places} places from {seen}"
+        why = f"only {len(values)} of the {places} places from {seen} are taken"
         return _consecutive(len(values), why)
-    note = f"the names are numbered {seen} in steps of {step}: one z a step" if step > 1 else ""
+    note = f"the names are numbered {seen} in steps of {step}: one z per step" if step > 1 else ""
     return _Numbers(values, step, note)
 
 
 def _spread(numbers: _Numbers, keys: Sequence[str]) -> tuple[Slot, ...]:
-    """One slot for each number; a gap where no key has it."""
     by_number = dict(zip(numbers.values, keys, strict=True))
     places = range(numbers.values[0], numbers.values[-1] + 1, numbers.step)
     slots = []
@@ -363,32 +257,16 @@ def _spread(numbers: _Numbers, keys: Sequence[str]) -> tuple[Slot, ...]:
     return tuple(slots)
 
 
-# --- errors -------------------------------------------------------------------------------------
-
-
 def _refuse_missing(slots: Iterable[Slot]) -> None:
     problems = [
-        f"{slot.name}: {'no slice has it' if slot.why == 'gap' else 'not found'} (z {slot.z})"
+        f"{slot.name}: {'no such slice' if slot.why == 'gap' else 'not found'} (z {slot.z})"
         for slot in slots
         if slot.why in ("gap", "not found")
     ]
     what = 'slices are missing and "missing" is "error" (add them, or set "missing": "fill")'
-    _raise_if(problems, what)
+    _refuse(problems, what)
 
 
-def _raise_if(problems: Sequence[str], where: str) -> None:
-    if not problems:
-        return
-    shown = list(problems[:SHOWN])
-    if len(problems) > SHOWN:
-        shown.append(f"and {len(problems) - SHOWN} more")
-    raise SliceListError(f"{where}: " + "\n  ".join(shown))
-
-
-def _title(entry: Entry) -> str:
-    return quote(entry.name if entry.name is not None else entry.text.strip())
-
-
-def quote(text: str) -> str:
-    """In quotes, printable, at most 80 characters."""
-    return f'"{CONTROL.sub("?", text if len(text) <= 80 else text[:79] + "…")}"'
+def _refuse(problems: Sequence[str], where: str) -> None:
+    if problems:
+        raise SliceListError(f"{where}: {several(problems, indent=2)}")
