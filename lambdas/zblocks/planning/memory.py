@@ -1,9 +1,8 @@
 """The memory that a block needs at its peak, with one named term for each thing that is held.
 
 The worker holds, at the same time: the interpreter with its libraries; the rows of all its slices
-that are being decoded; what the decoders keep; the unfinished chunk rows of the coarser scales;
-the chunks of unfinished shards; and the
-chunks that wait to be compressed and stored.
+that are being decoded; what the decoders keep; the unfinished chunk rows of the coarser scales; the
+chunks of unfinished shards; and the chunks that wait to be compressed and stored.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ INTERPRETER_MB = 90
 """Python, numpy, obstore and the codecs, and what their allocators keep (measured)."""
 
 QUEUE_BYTES = 64 * MIB
-"""Chunks that may wait for the encoders, in bytes of voxels; the sink holds to it."""
+"""Chunks that may wait for the encoders, in bytes of voxels; the chunk writer keeps to it."""
 
 SLACK = 1.05
 """What allocators keep of what was freed (measured)."""

@@ -1,4 +1,4 @@
-"""The plan is made: from what the config asks for and what the headers of the slices say.
+"""Makes the plan, from what the config asks for and what the headers of the slices say.
 
 1. The scales, and whether their chunks go into shards.
 2. The deepest block, decoded in the tallest strips, that one worker can convert in its memory and
@@ -49,7 +49,7 @@ from zblocks.slices.transforms.rows import memory
 from zblocks.slices.transforms.substitutes import Substitutes, count_interpolated
 
 MANY_OBJECTS = 20_000
-"""Chunks from which on they are put into shards, unless the user decides."""
+"""Chunks above which they are put into shards, unless the user decides."""
 
 
 def volume_id(given: PlanInput) -> str:
@@ -82,7 +82,7 @@ def make_plan(given: PlanInput, worker: WorkerSpec) -> tuple[Plan, tuple[BlockTa
     wanted = plan_scales(box, given.options, given.chunk_format, sharded=False)
     sharded = given.options.sharding
     if sharded is None and given.chunk_format.compression == "br":
-        sharded = False  # shards know gzip only
+        sharded = False  # shards allow only gzip
     if sharded is None:
         sharded = sum(s.chunks for s in wanted) > MANY_OBJECTS
     if sharded:
@@ -104,17 +104,20 @@ def _decide(
             peak = predict_peak(_footprint(given, scales[:owned], depth, rows))
             peaks.append(peak)
             if peak <= worker.memory_mb:
-                fit = Fit(depth, rows, peak, round(seconds, 1))
-                return _lay_out(given, (scales, owned), worker, fit)
+                block = _Block(depth, rows, scales, owned, peak, round(seconds, 1))
+                return _lay_out(given, block, worker)
     raise DoesNotFit(_why_not(given, worker, peaks, seconds))
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
-    """A block that fits."""
+class _Block:
+    """A block that fits in a worker."""
 
     depth: int
     rows: int
+    scales: tuple[Scale, ...]
+    """Of the whole volume, as blocks of this depth share them out."""
+    owned: int
     peak_mb: int
     seconds: float
 
@@ -197,10 +200,9 @@ def _row_choices(given: PlanInput, chunk_y: int) -> list[int]:
 
 
 def _lay_out(
-    given: PlanInput, shared: tuple[tuple[Scale, ...], int], worker: WorkerSpec, fit: Fit
+    given: PlanInput, block: _Block, worker: WorkerSpec
 ) -> tuple[Plan, tuple[BlockTask, ...]]:
-    scales, owned = shared
-    scales, coarse = plan_coarse(scales, owned, worker)
+    scales, coarse = plan_coarse(block.scales, block.owned, worker)
     plan = Plan(
         volume_id=volume_id(given),
         source=given.source,
@@ -212,20 +214,20 @@ def _lay_out(
         filled=given.filled,
         sparse_labels=given.sparse_labels,
         region=given.region,
-        owned=owned,
-        block_depth=fit.depth,
-        blocks=count_blocks(scales, owned, fit.depth),
+        owned=block.owned,
+        block_depth=block.depth,
+        blocks=count_blocks(scales, block.owned, block.depth),
         coarse=coarse,
-        rows=fit.rows,
+        rows=block.rows,
         memory_mb=worker.memory_mb,
-        predicted_peak_mb=fit.peak_mb,
-        predicted_block_s=fit.seconds,
+        predicted_peak_mb=block.peak_mb,
+        predicted_block_s=block.seconds,
         notes=given.notes,
     )
-    return plan, tuple(_block(plan, given.slices, i) for i in range(plan.blocks))
+    return plan, tuple(_task(plan, given.slices, i) for i in range(plan.blocks))
 
 
-def _block(plan: Plan, slices: tuple[SliceRef, ...], index: int) -> BlockTask:
+def _task(plan: Plan, slices: tuple[SliceRef, ...], index: int) -> BlockTask:
     z0, z1 = read_range(plan, index)
     first = plan.box.start.z
     own = plan.owned_z(0, index)
