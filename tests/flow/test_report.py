@@ -7,7 +7,7 @@ import io
 import json
 import re
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -16,11 +16,12 @@ from PIL import Image
 
 from demo.browser import CHROMIUM_FLAGS, find_chromium, state_of
 from tests.flow.conftest import write_stack, zblocks
-from zblocks.report.facts import BillLine
-from zblocks.report.outliers import find_odd
-from zblocks.report.write import Material, write_page
-from zblocks.run.audit import look
-from zblocks.run.job import open_workplace
+from zblocks.planning.bill import Bill, Line
+from zblocks.report.render import render_report
+from zblocks.run.audit import audit
+from zblocks.run.job import open_job
+from zblocks.run.outcome import Outcome, build_report
+from zblocks.run.start import Run
 
 VOID = {"img", "meta", "link"}
 
@@ -223,17 +224,19 @@ def test_blocks_are_held_against_their_prediction(odd):
 def test_the_bill_is_shown_when_it_is_known(odd):
     _, out = odd
     assert "Bill" not in [s.all("h2")[0].text for s in read_page(out).all("section")]
-    work = open_workplace(out.as_uri())
-    standing = look(work.plan, work.target)
-    bill = (
-        BillLine("Lambda <arm64>", "1,234 GB-s", 16.456, 15.1),
-        BillLine("S3, PUT", "1,000 requests", 0.005, 0.0049),
+    job = open_job(out.as_uri())
+    report = build_report(job, Run(), {}, audit(job.plan, job.target), Outcome("COMPLETE"))
+    lines = [("Lambda", "<arm64>", 1234, "GB-s"), ("S3,", "PUT", 1000, "requests")]
+    predicted, actual = (
+        Bill(
+            tuple(Line(*line, dollars / line[2]) for line, dollars in zip(lines, each, strict=True))
+        )
+        for each in ((16.456, 0.005), (15.1, 0.0049))
     )
-    material = Material(
-        read_report(out), standing, find_odd(work.plan, standing.receipts), {}, bill
-    )
-    assert write_page(work, material) == {"page": f"{out.as_uri()}/.zblocks/report.html"}
-    (table,) = read_page(out).section("Bill").all("table")
+    bills = replace(report.bills, predicted=predicted, actual=actual)
+    page = render_report(replace(report, bills=bills), job.target)
+    assert page.html == render_report(replace(report, bills=bills), job.target).html
+    (table,) = parse(page.html.decode()).section("Bill").all("table")
     assert [[c.text for c in r.all("td")] for r in table.all("tr")[1:]] == [
         ["Lambda <arm64>", "1,234 GB-s", "$16.46", "$15.10"],
         ["S3, PUT", "1,000 requests", "$0.005", "$0.0049"],

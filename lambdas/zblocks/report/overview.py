@@ -1,11 +1,11 @@
-"""What does the volume look like? Pictures made from its own stored scales, never from slices.
+"""Pictures of a volume, made from its own stored scales, never from slices.
 
 1. No more is read than `SHEET_BYTES`, `PLANE_BYTES` and `CHUNKS` say: a volume of terabytes costs
    no more than seconds. Planes are of the finest scale that fits.
 2. The contact sheet is of the coarsest scale that has as many slices as fit, and shows each of
    them, evenly chosen ones where there are more than `THUMBS`. Where no scale of all slices fits,
    a picture stands for several.
-3. Where nothing stands (blocks that failed), nothing is read, and the pictures say so.
+3. Where nothing was made (blocks that failed), nothing is read, and the pictures say so.
 """
 
 from __future__ import annotations
@@ -22,8 +22,18 @@ from zblocks.geometry import Box, Vec, Voxels, ceil_div
 from zblocks.planning.plan import Plan, block_name, part_z
 from zblocks.precomputed.compression import MissingDecoderError
 from zblocks.precomputed.scale import Scale
-from zblocks.report.facts import Overview, Plane, Thumb
-from zblocks.report.pictures import Look, Picture, Pixels, encode_all, hatch, paint, shrink
+from zblocks.report.pictures import (
+    Display,
+    Picture,
+    Pictures,
+    Pixels,
+    Plane,
+    Thumb,
+    encode_all,
+    hatch,
+    paint,
+    shrink,
+)
 from zblocks.storage import Store
 
 MIB = 1 << 20
@@ -51,7 +61,7 @@ READERS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Visible:
+class PartialVolume:
     """A volume of which some tasks may not have been done."""
 
     plan: Plan
@@ -60,11 +70,11 @@ class Visible:
     """Names of the tasks whose chunks are not there, or not as they were written."""
     filled: frozenset[int]
     """z of slices that hold the fill value: no good middle."""
-    look: Look
+    display: Display
     _gone: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
     def gone(self, scale: Scale) -> npt.NDArray[np.bool_]:
-        """Return for each z of a scale, from its first, whether nothing (true) stands there.
+        """Return for each z of a scale, from its first, whether nothing was made there (true).
 
         A coarse slice above a block that failed counts as gone, too: it holds fill values.
         """
@@ -94,11 +104,11 @@ class Visible:
         return voxels * scale.format.voxel_bytes, chunks
 
 
-def look_at(seen: Visible) -> Overview:
+def make_pictures(seen: PartialVolume) -> Pictures:
     """Make all pictures.
 
     Raises:
-        IncompleteVolume, SliceError: a chunk that should stand doesn't, or is damaged.
+        IncompleteVolume, SliceError: a chunk that should be there isn't, or is damaged.
         StorageError: the store failed after retries.
     """
     try:
@@ -106,11 +116,11 @@ def look_at(seen: Visible) -> Overview:
             planes, problems = _planes(seen, pool)
             sheet = _sheet(seen, pool)
     except MissingDecoderError as error:
-        return Overview(problems=(f"no decoder for {error} is installed here",))
+        return Pictures(problems=(f"no decoder for {error} is installed here",))
     if sheet is None:
-        problems.append("no scale that stands is small enough for a contact sheet")
-        return Overview(planes=planes, problems=tuple(problems))
-    return Overview(*sheet, planes=planes, problems=tuple(problems))
+        problems.append("no scale that was made is small enough for a contact sheet")
+        return Pictures(planes=planes, problems=tuple(problems))
+    return Pictures(*sheet, planes=planes, problems=tuple(problems))
 
 
 def _aligned(scale: Scale, area: Box) -> Box:
@@ -119,8 +129,8 @@ def _aligned(scale: Scale, area: Box) -> Box:
     return Box(Vec(*(o + (a - o) // c * c for a, o, c in starts)), area.stop)
 
 
-def _read(seen: Visible, scale: Scale, area: Box, pool: ThreadPoolExecutor) -> Voxels:
-    """Return the voxels (z, y, x, c) of an area; the fill value where nothing stands."""
+def _read(seen: PartialVolume, scale: Scale, area: Box, pool: ThreadPoolExecutor) -> Voxels:
+    """Return the voxels (z, y, x, c) of an area; the fill value where nothing was made."""
     gone = seen.gone(scale)
     stored = StoredScale(seen.plan, seen.target, scale, allow_holes=bool(seen.undone))
     shape = area.shape
@@ -141,7 +151,9 @@ def _read(seen: Visible, scale: Scale, area: Box, pool: ThreadPoolExecutor) -> V
 # The contact sheet
 
 
-def _sheet(seen: Visible, pool: ThreadPoolExecutor) -> tuple[tuple[Thumb, ...], int, str] | None:
+def _sheet(
+    seen: PartialVolume, pool: ThreadPoolExecutor
+) -> tuple[tuple[Thumb, ...], int, str] | None:
     """Return the pictures, how many slices their scale has, and its key; None if none will do."""
     scale = _sheet_scale(seen)
     if scale is None:
@@ -152,7 +164,7 @@ def _sheet(seen: Visible, pool: ThreadPoolExecutor) -> tuple[tuple[Thumb, ...], 
     size = _fit(scale, "xy", THUMB_SIDE)
     shown = [z for z in chosen.tolist() if not gone[z]]
     planes = _shown_planes(seen, scale, shown, pool)
-    pixels = [paint(shrink(p, seen.plan.volume.layer, *size), seen.look) for p in planes]
+    pixels = [paint(shrink(p, seen.plan.volume.layer, *size), seen.display) for p in planes]
     urls = dict(zip(shown, encode_all(pixels, SHEET_CHARACTERS), strict=True))
     first, last = seen.plan.box.start.z, seen.plan.box.stop.z
     thumbs = tuple(
@@ -166,7 +178,7 @@ def _sheet(seen: Visible, pool: ThreadPoolExecutor) -> tuple[tuple[Thumb, ...], 
     return thumbs, depth, scale.key
 
 
-def _sheet_scale(seen: Visible) -> Scale | None:
+def _sheet_scale(seen: PartialVolume) -> Scale | None:
     """Return the scale of as many slices as can be, and of those the smallest that will do."""
     plan = seen.plan
     limit = _share(plan, 512, SHEET_BYTES), CHUNKS
@@ -185,13 +197,13 @@ def _share(plan: Plan, part: int, within: tuple[int, int]) -> int:
     return min(max(whole // part, least), most)
 
 
-def _affordable(seen: Visible, scale: Scale, area: Box, limit: tuple[int, int]) -> bool:
+def _affordable(seen: PartialVolume, scale: Scale, area: Box, limit: tuple[int, int]) -> bool:
     """Tell whether an area may be read."""
     return all(a <= b for a, b in zip(seen.cost(scale, area), limit, strict=True))
 
 
 def _shown_planes(
-    seen: Visible, scale: Scale, shown: Sequence[int], pool: ThreadPoolExecutor
+    seen: PartialVolume, scale: Scale, shown: Sequence[int], pool: ThreadPoolExecutor
 ) -> Iterator[Voxels]:
     """Read the slices of a scale that are to be shown, one layer of chunks at a time."""
     box, deep = scale.box, scale.chunk.z
@@ -213,14 +225,14 @@ def _fit(scale: Scale, axes: str, side: int) -> tuple[int, int]:
 # Planes through the middle
 
 
-def _planes(seen: Visible, pool: ThreadPoolExecutor) -> tuple[tuple[Plane, ...], list[str]]:
+def _planes(seen: PartialVolume, pool: ThreadPoolExecutor) -> tuple[tuple[Plane, ...], list[str]]:
     """Return the three planes, and what there is to say of those that can't be made."""
     made: list[tuple[str, str, Scale, Pixels]] = []
     problems = []
     for axes in ("xy", "xz", "yz"):
         scale = _plane_scale(seen, axes)
         if scale is None:
-            problems.append(f"no scale that stands is small enough for the {axes} plane")
+            problems.append(f"no scale that was made is small enough for the {axes} plane")
         else:
             at, pixels = _plane(seen, scale, axes, pool)
             made.append((axes, at, scale, pixels))
@@ -231,7 +243,7 @@ def _planes(seen: Visible, pool: ThreadPoolExecutor) -> tuple[tuple[Plane, ...],
     ), problems
 
 
-def _plane_scale(seen: Visible, axes: str) -> Scale | None:
+def _plane_scale(seen: PartialVolume, axes: str) -> Scale | None:
     """Return the finest scale that a plane may be read from, and that has one."""
     limit = _share(seen.plan, 2048, PLANE_BYTES), CHUNKS // 3
     return next(
@@ -244,7 +256,7 @@ def _plane_scale(seen: Visible, axes: str) -> Scale | None:
     )
 
 
-def _through(seen: Visible, scale: Scale, axes: str) -> Box:
+def _through(seen: PartialVolume, scale: Scale, axes: str) -> Box:
     """Return the box of a middle plane: one voxel thick."""
     axis = next(a for a in "xyz" if a not in axes)
     box = scale.box
@@ -254,8 +266,8 @@ def _through(seen: Visible, scale: Scale, axes: str) -> Box:
     return Box(box.start._replace(**{axis: middle}), box.stop._replace(**{axis: middle + 1}))
 
 
-def _middle_slice(seen: Visible, scale: Scale) -> int:
-    """Return the z, in a scale's voxels, nearest to the middle that stands and isn't filled."""
+def _middle_slice(seen: PartialVolume, scale: Scale) -> int:
+    """Return the z, in a scale's voxels, nearest to the middle that was made and isn't filled."""
     first, factor = scale.box.start.z, scale.factor.z
     bad = seen.gone(scale).copy()
     for z in range(len(bad)) if seen.filled else ():
@@ -265,13 +277,15 @@ def _middle_slice(seen: Visible, scale: Scale) -> int:
     return first + int(places[np.abs(places - len(bad) // 2).argmin()])
 
 
-def _plane(seen: Visible, scale: Scale, axes: str, pool: ThreadPoolExecutor) -> tuple[str, Pixels]:
+def _plane(
+    seen: PartialVolume, scale: Scale, axes: str, pool: ThreadPoolExecutor
+) -> tuple[str, Pixels]:
     """Return where a plane is, and its pixels."""
     box = _through(seen, scale, axes)
     voxels = _read(seen, scale, box, pool)
     plane = {"xy": voxels[0], "xz": voxels[:, 0], "yz": voxels[:, :, 0]}[axes]
     width, height = _fit(scale, axes, PLANE_SIDE)
-    small = paint(shrink(plane, seen.plan.volume.layer, width, height), seen.look)
+    small = paint(shrink(plane, seen.plan.volume.layer, width, height), seen.display)
     axis = next(a for a in "xyz" if a not in axes)
     place = getattr(box.start, axis) * getattr(scale.factor, axis)
     if axes == "xy":

@@ -1,299 +1,221 @@
-"""The page itself: what a run made, in one file that asks for nothing.
-
-Structure: status and facts; what went wrong; slices; pictures; brightness; blocks; bill; config. It
-has no script, and forbids itself to load anything.
-"""
+"""The report for people: one HTML page that loads nothing, rendered from `report.html.jinja`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
+from zblocks.geometry import Span
 from zblocks.planning.plan import Plan, block_name
-from zblocks.report import slices
-from zblocks.report.charts import bars
-from zblocks.report.facts import Facts
-from zblocks.report.markup import (
-    ROWS,
-    Html,
-    Value,
-    chart,
-    details,
-    duration,
-    items,
-    left_out,
-    legend,
-    number,
-    plural,
-    section,
-    short,
-    size,
-    span,
-    table,
-    tag,
-)
-from zblocks.report.run_report import FailedTask
-from zblocks.report.style import CSS
+from zblocks.report import formats
+from zblocks.report.charts import Mark, Series, band, bars, log_bars
+from zblocks.report.flags import Flags, find_flags, gravest
+from zblocks.report.outliers import histogram, present, spare_bits
+from zblocks.report.pictures import Pictures
+from zblocks.report.run_report import RunReport
 
-POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
-    "form-action 'none'"
-)
-"""Content Security Policy: pictures and style of the page itself, and nothing else."""
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+ROWS = 500
+"""Rows of a table or list; what is left out is counted."""
+
+NAMED = 100
+"""Slices of each kind that are listed with what was found; of the others, only the z."""
+
+MANY = 20
+"""Rows, and runs of z, beyond which they are shown only on demand."""
+
+FEW = 12
+"""Rows of a table that is open from the beginning, and lines of a list in the config."""
 
 CONFIG_CHARACTERS = 2_000
 """Of each of the config's values."""
 
-FEW = 12
-"""Rows of a table that is open from the beginning."""
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A drawing with the ends of its axes."""
+
+    drawing: Markup
+    top: str
+    bottom: str
+    ends: tuple[str, ...]
+    """Of the x axis, from left to right."""
+    title: str = ""
 
 
-def render(facts: Facts) -> str:
-    """Return the page, HTML."""
-    body = tag(
-        "main",
-        _head(facts),
-        _tiles(facts),
-        _trouble(facts),
-        *slices.sections(facts),
-        _blocks(facts),
-        _bill(facts),
-        _made(facts),
-        _foot(facts),
+def render(report: RunReport, pictures: Pictures, gone: tuple[Span, ...]) -> str:
+    """Return the page, HTML.
+
+    Args:
+        report: all that is known of the run.
+        pictures: made from the volume's stored scales.
+        gone: scale 0 slices [z0, z1) of the blocks that aren't there.
+    """
+    flags = find_flags(report, gone)
+    stats = present(report.plan, report.slices)
+    page: str = _template().render(
+        report=report,
+        plan=report.plan,
+        numbers=report.numbers,
+        volume=report.plan.volume,
+        name=report.location.rstrip("/").rpartition("/")[2],
+        pictures=pictures,
+        flags=flags,
+        gravest=lambda thumb: gravest(flags, thumb.z0, thumb.z1) if thumb.picture else "gone",
+        looked_for=_looked_for(report, with_histogram=histogram(stats) is not None),
+        brightness=_brightness(report, flags),
+        histogram=_histogram(report),
+        spare_bits=spare_bits(report.plan, report.slices),
+        blocks=_blocks(report),
+        tasks=sorted(report.tasks, key=lambda t: -t.seconds),
+        places=_places(report.plan),
+        bill=_bill(report),
+        config=_config(report),
+        limits={"rows": ROWS, "named": NAMED, "many": MANY, "few": FEW},
     )
-    title = f"{_name(facts)}: {facts.report.status}"
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="referrer" content="no-referrer"><link rel="icon" href="data:,">'
-        f"{tag('title', title)}<style>{CSS}</style></head><body>{body}</body></html>\n"
+    return page
+
+
+@cache
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("zblocks", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    names = ("number", "short", "plural", "size", "duration", "lengths", "dollars")
+    environment.filters |= {name: getattr(formats, name) for name in names}
+    environment.globals["span"] = formats.span
+    return environment.get_template("report.html.jinja")
 
 
-def _name(facts: Facts) -> str:
-    """Return the volume's name."""
-    return str(facts.report.location).rstrip("/").rpartition("/")[2]
+def _looked_for(report: RunReport, *, with_histogram: bool) -> str:
+    looked = ["blank slices", "files that appear twice"]
+    looked += ["slices that look the same"] if with_histogram else []
+    image = report.plan.volume.layer == "image"
+    looked += ["slices much brighter or darker than their neighbours"] if image else []
+    return f"{', '.join(looked[:-1])} and {looked[-1]}"
 
 
-def _head(facts: Facts) -> Html:
-    """Say what it is and how the run ended."""
-    report = facts.report
-    status, location = report.status, report.location
-    opening: list[Html] = []
-    if link := report.link:
-        opening.append(tag("a", "Open in Neuroglancer", class_="open", href=link, rel="noopener"))
-        if location.startswith("file:"):
-            opening.append(tag("p", "The viewer sees this folder while it is served over HTTP.",
-                               class_="soft small"))  # fmt: skip
-    return tag(
-        "header",
-        tag("span", status, class_=f"pill {status}"),
-        tag("h1", _name(facts)),
-        tag("code", location, class_="soft"),
-        tag("div", *opening),
-    )
-
-
-def _tiles(facts: Facts) -> Html:
-    """Show the numbers that people ask for first."""
-    plan, report = facts.report.plan, facts.report.numbers
-    volume, voxels, shape = plan.volume, plan.volume.format, plan.box.shape
-    extent = [n * r for n, r in zip(shape, plan.scales[0].resolution, strict=True)]
-    seconds = float(report["task_seconds"])
-    colour = {1: "grey", 3: "RGB"}.get(voxels.channels, f"{voxels.channels} channels")
-    kind = "labels" if volume.layer != "image" else colour
-    read = f"{number(len(facts.report.names))} read, {number(len(plan.filled))} filled"
-    tasks = f"{plural(plan.blocks, 'block')}, {plural(len(plan.coarse), 'coarse task')}"
-    longest = f"the longest task {duration(report['longest_task_s'])}"
-    tiles = (
-        ("Voxels", " × ".join(map(number, shape)), _lengths(extent)),
-        ("Slices", number(shape.z), read),
-        ("Values", voxels.dtype, f"{kind}, {voxels.encoding}"),
-        ("Scales", number(len(plan.scales)), f"{_lengths(plan.scales[0].resolution)} the finest"),
-        ("Tasks done", number(int(report["tasks_done"])), tasks),
-        ("Read", size(report["bytes_read"]), "bytes of slices"),
-        ("Written", size(report["bytes_written"]), plural(int(report["objects"]), "object")),
-        ("Work", duration(seconds), longest),
-    )
-    return tag(
-        "dl",
-        *(tag("div", tag("dt", a), tag("dd", b, tag("small", c))) for a, b, c in tiles),
-        class_="facts",
-    )
-
-
-def _lengths(nm: Sequence[float]) -> str:
-    """Return lengths in one unit that fits the longest."""
-    for unit, factor in (("mm", 1e6), ("µm", 1e3)):
-        if max(nm) >= factor:
-            return " × ".join(f"{v / factor:.3g}" for v in nm) + f" {unit}"
-    return " × ".join(f"{v:.3g}" for v in nm) + " nm"
-
-
-def _trouble(facts: Facts) -> Html:
-    """Say what stands in the way, or was left out, and how to go on."""
-    report = facts.report
-    if not report.failed and not report.problems:
-        return Html()
-    said = {f.message for f in report.failed}
-    names = [f"{f.task}: {', '.join(f.slices)}" for f in report.failed if f.slices]
-    holes = [f"{h.scale}: {h.box.name}" for h in report.holes]
-    whole = report.status == "FAILED"
-    rest = [p for p in report.problems if p not in said]
-    return section(
-        "Not published" if whole else "Published with holes",
-        "There is no info file, so no viewer opens the volume. Finished blocks are kept."
-        if whole
-        else "These blocks were left out, as the config allows; their voxels hold nothing.",
-        items(rest) if rest else Html(),
-        _failed(report.failed),
-        details("Slices of these blocks", items(names)) if names else Html(),
-        details("Holes by scale", items(holes)) if holes else Html(),
-        tag("h3", "Fix this, then continue with"),
-        tag("pre", report.resume),
-        kind="trouble" if whole else "PART",
+def _brightness(report: RunReport, flags: tuple[Flags, ...]) -> Chart | None:
+    start, depth = report.plan.box.start.z, report.plan.box.shape.z
+    values, names = np.full((3, depth), np.nan), report.names
+    for s in report.slices:
+        if s.z in names:
+            values[:, s.z - start] = s.low, s.mean, s.high
+    if np.isnan(values).all():
+        return None
+    bottom, top = float(np.nanmin(values)), float(np.nanmax(values))
+    marks = [mark for each in flags for mark in each.marks(start, depth)]
+    label = f"brightness of slices {formats.span(start, start + depth)}"
+    ends = (f"z {start}", str(start + depth // 2), str(start + depth - 1))
+    drawing = band(Series(*values), top, bottom, marks, label)
+    return Chart(
+        Markup(drawing),  # noqa: S704 - numbers and our own words
+        formats.short(top),
+        formats.short(bottom),
+        ends if depth > 2 else ends[::2],
     )
 
 
-def _failed(failed: Sequence[FailedTask]) -> Html:
-    """List the tasks that failed, each with its reason."""
-    entries = [
-        tag("li", tag("b", f.task), f"z {span(*f.z)} · {f.error} · "
-            f"failed {plural(f.tries, 'time')}", tag("p", f.message))
-        for f in failed[:ROWS]
-    ]  # fmt: skip
-    if not entries:
-        return Html()
-    return Html(tag("ol", *entries, class_="failed") + left_out(len(failed) - ROWS))
+def _histogram(report: RunReport) -> Chart | None:
+    found = histogram(present(report.plan, report.slices))
+    if found is None or report.plan.volume.layer != "image":
+        return None
+    end, marks, shown = (
+        len(found.counts) * found.step,
+        [],
+        "The viewer shows the type's full range.",
+    )
+    if report.contrast:
+        black, white = report.contrast
+        low, high, thin = black / end, (white + 1) / end, 1.5 / 1000
+        marks = [
+            Mark(low, high, "window"),
+            Mark(low, low + thin, "edge"),
+            Mark(high - thin, high, "edge"),
+        ]
+        shown = (
+            f"The viewer shows {formats.number(black)} black and {formats.number(white)} white: "
+            "the 0.1 and 99.9 % marks."
+        )
+    drawing = log_bars(found.counts.tolist(), marks, f"histogram; {shown}")
+    top, right = formats.short(int(found.counts.max())), formats.number(end - 1)
+    return Chart(Markup(drawing), top, "0", ("0", right), shown)  # noqa: S704 - as above
 
 
-def _blocks(facts: Facts) -> Html:
-    """Show what each task took, and what it was predicted to take."""
-    plan = facts.report.plan
-    if not facts.report.tasks:
-        return Html()
-    done = {r.task: r for r in facts.report.tasks}
+def _blocks(report: RunReport) -> tuple[Chart, ...]:
+    """Return bars of each block's time and memory, in the order of z."""
+    plan = report.plan
+    done = {t.task: t for t in report.tasks}
     blocks = [done.get(block_name(i)) for i in range(plan.blocks)]
-    seconds = np.array([r.seconds if r else np.nan for r in blocks])
-    peaks = np.array([float(r.peak_mb) if r else np.nan for r in blocks])
-    slowest = sorted(facts.report.tasks, key=lambda r: -r.seconds)
-    ranges = {block_name(i): span(*plan.owned_z(0, i)) for i in range(plan.blocks)}
-    ranges |= {c.name: _scales_of(plan, c.first, c.last) for c in plan.coarse}
-    rows = [(r.task, ranges.get(r.task, ""), r.seconds, r.peak_mb, r.tries) for r in slowest]
-    return section(
-        "Time and memory of each block",
-        f"A full block was predicted to take {duration(plan.predicted_block_s)} and "
-        f"{number(plan.predicted_peak_mb)} MiB; a worker has {number(plan.memory_mb)} MiB.",
-        tag(
-            "div",
-            _bar_chart(seconds, plan.predicted_block_s, "Seconds"),
-            _bar_chart(peaks, plan.predicted_peak_mb, "Peak memory, MiB"),
-            class_="pair",
-        ),
-        legend([("mean", "a block"), ("predicted", "predicted for a full block")]),
-        details(
-            "Every task, the slowest first",
-            table(("!task", "!z", "#seconds", "#peak MiB", "#tries"), rows),
-            shown=len(rows) <= FEW,
-        ),
-        tag("p", "The peak is that of the worker's process up to the end of the task.",
-            class_="soft small"),
-    )  # fmt: skip
+    seconds = np.array([b.seconds if b else np.nan for b in blocks])
+    peaks = np.array([float(b.peak_mb) if b else np.nan for b in blocks])
+    return (
+        _bar_chart(seconds, plan.predicted_block_s, "Seconds"),
+        _bar_chart(peaks, plan.predicted_peak_mb, "Peak memory, MiB"),
+    )
 
 
-def _scales_of(plan: Plan, first: int, last: int) -> str:
-    """Name the scales of a coarse task."""
-    keys = [s.key for s in plan.scales[first:last]]
-    return f"scale {keys[0]}" if len(keys) == 1 else f"scales {keys[0]} to {keys[-1]}"
-
-
-def _bar_chart(
-    values: np.ndarray[tuple[int], np.dtype[np.float64]], predicted: float, unit: str
-) -> Html:
-    """Draw a bar for each block, in the order of z, and a line at what was predicted."""
+def _bar_chart(values: npt.NDArray[np.float64], predicted: float, unit: str) -> Chart:
     most = float(values[~np.isnan(values)].max(initial=0))
     top = max(most, predicted) * 1.04
-    words = f"{unit} of each block: up to {number(round(most, 1))}, predicted {number(predicted)}"
-    drawing = bars(values, top, [(predicted, "predicted")], words)
-    drawn = chart(drawing, (short(round(top, 1)), "0"), ("block 0", f"{len(values) - 1}"))
-    return tag("div", tag("h3", unit), drawn)
+    label = (
+        f"{unit} of each block: up to {formats.number(round(most, 1))}, predicted "
+        f"{formats.number(predicted)}"
+    )
+    drawing = bars(values, top, [(predicted, "predicted")], label)
+    ends = ("block 0", f"{len(values) - 1}")
+    return Chart(Markup(drawing), formats.short(round(top, 1)), "0", ends, unit)  # noqa: S704
 
 
-def _bill(facts: Facts) -> Html:
-    """Show what it was to cost, and what it did."""
-    bills = facts.report.bills
-    came_to = {(n.service, n.what): n.dollars for n in bills.actual.lines}
+def _places(plan: Plan) -> dict[str, str]:
+    """Return what each task made: slices, or scales."""
+    places = {block_name(i): formats.span(*plan.owned_z(0, i)) for i in range(plan.blocks)}
+    for task in plan.coarse:
+        keys = [s.key for s in plan.scales[task.first : task.last]]
+        one = len(keys) == 1
+        places[task.name] = f"scale {keys[0]}" if one else f"scales {keys[0]} to {keys[-1]}"
+    return places
+
+
+def _bill(report: RunReport) -> dict[str, Any]:
+    """Return the bill: what was predicted beside what it came to."""
+    predicted, actual = report.bills.predicted, report.bills.actual
+    came_to = {(line.service, line.what): line.dollars for line in actual.lines}
     rows = [
         (
-            f"{n.service} {n.what}",
-            f"{n.quantity:,.6g} {n.unit}",
-            _dollars(n.dollars),
-            _dollars(came_to.get((n.service, n.what))),
+            f"{line.service} {line.what}",
+            f"{line.quantity:,.6g} {line.unit}",
+            line.dollars,
+            came_to.get((line.service, line.what)),
         )
-        for n in bills.predicted.lines
+        for line in predicted.lines
     ]
-    if not rows:
-        return Html()
-    known = [came_to.get((n.service, n.what)) for n in bills.predicted.lines]
-    foot = (
-        "total",
-        "",
-        _dollars(bills.predicted.dollars),
-        _dollars(None if None in known else sum(k or 0 for k in known)),
-    )
-    return section(
-        "Bill", "US dollars: as the plan predicted it, and by what was used.",
-        table(("item", "quantity", "#predicted", "#actual"), rows, foot),
-    )  # fmt: skip
+    known = [row[3] for row in rows if row[3] is not None]
+    total = sum(known) if len(known) == len(rows) else None
+    return {"rows": rows, "predicted": predicted.dollars, "actual": total}
 
 
-def _dollars(amount: float | None) -> str:
-    """Return an amount with digits that say something."""
-    if amount is None:
-        return "–"
-    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.2g}"
-
-
-def _made(facts: Facts) -> Html:
-    """Show how it was asked for, and what was noted on the way."""
-    report, config = facts.report, dict(facts.report.config)
+def _config(report: RunReport) -> list[tuple[str, str]]:
+    """Return the config's fields as they are written, long ones cut."""
+    config = dict(report.config)
     listed = config.get("sorted_filename")
     if isinstance(listed, list) and len(listed) > FEW:
-        config["sorted_filename"] = [*listed[:FEW], f"… {number(len(listed) - FEW)} more lines"]
-    rows: list[tuple[Value, ...]] = [
-        (s.key, " × ".join(map(number, s.box.shape)), " × ".join(map(number, s.chunk)), s.chunks)
-        for s in report.plan.scales
+        more = f"… {formats.number(len(listed) - FEW)} more lines"
+        config["sorted_filename"] = [*listed[:FEW], more]
+    written = ((name, json.dumps(value, ensure_ascii=False)) for name, value in config.items())
+    return [
+        (name, text[:CONFIG_CHARACTERS] + (" …" if len(text) > CONFIG_CHARACTERS else ""))
+        for name, text in written
     ]
-    notes = report.notes
-    return section(
-        "How it was made",
-        "",
-        *([tag("h3", "Notes"), items(notes)] if notes else []),
-        tag("h3", "Config"),
-        table(("!field", "value"), [(name, _json(value)) for name, value in config.items()]),
-        tag("h3", "Scales"),
-        table(("scale", "!voxels", "!chunk", "#chunks"), rows),
-    )
-
-
-def _json(value: Any) -> Html:
-    """Return a config's value as it is written."""
-    written = json.dumps(value, ensure_ascii=False)
-    cut = written[:CONFIG_CHARACTERS] + (" …" if len(written) > CONFIG_CHARACTERS else "")
-    return tag("code", cut)
-
-
-def _foot(facts: Facts) -> Html:
-    """Say who made it."""
-    program = facts.report.program
-    ran = [f"zblocks {program.zblocks}", f"Python {program.python}"]
-    ran += [f"execution {program.execution}"] if program.execution else []
-    ran += [f"redriven {plural(program.redrives, 'time')}"] if program.redrives else []
-    if compared := facts.report.chunks_compared:
-        ran.append(f"{plural(compared, 'chunk')} compared by cloud-volume")
-    made = "Made from receipts and the volume's stored scales; the page loads nothing else."
-    return tag("footer", tag("p", " · ".join(ran)), tag("p", made))

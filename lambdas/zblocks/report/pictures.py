@@ -22,7 +22,7 @@ QUALITIES = (82, 65, 45, 25)
 """Of JPEG, the best first; the next one where pictures would take too many bytes."""
 
 HATCH = ((128, 92, 40), (70, 52, 26))
-"""RGB of the stripes where nothing stands."""
+"""RGB of the stripes where nothing was made."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """2^64 over the golden ratio: multiplying with it spreads labels that are near (Knuth)."""
@@ -40,7 +40,44 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Thumb:
+    """One picture of the contact sheet."""
+
+    z0: int
+    z1: int
+    """The scale 0 slices [z0, z1) that it stands for."""
+    picture: Picture | None
+    """None where nothing was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """A plane through the middle."""
+
+    axes: str
+    """`xy`, `xz` or `yz`; the first one goes to the right."""
+    at: str
+    """Where it is, in scale 0 voxels."""
+    scale: str
+    """Key of the scale that it was made from."""
+    picture: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """All pictures, and why some are missing."""
+
+    thumbs: tuple[Thumb, ...] = ()
+    of: int = 0
+    """Slices of the scale that the contact sheet was made from."""
+    scale: str = ""
+    """Key of that scale."""
+    planes: tuple[Plane, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
     """How voxels become pixels."""
 
     layer: str
@@ -67,12 +104,12 @@ def shrink(plane: Voxels, layer: str, width: int, height: int) -> Voxels:
     return means
 
 
-def paint(plane: Voxels, look: Look) -> Pixels:
+def paint(plane: Voxels, display: Display) -> Pixels:
     """Return the pixels of a plane (rows, columns, c)."""
-    if look.layer != "image":
+    if display.layer != "image":
         return _colours(plane[..., 0])
-    span = max(look.high - look.low, 1e-9)
-    scaled = (np.nan_to_num(plane.astype(np.float64)) - look.low) * (255 / span)
+    span = max(display.high - display.low, 1e-9)
+    scaled = (np.nan_to_num(plane.astype(np.float64)) - display.low) * (255 / span)
     pixels: Pixels = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
     return pixels
 
@@ -87,7 +124,7 @@ def _colours(labels: Voxels) -> Pixels:
 
 
 def hatch(pixels: Pixels, rows: npt.NDArray[np.bool_]) -> Pixels:
-    """Return RGB pixels with stripes over those rows where nothing stands."""
+    """Return RGB pixels with stripes over the rows where nothing was made."""
     if not rows.any():
         return pixels
     out = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels.copy()

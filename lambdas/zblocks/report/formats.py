@@ -1,0 +1,65 @@
+"""Numbers and ranges as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def number(value: float) -> str:
+    """Return a number with separators, and no more digits than mean something."""
+    if isinstance(value, int) or float(value).is_integer():
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}"
+
+
+def short(value: float) -> str:
+    """Return a number for the end of an axis: three digits, and a letter for large ones."""
+    for letter, unit in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= 10 * unit:
+            return f"{number(round(value / unit))}{letter}"
+    return number(value)
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun."""
+    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
+
+
+def size(count: float) -> str:
+    """Return bytes in the largest unit that fits."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{number(round(count, 1))} {unit}"
+        count /= 1000
+    return f"{number(round(count, 2))} TB"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that fits."""
+    if seconds < 120:
+        return f"{number(round(seconds, 1))} s"
+    if seconds < 7200:
+        return f"{number(round(seconds / 60, 1))} min"
+    return f"{number(round(seconds / 3600, 1))} h"
+
+
+def span(z0: int, z1: int) -> str:
+    """Name slices [z0, z1) as people do: both ends belong to them."""
+    if z1 - z0 <= 1:
+        return f"{z0}"
+    return f"{z0}{' to ' if z0 < 0 else '–'}{z1 - 1}"
+
+
+def lengths(nm: Sequence[float]) -> str:
+    """Return lengths in one unit that fits the longest."""
+    for unit, factor in (("mm", 1e6), ("µm", 1e3)):
+        if max(nm) >= factor:
+            return " × ".join(f"{v / factor:.3g}" for v in nm) + f" {unit}"
+    return " × ".join(f"{v:.3g}" for v in nm) + " nm"
+
+
+def dollars(amount: float | None) -> str:
+    """Return an amount with digits that mean something."""
+    if amount is None:
+        return "–"
+    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.2g}"
