@@ -1,4 +1,4 @@
-"""The Neuroglancer link of a volume: its state as JSON in the url's fragment."""
+"""The Neuroglancer link of a volume, its state as JSON in the url's fragment; and its limits."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ HOSTED = "https://neuroglancer-demo.appspot.com"
 
 PANEL = 420
 """Screen pixels that the volume's longest side fills in a cross-section."""
+
+MAX_TEXTURE = 2048
+"""Voxels along an axis of a chunk that every graphics card takes; channels lie one after the other
+along one axis. Source: WebGL 2's usual MAX_3D_TEXTURE_SIZE."""
+
+EXACT_FLOAT = 1 << 24
+"""Sizes and offsets are kept as 32-bit floats, which are exact up to here."""
 
 # Both shaders have the control `normalized`, whose range is the contrast; of several channels that
 # are no colours, its menu chooses the one that is shown.

@@ -10,11 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from zblocks import verify as checks
 from zblocks.api import keys_of
 from zblocks.cli.command import AsJson, app, place_of, reporting
 from zblocks.config import Config
-from zblocks.verify.findings import Findings
+from zblocks.planning.stores import open_stores
+from zblocks.storage import open_store
+from zblocks.verify import Findings, Source, VerifyOptions
+from zblocks.verify import verify as verify_volume
 
 EXAMPLES = 3
 """Problems of one kind that are printed."""
@@ -27,39 +29,41 @@ def verify(
         Path | None, typer.Option(metavar="CONFIG", help="Compare with this job's slices.")
     ] = None,
     sample: Annotated[
-        int | None, typer.Option(min=1, help="Compare voxels of so many chunks of each scale.")
+        int | None, typer.Option(min=1, help="Compare the voxels of this many chunks per scale.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Chooses the sample.")] = 0,
     allow_holes: Annotated[
         bool,
-        typer.Option("--allow-holes", help="Chunks may be absent, as tensorstore leaves them."),
+        typer.Option("--allow-holes", help="Allow absent chunks, as tensorstore leaves them."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check a finished volume, of zblocks or of any other tool.
+    """Check a finished volume, made by zblocks or any other tool.
 
-    Exit codes: 0 sound, 1 not, 2 could not check.
+    Exit codes: 0 sound, 1 not sound, 2 could not check.
     """
     with reporting(otherwise=2):
-        job = Config.load(source) if source else None
-        place = place_of(location)
-        wanted = checks.Wanted(job, sample, seed, allow_holes)
-        found = checks.verify(place, wanted, keys_of(job))
+        config = Config.load(source) if source else None
+        place, keys = place_of(location), keys_of(config)
+        store = open_store(place, keys)
+        slices = Source(config, open_stores(config, keys, store)) if config else None
+        options = VerifyOptions(slices, sample, seed, allow_holes)
+        found = verify_volume(store, options)
     if as_json:
-        print(json.dumps(_as_json(place, wanted, found)))
+        print(json.dumps(_as_json(place, options, found)))
     else:
-        _print_findings(place, wanted, found)
+        _print_findings(place, options, found)
     sys.exit(found.code)
 
 
-def _as_json(place: str, wanted: checks.Wanted, found: Findings) -> dict[str, Any]:
+def _as_json(place: str, options: VerifyOptions, found: Findings) -> dict[str, Any]:
     """Return what was found, for machines."""
     return {
         "location": place,
         "sound": found.sound,
         "could_not_check": found.unchecked,
-        "sample": wanted.sample,
-        "seed": wanted.seed,
+        "sample": options.sample,
+        "seed": options.seed,
         "problems": [asdict(p) for p in found.problems],
         "counts": found.counts,
         "checked": found.numbers,
@@ -68,7 +72,7 @@ def _as_json(place: str, wanted: checks.Wanted, found: Findings) -> dict[str, An
     }
 
 
-def _print_findings(place: str, wanted: checks.Wanted, found: Findings) -> None:
+def _print_findings(place: str, options: VerifyOptions, found: Findings) -> None:
     """Print what was found, for people: the first of each kind."""
     for kind, count in found.counts.items():
         some = [p for p in found.problems if p.kind == kind][:EXAMPLES]
@@ -81,8 +85,8 @@ def _print_findings(place: str, wanted: checks.Wanted, found: Findings) -> None:
         print(f"could not check: {text}")
     for note in found.notes:
         print(f"note: {note}")
-    looked = ", ".join(f"{number:,} {what}" for what, number in found.numbers.items())
-    chosen = f" (a sample of {wanted.sample} chunks a scale, seed {wanted.seed})"
-    print(f"looked at {looked or 'info only'}{chosen if wanted.sample else ''}")
-    words = ("sound", "NOT SOUND", "nothing wrong is found, but not all could be checked")
+    checked = ", ".join(f"{number:,} {what}" for what, number in found.numbers.items())
+    chosen = f" (a sample of {options.sample} chunks per scale, seed {options.seed})"
+    print(f"checked {checked or 'info only'}{chosen if options.sample else ''}")
+    words = ("sound", "NOT SOUND", "nothing wrong was found, but not all could be checked")
     print(f"{place}: {words[found.code]}")

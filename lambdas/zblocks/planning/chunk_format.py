@@ -6,11 +6,9 @@ import numpy as np
 
 from zblocks.config import Config
 from zblocks.errors import InvalidConfig
+from zblocks.precomputed.encodings import ENCODINGS
 from zblocks.precomputed.scale import ChunkFormat
 from zblocks.slices import SliceHeader
-
-CHANNELS = {"jpeg": (1, 3), "png": (1, 2, 3, 4)}
-"""How many an encoding can hold, where that is few."""
 
 WIDTH = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}
 """Bits of a label."""
@@ -23,8 +21,9 @@ def choose_chunk_format(config: Config, header: SliceHeader) -> ChunkFormat:
         InvalidConfig: they don't go together.
     """
     dtype = _dtype(config, header)
-    bits = {"jpeg": 8, "png": 16}.get(config.encoding)
-    if bits and WIDTH.get(dtype, 99) > bits:
+    encoding = ENCODINGS[config.encoding]
+    if dtype not in encoding.dtypes:
+        bits = encoding.bits
         what = f"the slices are {header}" if dtype == header.dtype else f"dtype is {dtype}"
         msg = f'encoding: "{config.encoding}" holds {bits} bits, {what}; use "raw"'
         if config.layer_type == "image":
@@ -52,8 +51,9 @@ def _refuse_fills(config: Config, dtype: str) -> None:
 
 def _refuse_channels(config: Config, dtype: str, channels: int) -> None:
     """Refuse channels that an encoding has no room for, or that the viewer doesn't read."""
-    if channels not in CHANNELS.get(config.encoding, (channels,)):
-        names = " or ".join(map(str, CHANNELS[config.encoding]))
+    encoding = ENCODINGS[config.encoding]
+    if not encoding.holds_channels(channels):
+        names = " or ".join(map(str, encoding.channels))
         msg = (
             f'encoding: "{config.encoding}" holds {names} channels, the slices have '
             f'{channels}; use "raw", or choose with "channels"'

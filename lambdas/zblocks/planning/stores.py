@@ -21,12 +21,15 @@ class Stores:
     """Opens the folder of a list or table by its url."""
 
 
-def open_stores(config: Config, credentials: Credentials | None = None) -> Stores:
+def open_stores(
+    config: Config, credentials: Credentials | None = None, target: Store | None = None
+) -> Stores:
     """Open the stores that a config names.
 
     Args:
         config: the job.
         credentials: keys to use instead of the environment's.
+        target: the volume's, if it isn't at the config's destination.
 
     Raises:
         InvalidConfig: there are no credentials for a bucket.
@@ -37,6 +40,6 @@ def open_stores(config: Config, credentials: Credentials | None = None) -> Store
 
     return Stores(
         open_store(config.source, credentials, config.source_role),
-        open_store(config.destination, credentials),
+        target or open_store(config.destination, credentials),
         open_folder,
     )

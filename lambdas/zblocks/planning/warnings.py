@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zblocks.geometry import Vec
+from zblocks.neuroglancer import EXACT_FLOAT, MAX_TEXTURE
 from zblocks.planning.plan import Plan
-
-TEXTURE = 2048
-"""Voxels along an axis of a chunk that a viewer's graphics card takes at least; channels lie one
-after the other along one axis. Source: WebGL 2's usual MAX_3D_TEXTURE_SIZE."""
-
-EXACT = 1 << 24
-"""Up to here the viewer's 32-bit floats hold every voxel's place."""
 
 SMALLEST_NM, LONGEST_NM, FLATTEST = 1.0, 2e9, 100.0
 """No microscope of slices has finer voxels, no sample is longer, few sections are so thick."""
@@ -59,10 +53,10 @@ def _of_place(plan: Plan) -> Iterator[str]:
     """Look for places that a viewer can't show exactly, and for scales that don't line up."""
     box = plan.box
     far = max(abs(n) for n in (*box.start, *box.stop))
-    if far > EXACT:
+    if far > EXACT_FLOAT:
         yield (
-            f"voxel_offset: the volume reaches voxel {far:,}; beyond {EXACT:,} a viewer can't "
-            "tell neighbours apart"
+            f"voxel_offset: the volume reaches voxel {far:,}; beyond {EXACT_FLOAT:,} a viewer "
+            "can't tell neighbours apart"
         )
     factor = Vec(*(max(s.factor[axis] for s in plan.scales) for axis in range(3)))
     if any(start % f for start, f in zip(box.start, factor, strict=True)):
@@ -77,10 +71,10 @@ def _of_chunks(plan: Plan) -> Iterator[str]:
     channels = plan.volume.format.channels
     for scale in plan.scales:
         longest = max(scale.chunk.x, scale.chunk.y, scale.chunk.z * channels)
-        if longest > TEXTURE:
+        if longest > MAX_TEXTURE:
             yield (
                 f"chunk_size: {list(scale.chunk)} with {channels} channels is {longest} long where "
-                f"viewers draw {TEXTURE}; give a shallower one"
+                f"viewers draw {MAX_TEXTURE}; give a shallower one"
             )
             return
 

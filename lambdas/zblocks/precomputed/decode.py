@@ -142,12 +142,13 @@ def _labels(chunk_format: ChunkFormat, data: bytes, box: Box, block: Vec) -> Vox
 
 
 def _labels_of(words: Voxels, box: Box, block: Vec, out: Voxels) -> None:
-    boxes = list(box.cells(block))
-    if len(words) < 2 * len(boxes):
-        msg = f"ends in its block headers: {len(words)} words for {len(boxes)} blocks"
+    grid = box.grid(block)
+    blocks = grid.x * grid.y * grid.z
+    if len(words) < 2 * blocks:
+        msg = f"ends in its block headers: {len(words)} words for {blocks} blocks"
         raise ValueError(msg)
-    headers = words[: 2 * len(boxes)].reshape(-1, 2).tolist()
-    for cell, (first, values_at) in zip(boxes, headers, strict=True):
+    headers = words[: 2 * blocks].reshape(-1, 2).tolist()
+    for cell, (first, values_at) in zip(box.cells(block), headers, strict=True):
         bits, table_at = first >> 24, first & 0xFFFFFF
         if bits not in (0, 1, 2, 4, 8, 16, 32):
             msg = f"has a block of {bits} bits a voxel"
@@ -162,13 +163,14 @@ def _labels_of(words: Voxels, box: Box, block: Vec, out: Voxels) -> None:
         if len(packed) < count:
             msg = "ends in the values of a block"
             raise ValueError(msg)
-        values = np.zeros(voxels, np.uint32)
+        size = cell.shape
+        inside = np.zeros((size.z, size.y, size.x), np.uint32)
         if bits:
             shifts = np.arange(0, 32, bits, dtype=np.uint32)
             mask = np.uint32((1 << bits) - 1)
             values = ((packed[:, None] >> shifts) & mask).ravel()[:voxels]
-        whole = values.reshape(block.z, block.y, block.x)
-        inside = whole[: cell.shape.z, : cell.shape.y, : cell.shape.x]
+            whole = values.reshape(block.z, block.y, block.x)
+            inside = whole[: size.z, : size.y, : size.x]
         if int(inside.max()) >= len(table):
             msg = "names a label beyond the end of its table"
             raise ValueError(msg)

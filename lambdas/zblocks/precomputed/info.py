@@ -7,18 +7,28 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Callable, Collection
 from typing import Any, TypedDict
 
 from zblocks.geometry import Box, Vec
-from zblocks.precomputed.scale import ChunkFormat, Resolution, Scale, Volume
-from zblocks.precomputed.sharding import Sharding, ShardingInfo, sharding_info
+from zblocks.precomputed.documents import are_nm, are_whole, is_whole
+from zblocks.precomputed.encodings import DATA_TYPES, ENCODINGS
+from zblocks.precomputed.scale import LAYERS, ChunkFormat, Scale, Volume
+from zblocks.precomputed.sharding import (
+    HASHES,
+    SHARD_ENCODINGS,
+    SHARDING_BITS,
+    SHARDING_TYPE,
+    Sharding,
+    ShardingInfo,
+    sharding_info,
+)
 
 INFO = "info"
 PROVENANCE = "provenance"
 
-UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
-"""What reading a document that holds anything at all may raise."""
+MAX_CHANNELS = 1 << 16
+"""More than any image has."""
 
 
 class ScaleInfo(TypedDict, total=False):
@@ -67,43 +77,36 @@ def _scale_info(scale: Scale) -> ScaleInfo:
     return entry
 
 
-def parse_info(document: Mapping[str, Any]) -> Volume:
-    """Read `info`, as far as reading voxels needs it; `zblocks verify` judges the rest.
+def parse_info(document: Any) -> Volume:
+    """Read `info`, as strictly as reading voxels needs it; `zblocks verify` checks the rest.
+
+    Args:
+        document: as `load_json` returns it.
 
     Raises:
-        ValueError: it lacks something, or holds something else than that.
+        ValueError: names the field that is missing or wrong.
     """
-    try:
-        first: Resolution | None = None
-        scales = []
-        for entry in document["scales"]:
-            scales.append(_parse_scale(document, entry, first))
-            first = first or scales[0].resolution
-        labels = document.get("segment_properties") or ""
-        volume = Volume(str(document["type"]).lower(), tuple(scales), str(labels))
-    except UNREADABLE as error:
-        raise ValueError(f"lacks or garbles {error}") from error
-    if not scales:
-        raise ValueError("lists no scales")
-    return volume
+    document = document if isinstance(document, dict) else {}
+    entries = _given(document, "scales", _are_objects)
+    scales: list[Scale] = []
+    for entry in entries:
+        scales.append(_parse_scale(document, entry, scales[0] if scales else None))
+    labels = document.get("segment_properties") or ""
+    return Volume(_text(document, "type", LAYERS), tuple(scales), str(labels))
 
 
-def _parse_scale(
-    document: Mapping[str, Any], entry: Mapping[str, Any], first: Resolution | None
-) -> Scale:
-    start, size = Vec(*map(int, entry.get("voxel_offset", (0, 0, 0)))), entry["size"]
-    stop = Vec(*(a + int(n) for a, n in zip(start, size, strict=True)))
-    x, y, z = map(float, entry["resolution"])
-    ratios = zip((x, y, z), first or (x, y, z), strict=True)
-    chunk, *more = (
-        Vec(*(min(int(c), int(n)) for c, n in zip(sizes, size, strict=True)))
-        for sizes in entry["chunk_sizes"]
-    )
+def _parse_scale(document: dict[str, Any], entry: dict[str, Any], first: Scale | None) -> Scale:
+    start = Vec(*_given(entry, "voxel_offset", are_whole, [0, 0, 0]))
+    size = Vec(*_given(entry, "size", _are_sizes))
+    sizes = _given(entry, "chunk_sizes", _are_chunk_sizes)
+    chunk, *more = (Vec(*map(min, c, size)) for c in sizes)
+    x, y, z = map(float, _given(entry, "resolution", are_nm))
+    ratios = zip((x, y, z), first.resolution if first else (x, y, z), strict=True)
     return Scale(
-        key=posixpath.normpath(entry["key"]),
+        key=posixpath.normpath(_given(entry, "key", _is_key)),
         factor=Vec(*(max(round(a / b), 1) for a, b in ratios)),
         resolution=(x, y, z),
-        box=Box(start, stop),
+        box=Box(start, Vec(*(a + n for a, n in zip(start, size, strict=True)))),
         chunk=chunk,
         format=_parse_format(document, entry),
         sharding=_parse_sharding(entry["sharding"]) if "sharding" in entry else None,
@@ -111,23 +114,70 @@ def _parse_scale(
     )
 
 
-def _parse_format(document: Mapping[str, Any], entry: Mapping[str, Any]) -> ChunkFormat:
-    block = entry.get("compressed_segmentation_block_size")
+def _parse_format(document: dict[str, Any], entry: dict[str, Any]) -> ChunkFormat:
+    encoding = _text(entry, "encoding", ENCODINGS)
+    name, labels = "compressed_segmentation_block_size", encoding == "compressed_segmentation"
+    quality = entry.get("jpeg_quality")
     return ChunkFormat(
-        dtype=str(document["data_type"]).lower(),
-        channels=int(document["num_channels"]),
-        encoding=str(entry["encoding"]).lower(),
-        jpeg_quality=entry.get("jpeg_quality") or 0,
-        block=Vec(*block) if block else None,
+        dtype=_text(document, "data_type", DATA_TYPES),
+        channels=_given(document, "num_channels", lambda n: is_whole(n, 1, MAX_CHANNELS)),
+        encoding=encoding,
+        jpeg_quality=quality if is_whole(quality) else 0,
+        block=Vec(*_given(entry, name, _are_sizes)) if labels else None,
     )
 
 
-def _parse_sharding(entry: Mapping[str, Any]) -> Sharding:
+def _parse_sharding(entry: object) -> Sharding:
+    if not isinstance(entry, dict) or entry.get("@type") != SHARDING_TYPE:
+        raise ValueError(f"sharding is {entry!r:.100}")
+    bits = [_given(entry, name, lambda n: is_whole(n, 0, 64)) for name in SHARDING_BITS]
+    preshift, minishard, shard = bits
+    if sum(bits) > 64:
+        raise ValueError(f"{', '.join(SHARDING_BITS)} are {bits}, more than 64 bits in all")
     return Sharding(
-        preshift=int(entry["preshift_bits"]),
-        minishard=int(entry["minishard_bits"]),
-        shard=int(entry["shard_bits"]),
-        hash=str(entry["hash"]).lower(),
-        index_encoding=str(entry.get("minishard_index_encoding", "raw")).lower(),
-        data_encoding=str(entry.get("data_encoding", "raw")).lower(),
+        preshift=preshift,
+        minishard=minishard,
+        shard=shard,
+        hash=_text(entry, "hash", HASHES),
+        index_encoding=_text(entry, "minishard_index_encoding", SHARD_ENCODINGS, "raw"),
+        data_encoding=_text(entry, "data_encoding", SHARD_ENCODINGS, "raw"),
     )
+
+
+def _given(
+    entry: dict[str, Any], name: str, fits: Callable[[Any], bool], default: object = None
+) -> Any:
+    """Return a field's value.
+
+    Raises:
+        ValueError: it is missing or doesn't fit.
+    """
+    value = entry.get(name, default)
+    if not fits(value):
+        raise ValueError(f"{name} is {value!r:.100}" if name in entry else f"{name} is missing")
+    return value
+
+
+def _text(
+    entry: dict[str, Any], name: str, known: Collection[str], default: str | None = None
+) -> str:
+    """Return a field that is one of some names, in lower case as the viewer takes it."""
+    value = _given(entry, name, lambda v: isinstance(v, str) and v.lower() in known, default)
+    return str(value).lower()
+
+
+def _are_objects(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
+
+
+def _are_sizes(value: object) -> bool:
+    return are_whole(value, 1)
+
+
+def _are_chunk_sizes(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_are_sizes, value))
+
+
+def _is_key(value: object) -> bool:
+    """Tell whether a key is the name of a folder in the volume."""
+    return isinstance(value, str) and posixpath.normpath(value).split("/")[0] not in ("", ".", "..")

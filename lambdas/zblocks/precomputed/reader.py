@@ -5,9 +5,10 @@ from __future__ import annotations
 import struct
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from zblocks.precomputed.decode import decode_chunk
 from zblocks.precomputed.objects import ENDINGS, shard_key
 from zblocks.precomputed.scale import Scale
 from zblocks.precomputed.sharding import (
+    EMPTY_INDEX,
     MinishardIndex,
     Sharding,
     chunk_id,
@@ -44,25 +46,27 @@ KEPT_ENTRIES = 1 << 22
 _ENTRY = struct.Struct("<QQ")
 
 
-@dataclass(frozen=True, slots=True)
-class StoredChunk:
-    """The bytes of a chunk as they are encoded, decompressed."""
-
-    place: str
-    """The object, and the chunk where that holds several."""
-    data: bytes
-
-
 class ChunkSource(Protocol):
     """The objects of one scale."""
 
-    def read(self, cell: Vec, limit: int) -> StoredChunk | None:
-        """Return a chunk of at most `limit` bytes; None if it isn't there.
+    def has(self, cell: Vec) -> bool:
+        """Tell whether a chunk is known to be there, without reading it."""
+
+    def read(self, cell: Vec, limit: int) -> bytes | None:
+        """Return a chunk of at most `limit` bytes, decompressed; None if it isn't there.
 
         Raises:
             ValueError: it can't be decompressed, or is too large.
             MissingDecoderError: there is no decoder for its compression.
         """
+
+
+class ListedChunk(NamedTuple):
+    """An object that holds one chunk."""
+
+    name: str
+    """In the scale's folder."""
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +75,12 @@ class ChunkObjects:
 
     store: Store
     scale: Scale
-    listing: Mapping[str, int] | None = None
-    """Bytes of the objects in the scale's folder by name; None: names are tried."""
+    listing: Mapping[Vec, ListedChunk] | None = None
+    """The objects that are there, by cell; None: unknown, so that names are tried."""
 
-    def find(self, cell: Vec) -> str | None:
-        """Return the listed name of a cell's chunk, in the scale's folder."""
-        listing = self.listing or {}
-        return next((name for name in self.names(cell) if name in listing), None)
+    def has(self, cell: Vec) -> bool:
+        """Tell whether a chunk is listed."""
+        return self.listing is not None and cell in self.listing
 
     def names(self, cell: Vec) -> tuple[str, ...]:
         """Return the names that a cell's chunk may have; in a folder some have endings."""
@@ -87,49 +90,46 @@ class ChunkObjects:
         usual = ENDINGS.get(self.scale.format.compression, "")
         return tuple(name + ending for ending in dict.fromkeys((usual, "", *ENDINGS.values())))
 
-    def read(self, cell: Vec, limit: int) -> StoredChunk | None:
-        """Return a chunk; see `ChunkSource`."""
+    def read(self, cell: Vec, limit: int) -> bytes | None:
+        """Return a chunk; see `ChunkSource`.
+
+        Raises:
+            FileNotFoundError: it is listed and isn't there.
+        """
         if self.listing is None:
-            return next(filter(None, (self._get(name, limit) for name in self.names(cell))), None)
-        name = self.find(cell)
-        if name is None:
+            return self._try(self.names(cell), limit)
+        if cell not in self.listing:
             return None
-        if self.listing[name] > 2 * limit:
-            msg = f"is {self.listing[name]} bytes, where at most {limit} can be right"
-            raise ValueError(msg)
-        found = self._get(name, limit)
-        if found is None:
-            raise FileNotFoundError(f"{self.scale.key}/{name}")
-        return found
+        name, size = self.listing[cell]
+        if size > 2 * limit:
+            raise ValueError(f"is {size} bytes, where at most {limit} can be right")
+        return self._get(name, limit)
 
-    def _get(self, name: str, limit: int) -> StoredChunk | None:
-        place = f"{self.scale.key}/{name}"
-        try:
-            data, encoding = self.store.get_packed(place)
-        except FileNotFoundError:
-            return None
+    def _try(self, names: Iterable[str], limit: int) -> bytes | None:
+        for name in names:
+            with suppress(FileNotFoundError):
+                return self._get(name, limit)
+        return None
+
+    def _get(self, name: str, limit: int) -> bytes:
+        data, encoding = self.store.get_packed(f"{self.scale.key}/{name}")
         by_ending = next((e for e, ending in ENDINGS.items() if name.endswith(ending)), "")
-        return StoredChunk(place, decompress(data, by_ending or encoding, limit))
+        return decompress(data, by_ending or encoding, limit)
 
 
-Accept = Callable[[int, int, MinishardIndex], MinishardIndex]
-"""Given shard, minishard and its index: the part of the index that may be used, ids ascending."""
-
-
-@dataclass(slots=True)
-class ChunkShards:
-    """Chunks in shards. Indices are kept in memory, up to a number of chunks."""
+@dataclass(frozen=True, slots=True)
+class ShardIndices:
+    """The indices of a scale's shards: a shard's index lists its minishards, theirs the chunks."""
 
     store: Store
     scale: Scale
     sharding: Sharding
-    accept: Accept = lambda _shard, _minishard, index: index
-    _kept: OrderedDict[tuple[int, int], MinishardIndex] = field(default_factory=OrderedDict)
-    _room: int = KEPT_ENTRIES
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def minishards(self, shard: int) -> Iterator[tuple[int, int, int]]:
-        """Walk a shard's minishards that aren't empty: number, start and end after the index."""
+        """Walk a shard's minishards that aren't empty: number, and the span of its index.
+
+        Spans are start and end in bytes after the shard index.
+        """
         key, size = shard_key(self.scale, shard), self.sharding.index_bytes
         for at in range(0, size, TABLE_PIECE):
             piece = self.store.get_range(key, at, min(TABLE_PIECE, size - at))
@@ -137,80 +137,101 @@ class ChunkShards:
                 if start != end:
                     yield at // _ENTRY.size + i, start, end
 
-    def read_index(self, shard: int, start: int, end: int) -> MinishardIndex:
-        """Return the index of a minishard as it is stored.
+    def span(self, shard: int, minishard: int) -> tuple[int, int]:
+        """Return the span of a minishard's index, as `minishards` does; equal if it is empty.
 
-        Args:
-            shard: its number.
-            start: first byte of the index, counted from the end of the shard index.
-            end: the byte after its last.
+        Raises:
+            ValueError: the shard ends before it.
+        """
+        key = shard_key(self.scale, shard)
+        entry = self.store.get_range(key, minishard * _ENTRY.size, _ENTRY.size)
+        if len(entry) != _ENTRY.size:
+            raise ValueError(f"{key} ends in its index")
+        start, end = _ENTRY.unpack(entry)
+        return start, end
+
+    def read(self, shard: int, start: int, end: int) -> MinishardIndex:
+        """Return the index of a minishard as it is stored, from its span.
 
         Raises:
             ValueError: it is damaged.
         """
-        if not 0 <= end - start <= INDEX_LIMIT:
-            raise ValueError(f"minishard index at {start}–{end}")
+        limit = min(24 * self.scale.chunks + SMALL_CHUNK, INDEX_LIMIT)
+        if not 0 <= end - start <= 2 * limit:
+            raise ValueError(f"minishard index of {end - start} bytes, at {start}–{end}")
         first = self.sharding.index_bytes + start
         data = self.store.get_range(shard_key(self.scale, shard), first, end - start)
-        limit = min(24 * self.scale.chunks + (1 << 16), INDEX_LIMIT)
         gzipped = "gzip" if self.sharding.index_encoding == "gzip" else ""
         return decode_minishard_index(self.sharding, decompress(data, gzipped, limit))
 
-    def index(self, shard: int, minishard: int) -> MinishardIndex:
-        """Return what may be used of a minishard's index, read where it isn't kept.
+    def load(self, shard: int, minishard: int) -> MinishardIndex:
+        """Return the index of a minishard as it is stored; empty if there is none.
 
         Raises:
             FileNotFoundError: there is no such shard.
             ValueError: it is damaged.
         """
+        start, end = self.span(shard, minishard)
+        return EMPTY_INDEX if start == end else self.read(shard, start, end)
+
+
+@dataclass(slots=True)
+class ChunkShards:
+    """Chunks in shards. Indices are kept in memory, up to a number of chunks."""
+
+    indices: ShardIndices
+    load: Callable[[int, int], MinishardIndex]
+    """Returns what may be used of an index, ids ascending, given shard and minishard."""
+    _kept: OrderedDict[tuple[int, int], MinishardIndex] = field(default_factory=OrderedDict)
+    _room: int = field(default_factory=lambda: KEPT_ENTRIES)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def keep(self, shard: int, minishard: int, index: MinishardIndex) -> None:
+        """Keep an index, and forget the oldest when there are too many."""
+        self._kept[shard, minishard] = index
+        self._room -= len(index.ids) + 8
+        while self._room < 0 and len(self._kept) > 1:
+            self._room += len(self._kept.popitem(last=False)[1].ids) + 8
+
+    def index(self, shard: int, minishard: int) -> MinishardIndex:
+        """Return an index, loaded where it isn't kept. Raises what `load` does."""
         at = (shard, minishard)
         with self._lock:
             if at in self._kept:
                 self._kept.move_to_end(at)
-                return self._kept[at]
-            key = shard_key(self.scale, shard)
-            entry = self.store.get_range(key, minishard * _ENTRY.size, _ENTRY.size)
-            start, end = _ENTRY.unpack(entry)
-            found = NOTHING if start == end else self.read_index(shard, start, end)
-            return self._keep(at, self.accept(shard, minishard, found))
+            else:
+                self.keep(shard, minishard, self.load(shard, minishard))
+            return self._kept[at]
 
-    def _keep(self, at: tuple[int, int], index: MinishardIndex) -> MinishardIndex:
-        """Keep an index, and forget the oldest when there are too many."""
-        self._kept[at] = index
-        self._room -= len(index.ids) + 8
-        while self._room < 0 and len(self._kept) > 1:
-            self._room += len(self._kept.popitem(last=False)[1].ids) + 8
-        return index
-
-    def find(self, cell: Vec) -> tuple[str, int, int] | None:
-        """Return the shard, start and length of a chunk; None if it isn't there."""
-        number = chunk_id(cell, self.scale.grid)
-        shard, minishard = shard_of(self.sharding, number)
+    def find(self, cell: Vec) -> tuple[int, int, int] | None:
+        """Return a chunk's shard, and its start and length there; None if it isn't there."""
+        scale, sharding = self.indices.scale, self.indices.sharding
+        number = chunk_id(cell, scale.grid)
+        shard, minishard = shard_of(sharding, number)
         try:
-            span = self.index(shard, minishard).find(number)
+            place = self.index(shard, minishard).find(number)
         except FileNotFoundError:
             return None
-        return span and (shard_key(self.scale, shard), *span)
+        return (shard, *place) if place and place[1] else None
 
-    def read(self, cell: Vec, limit: int) -> StoredChunk | None:
+    def has(self, cell: Vec) -> bool:
+        """Tell whether a chunk is in its shard's index."""
+        return self.find(cell) is not None
+
+    def read(self, cell: Vec, limit: int) -> bytes | None:
         """Return a chunk; see `ChunkSource`."""
         found = self.find(cell)
-        if found is None or not found[2]:
+        if found is None:
             return None
-        key, start, length = found
+        shard, start, length = found
+        key = shard_key(self.indices.scale, shard)
         if length > 2 * limit:
-            msg = f"is {length} bytes in {key}, where at most {limit} can be right"
-            raise ValueError(msg)
-        data = self.store.get_range(key, start, length)
+            raise ValueError(f"is {length} bytes in {key}, where at most {limit} can be right")
+        data = self.indices.store.get_range(key, start, length)
         if len(data) != length:
-            msg = f"{key} returned {len(data)} bytes where {length} were asked for"
-            raise ValueError(msg)
-        place = f"{key} ({self.scale.chunk_box(cell).name})"
-        gzipped = "gzip" if self.sharding.data_encoding == "gzip" else ""
-        return StoredChunk(place, decompress(data, gzipped, limit))
-
-
-NOTHING = MinishardIndex(*(np.zeros(0, np.uint64) for _ in range(3)))
+            raise ValueError(f"{key} returned {len(data)} bytes where {length} were asked for")
+        gzipped = "gzip" if self.indices.sharding.data_encoding == "gzip" else ""
+        return decompress(data, gzipped, limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,26 +246,27 @@ class ScaleReader:
         """Open a scale without listing its objects."""
         if scale.sharding is None:
             return cls(scale, ChunkObjects(store, scale))
-        return cls(scale, ChunkShards(store, scale, scale.sharding))
+        indices = ShardIndices(store, scale, scale.sharding)
+        return cls(scale, ChunkShards(indices, indices.load))
 
-    def read_encoded(self, cell: Vec) -> StoredChunk | None:
+    def read_encoded(self, cell: Vec) -> bytes | None:
         """Return the bytes of a chunk; None if it isn't there. Raises as `ChunkSource.read`."""
         size = self.scale.chunk_box(cell).voxels * self.scale.format.voxel_bytes
         return self.source.read(cell, max(2 * size, SMALL_CHUNK))
 
-    def decode(self, cell: Vec, stored: StoredChunk) -> Voxels:
+    def decode(self, cell: Vec, data: bytes) -> Voxels:
         """Return the voxels (z, y, x, c) of a chunk.
 
         Raises:
             ValueError: it isn't a chunk of its box.
             MissingDecoderError: there is no decoder for its encoding.
         """
-        return decode_chunk(self.scale.format, stored.data, self.scale.chunk_box(cell))
+        return decode_chunk(self.scale.format, data, self.scale.chunk_box(cell))
 
     def read(self, cell: Vec) -> Voxels | None:
         """Return the voxels (z, y, x, c) of a chunk; None if it isn't there."""
-        stored = self.read_encoded(cell)
-        return None if stored is None else self.decode(cell, stored)
+        data = self.read_encoded(cell)
+        return None if data is None else self.decode(cell, data)
 
     def empty(self, box: Box, value: float = 0) -> Voxels:
         """Return a box (z, y, x, c) of one value."""

@@ -14,6 +14,8 @@ import numpy as np
 from zblocks.geometry import Box, Vec, ceil_div
 from zblocks.precomputed.sharding import Sharding, shard_size
 
+LAYERS = ("image", "segmentation")
+
 IMAGES = ("jpeg", "png", "jxl")
 """Encodings that compress by themselves."""
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypedDict
 
 import numpy as np
@@ -23,6 +24,15 @@ from zblocks.geometry import Box, Vec
 
 MAX_BITS = 9
 """Chunks of a shard: at most 2^9."""
+
+SHARDING_TYPE = "neuroglancer_uint64_sharded_v1"
+
+SHARDING_BITS = ("preshift_bits", "minishard_bits", "shard_bits")
+"""Fields of `sharding`: how the bits of a chunk id are split, lowest first."""
+
+HASHES = ("identity", "murmurhash3_x86_128")
+SHARD_ENCODINGS = ("raw", "gzip")
+"""Of minishard indices and of chunks in shards."""
 
 _ENTRY = 16
 """Bytes of a minishard's entry in the shard index: start and end, uint64."""
@@ -68,10 +78,11 @@ class Sharding:
         return self.preshift + self.minishard
 
 
-def axis_bits(grid: Vec) -> list[int]:
+@lru_cache(maxsize=64)
+def axis_bits(grid: Vec) -> tuple[int, ...]:
     """Return which axis (0, 1, 2 for x, y, z) each bit of a chunk id comes from, lowest first."""
     longest = max(grid).bit_length()
-    return [a for bit in range(longest) for a in range(3) if (1 << bit) < grid[a]]
+    return tuple(a for bit in range(longest) for a in range(3) if (1 << bit) < grid[a])
 
 
 def cell_of(number: int, grid: Vec) -> Vec | None:
@@ -152,7 +163,7 @@ def shard_name(sharding: Sharding, number: int) -> str:
 def sharding_info(sharding: Sharding) -> ShardingInfo:
     """Return the `sharding` member of a scale's `info`."""
     return {
-        "@type": "neuroglancer_uint64_sharded_v1",
+        "@type": SHARDING_TYPE,
         "preshift_bits": sharding.preshift,
         "hash": sharding.hash,
         "minishard_bits": sharding.minishard,
@@ -207,11 +218,14 @@ class MinishardIndex:
     sizes: npt.NDArray[np.uint64]
 
     def find(self, number: int) -> tuple[int, int] | None:
-        """Return start and size of a chunk by its id; ids ascend."""
+        """Return start and size of a chunk by its id; ids must ascend."""
         at = int(np.searchsorted(self.ids, np.uint64(number)))
         if at == len(self.ids) or int(self.ids[at]) != number:
             return None
         return int(self.starts[at]), int(self.sizes[at])
+
+
+EMPTY_INDEX = MinishardIndex(*(np.zeros(0, np.uint64) for _ in range(3)))
 
 
 def decode_minishard_index(sharding: Sharding, raw: bytes) -> MinishardIndex:
@@ -221,7 +235,7 @@ def decode_minishard_index(sharding: Sharding, raw: bytes) -> MinishardIndex:
         ValueError: it is damaged.
     """
     if len(raw) % 24:
-        msg = f"minishard index of {len(raw)} bytes, which is not a multiple of 24"
+        msg = f"minishard index of {len(raw)} bytes, not a multiple of 24"
         raise ValueError(msg)
     rows = np.frombuffer(raw, "<u8").reshape(3, -1).astype(np.uint64)
     ends = np.cumsum(rows[2], dtype=np.uint64)

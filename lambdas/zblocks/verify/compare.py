@@ -1,4 +1,4 @@
-"""One stored chunk against the voxels that are due."""
+"""One stored chunk against the voxels that are expected."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from enum import Enum
 
 import numpy as np
 
-from zblocks.geometry import Voxels
+from zblocks.geometry import Vec, Voxels
+from zblocks.precomputed.reader import UNREADABLE
+from zblocks.verify.chunks import CheckedScale, Chunk
 from zblocks.verify.findings import REWRITE, Findings
 from zblocks.verify.lossy import is_encoding_of, is_like
-from zblocks.verify.stored import Chunk, Stored
 
 
 class Known(Enum):
-    """How well the due voxels are known where JPEG is between."""
+    """How well the expected voxels are known where chunks are JPEG."""
 
     EXACTLY = 1
     """They are what was encoded."""
@@ -24,46 +25,57 @@ class Known(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a chunk is held against."""
+    """What a chunk is compared with."""
 
     kind: str
     """What a difference is called."""
     name: str
-    """What the due voxels are, in words."""
+    """What the expected voxels are, in words."""
     known: Known = Known.EXACTLY
     quality: int | None = None
-    """At which our own encoder made the chunks, where they are JPEG of ours."""
+    """At which zblocks encoded the chunks, where they are its JPEG."""
 
 
 def compare(
-    stored: Stored, chunk: Chunk | None, place: str, due: Voxels, rule: Rule, found: Findings
-) -> None:
-    """Note a chunk whose voxels aren't those that are due; None: it isn't there, so zeros."""
+    checked: CheckedScale, cell: Vec, expected: Voxels, rule: Rule, found: Findings
+) -> bool:
+    """Note a chunk whose voxels (z, y, x, c) aren't the expected ones.
+
+    Returns:
+        Whether it could be compared: one that can't be read, or is missing, has been noted before.
+    """
+    box = checked.scale.chunk_box(cell)
+    try:
+        chunk = checked.read(cell)
+    except UNREADABLE:
+        return False
+    if chunk is None and not checked.is_zeros(box):
+        return False
+    place = f"{checked.scale.key}/{box.name}"
     if chunk is None:
-        if due.any():
-            text = f"is not there, and {np.count_nonzero(due)} of {due.size} voxels that are "
-            text += f"{rule.name} aren't 0"
-            found.problem("missing-chunk", place, text, REWRITE)
-        return
-    there = chunk.voxels
-    if np.array_equal(there, due) or (
-        stored.scale.encoding == "jpeg" and _is_near(chunk, due, rule)
-    ):
-        return
-    differs = there != due
+        if expected.any():
+            text = f"is missing where {rule.name} isn't 0 in {np.count_nonzero(expected)} of "
+            found.problem("missing-chunk", place, f"{text}{expected.size} voxels", REWRITE)
+        return True
+    lossy = checked.scale.format.encoding == "jpeg"
+    if not (np.array_equal(chunk.voxels, expected) or (lossy and _is_near(chunk, expected, rule))):
+        text = _difference(chunk.voxels, expected, rule)
+        found.problem(rule.kind, place, text + ": more than JPEG changes" * lossy, REWRITE)
+    return True
+
+
+def _difference(there: Voxels, expected: Voxels, rule: Rule) -> str:
+    differs = there != expected
     z, y, x, _ = (int(n[0]) for n in np.nonzero(differs))
-    text = (
-        f"{np.count_nonzero(differs)} of {due.size} voxels are not {rule.name}; the first at "
-        f"x {x}, y {y}, z {z} of the chunk: {there[z, y, x].tolist()} where "
-        f"{due[z, y, x].tolist()} is due"
+    return (
+        f"differs from {rule.name} in {np.count_nonzero(differs)} of {expected.size} voxels; the "
+        f"first, at x {x}, y {y}, z {z} of the chunk, is {there[z, y, x].tolist()} instead of "
+        f"{expected[z, y, x].tolist()}"
     )
-    if stored.scale.encoding == "jpeg":
-        text += ", by more than JPEG changes"
-    found.problem(rule.kind, place, text, REWRITE)
 
 
-def _is_near(chunk: Chunk, due: Voxels, rule: Rule) -> bool:
+def _is_near(chunk: Chunk, expected: Voxels, rule: Rule) -> bool:
     """Tell whether JPEG explains the difference."""
     if rule.known is Known.NEARLY:
-        return is_like(chunk.voxels, due, chunk.data)
-    return is_encoding_of(chunk.voxels, due, chunk.data, rule.quality)
+        return is_like(chunk.voxels, expected, chunk.data)
+    return is_encoding_of(chunk.voxels, expected, chunk.data, rule.quality)

@@ -1,4 +1,4 @@
-"""The documents of a volume, read whatever they hold: `info`, `provenance`, plan and receipts."""
+"""The documents of a volume, read whatever they hold: `info`, `provenance`, the plan."""
 
 from __future__ import annotations
 
@@ -9,144 +9,104 @@ from typing import Any
 
 from zblocks.errors import DestinationConflict, InvalidConfig
 from zblocks.geometry import Box, Vec
-from zblocks.planning.plan import VERSION, Plan, plan_from_json
-from zblocks.precomputed.chunks import content_encoding
+from zblocks.planning.plan import Plan, plan_from_json
+from zblocks.precomputed.compression import MissingDecoderError
+from zblocks.precomputed.documents import MALFORMED, load_json, read_bytes
 from zblocks.precomputed.info import INFO, PROVENANCE, build_info
-from zblocks.precomputed.unpack import UndecodedError, unpack
-from zblocks.run.job import PLAN, RECEIPTS
-from zblocks.run.receipt import Receipt
+from zblocks.run.job import PLAN
 from zblocks.storage import Store
 from zblocks.verify.findings import Findings
 from zblocks.verify.gaps import Gaps
 from zblocks.verify.info import LABEL_FIELDS
 
-LIMIT = 1 << 28
-"""Bytes of a document that is still read."""
-
-GARBLED = (
-    ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError,
-)  # fmt: skip
-"""What reading a document of anything may raise."""
-
-RERUN = "run the config again with overwrite true, or take it from a copy"
+RERUN = "run the config again with overwrite true, or restore it from a copy"
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class ZblocksMetadata:
     """What zblocks left beside a volume."""
 
-    ours: bool
-    """Whether it says that it made the volume."""
+    made_by_zblocks: bool
+    """Whether it says that zblocks made the volume."""
     plan: Plan | None
     holes: Mapping[str, Sequence[Box]]
     """Declared ones, by the scale's key."""
     gaps: Gaps
 
 
-def read_info(store: Store, found: Findings) -> Any:
-    """Read `info`; None where it can't be read.
+def read_info(store: Store, found: Findings) -> dict[str, Any] | None:
+    """Read `info`; None where it can't be used, which is noted.
 
     Raises:
-        InvalidConfig: there is none.
+        InvalidConfig: it doesn't exist.
     """
     try:
-        data, packing = _get(store, INFO)
+        data = read_bytes(store, INFO)
     except FileNotFoundError as error:
-        msg = f"{store.url}/{INFO}: not there, so there is no volume; check the place"
+        msg = f"{store.url}/{INFO}: not found, so there is no volume; check the location"
         raise InvalidConfig(msg) from error
-    try:
-        data = unpack(data, packing, LIMIT)
-    except UndecodedError as error:
-        found.cannot(f"{INFO}: {error} is not decoded here; install its decoder and check again")
+    except MissingDecoderError as error:
+        found.cannot(_undecoded(INFO, error))
         return None
     except ValueError as error:
         do = "store it with the Content-Encoding that it has, or none"
         found.problem("info-encoding", INFO, str(error), do)
         return None
     try:
-        return _loads(data)
-    except GARBLED as error:
+        document = load_json(data)
+    except MALFORMED as error:
         text = f"can't be read as JSON ({str(error)[:200]})"
         found.problem("info-not-json", INFO, text, RERUN)
         return None
+    if not isinstance(document, dict):
+        found.problem("info-not-object", INFO, "is not a JSON object", "write it again")
+        return None
+    return document
 
 
-def _get(store: Store, key: str) -> tuple[bytes, str]:
-    """Return a document's bytes and Content-Encoding.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is too large for one.
-    """
-    meta = store.head(key)
-    if meta is not None and meta.bytes > LIMIT:
-        msg = f"is {meta.bytes} bytes, too many for such a document"
-        raise ValueError(msg)
-    return store.get_packed(key)
-
-
-def _loads(data: bytes) -> Any:
-    """Parse JSON as a viewer does: UTF-8, no NaN, and 64.0 is 64.
-
-    Raises:
-        ValueError: it is none.
-        RecursionError: it is nested too deeply.
-    """
-
-    def number(text: str) -> float:
-        value = float(text)
-        return int(value) if value.is_integer() else value
-
-    def refuse(name: str) -> None:
-        msg = f"{name} is no number of JSON"
-        raise ValueError(msg)
-
-    return json.loads(data.decode("utf-8-sig"), parse_float=number, parse_constant=refuse)
+def read_document(store: Store, key: str, kind: str, found: Findings) -> Any:
+    """Read any JSON document; None where it doesn't exist, or can't be read, which is noted."""
+    try:
+        return load_json(read_bytes(store, key))
+    except FileNotFoundError:
+        return None
+    except MissingDecoderError as error:
+        found.cannot(_undecoded(key, error))
+    except MALFORMED as error:
+        found.problem(kind, key, f"can't be read as JSON ({str(error)[:200]})", RERUN)
+    return None
 
 
-def look_beside(store: Store, found: Findings) -> Left:
+def _undecoded(key: str, error: MissingDecoderError) -> str:
+    return f"{key}: {error} can't be decoded here; install its decoder and check again"
+
+
+def read_metadata(store: Store, found: Findings) -> ZblocksMetadata:
     """Read what zblocks left beside a volume."""
     provenance = read_document(store, PROVENANCE, "provenance-not-json", found)
     plan = _read_plan(store, found)
     try:
         said = "zblocks" in [step["method"]["task"] for step in provenance["processing"]]
-    except GARBLED:
+    except MALFORMED:
         said = False
-    ours = said or store.head(PLAN) is not None
-    if ours and not isinstance(provenance, dict):
-        found.note(f"{PROVENANCE}: not there, though zblocks writes one")
+    made_by_zblocks = said or store.head(PLAN) is not None
+    if made_by_zblocks and not isinstance(provenance, dict):
+        found.note(f"{PROVENANCE}: not found, though zblocks writes one")
     gaps = Gaps.of_plan(plan) if plan else Gaps.of_provenance(provenance)
-    return Left(ours, plan, _holes(provenance, found), gaps)
-
-
-def read_document(store: Store, key: str, kind: str, found: Findings) -> Any:
-    """Read any JSON document; None where there is none."""
-    try:
-        data, packing = _get(store, key)
-        return _loads(unpack(data, packing, LIMIT))
-    except FileNotFoundError:
-        return None
-    except UndecodedError as error:
-        found.cannot(f"{key}: {error} is not decoded here; install its decoder and check again")
-    except GARBLED as error:
-        found.problem(kind, key, f"can't be read as JSON ({str(error)[:200]})", RERUN)
-    return None
+    return ZblocksMetadata(made_by_zblocks, plan, _holes(provenance, found), gaps)
 
 
 def _read_plan(store: Store, found: Findings) -> Plan | None:
-    """Read the plan that stands."""
     try:
-        data, packing = _get(store, PLAN)
-        plan = plan_from_json(unpack(data, packing, LIMIT))
-        build_info(plan)
-        content_encoding(plan.volume, plan.scales[0])
+        plan = plan_from_json(read_bytes(store, PLAN))
+        build_info(plan.volume)
     except FileNotFoundError:
         return None
     except DestinationConflict:
         found.note(f"{PLAN}: of another version of zblocks; info is not compared with it")
         return None
-    except (*GARBLED, UndecodedError) as error:
-        text = f"is no plan that can be read ({type(error).__name__}: {str(error)[:200]})"
+    except (*MALFORMED, MissingDecoderError) as error:
+        text = f"is not a readable plan ({type(error).__name__}: {str(error)[:200]})"
         found.problem("plan-unreadable", PLAN, text, RERUN)
         return None
     return plan
@@ -160,7 +120,7 @@ def _holes(provenance: Any, found: Findings) -> dict[str, list[Box]]:
     try:
         for entry in provenance.get("holes", []):
             holes.setdefault(str(entry["scale"]), []).append(_box(entry["box"]))
-    except GARBLED:
+    except MALFORMED:
         text = "its list of holes can't be read"
         found.problem("bad-holes", PROVENANCE, text, RERUN)
     return holes
@@ -173,54 +133,34 @@ def _box(name: str) -> Box:
     return Box(Vec(x[0], y[0], z[0]), Vec(x[1], y[1], z[1]))
 
 
-def read_receipts(store: Store, found: Findings) -> Iterator[Receipt]:
-    """Walk the receipts that can be read."""
-    for meta in store.list(RECEIPTS):
-        try:
-            data, packing = _get(store, meta.key)
-            data = unpack(data, packing, LIMIT)
-            if _loads(data)["version"] != VERSION:
-                found.note("receipts of another version of zblocks: checksums are not compared")
-                continue
-            receipt = Receipt.from_json(data)
-            for one in receipt.objects:
-                if ".." in one.key.split("/") or one.bytes != int(one.bytes) or one.bytes < 0:
-                    raise ValueError(f"object {one.key!r:.100} of {one.bytes!r:.100} bytes")
-        except (*GARBLED, FileNotFoundError, UndecodedError) as error:
-            text = f"is no receipt that can be read ({type(error).__name__}: {str(error)[:200]})"
-            found.problem("receipt-unreadable", meta.key, text, "run the config again")
-        else:
-            yield receipt
+def compare_info(info: Mapping[str, Any], plan: Plan, found: Findings) -> None:
+    """Compare `info` with the one that its plan makes; what others added is only noted."""
+    for place, text in _differences(info, json.loads(build_info(plan.volume)), ""):
+        name = place.removeprefix(".")
+        if text is not None:
+            do = "restore what the plan says, or run the config again with overwrite true"
+            found.problem("info-differs", f"info: {name or 'all'}", text, do)
+        elif name not in LABEL_FIELDS:
+            found.note(f"info: {name} was not written by zblocks")
 
 
-def compare_info(info: object, plan: Plan, found: Findings) -> None:
-    """Hold `info` against the one that its plan makes; what others added is only noted."""
-    for place, text in _differences(info, json.loads(build_info(plan)), ""):
-        if text is None:
-            if place.removeprefix(".") not in LABEL_FIELDS:
-                found.note(f"info: {place.removeprefix('.')} is not of zblocks")
-            continue
-        do = "put back what the plan says, or run the config again with overwrite true"
-        found.problem("info-differs", f"info: {place.removeprefix('.') or 'all'}", text, do)
-
-
-def _differences(there: Any, due: Any, place: str) -> Iterator[tuple[str, str | None]]:
-    """Walk the fields that differ, with what is due; None for what isn't in the plan."""
-    if isinstance(there, dict) and isinstance(due, dict):
-        for name in [*due, *(n for n in there if n not in due)]:
-            if name not in due:
+def _differences(there: Any, planned: Any, place: str) -> Iterator[tuple[str, str | None]]:
+    """Walk the fields that differ, with the planned value; None for what isn't in the plan."""
+    if isinstance(there, dict) and isinstance(planned, dict):
+        for name in [*planned, *(n for n in there if n not in planned)]:
+            if name not in planned:
                 yield f"{place}.{name}", None
             elif name not in there:
-                yield f"{place}.{name}", f"is missing where the plan says {due[name]!r:.100}"
+                yield f"{place}.{name}", f"is missing where the plan says {planned[name]!r:.100}"
             else:
-                yield from _differences(there[name], due[name], f"{place}.{name}")
+                yield from _differences(there[name], planned[name], f"{place}.{name}")
     elif place == ".scales" and isinstance(there, list):
-        for n, one in enumerate(due):
+        for n, one in enumerate(planned):
             if n < len(there):
                 yield from _differences(there[n], one, f"{place}[{n}]")
             else:
                 yield f"{place}[{n}]", f"is missing where the plan says {one['key']!r}"
-        for n in range(len(due), len(there)):
+        for n in range(len(planned), len(there)):
             yield f"{place}[{n}]", None
-    elif there != due:
-        yield place, f"is {there!r:.100} where the plan says {due!r:.100}"
+    elif there != planned:
+        yield place, f"is {there!r:.100} where the plan says {planned!r:.100}"

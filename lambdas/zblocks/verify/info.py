@@ -5,66 +5,57 @@ Format: Neuroglancer, `src/datasource/precomputed/volume.md`, `sharded.md` and t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from zblocks.geometry import Vec
+from zblocks.precomputed.documents import is_whole
+from zblocks.precomputed.encodings import DATA_TYPES
+from zblocks.precomputed.info import MAX_CHANNELS, parse_info
+from zblocks.precomputed.scale import LAYERS, Scale, Volume
 from zblocks.verify.findings import Findings
-from zblocks.verify.scale import check_scale
-from zblocks.verify.spec import ScaleSpec, VolumeSpec
-from zblocks.verify.values import is_whole, lower
+from zblocks.verify.scale import check_scale, lower
 
-DATA_TYPES = {"uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32"}
 NEWER_TYPES = {"int8", "int16", "int32"}
 """What the older documents of the format don't have."""
 LABEL_FIELDS = ("mesh", "skeletons", "segment_properties")
-LAYERS = ("image", "segmentation")
-CHANNELS = 1 << 16
-"""More than any image has."""
 
 
-def check_info(document: object, found: Findings) -> VolumeSpec | None:
-    """Hold `info` against the specification.
+def check_info(document: dict[str, Any], found: Findings) -> Volume | None:
+    """Check `info` against the specification.
 
     Returns:
-        What it says; None where too much is wrong to look any further.
+        What it says; None where too much is wrong to check any further.
     """
-    if not isinstance(document, dict):
-        found.problem("info-not-object", "info", "is not a JSON object", "write it again")
-        return None
-    before = sum(found.counts.values())
     document = document | {
         name: lower(document[name], f"info: {name}", found)
         for name in ("type", "data_type")
         if name in document
     }
     _check_top(document, found)
-    legible = sum(found.counts.values()) == before
     scales = document.get("scales")
     if not isinstance(scales, list) or not scales:
         do = "list every scale, the finest first"
-        found.problem("no-scales", "info: scales", "is no list of at least one scale", do)
+        found.problem("no-scales", "info: scales", "is not a list of at least one scale", do)
         return None
-    specs = [check_scale(document, n, entry, found) for n, entry in enumerate(scales)]
-    whole = [s for s in specs if s is not None]
-    _check_keys(whole, found)
+    checked = [check_scale(document, n, entry, found) for n, entry in enumerate(scales)]
+    usable = [s for s in checked if s is not None]
+    _check_keys(usable, found)
     if all(isinstance(s, dict) and s.get("hidden") is True for s in scales):
-        do = 'take "hidden" away from one'
+        do = 'remove "hidden" from one'
         found.problem("nothing-visible", "info: scales", "every scale is hidden", do)
-    if len(whole) < len(specs) or not (legible or _is_legible(document)):
+    if len(usable) < len(checked) or not _is_usable(document):
         return None
-    _check_order(whole, found)
-    return VolumeSpec(
-        document["type"], document["data_type"], document["num_channels"], tuple(whole)
-    )
+    volume = parse_info(document)
+    _check_order(volume.scales, found)
+    return volume
 
 
-def _is_legible(document: dict[str, Any]) -> bool:
-    """Tell whether chunks can be decoded by what the whole volume is said to be."""
+def _is_usable(document: dict[str, Any]) -> bool:
+    """Tell whether chunks can be decoded by what is said of the whole volume."""
     return (
         document.get("type") in LAYERS
-        and document.get("data_type") in DATA_TYPES
-        and is_whole(document.get("num_channels"), 1, CHANNELS)
+        and document.get("data_type") in tuple(DATA_TYPES)
+        and is_whole(document.get("num_channels"), 1, MAX_CHANNELS)
     )
 
 
@@ -75,13 +66,13 @@ def _check_top(document: dict[str, Any], found: Findings) -> None:
         do = 'write "neuroglancer_multiscale_volume"'
         found.problem("bad-@type", "info: @type", f"is {kind!r:.100}", do)
     if "@type" not in document:
-        found.note('info: has no "@type"; readers know it by its fields')
+        found.note('info: has no "@type"; readers recognise it by its fields')
     layer = document.get("type")
     _check_type(document, found)
     for name in LABEL_FIELDS:
         value = document.get(name)
         if value is not None and (layer != "segmentation" or not isinstance(value, str)):
-            text, do = "is text, of a segmentation only", "take it away"
+            text, do = "must be text, and only a segmentation has it", "remove it"
             found.problem("misplaced-field", f"info: {name}", text, do)
 
 
@@ -93,11 +84,11 @@ def _check_type(document: dict[str, Any], found: Findings) -> None:
         do = 'write "image" or "segmentation"'
         found.problem("bad-type", "info: type", f"is {layer!r:.100}", do)
     if not isinstance(dtype, str) or dtype not in DATA_TYPES:
-        text, do = f"is {dtype!r:.100}, which no viewer reads", "convert to a type that they do"
+        text, do = f"is {dtype!r:.100}, which no viewer reads", "convert to another type"
         found.problem("bad-data-type", "info: data_type", text, do)
     elif dtype in NEWER_TYPES:
-        found.note(f"info: data_type {dtype} is not read by older viewers")
-    if not is_whole(channels, 1, CHANNELS):
+        found.note(f"info: data_type {dtype} can't be read by older viewers")
+    if not is_whole(channels, 1, MAX_CHANNELS):
         text, do = f"is {channels!r:.100}", "write how many channels each voxel has, 1 or more"
         found.problem("bad-num-channels", "info: num_channels", text, do)
     if layer == "segmentation" and dtype == "float32":
@@ -108,15 +99,15 @@ def _check_type(document: dict[str, Any], found: Findings) -> None:
         found.problem("label-channels", "info: num_channels", "labels have one channel", do)
 
 
-def _check_keys(scales: list[ScaleSpec], found: Findings) -> None:
+def _check_keys(scales: Sequence[Scale], found: Findings) -> None:
     """Check that every scale has a folder of its own."""
     keys = [s.key for s in scales]
     for key in sorted({k for k in keys if keys.count(k) > 1}):
-        text, do = f"the key {key!r:.100} is there more than once", "give each scale its own folder"
+        text, do = f"use the key {key!r:.100} more than once", "give each scale its own folder"
         found.problem("duplicate-key", "info: scales", text, do)
 
 
-def _check_order(scales: list[ScaleSpec], found: Findings) -> None:
+def _check_order(scales: Sequence[Scale], found: Findings) -> None:
     """Check that scales get coarser, and cover the same place in nm."""
     first = scales[0]
     for number, scale in enumerate(scales[1:], 1):
@@ -133,10 +124,10 @@ def _check_order(scales: list[ScaleSpec], found: Findings) -> None:
                 text, do = f"doesn't cover scale 0: off {off}", "correct voxel_offset and size"
                 found.problem("scale-misplaced", place, text, do)
         if any(abs(low) > 0.001 for low, _ in _edges(scale, first)):
-            found.note(f"{place}: begins between two of its voxels; it is drawn a little off")
+            found.note(f"{place}: begins between two of its voxels; viewers draw it slightly off")
 
 
-def _edges(scale: ScaleSpec, first: ScaleSpec) -> Iterator[tuple[float, float]]:
+def _edges(scale: Scale, first: Scale) -> Iterator[tuple[float, float]]:
     """Yield by how many of its voxels a scale's bounds differ from scale 0's, per axis."""
     for axis in range(3):
         ratio = scale.resolution[axis] / first.resolution[axis]
@@ -145,12 +136,11 @@ def _edges(scale: ScaleSpec, first: ScaleSpec) -> Iterator[tuple[float, float]]:
         yield low, high
 
 
-def exact_cover(scales: tuple[ScaleSpec, ...]) -> Iterator[str]:
-    """Name the scales whose size isn't ceil((offset + size) / f) - floor(offset / f)."""
-    first = scales[0]
-    for scale in scales[1:]:
-        factors = (
-            max(round(c / f), 1) for c, f in zip(scale.resolution, first.resolution, strict=True)
-        )
-        if first.box.coarsen(Vec(*factors)) != scale.box:
-            yield scale.key
+def check_cover(volume: Volume, found: Findings) -> None:
+    """Check that no voxel at the end of a scale was lost, as zblocks makes scales."""
+    first = volume.scales[0]
+    for scale in volume.scales[1:]:
+        if first.box.coarsen(scale.factor) != scale.box:
+            text = "its size isn't ceil((offset + size) / factor) - floor(offset / factor)"
+            do = "correct size and voxel_offset, or convert again"
+            found.problem("scale-cover", f"info: {scale.key}", text, do)

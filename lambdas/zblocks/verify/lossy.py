@@ -1,10 +1,11 @@
 """How far may a chunk that is stored as JPEG be off?
 
-As far as encoding the voxels that are due changes them. Two questions:
+As far as encoding changes the expected voxels. Two questions:
 
-* `is_encoding_of`: are these the due voxels, encoded? Encoding them here must give nearly the same.
-* `is_like`: are these nearly the due voxels, encoded? Coarser scales are made before JPEG changes
-  the finer one, so that what is due can't be known quite.
+* `is_encoding_of`: are these the expected voxels, encoded? Encoding them here must give nearly the
+  same.
+* `is_like`: are these nearly the expected voxels, encoded? Coarser scales are made before JPEG
+  changes the finer one, so that what is expected isn't known exactly.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from zblocks.geometry import Voxels
-from zblocks.precomputed.chunks import encode_jpeg
-from zblocks.precomputed.decode import Encoded, JpegHeader, decode_jpeg
+from zblocks.precomputed.decode import JpegHeader, decode_jpeg
+from zblocks.precomputed.encode import encode_jpeg
+from zblocks.precomputed.scale import ChunkFormat
 
 SAME_MEAN, SAME_MOST = 0.5, 16
 """Grey levels between two runs of one encoder, on average and at most (another machine's)."""
@@ -28,15 +30,15 @@ LIKE = 1.25
 """Times what encoding changes that a coarser scale may be off."""
 
 ALIKE, VARIED = 0.12, 0.6
-"""Of what a chunk varies, the least that the due voxels must vary with it; asked only where it
-varies this much of what they do: of noise at low qualities too little is kept to tell."""
+"""The least part of a chunk's variance that the expected voxels must share; asked only of a chunk
+that varies at least so much of what they do: of noise, low qualities keep too little to tell."""
 
 FLAT, KEPT = 0.1, 0.9
-"""Of what the due voxels vary once they are encoded, the least that a chunk must vary; asked only
-where encoding keeps this much of it."""
+"""The least that a chunk must vary, as a part of the expected voxels once encoded; asked only where
+encoding keeps at least so much of their variation."""
 
 FEW, LOW = 512, 10
-"""Voxels of a chunk, and a quality, below which chance rules what varies."""
+"""Voxels of a chunk, and a quality, below which variation is a matter of chance."""
 
 # Annex K of ITU T.81, table K.1, in the zigzag order of files.
 _LUMA = np.array(
@@ -75,8 +77,8 @@ class Coder:
         quality = int(np.argmin(off)) + 1 if table is not None else 75
         return cls(JpegHeader.of(data), quality)
 
-    def luck(self, voxels: int) -> float:
-        """Return grey levels that chance may make of what few blocks and voxels keep."""
+    def tolerance(self, voxels: int) -> float:
+        """Return grey levels by which few blocks and voxels may be off by chance."""
         table = _TABLES[self.quality - 1]
         blocks = -(-self.header.height // 8) * -(-self.header.width // 8)
         mean = float(table[0]) / 8  # between two means of a block that can be told apart
@@ -89,9 +91,9 @@ class Coder:
         )
         subsampling = self.header.subsampling if voxels.shape[3] == 3 else "444"
         known = subsampling if subsampling in {"444", "422", "420", "440", "411"} else "444"
-        kind = Encoded("uint8", voxels.shape[3], "jpeg")
         data = encode_jpeg(image, self.quality, known)
-        return decode_jpeg(kind, data).reshape(voxels.shape)
+        chunk_format = ChunkFormat("uint8", voxels.shape[3], "jpeg")
+        return decode_jpeg(chunk_format, data).reshape(voxels.shape)
 
 
 def _quantisation(data: bytes) -> Voxels | None:
@@ -101,57 +103,57 @@ def _quantisation(data: bytes) -> Voxels | None:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         body = data[at + 4 : at + 2 + length]
         if marker == 0xDB and len(body) >= 65:
-            wide = bool(body[0] >> 4)
-            table = np.frombuffer(body[1:], ">u2" if wide else "u1")
-            return table[:64].astype(np.int64) if len(table) >= 64 else None
+            kind = ">u2" if body[0] >> 4 else "u1"
+            size = 64 * np.dtype(kind).itemsize
+            table = body[1 : 1 + size]
+            return np.frombuffer(table, kind).astype(np.int64) if len(table) == size else None
         if marker == 0xDA:
             return None
         at += 2 + length
     return None
 
 
-def is_encoding_of(there: Voxels, due: Voxels, data: bytes, quality: int | None) -> bool:
-    """Tell whether a chunk is the due voxels, encoded.
+def is_encoding_of(there: Voxels, expected: Voxels, data: bytes, quality: int | None) -> bool:
+    """Tell whether a chunk is the expected voxels, encoded.
 
     Args:
         there: what the chunk holds, (z, y, x, c).
-        due: what it should hold.
+        expected: what it should hold.
         data: the chunk.
         quality: at which our own encoder encoded it; None for any other encoder.
     """
     coder = Coder.of(data)
     if quality is not None:
-        again = Coder(coder.header, quality).encode(due)
+        again = Coder(coder.header, quality).encode(expected)
         off = np.abs(there.astype(np.int64) - again)
         return bool(off.mean() <= SAME_MEAN and off.max() <= SAME_MOST)
-    again = coder.encode(due)
-    off, lost = (np.abs(one.astype(np.int64) - again) for one in (there, due))
+    again = coder.encode(expected)
+    off, lost = (np.abs(one.astype(np.int64) - again) for one in (there, expected))
     return bool(
         off.mean() <= OTHER_MEAN + OTHER_PART * lost.mean()
         and off.max() <= SAME_MOST + OTHER_MOST * lost.max()
     )
 
 
-def is_like(there: Voxels, due: Voxels, data: bytes) -> bool:
-    """Tell whether a chunk is voxels like the due ones, encoded."""
+def is_like(there: Voxels, expected: Voxels, data: bytes) -> bool:
+    """Tell whether a chunk is voxels like the expected ones, encoded."""
     coder = Coder.of(data)
-    again = coder.encode(due).astype(np.float64)
-    luck = coder.luck(there.size)
-    if _rms(there - due.astype(np.float64)) > LIKE * _rms(again - due) + luck:
+    again = coder.encode(expected).astype(np.float64)
+    chance = coder.tolerance(there.size)
+    if _rms(there - expected.astype(np.float64)) > LIKE * _rms(again - expected) + chance:
         return False
     if there.size < FEW or coder.quality < LOW:
         return True
-    if again.std() > max(KEPT * due.std(), 1) and there.std() < FLAT * again.std():
+    if again.std() > max(KEPT * expected.std(), 1) and there.std() < FLAT * again.std():
         return False
-    return bool(there.std() <= max(VARIED * due.std(), 1)) or _follows(due, there)
+    return bool(there.std() <= max(VARIED * expected.std(), 1)) or _follows(expected, there)
 
 
 def _follows(one: Voxels, other: Voxels) -> bool:
-    """Tell whether one chunk varies with another, which varies."""
+    """Tell whether one chunk varies with another that isn't uniform."""
     a, b = one - one.mean(), other - other.mean()
     return bool((a * b).mean() >= ALIKE * (b * b).mean())
 
 
 def _rms(values: Voxels) -> float:
-    """Return the root of the mean square."""
     return float(np.sqrt(np.mean(np.square(values))))

@@ -11,15 +11,18 @@ from zblocks.config import Config
 from zblocks.conversion.bands import read_bands
 from zblocks.errors import ZblocksError
 from zblocks.geometry import Vec, Voxels
-from zblocks.planning.plan import Plan, SliceRef
-from zblocks.planning.read_stack import survey
-from zblocks.planning.time import Worker
-from zblocks.storage import Credentials, Store, open_store
+from zblocks.planning.plan import Plan
+from zblocks.planning.planner import make_plan
+from zblocks.planning.read_stack import read_stack
+from zblocks.planning.stores import Stores
+from zblocks.planning.time import WorkerSpec
+from zblocks.precomputed.scale import Volume
+from zblocks.slices.slice_ref import SliceRef
+from zblocks.storage import Store
+from zblocks.verify.chunks import CheckedScale
 from zblocks.verify.compare import Rule, compare
-from zblocks.verify.crew import THREADS, each
-from zblocks.verify.files import UNREADABLE
 from zblocks.verify.findings import Findings
-from zblocks.verify.stored import Stored
+from zblocks.verify.parallel import THREADS, for_each
 from zblocks.verify.voxels import Sample
 
 OTHER = "name the config of this volume, or run that one again with overwrite true"
@@ -31,95 +34,81 @@ class Slices:
 
     plan: Plan
     refs: tuple[SliceRef, ...]
+    """In z order."""
     store: Store
 
     @classmethod
-    def of(cls, config: Config, credentials: Credentials | None) -> Slices:
-        """Look at a config's slices, as a conversion would.
+    def read(cls, config: Config, stores: Stores) -> Slices:
+        """Read the headers of a config's slices, as a conversion would.
 
         Raises:
             ZblocksError: what a conversion would refuse.
         """
-        plan, tasks = survey(config, Worker(1 << 20), credentials)
-        refs = {s.z: s for t in tasks for s in t.slices}
-        store = open_store(config.source, credentials, config.source_role)
-        return cls(plan, tuple(refs[z] for z in sorted(refs)), store)
+        stack = read_stack(config, stores)
+        plan, _ = make_plan(stack, WorkerSpec(1 << 20))
+        return cls(plan, stack.slices, stores.source)
 
 
-def check_slices(
-    first: Stored, slices: Slices, quality: int | None, sample: Sample, found: Findings
-) -> None:
-    """Hold scale 0 against the slices: every voxel, or those of some chunks.
+@dataclass(frozen=True, slots=True)
+class SliceCheck:
+    """How scale 0 is compared with the slices that it was made from."""
 
-    Args:
-        first: scale 0.
-        slices: what it was made from.
-        quality: at which our own encoder made its chunks, where they are JPEG of ours.
-        sample: which chunks.
-        found: what is wrong.
-    """
-    if not _fits(first, slices.plan, found):
-        return
-    rule = Rule("source-differs", "what the slices hold", quality=quality)
-    try:
-        for z, layer in groupby(sample.cells(first), key=lambda cell: cell.z):
-            _check_layer(first, slices, (z, layer), rule, found)
-    except ZblocksError as error:
-        found.cannot(f"the slices: {error}")
+    slices: Slices
+    quality: int | None
+    """At which zblocks encoded the chunks, where they are its JPEG."""
+    sample: Sample
+    found: Findings
+
+    def check(self, volume: Volume, first: CheckedScale) -> None:
+        """Compare scale 0 with the slices: every voxel, or those of some chunks."""
+        if not _fits(volume, self.slices.plan, self.found):
+            return
+        cells = first.scale.cells() if self.sample.number is None else self.sample.cells(first)
+        try:
+            for z, layer in groupby(cells, key=lambda cell: cell.z):
+                self._check_layer(first, z, layer)
+        except ZblocksError as error:
+            self.found.cannot(f"the slices: {error}")
+
+    def _check_layer(self, first: CheckedScale, layer: int, cells: Iterator[Vec]) -> None:
+        """Compare chunks of one layer, a row of chunks at a time."""
+        scale, rows, found = first.scale, first.scale.chunk.y, self.found
+        rule = Rule("source-differs", "what the slices hold", quality=self.quality)
+        whole = scale.chunk_box(Vec(0, 0, layer))
+        refs = [s for s in self.slices.refs if whole.start.z <= s.z < whole.stop.z]
+        plan = replace(self.slices.plan, rows=rows)
+        bands = enumerate(_bands(plan, self.slices.store, refs))
+        for y, row in groupby(cells, key=lambda cell: cell.y):
+            band = next(band for at, band in bands if at == y)
+            corner = Vec(scale.box.start.x, scale.box.start.y + y * rows, whole.start.z)
+
+            def check(cell: Vec, band: Voxels = band, corner: Vec = corner) -> None:
+                box = scale.chunk_box(cell)
+                if compare(first, cell, band[box.slices(corner)], rule, found):
+                    found.count("voxels compared with the slices", box.voxels, scale.key)
+
+            for_each(check, row)
 
 
-def _fits(first: Stored, plan: Plan, found: Findings) -> bool:
+def _fits(volume: Volume, plan: Plan, found: Findings) -> bool:
     """Check place, resolution and type; tell whether voxels can be compared."""
-    volume, scale, due = first.volume, first.scale, plan.scales[0]
-    if any(abs(a / b - 1) > 1e-6 for a, b in zip(scale.resolution, due.resolution, strict=True)):
-        text = f"is {list(scale.resolution)}, the config says {list(due.resolution)}"
+    scale, expected = volume.scales[0], plan.scales[0]
+    ratios = [a / b for a, b in zip(scale.resolution, expected.resolution, strict=True)]
+    if any(abs(ratio - 1) > 1e-6 for ratio in ratios):
+        text = f"is {list(scale.resolution)}, the config says {list(expected.resolution)}"
         found.problem("source-resolution", "info: scales[0].resolution", text, OTHER)
-    types = [(v.layer, v.dtype, v.channels) for v in (volume, plan.volume)]
+    types = [(v.layer, v.format.dtype, v.format.channels) for v in (volume, plan.volume)]
     if types[0] != types[1]:
-        is_, due_ = (f"{layer} of {dtype} × {channels}" for layer, dtype, channels in types)
-        text = f"is {is_}, the slices make {due_}"
+        is_, made = (f"{layer} of {dtype} × {channels}" for layer, dtype, channels in types)
+        text = f"is {is_}, the slices make {made}"
         found.problem("source-type", "info: data_type", text, OTHER)
     if scale.box.shape != plan.box.shape:
-        text = f"is {scale.box.name}, the slices are {plan.box.name}"
+        text = f"is {scale.box.name}, the slices make {plan.box.name}"
         found.problem("source-size", "info: scales[0].size", text, OTHER)
     elif scale.box != plan.box:
         text = f"is {list(scale.box.start)}, the config says {list(plan.box.start)}"
         found.problem("source-offset", "info: scales[0].voxel_offset", text, OTHER)
     return types[0][1:] == types[1][1:] and scale.box == plan.box
-
-
-def _check_layer(
-    first: Stored, slices: Slices, layer: tuple[int, Iterator[Vec]], rule: Rule, found: Findings
-) -> None:
-    """Compare chunks of one layer, a row of chunks at a time."""
-    scale, rows = first.scale, first.scale.chunk.y
-    place = scale.chunk_box(Vec(0, 0, layer[0]))
-    refs = [s for s in slices.refs if place.start.z <= s.z < place.stop.z]
-    bands = enumerate(_bands(replace(slices.plan, rows=rows), slices.store, refs))
-    for y, row in groupby(layer[1], key=lambda cell: cell.y):
-        band = next(band for at, band in bands if at == y)
-        corner = Vec(scale.box.start.x, scale.box.start.y + y * rows, place.start.z)
-
-        def look(cell: Vec, band: Voxels = band, corner: Vec = corner) -> None:
-            _check_chunk(first, cell, (band, corner), rule, found)
-
-        each(look, row)
-
-
-def _check_chunk(
-    first: Stored, cell: Vec, rows: tuple[Voxels, Vec], rule: Rule, found: Findings
-) -> None:
-    """Compare one chunk with rows (z, y, x, c) that begin at a corner."""
-    box = first.scale.chunk_box(cell)
-    try:
-        chunk = first.read(cell)
-    except UNREADABLE:
-        return  # said by the pass over all chunks
-    if chunk is None and not first.is_zeros(box):
-        return
-    found.count("voxels compared with the slices", box.voxels, first.scale.key)
-    due = rows[0][box.slices(rows[1])]
-    compare(first, chunk, f"{first.scale.key}/{box.name}", due, rule, found)
 
 
 def _bands(plan: Plan, store: Store, refs: Sequence[SliceRef]) -> Iterator[Voxels]:

@@ -1,4 +1,4 @@
-"""What of a volume is worth showing, of zblocks or of any other tool: place, kind and contrast."""
+"""What a viewer's link needs to know of a volume, of zblocks or of any other tool."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ import numpy as np
 from zblocks.errors import InvalidConfig, ZblocksError
 from zblocks.geometry import Vec, Voxels
 from zblocks.neuroglancer import Shown
+from zblocks.precomputed.compression import MissingDecoderError
+from zblocks.precomputed.documents import MALFORMED, load_json, read_bytes
+from zblocks.precomputed.info import INFO, parse_info
+from zblocks.precomputed.reader import UNREADABLE, ChunkObjects, ListedChunk, ScaleReader
+from zblocks.precomputed.scale import Scale, Volume
 from zblocks.run.job import REPORT
 from zblocks.storage import Store
-from zblocks.verify.documents import read_info
-from zblocks.verify.files import UNREADABLE, object_names, open_files
-from zblocks.verify.findings import Findings
-from zblocks.verify.info import check_info
-from zblocks.verify.spec import ScaleSpec, VolumeSpec
-from zblocks.verify.stored import Stored
 
 CHUNKS = 16
 """Of the coarsest scale, that the contrast is measured from."""
@@ -37,34 +36,35 @@ def look_at(store: Store) -> Shown:
     Raises:
         InvalidConfig: there is no volume, or its `info` can't be used.
     """
-    found = Findings()
-    info = read_info(store, found)
-    volume = check_info(info, found) if info is not None else None
-    if volume is None:
-        first = next((f"{p.place}: {p.message}" for p in found.problems), *found.unchecked[:1])
-        msg = f"{store.url}/{first}; zblocks verify says more"
-        raise InvalidConfig(msg)
-    scale = volume.scales[0]
+    place = f"{store.url}/{INFO}"
+    try:
+        volume = parse_info(load_json(read_bytes(store, INFO)))
+    except FileNotFoundError as error:
+        msg = f"{place}: not found, so there is no volume; check the location"
+        raise InvalidConfig(msg) from error
+    except (*MALFORMED, MissingDecoderError) as error:
+        raise InvalidConfig(f"{place}: {error!s:.200}; zblocks verify says more") from error
+    voxels, scale = volume.format, volume.scales[0]
     return Shown(
-        volume.layer, volume.channels, scale.box, scale.resolution, contrast(store, volume)
+        volume.layer, voxels.channels, scale.box, scale.resolution, contrast(store, volume)
     )
 
 
-def contrast(store: Store, volume: VolumeSpec) -> tuple[float, float] | None:
+def contrast(store: Store, volume: Volume) -> tuple[float, float] | None:
     """Return the values to show black and white: as zblocks reported, or else measured now."""
-    colours = volume.channels > 1 and volume.dtype == "uint8"
+    colours = volume.format.channels > 1 and volume.format.dtype == "uint8"
     if volume.layer != "image" or colours:
         return None
     with suppress(FileNotFoundError, ValueError, KeyError, TypeError, ZblocksError):
         low, high = json.loads(store.get(REPORT))["contrast"]
         if math.isfinite(high - low) and low < high:
             return low, high
-    return _measure(store, volume)
+    return _measure(store, volume.scales[-1])
 
 
-def _measure(store: Store, volume: VolumeSpec) -> tuple[float, float] | None:
-    """Look at some chunks of the coarsest scale."""
-    parts = list(_overview(store, volume))
+def _measure(store: Store, scale: Scale) -> tuple[float, float] | None:
+    """Measure some chunks of the coarsest scale."""
+    parts = list(_overview(store, scale))
     values = np.concatenate(parts) if parts else np.empty(0)
     values = values[np.isfinite(values)]
     if not values.size:
@@ -73,28 +73,34 @@ def _measure(store: Store, volume: VolumeSpec) -> tuple[float, float] | None:
     return (low, high) if low < high else None
 
 
-def _overview(store: Store, volume: VolumeSpec) -> Iterator[Voxels]:
-    """Yield the voxels of chunks spread over the coarsest scale."""
-    scale = volume.scales[-1]
-    if scale.count > GRID:
+def _overview(store: Store, scale: Scale) -> Iterator[Voxels]:
+    """Yield the voxels of chunks spread over a scale."""
+    if scale.chunks > GRID:
         return
-    listing: dict[str, int] = {}
-    voxel = volume.channels * np.dtype(volume.dtype).itemsize
-    chosen = _spread(scale, math.prod(scale.chunk) * voxel)
-    names = {n for cell in chosen for n in object_names(scale, cell, local=store.local)}
-    with suppress(*UNREADABLE):
-        for name in sorted(names):
-            if there := store.head(f"{scale.key}/{name}"):
-                listing[name] = there.bytes
-    files, *_ = open_files(store, scale, listing, Findings())
-    stored = Stored(volume, scale, files)
-    for cell in chosen:
+    cells = _spread(scale)
+    reader = ScaleReader.open(store, scale)
+    if scale.sharding is None:
+        reader = ScaleReader(scale, ChunkObjects(store, scale, _list_chunks(store, scale, cells)))
+    for cell in cells:
         with suppress(*UNREADABLE):
-            if read := stored.read(cell):
-                yield read.voxels.ravel()
+            voxels = reader.read(cell)
+            if voxels is not None:
+                yield voxels.ravel()
 
 
-def _spread(scale: ScaleSpec, chunk_bytes: int) -> list[Vec]:
+def _list_chunks(store: Store, scale: Scale, cells: list[Vec]) -> dict[Vec, ListedChunk]:
+    """List some chunks, so that none is read whose object is too large."""
+    listed = {}
+    for cell in cells:
+        for name in ChunkObjects(store, scale).names(cell):
+            with suppress(*UNREADABLE):
+                if cell not in listed and (there := store.head(f"{scale.key}/{name}")):
+                    listed[cell] = ListedChunk(name, there.bytes)
+    return listed
+
+
+def _spread(scale: Scale) -> list[Vec]:
     """Return some cells of a scale, evenly spread."""
-    count = min(scale.count, CHUNKS, BYTES // chunk_bytes)
-    return [scale.cell_at((2 * i + 1) * scale.count // (2 * count)) for i in range(count)]
+    chunk_bytes = math.prod(scale.chunk) * scale.format.voxel_bytes
+    count = min(scale.chunks, CHUNKS, BYTES // chunk_bytes)
+    return [scale.cell_at((2 * i + 1) * scale.chunks // (2 * count)) for i in range(count)]

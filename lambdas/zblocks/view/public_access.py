@@ -7,23 +7,22 @@ that can't exist, and for shards a range of bytes.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
+from itertools import islice
 from typing import IO, Any
 from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from zblocks.neuroglancer import HOSTED
-from zblocks.precomputed.info import INFO
-from zblocks.precomputed.unpack import UndecodedError, unpack
-from zblocks.verify.files import object_names
-from zblocks.verify.findings import Findings
-from zblocks.verify.info import check_info
-from zblocks.verify.spec import ScaleSpec, VolumeSpec
+from zblocks.precomputed.compression import MissingDecoderError, decompress
+from zblocks.precomputed.documents import MALFORMED, load_json
+from zblocks.precomputed.info import INFO, parse_info
+from zblocks.precomputed.objects import object_key
+from zblocks.precomputed.scale import Scale
 from zblocks.view.access_rules import (
     Address,
     Answer,
@@ -103,14 +102,15 @@ def address_of(location: str) -> Address:
 
 def _look_inside(address: Address, info: Answer) -> Iterator[str]:
     """Ask for chunks."""
-    volume = _volume(info)
-    if volume is None:
-        yield f"{info.url}: can't be used; zblocks verify says why"
+    try:
+        encoding = info.headers.get("content-encoding", "")
+        volume = parse_info(load_json(decompress(info.body, encoding, READ)))
+    except (*MALFORMED, MissingDecoderError) as error:
+        yield f"{info.url}: can't be used ({error!s:.200}); zblocks verify says more"
         return
     scale = volume.scales[-1]
-    place = f"{address.url}/{quote(scale.key)}"
-    yield from judge_absent(ask(f"{place}/0-0_0-0_0-0"))
-    chunk = _some_chunk(scale, place)
+    yield from judge_absent(ask(f"{address.url}/{quote(scale.key)}/0-0_0-0_0-0"))
+    chunk = _some_chunk(scale, address.url)
     if chunk.status in (403, 404):
         yield (
             f"{chunk.url}: {chunk.status}, as for the others of the coarsest scale that were tried;"
@@ -126,26 +126,14 @@ _TABLE = 16
 """Bytes that every shard has: the first entry of its index."""
 
 
-def _some_chunk(scale: ScaleSpec, place: str) -> Answer:
+def _some_chunk(scale: Scale, url: str) -> Answer:
     """Ask for chunks of a scale, or shards of it, until one is there."""
-    answer = Answer(place, 404, {})
-    for number, cell in enumerate(scale.cells()):
-        if number == TRIED:
-            break
-        (name,) = object_names(scale, cell, local=False)
-        answer = ask(f"{place}/{name}", _TABLE if scale.sharding else 0)
+    answer = Answer(url, 404, {})
+    for cell in islice(scale.cells(), TRIED):
+        answer = ask(f"{url}/{quote(object_key(scale, cell))}", _TABLE if scale.sharding else 0)
         if answer.status not in (403, 404):
             break
     return answer
-
-
-def _volume(info: Answer) -> VolumeSpec | None:
-    """Read `info`."""
-    try:
-        document = json.loads(unpack(info.body, info.headers.get("content-encoding", ""), READ))
-    except (ValueError, RecursionError, UndecodedError):
-        return None
-    return check_info(document, Findings())
 
 
 class _Still(HTTPRedirectHandler):

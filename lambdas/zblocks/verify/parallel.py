@@ -1,4 +1,4 @@
-"""The same deed for many things, some at a time: never all of them queued."""
+"""One action for many items, some at a time: never all of them queued."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ T = TypeVar("T")
 
 THREADS = 8
 AHEAD = 4 * THREADS
-"""Deeds that wait at the same time."""
+"""Calls that wait at the same time."""
 
 
-def each(deed: Callable[[T], None], things: Iterable[T]) -> None:
-    """Do the deed for each thing, which are taken from the iterable as threads get free.
+def for_each(action: Callable[[T], None], items: Iterable[T]) -> None:
+    """Call an action for each item; items are taken from the iterable as threads become free.
 
     Raises:
-        Exception: the first that a deed raised.
+        Exception: the first that the action raised.
     """
     waiting: deque[Future[None]] = deque()
     with ThreadPoolExecutor(THREADS) as pool:
-        for thing in things:
-            waiting.append(pool.submit(deed, thing))
+        for item in items:
+            waiting.append(pool.submit(action, item))
             if len(waiting) >= AHEAD:
                 waiting.popleft().result()
         for job in waiting:

@@ -1,0 +1,48 @@
+"""What each encoding of chunks can hold.
+
+Source: Neuroglancer, `src/datasource/precomputed/volume.md`, "Chunk encoding", and its decoders.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+DATA_TYPES = frozenset(
+    ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32")
+)  # fmt: skip
+"""Types of voxels that viewers read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """The limits of one encoding."""
+
+    dtypes: frozenset[str] = DATA_TYPES
+    channels: tuple[int, ...] = ()
+    """Numbers of channels; empty: any."""
+    lossy: bool = False
+    """Whether voxels change."""
+
+    @property
+    def bits(self) -> int:
+        """Bits of the widest type."""
+        return max(8 * np.dtype(t).itemsize for t in self.dtypes)
+
+    def holds_channels(self, count: int) -> bool:
+        """Tell whether a voxel may have so many channels."""
+        return not self.channels or count in self.channels
+
+
+_LABELS = ("uint8", "uint16", "uint32", "uint64")
+
+ENCODINGS = {
+    "raw": Encoding(),
+    "jpeg": Encoding(frozenset(("uint8",)), (1, 3), lossy=True),
+    "png": Encoding(frozenset(("uint8", "uint16")), (1, 2, 3, 4)),
+    "jxl": Encoding(frozenset(("uint8",)), (1, 3, 4), lossy=True),
+    "compressed_segmentation": Encoding(frozenset(_LABELS[2:])),
+    "compresso": Encoding(frozenset(_LABELS), (1,)),
+}
+"""By the name in `info`."""

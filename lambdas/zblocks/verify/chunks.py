@@ -1,0 +1,163 @@
+"""One scale under check: its chunks are decoded, and those that are absent are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from zblocks.errors import ZblocksError
+from zblocks.geometry import Box, Span, Vec, Voxels, is_covered
+from zblocks.precomputed.compression import MissingDecoderError
+from zblocks.precomputed.reader import UNREADABLE
+from zblocks.precomputed.scale import Scale
+from zblocks.verify.findings import KEPT, REWRITE, Findings
+from zblocks.verify.parallel import for_each
+from zblocks.verify.present import PresentChunks
+
+WALKED = 10**7
+"""Cells of a grid that are still walked one by one; in a larger one, only the chunks present."""
+
+FAR = 1000
+"""By how many times the expected chunks may outnumber those present."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A chunk that was read."""
+
+    data: bytes
+    """Encoded, without its Content-Encoding."""
+    voxels: Voxels
+    """(z, y, x, c)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holes:
+    """Which chunks may be absent."""
+
+    declared: Sequence[Box] = ()
+    allowed: bool = False
+    """Whether any other absent chunk holds zeros, as readers take it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedScale:
+    """One scale, cut in one way."""
+
+    present: PresentChunks
+    holes: Holes = Holes()
+    absent: tuple[Span, ...] = ()
+    """Planes without data, which no mean counts."""
+    left_out: tuple[Span, ...] = ()
+    """Layers of chunks that are meant to be absent: they hold 0."""
+
+    @property
+    def scale(self) -> Scale:
+        """The scale."""
+        return self.present.reader.scale
+
+    def read(self, cell: Vec) -> Chunk | None:
+        """Return a chunk; None if it isn't there. Raises one of `UNREADABLE`."""
+        reader = self.present.reader
+        data = reader.read_encoded(cell)
+        return None if data is None else Chunk(data, reader.decode(cell, data))
+
+    def read_box(self, box: Box) -> Voxels | None:
+        """Return any box (z, y, x, c); None if a chunk of it can't be read, or is missing."""
+        out = self.present.reader.empty(box)
+        for cell in self.scale.touching(box):
+            whole = self.scale.chunk_box(cell)
+            try:
+                chunk = self.read(cell)
+            except UNREADABLE:
+                return None
+            if chunk is None:
+                if not self.is_zeros(whole):
+                    return None
+                continue
+            inside = whole & box
+            out[inside.slices(box.start)] = chunk.voxels[inside.slices(whole.start)]
+        return out
+
+    def is_zeros(self, box: Box) -> bool:
+        """Tell whether the chunk of a box is known to hold zeros if it is absent."""
+        if is_covered(self.left_out, box.start.z, box.stop.z):
+            return True
+        return self.holes.allowed and not any((hole & box).voxels for hole in self.holes.declared)
+
+    def is_declared(self, box: Box) -> bool:
+        """Tell whether a box lies in a declared hole."""
+        return any((hole & box) == box for hole in self.holes.declared)
+
+
+def check_chunks(checked: CheckedScale, found: Findings) -> None:
+    """Decode every chunk that is there, and count those that aren't."""
+    scale = checked.scale
+    found.count("chunks expected", scale.chunks, scale.key)
+
+    def check(cell: Vec) -> None:
+        box = scale.chunk_box(cell)
+        place = f"{scale.key}/{box.name}"
+        try:
+            chunk = checked.read(cell)
+        except MissingDecoderError as error:
+            found.cannot(f"{scale.key}: {error} can't be decoded here; install its decoder")
+        except FileNotFoundError:
+            found.problem("bad-chunk", place, "is listed and can't be read", REWRITE)
+        except (ValueError, OSError) as error:
+            found.problem("bad-chunk", place, str(error), REWRITE)
+        except ZblocksError as error:
+            found.cannot(f"{place}: {error}")
+        else:
+            if chunk is not None:
+                found.count("chunks", 1, scale.key)
+                found.count("voxels", box.voxels, scale.key)
+                if not chunk.voxels.any():
+                    found.count("chunks of zeros", 1, scale.key)
+
+    for_each(check, checked.present.cells())
+    _count_absent(checked, found)
+
+
+def _count_absent(checked: CheckedScale, found: Findings) -> None:
+    """Say which chunks aren't there: declared, allowed, or missing."""
+    scale, holes, present = checked.scale, checked.holes, checked.present.count
+    absent = scale.chunks - present
+    if holes.allowed and not holes.declared:
+        if absent:
+            found.count("holes", absent, scale.key)
+        return
+    if absent > WALKED and present * FAR < scale.chunks and not holes.allowed:
+        text = f"has a grid of {scale.chunks} chunks, of which {present} are there"
+        do = "correct size and chunk_sizes, or allow holes if they are meant"
+        found.problem("grid-too-large", f"info: {scale.key}", text, do)
+        return
+    rest = absent - _name_absent(checked, absent, found)
+    if rest and holes.allowed:
+        found.count("holes", rest, scale.key)
+    elif rest and holes.declared:
+        found.cannot(f"{scale.key}: {rest} absent chunks are too many to tell which were declared")
+    elif rest:
+        found.problem("missing-chunk", scale.key, "lacks more chunks", REWRITE, rest)
+
+
+def _name_absent(checked: CheckedScale, absent: int, found: Findings) -> int:
+    """Walk the grid and name absent chunks, up to a number; return how many were found."""
+    scale, holes, seen, named = checked.scale, checked.holes, 0, 0
+    for cell in islice(scale.cells(), WALKED if holes.declared else None):
+        if seen == absent or (named >= KEPT and not holes.declared):
+            break
+        if checked.present.reader.source.has(cell):
+            continue
+        seen += 1
+        box = scale.chunk_box(cell)
+        if checked.is_declared(box):
+            found.count("declared holes", 1, scale.key)
+        elif holes.allowed:
+            found.count("holes", 1, scale.key)
+        else:
+            named += 1
+            do = f"{REWRITE}, or allow holes if they are meant"
+            found.problem("missing-chunk", f"{scale.key}/{box.name}", "is missing", do)
+    return seen
