@@ -6,10 +6,10 @@ import gzip
 
 import numpy as np
 import pytest
+from zblocks.precomputed.chunks import decode, encode
 
 from zblocks.geometry import Box, Vec
 from zblocks.planning.plan import Volume
-from zblocks.precomputed.chunks import decode, encode
 
 BOX = Box(Vec(5, 6, 7), Vec(9, 11, 10))  # 4×5×3, xyz
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 
 import pytest
-
 from zblocks.verify.crew import AHEAD, THREADS, each
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from zblocks.precomputed.chunks import chunk_key, object_keys, shard_key
+from zblocks.slices.transforms.interpolate import BlendReader, blend
 
 from tests.core.test_cascade import VOLUME
 from tests.references import means
@@ -27,11 +29,9 @@ from zblocks.planning.missing import (
 from zblocks.planning.plan import SliceRef, Wishes, task_from_json, task_to_json
 from zblocks.planning.planner import Job, fingerprint, make_plan
 from zblocks.planning.time import Worker
-from zblocks.precomputed.chunks import chunk_key, object_keys, shard_key
 from zblocks.precomputed.sharding import chunk_id
 from zblocks.run.receipt import Source
 from zblocks.slices import FillReader
-from zblocks.slices.transforms.interpolate import BlendReader, blend
 
 
 def plan_for(gone, how, *, z0=0, depth=40, chunk=8, sharding=False, means=True):

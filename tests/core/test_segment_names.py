@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-
-from zblocks.errors import InvalidConfig
 from zblocks.precomputed.segment_names import (
     TOP,
     SegmentName,
@@ -14,6 +12,8 @@ from zblocks.precomputed.segment_names import (
     names_of,
     parse_names,
 )
+
+from zblocks.errors import InvalidConfig
 
 TWO = (SegmentName(7, "Left thalamus"), SegmentName(TOP, "Ω, right"))
 TABLES = {

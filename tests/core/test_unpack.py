@@ -9,7 +9,6 @@ import tracemalloc
 import brotli
 import pytest
 import zstandard
-
 from zblocks.precomputed.unpack import UndecodedError, unpack
 
 DATA = bytes(range(256)) * 40

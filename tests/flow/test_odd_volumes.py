@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import zstandard
 from PIL import Image
+from zblocks.precomputed.segment_names import SegmentName, build_segment_properties
 
 from tests.flow.conftest import textured, write_stack, zblocks
 from tests.flow.test_verify import SHAPE, assert_sound, sharding, verify, write_tensorstore
-from zblocks.precomputed.segment_names import SegmentName, build_segment_properties
 
 KEY = "4_4_40"
 

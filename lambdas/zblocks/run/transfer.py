@@ -11,8 +11,8 @@ from zblocks.config import Config
 from zblocks.errors import DestinationConflict, InvalidConfig
 from zblocks.planning.find_slices import list_slices
 from zblocks.planning.stores import open_stores
-from zblocks.precomputed.chunks import IMAGES
 from zblocks.precomputed.info import INFO, PROVENANCE
+from zblocks.precomputed.scale import IMAGES
 from zblocks.run.job import is_work
 from zblocks.storage import IMMUTABLE, SIDE_FILES, Credentials, Store, open_store
 
