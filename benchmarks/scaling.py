@@ -1,7 +1,7 @@
 """Time and dollars for large volumes, from measured rates and list prices: docs/scaling.md.
 
 `python -m benchmarks.scaling` reads what `python -m benchmarks` measured last. Blocks, objects and
-the bill are the product's own (`zblocks.planner`, `zblocks.cost`); what a block takes is a model of
+the bill are the product's own (`zblocks.planning`); what a block takes is a model of
 the measured rates, and says so.
 """
 
@@ -12,12 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zblocks.geometry import Vec
-from zblocks.planning.cost import PUT_RATE, Fleet, estimate
-from zblocks.planning.plan import BlockTask, Plan, SliceRef, Volume, Wishes
-from zblocks.planning.planner import Job, make_plan
+from zblocks.planning.bill import WorkerPool
+from zblocks.planning.cost import PUT_RATE, estimate
+from zblocks.planning.plan import BlockTask, GridOptions, MissingSlices, Plan, StackFormat
+from zblocks.planning.planner import PlanInput, make_plan
 from zblocks.planning.prices import Prices
-from zblocks.planning.time import LAMBDA_VCPU_MB, Worker
+from zblocks.planning.time import LAMBDA_VCPU_MB, WorkerSpec
+from zblocks.precomputed.scale import ChunkFormat
 from zblocks.slices.header import STREAM_BYTES, STREAM_ROWS
+from zblocks.slices.slice_ref import SliceRef
+from zblocks.slices.transforms.rows import RowFormat
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / ".cache" / "bench" / "bench.json"
@@ -40,7 +44,7 @@ class Rates:
     """Cold start, seconds; assumed."""
 
 
-def block_seconds(voxels: float, rates: Rates, worker: Worker) -> float:
+def block_seconds(voxels: float, rates: Rates, worker: WorkerSpec) -> float:
     """Return what a block takes: cores and network work side by side, the slower one decides."""
     cpu = voxels * rates.cpu_ns * 1e-9 / worker.cores
     moved = voxels * (rates.out_bytes + rates.in_bytes) / rates.network
@@ -51,7 +55,7 @@ def measured(plan: Plan, rates: Rates) -> Plan:
     """Return a plan whose blocks take what was measured, not what the planner allows for."""
     slices = plan.box.shape.z
     voxels = plan.box.voxels / slices * min(plan.block_depth, slices)
-    seconds = block_seconds(voxels, rates, Worker.on_lambda(plan.memory_mb))
+    seconds = block_seconds(voxels, rates, WorkerSpec.on_lambda(plan.memory_mb))
     return replace(plan, predicted_block_s=seconds)
 
 
@@ -61,12 +65,21 @@ def plan_of(
     """Return the planner's plan and blocks of a stack of JPEGs, voxels of 4×4×40 nm."""
     width, height, depth = size
     bytes_each = int(width * height * 0.15)
-    slices = tuple(SliceRef(z, "s", bytes_each, "e", "jpeg") for z in range(depth))
-    wishes = Wishes((4.0, 4.0, 40.0), Vec(0, 0, 0), None, None, sharding=sharded)
-    volume = Volume("uint8", 1, "raw", 0, "gzip", 0)
-    held = STREAM_ROWS["jpeg"] * width + STREAM_BYTES
-    job = Job("s3://a", "s3://b", volume, wishes, width, height, slices, held, in_place=True)
-    return make_plan(job, Worker.on_lambda(memory_mb))
+    stack = PlanInput(
+        source="s3://a",
+        source_role="",
+        destination="s3://b",
+        layer="image",
+        chunk_format=ChunkFormat("uint8", 1, "raw", "gzip"),
+        options=GridOptions((4.0, 4.0, 40.0), Vec(0, 0, 0), None, None, sharding=sharded),
+        stack=StackFormat(RowFormat(width, height, 1, "uint8"), "auto", ()),
+        slices=tuple(SliceRef(z, "s", bytes_each, "e", "jpeg") for z in range(depth)),
+        held=STREAM_ROWS["jpeg"] * width + STREAM_BYTES,
+        in_place=True,
+        strips=True,
+        missing=MissingSlices(),
+    )
+    return make_plan(stack, WorkerSpec.on_lambda(memory_mb))
 
 
 SIZES = {
@@ -91,7 +104,7 @@ def row(name: str, size: tuple[int, int, int], *, sharded: bool, memory_mb: int)
     rates = read_rates("zblocks sharded gzip" if sharded else "zblocks gzip")
     plan, tasks = plan_of(size, sharded=sharded, memory_mb=memory_mb)
     plan = measured(plan, rates)
-    e = estimate(plan, tasks, Fleet(1000), Prices())
+    e = estimate(plan, tasks, WorkerPool(1000), Prices())
     kind = "sharded" if sharded else "one object a chunk"
     objects = sum(s.objects for s in plan.scales)
     gb_s = next(line.quantity for line in e.bill.lines if line.unit == "GB-s")

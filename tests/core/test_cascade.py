@@ -6,22 +6,17 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.plans import a_stack
 from tests.references import means
 from tests.strategies import sizes, vecs
 from zblocks.conversion.cascade import Cascade, needed_z
 from zblocks.geometry import Vec
-from zblocks.planning.plan import SliceRef, Volume, Wishes
-from zblocks.planning.planner import Job, make_plan
-from zblocks.planning.time import Worker
-
-VOLUME = Volume("uint8", 1, "raw", 0, "gzip", 0)
+from zblocks.planning.planner import make_plan
+from zblocks.planning.time import WorkerSpec
 
 
 def plan_for(size, offset, chunk, resolution):
-    slices = tuple(SliceRef(offset.z + z, f"{z}", kind="png") for z in range(size.z))
-    wishes = Wishes(resolution, offset, chunk, None)
-    job = Job("file:///a", "file:///b", VOLUME, wishes, size.x, size.y, slices, 0, in_place=False)
-    return make_plan(job, Worker(4000))
+    return make_plan(a_stack(size, resolution, offset, options={"chunk": chunk}), WorkerSpec(4000))
 
 
 @given(

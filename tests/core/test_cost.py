@@ -8,27 +8,29 @@ from pathlib import Path
 
 import pytest
 
+from tests.plans import chunk_format
 from zblocks.errors import InvalidConfig
 from zblocks.geometry import Box, Vec
+from zblocks.planning.bill import CONTROL_MEMORY_MB, WorkerPool
 from zblocks.planning.cost import (
     CHILD_TRANSITIONS,
-    CONTROL_MEMORY_MB,
     PARENT_TRANSITIONS,
     PUT_RATE,
     RUN_GETS,
     RUN_LISTS,
     RUN_PUTS,
     TASK_GETS,
-    Fleet,
+    WorkDone,
     actual,
     block_seconds,
     estimate,
     slice_gets,
 )
-from zblocks.planning.plan import BlockTask, CoarseTask, Plan, SliceRef, Volume
+from zblocks.planning.plan import BlockTask, CoarseTask, MissingSlices, Plan, StackFormat
 from zblocks.planning.prices import Prices
-from zblocks.planning.pyramid import Scale
-from zblocks.run.receipt import Receipt, Source, Written
+from zblocks.precomputed.scale import Scale, Volume
+from zblocks.slices.slice_ref import SliceRef
+from zblocks.slices.transforms.rows import RowFormat
 
 ASL = Path(__file__).parents[2] / "statemachine" / "zblocks.asl.json"
 PRICES = Prices(
@@ -38,17 +40,27 @@ PRICES = Prices(
 )  # fmt: skip
 
 
+def a_scale(factor: int, size: Vec, chunk: Vec) -> Scale:
+    f = float(factor)
+    box, kind = Box(Vec(0, 0, 0), size), chunk_format(dtype="uint16")
+    return Scale(f"{factor}", Vec(factor, factor, factor), (f, f, f), box, chunk, kind)
+
+
+SCALES = (
+    a_scale(1, Vec(40, 30, 12), Vec(16, 16, 4)),
+    a_scale(2, Vec(20, 15, 6), Vec(16, 16, 4)),
+)
+
+
 def a_plan(source="s3://a", destination="s3://b/c") -> Plan:
     """12 slices of 40×30 in blocks of 8, chunks of 16×16×4; the second scale is Coarsen's."""
-    scales = (
-        Scale(Vec(1, 1, 1), (1, 1, 1), Box(Vec(0, 0, 0), Vec(40, 30, 12)), Vec(16, 16, 4)),
-        Scale(Vec(2, 2, 2), (2, 2, 2), Box(Vec(0, 0, 0), Vec(20, 15, 6)), Vec(16, 16, 4)),
-    )
     return Plan(
-        fingerprint="f", source=source, source_role="", destination=destination,
-        volume=Volume("uint16", 1, "raw", 0, "gzip", 0), scales=scales, owned=1, block_depth=8,
-        blocks=2, coarse=(CoarseTask(0, 0, 1, 2, 0, 0),), rows=30, memory_mb=2048,
-        predicted_peak_mb=100, predicted_block_s=44.0, filled=(), notes=(),
+        volume_id="v", source=source, source_role="", destination=destination,
+        volume=Volume("image", SCALES),
+        stack=StackFormat(RowFormat(40, 30, 1, "uint16"), "auto", ()),
+        missing=MissingSlices(), filled=(), sparse_labels=False, region=None,
+        owned=1, block_depth=8, blocks=2, coarse=(CoarseTask(0, 0, 1, 2, 0, 0),), rows=30,
+        memory_mb=2048, predicted_peak_mb=100, predicted_block_s=44.0, notes=(),
     )  # fmt: skip
 
 
@@ -62,7 +74,7 @@ def lines(bill):
 
 
 def test_the_lines_by_hand():
-    e = estimate(a_plan(), blocks(), Fleet(1), PRICES)
+    e = estimate(a_plan(), blocks(), WorkerPool(1), PRICES)
     found = {name: line.quantity for name, line in lines(e.bill).items()}
     assert found[("Lambda", "calls")] == 2 + 1 + 2
     assert found[("Step Functions", "transitions")] == 7 + 1 + 1 + 2 * 2
@@ -81,14 +93,14 @@ def test_the_lines_by_hand():
 
 
 def test_every_line_has_its_own_price():
-    bill = estimate(a_plan(), blocks(), Fleet(1), PRICES).bill
+    bill = estimate(a_plan(), blocks(), WorkerPool(1), PRICES).bill
     prices = {name: line.unit_price for name, line in lines(bill).items()}
     assert prices == pytest.approx({
         ("Lambda", "compute"): 2, ("Lambda", "calls"): 5, ("Step Functions", "transitions"): 7,
         ("CloudWatch", "logs"): 17, ("S3", "PUT"): 11, ("S3", "LIST"): 11, ("S3", "GET"): 13,
     })  # fmt: skip
     assert bill.dollars == pytest.approx(sum(n.quantity * n.unit_price for n in bill.lines))
-    other = estimate(a_plan(), blocks(), Fleet(1, "x86_64"), PRICES).bill
+    other = estimate(a_plan(), blocks(), WorkerPool(1, "x86_64"), PRICES).bill
     assert lines(other)[("Lambda", "compute")].unit_price == 3
 
 
@@ -101,7 +113,7 @@ def test_every_line_has_its_own_price():
     ],
 )
 def test_one_machine_pays_for_requests_to_buckets_only(source, destination, charged):
-    e = estimate(a_plan(source, destination), blocks(), Fleet(2, cloud=False), PRICES)
+    e = estimate(a_plan(source, destination), blocks(), WorkerPool(2, cloud=False), PRICES)
     assert {line.what for line in e.bill.lines} == charged
     assert {line.service for line in e.bill.lines} <= {"S3"}
     assert (e.month > 0) == destination.startswith("s3")
@@ -111,16 +123,16 @@ def test_one_machine_pays_for_requests_to_buckets_only(source, destination, char
 def test_workers_take_blocks_in_order():
     plan, both = a_plan(), blocks()
     assert [block_seconds(plan, t) for t in both] == [44, 24]
-    assert estimate(plan, both, Fleet(1), PRICES).blocks_s == 68
-    assert estimate(plan, both, Fleet(2), PRICES).blocks_s == 44
-    assert estimate(plan, both[1:], Fleet(2), PRICES).blocks_s == 24
-    assert estimate(plan, (), Fleet(2), PRICES).blocks_s == 0
+    assert estimate(plan, both, WorkerPool(1), PRICES).blocks_s == 68
+    assert estimate(plan, both, WorkerPool(2), PRICES).blocks_s == 44
+    assert estimate(plan, both[1:], WorkerPool(2), PRICES).blocks_s == 24
+    assert estimate(plan, (), WorkerPool(2), PRICES).blocks_s == 0
 
 
 def test_requests_of_one_prefix_have_a_rate():
-    scale = Scale(Vec(1, 1, 1), (1, 1, 1), Box(Vec(0, 0, 0), Vec(4000, 4000, 12)), Vec(4, 4, 4))
-    plan = dataclasses.replace(a_plan(), scales=(scale,), coarse=())
-    assert estimate(plan, blocks(), Fleet(2), PRICES).blocks_s == 3_000_000 / PUT_RATE
+    scale = a_scale(1, Vec(4000, 4000, 12), Vec(4, 4, 4))
+    plan = dataclasses.replace(a_plan(), volume=Volume("image", (scale,)), coarse=())
+    assert estimate(plan, blocks(), WorkerPool(2), PRICES).blocks_s == 3_000_000 / PUT_RATE
 
 
 @pytest.mark.parametrize(
@@ -140,26 +152,19 @@ def test_reads_of_a_slice(kind, size, rows, gets):
     assert slice_gets(plan, SliceRef(0, None)) == 0
 
 
-def a_receipt(task: str, seconds: float, objects: int, z: range) -> Receipt:
-    written = tuple(Written(f"{task}{i}", 1, 1, "e") for i in range(objects))
-    read = tuple(Source(i, f"s{i}", 500, "e") for i in z)
-    return Receipt("g", task, written, read, (), 500 * len(z), seconds, 100, 1)
-
-
-def test_what_it_took_is_of_the_receipts():
-    plan, said = a_plan(), estimate(a_plan(), blocks(), Fleet(1), PRICES)
-    receipts = [
-        a_receipt("block-00000", 3.0, 12, range(8)), a_receipt("block-00001", 5.0, 6, range(8, 12)),
-        a_receipt("coarse-00000", 1.0, 4, range(0)),
-    ]  # fmt: skip
-    took, predicted = actual(plan, blocks(), receipts, Fleet(1), PRICES), said.bill
+def test_what_it_took_is_of_the_work_done():
+    plan, said = a_plan(), estimate(a_plan(), blocks(), WorkerPool(1), PRICES)
+    read = tuple(r for task in blocks() for r in task.slices)
+    done = WorkDone(blocks=2, tasks=3, seconds=3.0 + 5.0 + 1.0, objects=12 + 6 + 4, read=read)
+    took, predicted = actual(plan, blocks(), done, WorkerPool(1), PRICES), said.bill
     ours, theirs = lines(took), lines(predicted)
     compute = ("Lambda", "compute")
     gone = theirs[compute].quantity - 2 * said.busy_s
     assert ours.pop(compute).quantity == pytest.approx(gone + 2 * (3 + 5 + 1))
     theirs.pop(compute)
     assert ours == theirs  # the same blocks, objects and slices: all that was predicted
-    fewer = lines(actual(plan, blocks(), receipts[:1], Fleet(1), PRICES))
+    one = WorkDone(blocks=1, tasks=1, seconds=3.0, objects=12, read=read[:8])
+    fewer = lines(actual(plan, blocks(), one, WorkerPool(1), PRICES))
     assert fewer[("S3", "PUT")].quantity == 12 + 1 + RUN_PUTS
     assert fewer[("Step Functions", "transitions")].quantity == 7 + 1 + 1 + 2
 

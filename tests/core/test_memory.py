@@ -19,7 +19,7 @@ from zblocks.planning.memory import (
 
 BASE = Footprint(
     width=7001,
-    pixel_bytes=3,
+    voxel_bytes=3,
     depth=11,
     rows=4003,
     height=4003,
@@ -77,9 +77,9 @@ def test_slices_that_are_changed_on_their_way(rows, opened):
 
 
 @pytest.mark.parametrize(("rows", "opened"), [(4003, DECODERS + 3), (5, 11 + 3)])
-def test_blends_hold_two_decoders(rows, opened):
+def test_interpolated_slices_hold_two_decoders(rows, opened):
     """And the rows of the upper slice, while they are mixed."""
-    size = replace(BASE, rows=rows, in_place=False, blends=3)
+    size = replace(BASE, rows=rows, in_place=False, interpolated=3)
     slab = ROW * 11 * rows
     assert predict_peak(size) == mb(
         slab

@@ -1,70 +1,68 @@
-"""What stands in for a missing slice, and which planes and chunks are left without data."""
+"""What is read instead of a missing slice, and which planes and chunks are left without data."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from zblocks.precomputed.chunks import chunk_key, object_keys, shard_key
-from zblocks.slices.transforms.interpolate import BlendReader, blend
 
-from tests.core.test_cascade import VOLUME
+from tests.plans import a_stack
 from tests.references import means
 from zblocks.conversion.cascade import Cascade, needed_z
-from zblocks.geometry import Box, Vec
+from zblocks.conversion.tasks import downsamplers, read_slices
+from zblocks.geometry import Box, Vec, is_covered
 from zblocks.planning.missing import (
-    coarser_runs,
-    hole_runs,
-    is_within,
+    coarser_spans,
+    hole_spans,
     planned_holes,
-    pools_of,
-    runs_of,
-    stand_ins,
-    with_stand_ins,
+    spans_of,
+    substitutes_of,
 )
-from zblocks.planning.plan import SliceRef, Wishes, task_from_json, task_to_json
-from zblocks.planning.planner import Job, fingerprint, make_plan
-from zblocks.planning.time import Worker
+from zblocks.planning.plan import MissingSlices, task_from_item, tasks_to_json
+from zblocks.planning.planner import make_plan, volume_id
+from zblocks.planning.time import WorkerSpec
+from zblocks.precomputed.objects import chunk_key, object_keys, shard_key
 from zblocks.precomputed.sharding import chunk_id
-from zblocks.run.receipt import Source
 from zblocks.slices import FillReader
+from zblocks.slices.transforms.substitutes import InterpolatedReader, Substitutes, blend
 
 
-def plan_for(gone, how, *, z0=0, depth=40, chunk=8, sharding=False, means=True):
-    """Plan a stack of `depth` slices from z0 on, without those of `gone` (counted from 0)."""
-    slices = tuple(
-        SliceRef(z0 + z, None) if z in gone else SliceRef(z0 + z, f"s{z}", 10, "e", "png")
-        for z in range(depth)
+def plan_for(gone, policy, *, z0=0, sharding=False, means=True):
+    """Plan a stack of 40 slices from z0 on, without those of `gone` (counted from 0)."""
+    given = a_stack(
+        (7, 5, 40),
+        (4.0, 4.0, 4.0),
+        (0, 0, z0),
+        kind="png",
+        gone=gone,
+        missing=MissingSlices(policy, in_means=means),
+        options={"chunk": Vec(4, 4, 8), "sharding": sharding},
     )
-    volume = replace(VOLUME, missing=how, missing_in_means=means)
-    wishes = Wishes((4.0, 4.0, 4.0), Vec(0, 0, z0), Vec(4, 4, chunk), None, sharding)
-    filled = tuple((z0 + z, "", "gap") for z in sorted(gone))
-    refs = with_stand_ins(slices, how)
-    job = Job("file:///a", "file:///b", volume, wishes, 7, 5, refs, 0, False, filled)
-    return make_plan(job, Worker(4000))
+    return make_plan(given, WorkerSpec(4000))
 
 
 @given(st.sets(st.integers(0, 30), min_size=1), st.integers(-3, 33))
-def test_the_nearest_stands_in(present, z):
+def test_the_nearest_is_read_instead(present, z):
     if z in present:
         return
-    (found,) = stand_ins("nearest", z, sorted(present))
+    (found,) = substitutes_of("nearest", z, sorted(present))
     assert found == min(sorted(present), key=lambda p: abs(p - z))
-    between = stand_ins("interpolate", z, sorted(present))
+    between = substitutes_of("interpolate", z, sorted(present))
     below, above = [p for p in present if p < z], [p for p in present if p > z]
     assert between == ((max(below), min(above)) if below and above else (found,))
-    assert stand_ins("fill", z, sorted(present)) == stand_ins("hole", z, sorted(present)) == ()
+    for policy in ("fill", "hole"):
+        assert substitutes_of(policy, z, sorted(present)) == ()
 
 
 numbers = st.sampled_from(["uint8", "uint16", "uint32"])
 
 
 @given(numbers, st.integers(2, 9), st.data())
-def test_blends_are_rounded_half_to_even(dtype, span, data):
+def test_interpolated_slices_are_rounded_half_to_even(dtype, span, data):
     at = data.draw(st.integers(1, span - 1))
     top = np.iinfo(dtype).max
     pairs = data.draw(st.lists(st.tuples(*[st.integers(0, top)] * 2), min_size=1, max_size=9))
@@ -74,9 +72,9 @@ def test_blends_are_rounded_half_to_even(dtype, span, data):
     assert lower.ravel().tolist() == due
 
 
-def test_a_blend_of_real_numbers_and_in_pieces():
+def test_a_mixture_of_real_numbers_and_in_pieces():
     out = np.zeros((70, 2, 1), np.float32)
-    BlendReader(FillReader(-0.5), FillReader(2.5), 2, 3).read_rows(out)
+    InterpolatedReader(FillReader(-0.5), FillReader(2.5), 2, 3).read_rows(out)
     assert set(out.ravel().tolist()) == {1.5}
 
 
@@ -86,17 +84,17 @@ gaps = st.sets(st.integers(0, 39), max_size=39)
 @given(gaps, st.integers(-9, 9), st.sampled_from([1, 2, 4, 8, 16]), st.integers(1, 9))
 def test_absent_planes_and_layers_are_those_counted_one_by_one(gone, z0, factor, depth):
     span = z0, z0 + 40
-    runs = coarser_runs(runs_of(z0 + z for z in gone), span, factor)
+    spans = coarser_spans(spans_of(z0 + z for z in gone), span, factor)
     low, high = span[0] // factor, -(-span[1] // factor)
     fine = {p: [z for z in range(p * factor, (p + 1) * factor) if span[0] <= z < span[1]]
             for p in range(low, high)}  # fmt: skip
     absent = {p for p, below in fine.items() if all(z - z0 in gone for z in below)}
-    assert {p for a, b in runs for p in range(a, b)} == absent
-    assert runs == runs_of(absent)
-    holes = hole_runs(runs, Box(Vec(0, 0, low), Vec(1, 1, high)), depth)
+    assert {p for a, b in spans for p in range(a, b)} == absent
+    assert spans == spans_of(absent)
+    holes = hole_spans(spans, Box(Vec(0, 0, low), Vec(1, 1, high)), depth)
     for first in range(low, high, depth):
         layer = range(first, min(first + depth, high))
-        assert is_within(holes, layer.start, layer.stop) == (set(layer) <= absent)
+        assert is_covered(holes, layer.start, layer.stop) == (set(layer) <= absent)
 
 
 def brute_pool(fine, absent, start, step):
@@ -126,7 +124,7 @@ def test_blocks_keep_absent_planes_out_of_means(how, gone, z0, seed):
     for task in tasks:
         owned = [plan.owned_z(k, task.index) for k in range(plan.owned)]
         first, last = needed_z(scales, owned)[0]
-        cascade = Cascade(scales, owned, voxels.dtype, 1, pools_of(plan))
+        cascade = Cascade(scales, owned, voxels.dtype, 1, downsamplers(plan))
         for band in cascade.push(voxels[first - z0 : last - z0]):
             made[band.scale][band.box.slices(scales[band.scale].box.start)] = band.voxels
     due, absent = voxels, {z0 + z for z in gone}
@@ -150,29 +148,31 @@ def test_objects_that_are_due(gone, z0, sharding):
                 continue
             bits = scale.sharding
             number = chunk_id(scale.cell(box), scale.grid)
-            due.add(shard_key(scale, bits, number >> bits.low) if bits else chunk_key(scale, box))
+            due.add(shard_key(scale, number >> bits.low) if bits else chunk_key(scale, box))
         assert set(object_keys(scale, planned_holes(plan, scale))) == due
 
 
-def test_items_say_what_stands_in_and_stay_small():
+def test_items_say_what_is_read_instead_and_stay_small():
     gone = {0, 5, 6, 39}
     _, tasks = plan_for(gone, "interpolate")
     slices = [s for t in tasks for s in t.slices]
     read = [[r.z for r in s.reads] for s in slices]
     assert read[:8] == [[1], [1], [2], [3], [4], [4, 7], [4, 7], [7]]
     assert read[39] == [38]
-    for task in tasks:
-        assert task_from_json(task_to_json(task)) == task
-    item = task_to_json(tasks[0])
-    assert item["slices"][5] == [5, [[4, "s4", 10, "e", "png"], [7, "s7", 10, "e", "png"]]]
-    assert [s.key for s in Source.all_of(slices[4:7])] == ["s4", "s4", "s7", "s4", "s7"]
+    items = json.loads(tasks_to_json(tasks))
+    assert tuple(map(task_from_item, items)) == tasks
+    usual = [0, 0, 0, 0, []]
+    below, above = (["s4", 10, "e", "png", *usual], ["s7", 10, "e", "png", *usual])
+    assert items[0]["slices"][5] == [5, None, 0, "", "", *usual[:4], [[4, *below], [7, *above]]]
+    assert [s.key for s in read_slices(slices[4:7])] == ["s4", "s4", "s7", "s4", "s7"]
 
 
 def test_how_missing_slices_are_filled_is_part_of_the_volume_only_if_there_are_any():
-    def name(how, gone):
-        slices = tuple(SliceRef(z, None if z in gone else "s", 1, "e", "png") for z in range(4))
-        wishes = Wishes((1.0, 1.0, 1.0), Vec(0, 0, 0), None, None)
-        return fingerprint(replace(VOLUME, missing=how), wishes, "file:///a", slices)
+    def name(policy, gone, fill=0):
+        missing = MissingSlices(policy, fill)
+        steps = (Substitutes(fill),)
+        return volume_id(a_stack((30, 20, 4), gone=gone, missing=missing, steps=steps))
 
-    assert name("fill", {}) == name("nearest", {}) == name("hole", {})
-    assert len({name(how, {2}) for how in ("fill", "nearest", "hole")}) == 3
+    assert name("fill", {}) == name("nearest", {}) == name("hole", {}) == name("fill", {}, 7)
+    others = {name(policy, {2}) for policy in ("fill", "nearest", "hole")}
+    assert len(others | {name("fill", {2}, 7)}) == 4

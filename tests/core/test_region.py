@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tests.references import framed
 from zblocks.planning.percentiles import evenly
-from zblocks.slices.transforms.canvas import Place
-from zblocks.slices.transforms.contrast import DepthReader, stretch
+from zblocks.slices.transforms.canvas import Placement
+from zblocks.slices.transforms.contrast import Contrast, ContrastReader, stretch
 from zblocks.slices.transforms.region import RegionReader, as_it_lies, visible
 
 
@@ -70,10 +70,10 @@ def test_clockwise_is_what_it_says():
 @pytest.mark.parametrize(
     ("crop", "at", "due"),
     [
-        ((0, 0, 9, 9), Place(9, 9, 0, 0), (0, 0, 9, 9)),
-        ((2, 3, 7, 8), Place(4, 4, 3, 1), (0, 2, 4, 4)),  # padded at the left, cut at the top
-        ((2, 3, 7, 8), Place(20, 20, -5, -6), (7, 9, 12, 14)),  # larger than the canvas
-        ((0, 0, 3, 3), Place(4, 4, 5, 5), (0, 0, 0, 0)),  # not in the region at all
+        ((0, 0, 9, 9), Placement(9, 9, 0, 0), (0, 0, 9, 9)),
+        ((2, 3, 7, 8), Placement(4, 4, 3, 1), (0, 2, 4, 4)),  # padded at the left, cut at the top
+        ((2, 3, 7, 8), Placement(20, 20, -5, -6), (7, 9, 12, 14)),  # larger than the canvas
+        ((0, 0, 3, 3), Placement(4, 4, 5, 5), (0, 0, 0, 0)),  # not in the region at all
     ],
 )
 def test_what_a_region_shows_of_a_slice(crop, at, due):
@@ -98,7 +98,7 @@ def test_stretched_values(dtype, into, data):
     near = np.concatenate([rng.integers(0, most, 30), rng.integers(low, high, 30, endpoint=True)])
     plane = np.array([*near, low, high, 0, most], dtype).reshape(-1, 4, 1)
     out = np.zeros(plane.shape, into)
-    DepthReader(Rows(plane), dtype, (low, high), into).read_rows(out)
+    ContrastReader(Rows(plane), Contrast(low, high, into, dtype)).read_rows(out)
     top = np.iinfo(into).max
     due = [by_hand(int(v), low, high, top) for v in plane.ravel()]
     assert out.ravel().tolist() == due

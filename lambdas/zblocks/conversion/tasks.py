@@ -154,7 +154,7 @@ def _feed(
 ) -> None:
     """Pass rows through the cascade and give every finished chunk to the writer."""
     cascade: Cascade | None = None
-    pools = _downsamplers(out.plan)
+    pools = downsamplers(out.plan)
     holes = [planned_holes(out.plan, scale) for scale in scales]
     for rows in bands:
         cascade = cascade or Cascade(scales, owned, rows.dtype, rows.shape[3], pools)
@@ -163,7 +163,8 @@ def _feed(
         out.progress(rows.size // rows.shape[3])
 
 
-def _downsamplers(plan: Plan) -> Callable[[Scale], Downsample]:
+def downsamplers(plan: Plan) -> Callable[[Scale], Downsample]:
+    """Return how the scale above any given one is made, absent planes kept out."""
     downsample = downsampler(plan.volume.layer, sparse=plan.sparse_labels)
     if not absent_spans(plan):
         return lambda _: downsample

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from zblocks.geometry import Box, Span, ceil_div
@@ -63,9 +63,8 @@ def with_substitutes(slices: Sequence[SliceRef], policy: str) -> tuple[SliceRef,
     present = list(there)
 
     def read(ref: SliceRef) -> SliceRef:
-        return replace(
-            ref, substitutes=tuple(there[z] for z in substitutes_of(policy, ref.z, present))
-        )
+        instead = substitutes_of(policy, ref.z, present)
+        return SliceRef(ref.z, None, substitutes=tuple(there[z] for z in instead))
 
     return tuple(s if s.z in there else read(s) for s in slices)
 

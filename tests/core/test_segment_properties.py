@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from zblocks.precomputed.segment_names import (
+
+from zblocks.errors import InvalidConfig
+from zblocks.precomputed.segment_properties import (
     TOP,
     SegmentName,
     build_segment_properties,
     names_of,
     parse_names,
 )
-
-from zblocks.errors import InvalidConfig
 
 TWO = (SegmentName(7, "Left thalamus"), SegmentName(TOP, "Ω, right"))
 TABLES = {
