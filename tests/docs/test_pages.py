@@ -15,6 +15,7 @@ from .pages import ROOT, blocks_of
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
+TOP = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 DEPLOYED = "deploying.md"
 FIRST = "first-volume.md"
 NO_COMMANDS = {
@@ -36,7 +37,9 @@ def test_the_first_volume(reader):
 
 
 @pytest.mark.parametrize(
-    "page", [p for p in PAGES if p.name not in (DEPLOYED, FIRST, *NO_COMMANDS)], ids=lambda p: p.stem
+    "page",
+    [p for p in PAGES if p.name not in (DEPLOYED, FIRST, *NO_COMMANDS)],
+    ids=lambda p: p.stem,
 )
 def test_the_commands_of_a_page(page, reader):
     reader.follow(page)
@@ -83,7 +86,7 @@ def test_the_context_values_are_those_of_the_settings():
             )
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES], ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", [*TOP, *PAGES], ids=lambda p: p.stem)
 def test_what_a_page_points_to_is_there(page):
     text = page.read_text()
     makefile = (ROOT / "Makefile").read_text()
