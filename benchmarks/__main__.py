@@ -50,7 +50,7 @@ class Goal:
     at_least: float | None = None
     at_most: float | None = None
     best: Callable[[dict[str, Figures], dict[str, float]], float] | None = None
-    """What the speed of light would reach."""
+    """What the minimum would reach."""
 
     def reached(self, value: float) -> bool:
         """Tell whether a value is good enough."""
@@ -64,7 +64,7 @@ class Goal:
 
 
 GOALS = [
-    Goal("gzip: × the speed of light", lambda f, c: f["zblocks gzip"].cpu_s / c["gzip all"],
+    Goal("gzip: CPU time, × minimum", lambda f, c: f["zblocks gzip"].cpu_s / c["gzip all"],
          at_most=1.25),
     Goal("gzip: less CPU than neuroglancer-scripts gzip, ×",
          lambda f, _: f["neuroglancer-scripts gzip"].cpu_s / f["zblocks gzip"].cpu_s, at_least=20),
@@ -74,15 +74,15 @@ GOALS = [
     Goal("raw: less CPU than tensorstore raw, ×",
          lambda f, _: f["tensorstore raw"].cpu_s / f["zblocks raw"].cpu_s, at_least=2.5,
          best=lambda f, c: f["tensorstore raw"].cpu_s / c["raw"]),
-    Goal("raw: less CPU than neuroglancer-scripts raw (the seed's flags), ×",
+    Goal("raw: less CPU than neuroglancer-scripts raw (flags of the 2019 script), ×",
          lambda f, _: f["neuroglancer-scripts raw"].cpu_s / f["zblocks raw"].cpu_s, at_least=5,
          best=lambda f, c: f["neuroglancer-scripts raw"].cpu_s / c["raw"]),
     Goal("sharded: less CPU than tensorstore sharded, ×",
          lambda f, _: f["tensorstore sharded gzip"].cpu_s / f["zblocks sharded gzip"].cpu_s,
          at_least=8),
-    Goal("sharded: × our own unsharded",
+    Goal("sharded: CPU time, × unsharded",
          lambda f, _: f["zblocks sharded gzip"].cpu_s / f["zblocks gzip"].cpu_s, at_most=1.1),
-    Goal("2 workers: × the throughput of 1, 24 blocks", lambda _, c: c["two workers"],
+    Goal("2 workers: throughput, × 1 worker, 24 blocks", lambda _, c: c["two workers"],
          at_least=1.85),
     Goal("import of the block handler, CPU s", lambda _, c: c["import"], at_most=0.25),
     Goal("zblocks --help, CPU s", lambda _, c: c["help"], at_most=0.25),
@@ -133,7 +133,7 @@ def one_round(tools: list[str], folder: Path, scratch: Path) -> dict[str, Figure
 
 
 def parts_alone(folder: Path, scratch: Path) -> dict[str, float]:
-    """Return the speed of light, and what starting costs, CPU seconds."""
+    """Return the minimum of each part, and what starting costs, CPU seconds."""
     env = environment()
     line = [sys.executable, "-m", "benchmarks.light", str(folder), str(scratch / "light")]
     found = json.loads(subprocess.run(line, env=env, check=True, capture_output=True).stdout)
@@ -153,7 +153,7 @@ def table(kind: str, voxels: float, rounds: list[dict[str, Figures]], light: flo
     """Return the rows of one stack's table."""
     rows = [
         f"\n### {kind}, {voxels / 1e6:.0f} Mvoxel\n",
-        "| tool | CPU s | × light | wall s | peak MB | files | MB out | Mvoxel per CPU s |",
+        "| tool | CPU s | × minimum | wall s | peak MB | files | MB out | Mvoxel per CPU s |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for tool in rounds[0]:
@@ -168,7 +168,7 @@ def table(kind: str, voxels: float, rounds: list[dict[str, Figures]], light: flo
 
 def goal_rows(rounds: list[dict[str, Figures]], parts: list[dict[str, float]]) -> list[str]:
     """Return the table of goals; each value is the median of the rounds' ratios."""
-    rows = ["\n### Goals\n", "| goal | asked | measured | |", "|---|---|---|---|"]
+    rows = ["\n### Goals\n", "| goal | target | measured | |", "|---|---|---|---|"]
     for goal in GOALS:
         try:
             value = statistics.median(goal.value(f, c) for f, c in zip(rounds, parts, strict=True))
@@ -177,7 +177,7 @@ def goal_rows(rounds: list[dict[str, Figures]], parts: list[dict[str, float]]) -
         mark = "reached" if goal.reached(value) else "not reached"
         if goal.best and mark == "not reached":
             best = statistics.median(goal.best(f, c) for f, c in zip(rounds, parts, strict=True))
-            mark += f"; the speed of light would reach {best:.2f}"
+            mark += f"; the minimum would reach {best:.2f}"
         rows.append(f"| {goal.what} | {goal.limit} | {value:.2f} | {mark} |")
     return rows
 
@@ -199,11 +199,11 @@ def main() -> None:
     repeated = repeat_stack(make_stack(CACHE, "jpeg"), REPEATED)
     stacks = {k: make_stack(CACHE, k, slices) for k in EXT}
     how = (
-        f"\n`make bench`: {count} rounds, interleaved; {os.cpu_count()} shared cores "
-        f"({platform.machine()}), Python {platform.python_version()}, local disk. Medians; ratios "
-        "are of figures of one round. zblocks runs one worker on one core where no number is given; "
-        "the others use both cores as they like. × light: CPU against the sum of decode, assemble, cut, gzip, "
-        "means and write, each alone on one core in the same run."
+        f"\n`make bench`: {count} round(s), interleaved, on {os.cpu_count()} shared cores "
+        f"({platform.machine()}), Python {platform.python_version()}, local disk. Figures are medians; ratios "
+        "are computed within a round. zblocks runs one worker on one core unless a number is given; "
+        "the other tools use both cores. × minimum: CPU time divided by the sum of decode, assemble, cut, gzip, "
+        "means and write, each measured alone on one core in the same run."
     )
     lines = ["# Benchmarks", how]
     with tempfile.TemporaryDirectory(prefix="zblocks-bench-", dir=CACHE) as name:

@@ -1,4 +1,4 @@
-"""The speed of light: each part of the job alone, at its best known rate, on one core.
+"""The minimum: CPU time of each part of the job alone, at its best known rate, on one core.
 
 `python -m benchmarks.light SLICES OUT` prints CPU seconds: decode, assemble, cut, gzip, means,
 write. Their sum is what no arrangement of these parts can beat.

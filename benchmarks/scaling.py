@@ -105,7 +105,7 @@ def row(name: str, size: tuple[int, int, int], *, sharded: bool, memory_mb: int)
     plan, tasks = plan_of(size, sharded=sharded, memory_mb=memory_mb)
     plan = measured(plan, rates)
     e = estimate(plan, tasks, WorkerPool(1000), Prices())
-    kind = "sharded" if sharded else "one object a chunk"
+    kind = "shards" if sharded else "one per chunk"
     objects = sum(s.objects for s in plan.scales)
     gb_s = next(line.quantity for line in e.bill.lines if line.unit == "GB-s")
     dollars, per = e.bill.dollars, e.bill.dollars / (plan.box.voxels / 1e12)
@@ -128,8 +128,8 @@ def page() -> str:
     inputs = [
         ("CPU per voxel, all scales", f"{rates.cpu_ns:.1f} ns",
          "measured by `make bench` on x86_64; arm64 is assumed to be as fast"),
-        ("bytes out per voxel", f"{rates.out_bytes:.2f}", "measured, the benchmark's stack"),
-        ("bytes in per voxel", f"{rates.in_bytes}", "the benchmark's JPEGs"),
+        ("bytes out per voxel", f"{rates.out_bytes:.2f}", "measured on the stack of the benchmark"),
+        ("bytes in per voxel", f"{rates.in_bytes}", "the JPEGs of the benchmark"),
         ("network per worker", f"{rates.network / 1e6:.0f} MB/s", "assumed"),
         ("cold start", f"{rates.start_s:.0f} s", "assumed"),
         ("cores per worker", f"memory / {LAMBDA_VCPU_MB} MiB", "documented"),
@@ -147,25 +147,24 @@ def page() -> str:
 
 TEMPLATE = """# Scaling
 
-Made by `python -m benchmarks.scaling`. Blocks, objects and the bill are those of `zblocks plan`;
-what a block takes is a model; nothing here was run on AWS. Stacks of JPEGs, 8 bit, 4×4×40 nm.
+Made by `python -m benchmarks.scaling`. Blocks, objects and cost are those of `zblocks plan`; the time
+of a block comes from a model. Nothing here has been run on AWS. Stacks of 8-bit JPEGs, 4×4×40 nm.
 
-| volume | objects are | worker MiB | blocks × slices | objects | block s | minutes | GB-s | $ | $ per Tvoxel |
+| volume | objects | worker MiB | blocks × slices | number of objects | s per block | minutes | GB-s | $ | $ per Tvoxel |
 |---|---|---|---|---|---|---|---|---|---|
 {rows}
 
-1,000 workers at the same time. A stack has no more blocks than it has runs of slices, so a volume
-keeps only as many workers busy as it has blocks.
+With 1,000 concurrent workers. A volume keeps no more workers busy than it has blocks.
 
 ## Inputs
 
-| input | value | from |
+| input | value | source |
 |---|---|---|
 {inputs}
 
-Cores and network are taken to work side by side: the slower one decides. Storage and traffic out of
-the region are not counted. Dollars, and the time of
-Plan, Coarsen and Finalize, are as `zblocks plan` reckons them.
+Computation and network transfer are assumed to overlap: the slower one decides. Storage and traffic
+out of the region are not included. Cost, and the time of Plan, Coarsen and Finalize, are computed as
+by `zblocks plan`.
 """
 
 

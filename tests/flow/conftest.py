@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any
+from urllib.request import Request, urlopen
 
 import boto3
 import numpy as np
@@ -18,6 +19,9 @@ import simplejpeg
 import tifffile
 from moto.server import ThreadedMotoServer
 from PIL import Image
+
+import zblocks as product
+from tests.launcher import Launcher
 
 AWS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -89,15 +93,16 @@ class Command:
 def zblocks(*arguments: str | Path, env: dict[str, str | None] | None = None) -> Command:
     """Run the command as a user does; a variable of `env` that is None is taken away."""
     environment = {**os.environ, **(env or {})}
-    done = subprocess.run(
-        [sys.executable, "-m", "zblocks", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={name: value for name, value in environment.items() if value is not None},
-        timeout=300,
-        check=False,
-    )
-    return Command(done.returncode, done.stdout, done.stderr)
+    given = {name: value for name, value in environment.items() if value is not None}
+    done = _launcher().run([str(a) for a in arguments], given, seconds=300)
+    return Command(done.code, done.out, done.err)
+
+
+@cache
+def _launcher() -> Launcher:
+    """Start what runs the commands, with everything imported."""
+    found = walk_packages(product.__path__, "zblocks.")
+    return Launcher(*(each.name for each in found if each.name != "zblocks.__main__"))
 
 
 WriteConfig = Callable[..., Path]
@@ -157,9 +162,4 @@ def cloud(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     for bucket in ("slices", "volumes"):
         s3.create_bucket(Bucket=bucket)
     yield Cloud(moto, env, s3)
-    for bucket in ("slices", "volumes"):
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
-        for there in [page["Contents"] for page in pages if "Contents" in page]:
-            keys = [{"Key": o["Key"]} for o in there]
-            s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
-        s3.delete_bucket(Bucket=bucket)
+    urlopen(Request(f"{moto}/moto-api/reset", method="POST")).close()

@@ -1,7 +1,7 @@
 """Every kind of chunk that zblocks claims to write: what it takes, and who reads it back.
 
 `OUTPUTS` is the one table: tests/flow/test_matrix.py writes each of them from every kind of slice
-in tests/formats/registry.py, and the README's table is made from both.
+in tests/formats/registry.py, and docs/formats.md is made from both.
 """
 
 from __future__ import annotations

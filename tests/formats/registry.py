@@ -1,6 +1,6 @@
 """Every kind of slice that zblocks claims to read: how to write it, and what it must become.
 
-`INPUTS` is the one table: tests/flow/test_formats.py converts each, and the README's table of
+`INPUTS` is the one table: tests/flow/test_formats.py converts each, and the table of
 inputs is made from it. Writers and readers are tifffile, Pillow and imagecodecs, never ours.
 """
 

@@ -1,4 +1,4 @@
-"""The README's table of what is read and written, made from the two registries."""
+"""The tables of docs/formats.md, made from the two registries of formats."""
 
 from __future__ import annotations
 
@@ -66,18 +66,23 @@ def chunks_row(encoding: Encoding) -> str:
     """Return an encoding's row."""
     channels = "any" if encoding.channels is None else ", ".join(map(str, encoding.channels))
     layers = {("image", "segmentation"): "images, labels", ("image",): "images"}
-    packed = ", ".join(f"`{c}`" for c in encoding.compressions) or "packed already"
-    exact = "exact" if encoding.lossless else "loses a little"
+    compression = ", ".join(f"`{c}`" for c in encoding.compressions) or "none (already compressed)"
+    kept = "lossless" if encoding.lossless else "lossy"
     return (
         f"| `{encoding.name}` | {layers.get(encoding.layers, 'labels')} | "
-        f"{', '.join(encoding.dtypes)} | {channels}{encoding.note} | {exact} | {packed} |"
+        f"{', '.join(encoding.dtypes)} | {channels}{encoding.note} | {kept} | {compression} |"
     )
 
 
-def formats_table() -> str:
-    """Return both tables."""
-    rows = ["| slices | bits | colours | |", "|---|---|---|---|"]
+def slices_table() -> str:
+    """Return a row for each image format that slices may have."""
+    rows = ["| format | bits per sample | colours | variants |", "|---|---|---|---|"]
     rows += [slices_row(name, kinds_of(words)) for name, words in FORMATS.items()]
-    rows += ["", "| chunks | of | slices' types | channels | voxels | compression |",
-             "|---|---|---|---|---|---|"]  # fmt: skip
+    return "\n".join(rows)
+
+
+def chunks_table() -> str:
+    """Return a row for each encoding of chunks."""
+    rows = ["| encoding | layers | types of slices | channels | voxels | compression |",
+            "|---|---|---|---|---|---|"]  # fmt: skip
     return "\n".join([*rows, *map(chunks_row, ENCODINGS.values())])

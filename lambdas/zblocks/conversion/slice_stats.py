@@ -27,8 +27,8 @@ class SliceStats:
 
     z: int
     """Scale 0 voxel."""
-    low: float
-    high: float
+    low: int | float
+    high: int | float
     mean: float
     step: int
     """Values of one bin of the histogram; 0 where there is none."""

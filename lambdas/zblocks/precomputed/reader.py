@@ -17,7 +17,7 @@ from zblocks.geometry import Box, Vec, Voxels
 from zblocks.precomputed.compression import MissingDecoderError, decompress
 from zblocks.precomputed.decode import decode_chunk
 from zblocks.precomputed.objects import ENDINGS, shard_key
-from zblocks.precomputed.scale import Scale
+from zblocks.precomputed.scale import SMALL_CHUNK, Scale
 from zblocks.precomputed.sharding import (
     EMPTY_INDEX,
     MinishardIndex,
@@ -30,9 +30,6 @@ from zblocks.storage import Store
 
 UNREADABLE = (ValueError, MissingDecoderError, OSError, ZblocksError)
 """What reading a chunk may raise."""
-
-SMALL_CHUNK = 1 << 16
-"""Bytes that any small chunk may decompress to, whatever its encoding."""
 
 INDEX_LIMIT = 1 << 28
 """Bytes of a minishard index that are still read."""
@@ -251,8 +248,7 @@ class ScaleReader:
 
     def read_encoded(self, cell: Vec) -> bytes | None:
         """Return the bytes of a chunk; None if it isn't there. Raises as `ChunkSource.read`."""
-        size = self.scale.chunk_box(cell).voxels * self.scale.format.voxel_bytes
-        return self.source.read(cell, max(2 * size, SMALL_CHUNK))
+        return self.source.read(cell, self.scale.format.limit(self.scale.chunk_box(cell)))
 
     def decode(self, cell: Vec, data: bytes) -> Voxels:
         """Return the voxels (z, y, x, c) of a chunk.

@@ -22,6 +22,9 @@ IMAGES = ("jpeg", "png", "jxl")
 LABEL_BLOCK = Vec(8, 8, 8)
 """Voxels of a block of compressed_segmentation as zblocks writes it, xyz."""
 
+SMALL_CHUNK, LARGE_CHUNK = 1 << 16, 1 << 26
+"""Bytes that any small chunk may have, and those beyond which only a large one can be right."""
+
 Resolution = tuple[float, float, float]
 """nm per voxel, xyz."""
 
@@ -61,6 +64,21 @@ class ChunkFormat:
     def voxel_bytes(self) -> int:
         """Bytes of all channels of a voxel."""
         return self.channels * np.dtype(self.dtype).itemsize
+
+    def limit(self, box: Box) -> int:
+        """Return the bytes that a chunk of this box can have once it is encoded, at most.
+
+        Twice its voxels are enough for most; compressed_segmentation stores whole blocks, each with
+        up to 32 bits a voxel and as many labels as voxels.
+        """
+        enough = max(2 * box.voxels * self.voxel_bytes, SMALL_CHUNK)
+        if self.block is None:
+            return enough
+        blocks = box.grid(self.block)
+        each = self.block.x * self.block.y * self.block.z
+        stored = 8 + each * (4 + np.dtype(self.dtype).itemsize)
+        size = self.channels * (4 + blocks.x * blocks.y * blocks.z * stored)
+        return max(enough, min(size, LARGE_CHUNK))
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class Blank:
     z: int
     slice: str
     """Its key in the source."""
-    value: float
+    value: int | float
 
 
 @dataclass(frozen=True, slots=True)
