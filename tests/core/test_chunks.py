@@ -83,11 +83,11 @@ def test_a_chunk_of_another_size_is_an_error(compression):
         decode(kind, data)
 
 
-@pytest.mark.parametrize(("dtype", "z"), [("uint32", 1), ("uint64", 2)])
-def test_a_thin_chunk_of_labels_is_read_although_its_blocks_hold_more_than_its_voxels(dtype, z):
+@pytest.mark.parametrize("dtype", ["uint32", "uint64"])
+def test_a_thin_chunk_of_labels_is_read_although_its_blocks_hold_more_than_its_voxels(dtype):
     kind = kind_of(1, dtype, "compressed_segmentation", "gzip")
-    box = Box(Vec(0, 0, 0), Vec(64, 64, z))
-    labels = np.random.default_rng(1).integers(0, 2**31, (z, 64, 64, 1)).astype(dtype)
+    box = Box(Vec(0, 0, 0), Vec(64, 64, 1))
+    labels = np.random.default_rng(1).integers(0, 2**31, (1, 64, 64, 1)).astype(dtype)
     packed = encode_chunk(kind, labels)
     data = decompress(packed, "gzip", kind.limit(box))
     assert len(data) > 2 * labels.nbytes
