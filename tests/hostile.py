@@ -692,8 +692,8 @@ _config_case("objects_for_texts", {"s3_prefix": {"a": 1}, "ext": [1]}, "s3_prefi
 _config_case("a_text_for_a_flag", {"overwrite": "yes"}, "overwrite")
 _config_case("nested_deeply", b'{"scales": ' + b"[" * 10**6, "config.json: ")
 _config_case("of_three_million_numbers", {"sorted_filename": [1] * 3_000_000}, "sorted_filename")
-_config_case("of_500000_fields", {f"a{i}": 1 for i in range(500_000)}, "more fields")
-_config_case("twice_a_field", b'{"ext": ".png", "ext": ".tif"}', '"ext" is there twice')
+_config_case("of_500000_fields", {f"a{i}": 1 for i in range(500_000)}, "more unknown fields")
+_config_case("twice_a_field", b'{"ext": ".png", "ext": ".tif"}', '"ext" appears twice')
 _config_case("not_utf8", b'{"ext": "\xff"}', "config.json: byte 9 is not UTF-8")
 _config_case("of_30_megabytes", b'{"ext": "' + b"a" * 30 * MIB + b'"}', "larger than 10 MB")
 _config_case("of_a_number_of_a_megabyte", b'{"scales": ' + b"9" * MIB + b"}", "config.json: ")
@@ -701,13 +701,13 @@ _config_case("that_is_an_image", png(), "config.json: ")
 _config_case("a_name_with_escapes", {"\x1b[2Jext": 1}, "no such field")
 
 
-@case("InvalidConfig", "is no file")
+@case("InvalidConfig", "not a file")
 def config_is_a_device(folder: Path) -> Made:
     (folder / "config.json").symlink_to("/dev/zero")
     return {}
 
 
-@case("InvalidConfig", "is no file")
+@case("InvalidConfig", "not a file")
 def config_is_a_fifo(folder: Path) -> Made:
     os.mkfifo(folder / "config.json")
     return {}

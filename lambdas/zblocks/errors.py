@@ -1,8 +1,8 @@
 # ruff: noqa: N818 (Step Functions matches these names; no suffix)
-"""What can go wrong, by name.
+"""The errors that zblocks raises on purpose.
 
-Step Functions matches the class name exactly (a base class counts for nothing there), so the names
-are part of the contract. Every message says what was found, where, and what to do.
+Step Functions matches class names exactly, ignoring base classes, so the names are part of the
+contract. Every message says what was found, where, and what to do.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ class ZblocksError(Exception):
 
 
 class InvalidConfig(ZblocksError):
-    """The config can't be used as written; no retry will help."""
+    """The config can't be used as written; retrying won't help."""
 
 
 class SliceListError(ZblocksError):
-    """The ordered list of slices, or the prefix it stands for, doesn't say one slice per z."""
+    """The ordered list of slices, or the listing of their prefix, doesn't give one slice per z."""
 
 
 class SliceError(ZblocksError):
-    """A slice can't be read, or its size or data type isn't that of the others."""
+    """A slice can't be read, or its size or type differs from the others'."""
 
 
 class SourceChanged(ZblocksError):
-    """A slice is not the object any more that the plan was made from."""
+    """A slice has changed since the plan was made."""
 
 
 class DestinationConflict(ZblocksError):
@@ -35,7 +35,7 @@ class DestinationConflict(ZblocksError):
 
 
 class DestinationClaimed(ZblocksError):
-    """Another run is writing this volume at this moment."""
+    """Another run is writing this volume now."""
 
 
 class DoesNotFit(ZblocksError):
@@ -43,7 +43,7 @@ class DoesNotFit(ZblocksError):
 
 
 class CostCeiling(ZblocksError):
-    """The predicted bill is above the ceiling that the config sets."""
+    """The predicted cost is above the limit in the config."""
 
 
 class IncompleteVolume(ZblocksError):
@@ -51,7 +51,7 @@ class IncompleteVolume(ZblocksError):
 
 
 class StorageError(ZblocksError):
-    """The object store failed after the client's own retries; trying again may help."""
+    """The object store failed after the client's own retries; retrying may help."""
 
 
 def several(lines: Sequence[str], limit: int = 20, indent: int = 0) -> str:
@@ -60,7 +60,12 @@ def several(lines: Sequence[str], limit: int = 20, indent: int = 0) -> str:
     return f"\n{' ' * indent}".join([*lines[:limit], *more])
 
 
+def printable(text: str, limit: int = 80) -> str:
+    """Return a text with "?" for what can't be printed, at most `limit` characters."""
+    short = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "".join(c if c.isprintable() else "?" for c in short)
+
+
 def quote(text: str) -> str:
     """Return a text in quotes, printable, at most 80 characters."""
-    short = text if len(text) <= 80 else text[:79] + "…"
-    return f'"{"".join(c if c.isprintable() else "?" for c in short)}"'
+    return f'"{printable(text)}"'

@@ -103,16 +103,19 @@ def test_null_and_empty_places_count_as_left_out():
         ({"fill_value": float("inf")}, "fill_value: found Infinity"),
         ({"fill_value": "0"}, 'fill_value: found "0"'),
         ({"max_concurrency": 10_001}, "max_concurrency: found 10001; .* from 1 to 10000"),
-        ({"s3_prefix": "a//b"}, r's3_prefix: found "a//b", which begins with "/" or has "//"'),
+        ({"s3_prefix": "a//b"}, r's3_prefix: found "a//b", which begins with "/" or contains "//"'),
         ({"s3_prefix": "/a"}, 's3_prefix: found "/a", which begins with "/"'),
-        ({"s3_prefix": "a/../b"}, r's3_prefix: .* which has "\.\." in it'),
-        ({"s3_parts": "a\n"}, "s3_parts: .* which has a control character"),
+        ({"s3_prefix": "a/../b"}, r's3_prefix: .* which contains "\.\."'),
+        ({"s3_parts": "a\n"}, "s3_parts: .* which contains a control character"),
         ({"s3_dir_to_write_to": "a/../b"}, "s3_dir_to_write_to: found"),
         ({"s3_dir_to_write_to": ""}, "s3_dir_to_write_to: missing; give the folder"),
-        ({"ext": "jpg"}, r'ext: found "jpg", which has no dot, write ".jpg"'),
-        ({"s3_bucket_name_for_download": "s3://bkt/x"}, 'which is a url, write "bkt"'),
-        ({"s3_bucket_name_for_upload": "Up_load"}, "s3_bucket_name_for_upload: .* no bucket name"),
-        ({"s3_bucket_name_for_upload": "10.0.0.1"}, "is no bucket name"),
+        ({"ext": "jpg"}, r'ext: found "jpg", which lacks its dot, so write ".jpg"'),
+        ({"s3_bucket_name_for_download": "s3://bkt/x"}, 'which is a URL, so write "bkt"'),
+        (
+            {"s3_bucket_name_for_upload": "Up_load"},
+            "s3_bucket_name_for_upload: .* not a valid bucket",
+        ),
+        ({"s3_bucket_name_for_upload": "10.0.0.1"}, "is not a valid bucket name"),
         ({"s3_bucket_name_for_download": ""}, "s3_bucket_name_for_download: missing, .*source"),
         ({"s3_bucket_name_for_upload": None, "s3_dir_to_write_to": None}, "for_upload: missing"),
         ({"source": "s3://bkt/x"}, "source: given together with s3_bucket_name_for_download"),
@@ -126,7 +129,7 @@ def test_null_and_empty_places_count_as_left_out():
         ),
         (
             {"s3_bucket_name_for_download": "volumes", "s3_prefix": "brain/slices/"},
-            "destination: the slices .* lie in s3://volumes/brain, where",
+            "destination: the slices .* are in s3://volumes/brain, where",
         ),
     ],
 )
@@ -139,14 +142,14 @@ def test_each_bad_value_has_one_line_that_says_what_to_do(changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"source": "/abs"}, 'source: found "/abs", which is no s3:// or file:/// url'),
-        ({"source": "file://abs"}, "needs three slashes and the whole path"),
-        ({"source": "s3://bkt/a//b"}, 'has "//" in it'),
-        ({"source": "s3://bkt/a#b"}, 'has "[?]" or "#" in it'),
-        ({"source": "s3://"}, "is no s3:// or file:/// url"),
+        ({"source": "/abs"}, 'source: found "/abs", which is not an s3:// or file:/// URL'),
+        ({"source": "file://abs"}, "needs three slashes and an absolute path"),
+        ({"source": "s3://bkt/a//b"}, 'contains "//"'),
+        ({"source": "s3://bkt/a#b"}, 'contains "[?]" or "#"'),
+        ({"source": "s3://"}, "is not an s3:// or file:/// URL"),
         ({"destination": "s3://bkt"}, 'destination: found "s3://bkt", a whole bucket; give a fold'),
         ({"destination": "file:///"}, "a whole disk"),
-        ({"destination": "s3://slices/x"}, "destination: the slices .* lie in s3://slices/x"),
+        ({"destination": "s3://slices/x"}, "destination: the slices .* are in s3://slices/x"),
     ],
 )
 def test_bad_urls(changes, message):
@@ -263,8 +266,8 @@ def test_the_cloud_takes_buckets_and_notes_folders():
     ("changes", "message"),
     [
         ({"s3_creds_file": "k.json"}, "s3_creds_file: .* remove the field: the functions' IAM rol"),
-        ({"source": "file:///x"}, "source: file:///x is a folder of one machine; give s3_bucket"),
-        ({"destination": "file:///x"}, "destination: file:///x is a folder of one machine"),
+        ({"source": "file:///x"}, "source: file:///x is a local folder; give s3_bucket"),
+        ({"destination": "file:///x"}, "destination: file:///x is a local folder"),
         ({"sorted_filename": "/x/l.txt"}, "sorted_filename: /x/l.txt is a local path"),
     ],
 )
@@ -317,8 +320,8 @@ def test_load_starts_relative_paths_at_the_files_folder(tmp_path):
     ("text", "message"),
     [
         ('{\n "a": 1,,}', "config.json: line 2, column 9: not JSON"),
-        ('{"overwrite": true, "overwrite": false}', 'config.json: "overwrite" is there twice'),
-        ("[1]", r"config.json: holds \[1\]; give one JSON object"),
+        ('{"overwrite": true, "overwrite": false}', 'config.json: "overwrite" appears twice'),
+        ("[1]", r"config.json: found \[1\]; give one JSON object"),
         ("", "config.json: line 1, column 1: not JSON"),
         ("{}", "config.json: .*voxel_resolution: missing"),
         (b'{"a": "\xff"}', "config.json: byte 7 is not UTF-8"),

@@ -191,15 +191,15 @@ def test_it_resumes_and_a_new_contrast_is_refused(tmp_path, write_config):
         ),
         ("uint16", {"encoding": "jpeg"}, 'use "raw", or "dtype": "uint8" with contrast'),
         ("float32", {"contrast": {"range": [0, 1]}}, "dtype: contrast of float32 slices needs a"),
-        ("uint8", {"contrast": {"range": [1, 1]}}, "which has 1 where more than 1 is needed"),
-        ("uint8", {"contrast": {}}, "which needs one of percentiles and range; give"),
+        ("uint8", {"contrast": {"range": [1, 1]}}, "which has 1 where a number above 1 is needed"),
+        ("uint8", {"contrast": {}}, "which needs either percentiles or range; give"),
         ("uint8", {"contrast": {"percentiles": [1, 101]}}, "contrast: found"),
         ("uint8", {"contrast": {"percentile": [1, 99]}}, "contrast: found"),
         ("uint8", {"contrast": {"range": [0, 9]}, "dtype": "uint32"}, "dtype: contrast makes"),
         (
             "uint8",
             {"contrast": {"range": [0, 9]}, "layer_type": "segmentation"},
-            'contrast: is for images, and layer_type is "segmentation"',
+            'contrast: is for images, but layer_type is "segmentation"',
         ),
         ("blank", {"contrast": {"percentiles": [1, 99]}}, "contrast: 1 % and 99 % are both 7 in"),
         (

@@ -70,11 +70,11 @@ UPLOADS = {
     "large": (b" " * (10 * MIB + 1), "larger than 10 MB"),
     "empty": (b"", "line 1, column 1: not JSON"),
     "deep": (b"[" * 10**6, "maximum recursion depth"),
-    "twice": (b'{"ext": ".png", "ext": ".tif"}', '"ext" is there twice'),
+    "twice": (b'{"ext": ".png", "ext": ".tif"}', '"ext" appears twice'),
     "not utf8": (b'{"ext": "\xff"}', "byte 9 is not UTF-8"),
     "a key": (
         json.dumps({"s3_prefix": SECRET}).encode(),
-        "s3_prefix: holds what looks like",
+        "s3_prefix: contains what looks like",
     ),
 }
 

@@ -17,11 +17,11 @@ from zblocks.storage import open_store
     ("text", "advice"),
     [
         ('{"ext": ".tif"\n "s3_prefix": "a"}', "line 2, column 2: not JSON"),
-        ('{"scales": 3 "ext": ""}', "put a comma between what stands before and after this place"),
+        ('{"scales": 3 "ext": ""}', "put a comma between the values before and after"),
         ('{"scales": }', 'put a value here: a number, true, false, or text in "double quotes"'),
         ('{"ext": ".tif}', 'end the text that begins here with a double quote: "'),
         ('{"source": "C:\\slices"}', "write / in paths, or two backslashes for each one"),
-        ('{"ext": ".tif"}}', "take away what stands after the last }"),
+        ('{"ext": ".tif"}}', "remove what follows the last }"),
         ('{ext: ".tif"}', 'put a name in "double quotes" here'),
         ('{"ext" ".tif"}', "put a colon between the name and its value"),
     ],

@@ -102,9 +102,12 @@ def test_files_without_a_list(tmp_path, write_config, fields):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"filter": {"glob": "*", "regex": "x"}}, "which is not one of the two"),
-        ({"filter": {}}, "which is not one of the two"),
-        ({"filter": {"glob": "*"}, "sorted_filename": ["a 0"]}, "filter: is for slices without"),
+        ({"filter": {"glob": "*", "regex": "x"}}, "which needs either glob or regex"),
+        ({"filter": {}}, "which needs either glob or regex"),
+        (
+            {"filter": {"glob": "*"}, "sorted_filename": ["a 0"]},
+            "filter: applies only without",
+        ),
         ({"filter": {"regex": "("}}, "filter: not a valid regular expression"),
         ({"filter": {"glob": "x*"}}, "(glob x*); check the prefix"),
         ({"filter": {"regex": "x(?P<z>1)"}}, "(regex x(?P<z>1)); check the prefix"),

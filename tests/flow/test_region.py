@@ -184,7 +184,7 @@ def test_all_of_the_stack_is_no_region(tmp_path, write_config):
     [
         ({"region": {"x": [3, 31]}}, "region: x [3, 31] reaches beyond a slice, or the canvas, of"),
         ({"region": {"z": [0, 8]}}, "region: z [0, 8] reaches beyond the stack of 7 slices"),
-        ({"region": {"y": [5, 5]}}, "which has 5 where more than 5 is needed"),
+        ({"region": {"y": [5, 5]}}, "which has 5 where a number above 5 is needed"),
         ({"region": {"z": [-1, 5]}}, 'region: found {"z": [-1, 5]}'),
         ({"region": {"t": [1, 5]}}, 'region: found {"t": [1, 5]}'),
         ({"every": 0}, "every: found 0; give n to take every n-th slice"),

@@ -191,7 +191,7 @@ def test_keys_and_folders_are_refused_before_anything_is_asked(tmp_path):
     done = zblocks("start", cloud_config(tmp_path, source=f"file://{tmp_path}", s3_creds_file="k"))
     assert done.code == 2
     assert "s3_creds_file" in done.err
-    assert "is a folder of one machine" in done.err
+    assert "is a local folder" in done.err
 
 
 def test_convert_names_failures_as_they_happen(tmp_path, write_config):

@@ -103,7 +103,7 @@ class OutputKind:
         encoding, layer = self.encoding, self.layer(kind)
         channels = kind.channels_as(layer)
         if layer not in encoding.layers:
-            return f'encoding: "{encoding.name}" is for images, and layer_type is "segmentation"'
+            return f'encoding: "{encoding.name}" is for images, but layer_type is "segmentation"'
         if not self.written:
             return 'compression: shards can\'t hold "br"; give "gzip" or "none"'
         if layer == "segmentation" and (channels != 1 or kind.dtype not in WHOLE):

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from pydantic import PrivateAttr, ValidationError
 
+from zblocks.config.conflicts import conflicts
 from zblocks.config.fields import Fields
 from zblocks.config.messages import (
     COMMENT,
@@ -25,7 +26,6 @@ from zblocks.config.messages import (
     show,
     unknown_fields,
 )
-from zblocks.config.misfits import misfits
 from zblocks.config.values import IMAGE_EXTENSIONS, file_url, folder_path
 from zblocks.errors import InvalidConfig
 
@@ -34,7 +34,7 @@ SEED_EXT = ".tif"
 
 @dataclass(frozen=True, slots=True)
 class ListLocation:
-    """Where the ordered list is: lines, or the first that exists of path and url."""
+    """The ordered list: its lines, or where it is (the first that exists of path and url)."""
 
     lines: tuple[str, ...] = ()
     path: Path | None = None
@@ -48,20 +48,20 @@ class ListLocation:
 
 
 class Config(Fields):
-    """A job, checked. Made by parse or load."""
+    """A checked config; made by `parse` or `load`."""
 
     _base: Path | None = PrivateAttr(None)
 
     @classmethod
     def parse(cls, data: Mapping[str, object], *, base: Path | None) -> Self:
-        """Check a job.
+        """Check a config.
 
         Args:
-            data: The JSON object.
-            base: The config file's folder, for relative local paths; None in the cloud.
+            data: the JSON object.
+            base: folder of the config file, for relative local paths; None in the cloud.
 
         Raises:
-            InvalidConfig: One line for each problem.
+            InvalidConfig: one line per problem.
         """
         if not isinstance(data, Mapping):
             raise InvalidConfig(f"the config is {show(data)}; give one JSON object of fields")
@@ -80,14 +80,18 @@ class Config(Fields):
         except ValidationError as error:
             raise invalid([*problems, *field_problems(error, given)]) from None
         config._base = base.absolute() if base is not None else None
-        problems += misfits(config)
+        problems += conflicts(config)
         if problems:
             raise invalid(problems)
         return config
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read and check a config file; relative paths in it start at its folder."""
+        """Read and check a config file; its relative paths start at its folder.
+
+        Raises:
+            InvalidConfig: one line per problem.
+        """
         data = read_object(read_file(path), str(path))
         try:
             return cls.parse(data, base=path.parent)
@@ -96,31 +100,31 @@ class Config(Fields):
 
     @property
     def base(self) -> Path | None:
-        """The config file's folder; None in the cloud."""
+        """Folder of the config file; None in the cloud."""
         return self._base
 
     @property
     def source(self) -> str:
-        """The url that slice keys are relative to: the bucket, else `source`, else the folder."""
+        """The URL that slice keys are relative to: the bucket, else `source`, else the folder."""
         if self.s3_bucket_name_for_download:
             return f"s3://{self.s3_bucket_name_for_download}"
         return self.given_source or self._folder_url(self.folder_to_convert_from)
 
     def role_for(self, url: str) -> str:
-        """Return the role that reads an url: the slices' own bucket is read with theirs."""
+        """Return the role for reading a URL: `source_role` in the slices' bucket, else none."""
         place = self.source.split("/", 3)[:3]
         return self.source_role if url.split("/", 3)[:3] == place else ""
 
     @property
     def destination(self) -> str:
-        """The url of the volume: bucket and directory, else `destination`, else the folder."""
+        """The URL of the volume: bucket and directory, else `destination`, else the folder."""
         if self.s3_bucket_name_for_upload:
             return f"s3://{self.s3_bucket_name_for_upload}/{self.s3_dir_to_write_to or ''}"
         return self.given_destination or self._folder_url(self.folder_to_convert_to)
 
     @property
     def take(self) -> str:
-        """`channels` as it travels in the plan."""
+        """`channels` as one text, as `Take.channels` has it."""
         given = self.channels
         return given if isinstance(given, str) else ",".join(map(str, given))
 
@@ -141,10 +145,10 @@ class Config(Fields):
 
     @property
     def slice_list(self) -> ListLocation | None:
-        """Where the ordered list is; None: natural order of what lies under the prefix.
+        """The ordered list; None: the slices under the prefix, in natural order.
 
-        A plain string is a path, relative to the config file's folder, if that file exists; else a
-        key in the source's bucket. In the cloud there is no such folder, so it is a key.
+        A plain text is a path, relative to the config file's folder, if that file exists; else a
+        key in the source's bucket (always in the cloud, which has no such folder).
         """
         given = self.sorted_filename
         if isinstance(given, tuple):
@@ -152,7 +156,7 @@ class Config(Fields):
         return self.place_of("sorted_filename")
 
     def place_of(self, field: str) -> ListLocation | None:
-        """Return where the list or table of a field is, if the field holds a path, key or url."""
+        """Return where the list or table of a field is, if the field is a path, key or URL."""
         given = getattr(self, field)
         if not isinstance(given, str):
             return None
@@ -165,27 +169,27 @@ class Config(Fields):
         return ListLocation(path=self._local(given), url=url)
 
     def candidates(self, name: str, index: int) -> tuple[str, ...]:
-        """Name the keys, relative to the source, under which a listed slice may lie."""
+        """Return the keys, relative to the source, that a listed slice may have."""
         ext = SEED_EXT if self.ext is None else self.ext
         key = f"{self.s3_prefix}{name}{self.s3_parts}{ext}"
         keys = [key]
         if self.ext is None and not self.s3_parts and _is_image(name):
-            keys.append(self.s3_prefix + name)  # lists other than the seed's give whole names
+            keys.append(self.s3_prefix + name)  # lists other than the seed tool's have whole names
         if not self.source.startswith("s3://"):
             keys.append(self.download_name(name, index))
         return tuple(keys)
 
     def download_name(self, name: str, index: int) -> str:
-        """Return the file name that the seed, and `zblocks download`, gives a slice."""
+        """Return the file name of a slice after `zblocks download`, as in the seed tool."""
         return f"{index:04d}_{name}_{SEED_EXT if self.ext is None else self.ext}"
 
     @property
     def listing_prefix(self) -> str:
-        """What keys begin with when there is no list; nothing in folder_to_convert_from."""
+        """What keys begin with if there is no list; empty in folder_to_convert_from."""
         return "" if self._is_plain_folder else self.s3_prefix
 
     def is_slice(self, key: str) -> bool:
-        """Whether a key that was found without a list is a slice: right place, parts and ext."""
+        """Whether a key found without a list is a slice: by its folder, s3_parts and ext."""
         if not key.startswith(self.listing_prefix):
             return False
         name = key.removeprefix(self.listing_prefix).removeprefix("/")
@@ -198,17 +202,20 @@ class Config(Fields):
         return file.stem.endswith(parts) and _is_image(name)
 
     def for_cloud(self) -> tuple[str, ...]:
-        """Check that a machine without this one's disk can do the job.
+        """Check that the config needs no local files.
 
         Returns:
-            Notes: fields that have no meaning there.
+            Notes: fields that are not used in the cloud.
+
+        Raises:
+            InvalidConfig: it names local files or keys.
         """
         problems = []
         if self.s3_creds_file:
             problems.append(
-                f"s3_creds_file: found {show(self.s3_creds_file)}, but keys don't belong into an "
+                f"s3_creds_file: found {show(self.s3_creds_file)}, but keys don't belong in an "
                 "execution; remove the field: the functions' IAM roles give access to the buckets "
-                "that were named at deployment"
+                "named at deployment"
             )
         if not self.source.startswith("s3://"):
             problems.append(_not_in_cloud("source", self.source, "s3_bucket_name_for_download"))
@@ -219,20 +226,20 @@ class Config(Fields):
         place = self.slice_list
         if place and not place.lines and not place.url:
             problems.append(
-                f"sorted_filename: {place} is a local path; give an s3:// url, a key in the "
+                f"sorted_filename: {place} is a local path; give an s3:// URL, a key in the "
                 "download bucket, or the lines themselves"
             )
         if problems:
             raise invalid(problems)
         folders = ("folder_to_write_to", "folder_to_convert_from", "folder_to_convert_to")
-        return tuple(
-            f"{name}: not needed in the cloud, nothing touches a local disk"
-            for name in folders
-            if getattr(self, name)
-        )
+        return tuple(f"{name}: not used in the cloud" for name in folders if getattr(self, name))
 
     def folders(self) -> Self:
-        """Take the seed's middle step alone: folder to folder, even when buckets are given."""
+        """Return a config that converts from folder to folder, even if it names buckets.
+
+        Raises:
+            InvalidConfig: it doesn't name both folders.
+        """
         config = self.model_copy(
             update={
                 "given_source": self._folder_url(self.folder_to_convert_from) or None,
@@ -246,7 +253,7 @@ class Config(Fields):
             f"{name}: missing; give {describe(name)}"
             for name in ("folder_to_convert_from", "folder_to_convert_to")
             if not self._folder_url(getattr(self, name))
-        ] or list(misfits(config))
+        ] or list(conflicts(config))
         if problems:
             raise invalid(problems)
         return config
@@ -256,7 +263,6 @@ class Config(Fields):
         return self.source == self._folder_url(self.folder_to_convert_from)
 
     def _local(self, path: str | None) -> Path | None:
-        """Absolute, or None: not given, or relative to nothing."""
         if not path or (self._base is None and not path.startswith("/")):
             return None
         return Path(folder_path(str((self._base or Path("/")) / path)))
@@ -267,7 +273,7 @@ class Config(Fields):
 
 
 def _held_list(given: tuple[Any, ...]) -> ListLocation:
-    """Return a list that the config holds: lines, or as the JSON that it is."""
+    """Return a list given in the config: its lines, or one line of JSON."""
     lines = [item for item in given if isinstance(item, str)]
     return ListLocation(lines=tuple(lines) if len(lines) == len(given) else (json.dumps(given),))
 
@@ -277,18 +283,16 @@ def _is_image(name: str) -> bool:
 
 
 def _is_blank(name: str, value: object) -> bool:
-    """Null, and the empty places and files of a config template, count as left out."""
+    """Null, and empty places and files, as in config templates, count as left out."""
     blank_text = value == "" and name.startswith(("s3_", "folder_", "sorted_", "source", "dest"))
     return value is None or blank_text
 
 
 def _is_key(text: str) -> bool:
-    """Whether a path could be a key: not from a disk's root, home or a relative folder."""
     return not text.startswith(("/", "./", "~", "\\")) and ".." not in text.split("/")
 
 
 def _not_in_cloud(name: str, url: str, bucket_field: str) -> str:
     return (
-        f"{name}: {url} is a folder of one machine; give {bucket_field}, "
-        f'or "{name}": "s3://bucket/prefix"'
+        f'{name}: {url} is a local folder; give {bucket_field}, or "{name}": "s3://bucket/prefix"'
     )

@@ -1,4 +1,4 @@
-"""The JSON schema of a config, for editors: completion, and a mark under what is wrong."""
+"""The JSON schema of a config, for completion and checks in editors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from zblocks.config.messages import COMMENT
 
 
 def config_schema() -> dict[str, Any]:
-    """Return the schema (JSON Schema 2020-12). Editors know less than `Config.parse` does."""
+    """Return the schema (JSON Schema 2020-12); `Config.parse` checks more."""
     schema = Fields.model_json_schema(by_alias=True)
     schema |= {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A zblocks job",
-        "description": "Slices that become a Neuroglancer volume.",
+        "title": "zblocks config",
+        "description": "How to convert slices to a Neuroglancer volume.",
         "patternProperties": {f"^{COMMENT}": {"description": "a comment"}},
     }
     return schema

@@ -1,7 +1,7 @@
-"""What a config's fields may hold: the kinds of values, each with its check.
+"""Kinds of values in a config, each with its check.
 
-A check raises ValueError with the end of a sentence that begins with what was found: `found "a b",
-which` … `is no bucket name`.
+A check raises ValueError with a clause for the sentence `found "a b", which …`: `is not a valid
+bucket name`.
 """
 
 from __future__ import annotations
@@ -34,45 +34,46 @@ _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}")
 def printable(text: str) -> str:
     """Check a part of a key."""
     if CONTROL.search(text):
-        raise ValueError("has a control character")
+        raise ValueError("contains a control character")
     if ".." in text.split("/"):
-        raise ValueError('has ".." in it')
+        raise ValueError('contains ".."')
     return text
 
 
 def _prefix(text: str) -> str:
-    """Check the beginning of a key: one "/" at its end is part of it."""
+    """Check the beginning of a key; it may end with one "/"."""
     if "" in printable(text).removesuffix("/").split("/") and text:
-        raise ValueError('begins with "/" or has "//" in it')
+        raise ValueError('begins with "/" or contains "//"')
     return text
 
 
 def directory(text: str) -> str:
-    """Check a folder's key; a slash at its end is no part of it."""
+    """Check a folder's key; return it without slashes at its end."""
     if "?" in text or "#" in text:
-        raise ValueError('has "?" or "#" in it, which ends the path of a url')
+        raise ValueError('contains "?" or "#", which end the path of a URL')
     return _prefix(text.rstrip("/"))
 
 
 def extension(text: str) -> str:
     """Check the end of a key."""
     if f".{text.lower()}" in IMAGE_EXTENSIONS:
-        raise ValueError(f'has no dot, write ".{text}"')
+        raise ValueError(f'lacks its dot, so write ".{text}"')
     return printable(text)
 
 
 def _bucket(text: str) -> str:
     if text.startswith("s3://"):
         bucket = text.removeprefix("s3://").split("/")[0]
-        raise ValueError(f'is a url, write "{bucket}" (or use "source" and "destination" for urls)')
+        msg = f'is a URL, so write "{bucket}" (or use "source" and "destination" for URLs)'
+        raise ValueError(msg)
     if text and not _BUCKET.fullmatch(text):
-        raise ValueError("is no bucket name (3 to 63 of a-z, 0-9, dot and hyphen)")
+        raise ValueError("is not a valid bucket name (3 to 63 of a-z, 0-9, dot and hyphen)")
     return text
 
 
 def _path(text: str) -> str:
     if CONTROL.search(text):
-        raise ValueError("has a control character")
+        raise ValueError("contains a control character")
     return text
 
 
@@ -86,8 +87,8 @@ def _url(text: str) -> str:
     if scheme == "file" and rest.startswith("/"):
         return file_url(_path(unquote(rest)))
     if scheme == "file":
-        raise ValueError("needs three slashes and the whole path")
-    raise ValueError("is no s3:// or file:/// url")
+        raise ValueError("needs three slashes and an absolute path")
+    raise ValueError("is not an s3:// or file:/// URL")
 
 
 def folder_path(path: str) -> str:
@@ -96,7 +97,7 @@ def folder_path(path: str) -> str:
 
 
 def file_url(path: str) -> str:
-    """Return the url of a folder."""
+    """Return the URL of a folder."""
     return f"file://{quote(folder_path(path))}"
 
 
@@ -108,7 +109,7 @@ def role(text: str) -> str:
 
 
 def list_place(text: str) -> str:
-    """Check where a list of slices is: a path, a key or an url."""
+    """Check where a list of slices is: a path, a key or a URL."""
     if "://" not in text:
         return _path(text)
     url = _url(text)
@@ -134,7 +135,7 @@ Edge = Annotated[int, Field(ge=1, le=2048)]
 
 
 class Filter(BaseModel):
-    """Which names are slices: one of the two, matching the whole name."""
+    """Selects slices by their whole name: with either a glob or a regular expression."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -146,7 +147,7 @@ class Filter(BaseModel):
     @model_validator(mode="after")
     def _one(self) -> Filter:
         if (self.glob is None) == (self.regex is None):
-            raise ValueError("is not one of the two")
+            raise ValueError("needs either glob or regex")
         return self
 
     def __str__(self) -> str:
@@ -155,7 +156,7 @@ class Filter(BaseModel):
 
 
 class Canvas(BaseModel):
-    """What slices of different sizes are put on."""
+    """The canvas for slices of different sizes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -166,16 +167,15 @@ class Canvas(BaseModel):
             Strict(False),
         ]
     ) = "max"
-    """Width and height, pixels; `max`: the largest of the stack."""
+    """Width and height in pixels; `max`: the largest of the stack."""
     align: Literal["center", "top-left"] = "center"
     fill: Annotated[int, Field(ge=0, le=2**32 - 1)] = 255
-    """Value of what a slice doesn't cover; the seed's helper padded with white."""
+    """Value outside the slice; white by default, as in the seed tool."""
 
 
 def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
-    """Check the ends of a range."""
     if pair[0] >= pair[1]:
-        raise ValueError(f"has {pair[1]:g} where more than {pair[0]:g} is needed")
+        raise ValueError(f"has {pair[1]:g} where a number above {pair[0]:g} is needed")
     return pair
 
 
@@ -185,7 +185,7 @@ _Place = Annotated[int, Field(ge=0, le=10**7)]
 
 
 class Contrast(BaseModel):
-    """Which values become the lowest and the highest of the volume's type."""
+    """The values that become the lowest and the highest of the volume's type."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -194,12 +194,12 @@ class Contrast(BaseModel):
     ) = None
     """Measured over the whole stack."""
     range: Annotated[tuple[_Value, _Value], Strict(False), AfterValidator(_ascending)] | None = None
-    """Values themselves."""
+    """The values themselves."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.percentiles is None) == (self.range is None):
-            raise ValueError("needs one of percentiles and range")
+            raise ValueError("needs either percentiles or range")
         return self
 
 
@@ -207,12 +207,12 @@ _Span = Annotated[tuple[_Place, _Place], Strict(False), AfterValidator(_ascendin
 
 
 class Region(BaseModel):
-    """Which part of the stack is wanted: half-open ranges of pixels and of slices."""
+    """The part of the stack to convert: half-open ranges of pixels and of slices."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     x: _Span | None = None
     y: _Span | None = None
-    """Pixels of a slice, or of the canvas, from its left and top."""
+    """Pixels from the left and the top of a slice, or of the canvas."""
     z: _Span | None = None
-    """Slices, the one with the smallest index is 0."""
+    """Slices; 0 is the one with the smallest index."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from obstore import exceptions
 
-from zblocks.errors import InvalidConfig, StorageError, ZblocksError
+from zblocks.errors import InvalidConfig, StorageError, ZblocksError, printable
 from zblocks.redaction import hide_keys
 
 _DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
@@ -62,4 +62,4 @@ def _translate(place: str, error: Exception, *, local: bool) -> ZblocksError:
 def _shorten(error: Exception) -> str:
     """Return the first line of obstore's long messages, printable and without keys."""
     text = str(error).strip().partition("\n\n")[0].removesuffix("Debug source:")
-    return hide_keys("".join(c if c.isprintable() else "?" for c in text))[:300]
+    return printable(hide_keys(text), 300)

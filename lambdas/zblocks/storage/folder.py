@@ -8,6 +8,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from zblocks.errors import printable
+
 _BAD_NAME = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 """Characters in a name that keep obstore from listing its folder."""
 
@@ -34,8 +36,7 @@ def odd_entries(root: Path, folder: str) -> Iterator[tuple[str, str, bool]]:
         for entry in it:
             why, blocks = _oddness(entry)
             if why:
-                name = os.fsencode(entry.name).decode(errors="replace")
-                name = "".join(c if c.isprintable() else "?" for c in name)
+                name = printable(os.fsencode(entry.name).decode(errors="replace"), 255)
                 yield f"{folder}/{name}".strip("/"), why, blocks
 
 
