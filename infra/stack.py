@@ -302,7 +302,7 @@ class ZblocksStack(Stack):
                 *(self._executions(name, ":*"), children),
             ),
             _allow(["states:RedriveExecution"], children),
-            _allow(["s3:GetObject"], bucket.arn_for_objects("*.zblocks/due.json")),
+            _allow(["s3:GetObject"], bucket.arn_for_objects("*.zblocks/pending.json")),
             _allow(
                 [
                     "s3:GetObject",

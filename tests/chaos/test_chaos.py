@@ -14,13 +14,12 @@ import pytest
 from tests.chaos.proxy import Weather, failing
 from tests.chaos.seeds import Bucket, run_seed
 from tests.flow.conftest import textured, write_stack, zblocks
+from tests.flow.inprocess import start
 from zblocks.config import Config
-from zblocks.conversion.tasks import convert_block, convert_coarse
-from zblocks.planning.time import Worker
-from zblocks.run.attempt import read_tasks
+from zblocks.run.attempt import attempt_block, attempt_coarse
 from zblocks.run.finalize import finalize
-from zblocks.run.job import RECEIPTS, open_workplace
-from zblocks.run.start import Run, prepare
+from zblocks.run.job import RECEIPTS, open_job
+from zblocks.run.start import Run
 from zblocks.storage import open_store
 
 
@@ -40,26 +39,26 @@ def test_duplicates_at_the_same_time_and_any_order_make_the_same_volume(
     fields = {"chunk_size": [16, 16, 16], "voxel_resolution": [1, 1, 1], "sharding": sharding}
     assert zblocks("convert", write_config(destination="s3://volumes/clean", **fields)).code == 0
     config = Config.load(write_config(destination="s3://volumes/twice", **fields))
-    plan = prepare(config, Worker(2000), Run()).plan
-    work = open_workplace(config.destination)
-    tasks = read_tasks(work) * 2
+    prepared = start(config)
+    job, plan = open_job(config.destination), prepared.plan
+    tasks = [*prepared.pending] * 2
     random.Random(3).shuffle(tasks)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda task: convert_block(work, task), tasks))
+        list(pool.map(lambda task: attempt_block(job, task), tasks))
     coarse = [plan.coarse[i] for stage in plan.stages() for i in stage] * 2
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda task: convert_coarse(work, task), coarse))
-    finalize(work, Run())
+        list(pool.map(lambda task: attempt_coarse(job, task), coarse))
+    finalize(job, Run())
     clean = Bucket(cloud.s3, "volumes", "clean").volume()
     assert Bucket(cloud.s3, "volumes", "twice").volume() == clean
-    convert_block(work, tasks[0])  # delivered late: its receipt stands
-    work.target.delete([f"{RECEIPTS}/{tasks[0].name}.json"])
-    convert_block(work, tasks[0])  # and even without it, the same bytes are written
+    attempt_block(job, tasks[0])  # delivered late: its receipt stands
+    job.target.delete([f"{RECEIPTS}/{tasks[0].name}.json"])
+    attempt_block(job, tasks[0])  # and even without it, the same bytes are written
     assert Bucket(cloud.s3, "volumes", "twice").volume() == clean
 
 
-def test_a_claim_whose_answer_was_lost_is_ours(tmp_path, write_config, cloud):
-    """The conditional PUT succeeded, its answer didn't come, and the retry finds a claim: ours."""
+def test_a_lock_whose_answer_was_lost_is_ours(tmp_path, write_config, cloud):
+    """The conditional PUT succeeded, its answer didn't come, and the retry finds a lock: ours."""
     write_stack(tmp_path / "in", textured((5, 40, 50, 1), "uint8"))
 
     class Once(Weather):
@@ -78,7 +77,7 @@ def test_a_claim_whose_answer_was_lost_is_ours(tmp_path, write_config, cloud):
         )
     assert weather.injected
     assert done.code == 0, done.err
-    assert "v/.zblocks/claim.json" not in cloud.keys("volumes")
+    assert "v/.zblocks/lock.json" not in cloud.keys("volumes")
 
 
 def test_a_short_body_is_read_again(cloud):

@@ -7,6 +7,8 @@ import time
 
 import numpy as np
 
+from zblocks.planning.plan import VERSION
+
 from .conftest import VOLUMES
 
 READ_BACK = """
@@ -146,20 +148,20 @@ def test_failed_blocks_become_declared_holes_by_leave(cloud, stack, job):
 
 
 def test_a_second_execution_on_one_destination_ends_at_once(cloud, stack, job, tmp_path):
-    """The first one holds the claim as long as it runs; a claim of an ended one is void."""
-    cloud.upload(stack.folder, "s3://slices/claimed/")
-    first = cloud.start(job("claimed"))
-    second = cloud.start(job("claimed"))
+    """The first one holds the lock as long as it runs; the lock of an ended one is void."""
+    cloud.upload(stack.folder, "s3://slices/locked/")
+    first = cloud.start(job("locked"))
+    second = cloud.start(job("locked"))
     endings = [cloud.wait(first), cloud.wait(second)]
     failed = [e for e in endings if e["status"] == "FAILED"]
     if failed:  # else the first had ended when the second began
         assert len(failed) == 1
         assert "is being written by" in failed[0]["cause"]
-    claim = {"version": 1, "execution": first, "host": "", "process": 0}
+    lock = {"version": VERSION, "execution": first, "host": "", "process": 0}
     now = time.time()
-    claim |= {"begun": now, "renewed": now}
-    cloud.put("brains/claimed/.zblocks/claim.json", claim, tmp_path / "claim.json")
-    ended = cloud.wait(cloud.start(job("claimed")))
+    lock |= {"begun": now, "refreshed": now}
+    cloud.put("brains/locked/.zblocks/lock.json", lock, tmp_path / "lock.json")
+    ended = cloud.wait(cloud.start(job("locked")))
     assert ended["status"] == "SUCCEEDED", ended.get("cause")
 
 

@@ -12,12 +12,33 @@ import numpy as np
 from tests.formats.registry import DEPTH, HEIGHT, WIDTH, InputKind
 from tests.references import read_info, read_tensorstore
 from zblocks.config import Config
-from zblocks.conversion.tasks import convert_block, convert_coarse
-from zblocks.planning.plan import Plan, plan_to_json
-from zblocks.planning.time import Worker
+from zblocks.planning.plan import BlockTask, Plan, plan_to_json
+from zblocks.planning.stores import open_stores
+from zblocks.planning.time import WorkerSpec
+from zblocks.run.attempt import attempt_block, attempt_coarse
 from zblocks.run.finalize import finalize
-from zblocks.run.job import PLAN, open_workplace
-from zblocks.run.start import Run, prepare
+from zblocks.run.job import PLAN, Job, open_job
+from zblocks.run.start import Prepared, Run, prepare
+
+
+def start(config: Config) -> Prepared:
+    """Plan, with workers of 2000 MiB."""
+    return prepare(config, open_stores(config), WorkerSpec(2000), Run())
+
+
+def with_plan(job: Job, plan: Plan) -> Job:
+    """Return the job after another plan was stored in place of its own."""
+    job.target.put_json(PLAN, plan_to_json(plan))
+    return open_job(job.target.url)
+
+
+def do_all(job: Job, blocks: tuple[BlockTask, ...]) -> None:
+    """Convert blocks, then the scales that no block owns."""
+    for task in blocks:
+        attempt_block(job, task)
+    for stage in job.plan.stages():
+        for index in stage:
+            attempt_coarse(job, job.plan.coarse[index])
 
 
 def write_kind(folder: Path, kind: InputKind) -> list[Path]:
@@ -42,19 +63,13 @@ def held(paths: list[Path], by: Callable[[Path], np.ndarray]) -> np.ndarray:
 
 def convert(config: Config, rows: int | None = None) -> Plan:
     """Convert; return the plan."""
-    prepared = prepare(config, Worker(2000), Run())
-    plan = prepared.plan
-    work = open_workplace(config.destination)
+    prepared = start(config)
+    job = open_job(config.destination)
     if rows:  # as in a worker too small for whole slices
-        work.target.put_json(PLAN, plan_to_json(dataclasses.replace(plan, rows=rows)))
-        work = open_workplace(config.destination)
-    for task in prepared.due:
-        convert_block(work, task)
-    for stage in plan.stages():
-        for index in stage:
-            convert_coarse(work, work.plan.coarse[index])
-    finalize(work, Run())
-    return plan
+        job = with_plan(job, dataclasses.replace(job.plan, rows=rows))
+    do_all(job, prepared.pending)
+    finalize(job, Run())
+    return prepared.plan
 
 
 def read(folder: Path) -> tuple[dict[str, Any], np.ndarray]:

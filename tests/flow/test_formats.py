@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 
 import numpy as np
 import pytest
@@ -11,13 +10,13 @@ import tifffile
 from PIL import Image
 
 from tests.flow.conftest import zblocks
-from tests.flow.inprocess import convert, held, read, write_kind
+from tests.flow.inprocess import convert, held, read, start, write_kind
 from tests.formats.registry import DEPTH, INPUTS, many_pages
 from zblocks.config import Config
 from zblocks.errors import ZblocksError
-from zblocks.planning.time import Worker
-from zblocks.run.start import Run, prepare
+from zblocks.run.job import read_tasks
 from zblocks.slices import open_slice, probe
+from zblocks.storage import open_store
 
 ROWS = 16
 
@@ -73,7 +72,7 @@ def test_by_the_users_command(tmp_path, write_config):
 
 def test_alpha_is_dropped_with_a_note(tmp_path, write_config):
     write_kind(tmp_path / "in", INPUTS["PNG RGB and alpha"])
-    plan = prepare(Config.load(write_config()), Worker(2000), Run()).plan
+    plan = start(Config.load(write_config())).plan
     assert plan.notes == ('5 slices: alpha dropped ("channels": "all" keeps it)',)
 
 
@@ -96,7 +95,7 @@ REFUSED = {
     "page 9": ({"page": 9}, "has no page 9, only 5"),
     "channel 3": ({"page": 0, "channels": [3]}, "has channels 0 to 0, no 3"),
     "a missing file of pages": (
-        {"page": "all", "sorted_filename": ["stack 0", "gone 1"]}, 'nobody knows how many gone',
+        {"page": "all", "sorted_filename": ["stack 0", "gone 1"]}, 'the number of pages of gone is not known',
     ),
 }  # fmt: skip
 
@@ -106,7 +105,7 @@ def test_what_does_not_go_is_refused_by_name(name, tmp_path, write_config):
     write_kind(tmp_path / "in", INPUTS["TIFF pages are slices"])
     fields, words = REFUSED[name]
     with pytest.raises(ZblocksError) as caught:
-        prepare(Config.load(write_config(**fields)), Worker(2000), Run())
+        start(Config.load(write_config(**fields)))
     assert words in str(caught.value)
 
 
@@ -131,7 +130,7 @@ def test_unreadable_tiffs(name, tmp_path, write_config):
     (tmp_path / "in").mkdir()
     write(tmp_path / "in" / "odd.tif")
     with pytest.raises(ZblocksError, match=r"odd\.tif: this TIFF holds") as caught:
-        prepare(Config.load(write_config()), Worker(2000), Run())
+        start(Config.load(write_config()))
     assert words in str(caught.value)
     assert "convert it or take it off the list" in str(caught.value)
 
@@ -144,7 +143,7 @@ def test_encodings_that_lack_room_for_the_channels(encoding, channels, tmp_path,
     tifffile.imwrite(tmp_path / "in/a.tif", data, photometric="minisblack", extrasamples=extra,
                      planarconfig="contig")  # fmt: skip
     with pytest.raises(ZblocksError, match=f"the slices have {channels}; use"):
-        prepare(Config.load(write_config(encoding=encoding)), Worker(2000), Run())
+        start(Config.load(write_config(encoding=encoding)))
 
 
 class Counted:
@@ -192,13 +191,13 @@ def test_a_large_single_strip_is_read():
 def test_the_document_of_a_page_travels(tmp_path, write_config):
     write_kind(tmp_path / "in", INPUTS["TIFF pages are slices"])
     config = Config.load(write_config(page="all"))
-    prepared = prepare(config, Worker(2000), Run())
-    items = json.loads((tmp_path / "out/.zblocks/items.json").read_text())
-    rows = [row for item in items for row in item["slices"]]
-    assert len(rows[0]) == 5
-    assert [row[-2] for row in rows[1:]] == [1, 2, 3, 4]
+    prepared = start(config)
+    refs = [ref for task in read_tasks(open_store(config.destination)) for ref in task.slices]
+    assert [ref.page for ref in refs] == [0, 1, 2, 3, 4]
+    assert [ref.at > 0 for ref in refs] == [False, True, True, True, True]
+    assert refs == [ref for task in prepared.pending for ref in task.slices]
     other = Config.load(write_config(page=1, destination=f"file://{tmp_path}/one"))
-    assert prepare(other, Worker(2000), Run()).plan.fingerprint != prepared.plan.fingerprint
+    assert start(other).plan.volume_id != prepared.plan.volume_id
 
 
 def test_another_page_is_converted_anew(tmp_path, write_config):

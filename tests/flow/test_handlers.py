@@ -90,17 +90,17 @@ def counted(text):
 
 
 def run_blocks(state, bodies=None):
-    """Convert what is due as the map does; the names of the blocks that were due."""
+    """Convert what is pending as the map does; the indices of the blocks that were pending."""
     store = open_store(state["destination"])
-    due = json.loads(store.get(".zblocks/due.json"))
-    for item in due:
+    pending = json.loads(store.get(".zblocks/pending.json"))
+    for item in pending:
         event = {k: state[k] for k in ("destination", "execution")} | {"item": item}
         try:
             block.handler(event, CONTEXT)
         except Exception as error:
             cause = json.dumps({"errorType": type(error).__name__, "errorMessage": str(error)})
             block.handler(event | {"error": {"Error": "Boom", "Cause": cause}}, CONTEXT)
-    return [item["index"] for item in due]
+    return [item["index"] for item in pending]
 
 
 def end(state, redrive=0):
@@ -114,7 +114,7 @@ def test_a_redriven_execution_converts_what_failed_and_no_more(job, cloud, heard
     assert run_blocks(state) == [0, 1, 2]
     with pytest.raises(IncompleteVolume, match=r"s_100\.png"):
         end(state)
-    assert f"{folder}/.zblocks/claim.json" not in cloud.keys("volumes")
+    assert f"{folder}/.zblocks/lock.json" not in cloud.keys("volumes")
     report = cloud.json("volumes", f"{folder}/.zblocks/report.json")
     assert [(f["task"], f["error"], f["tries"]) for f in report["failed"]] == [
         ("block-00001", "SliceError", 1)
@@ -131,8 +131,8 @@ def test_a_redriven_execution_converts_what_failed_and_no_more(job, cloud, heard
         "execution": EXECUTION,
     }
 
-    assert end(state, redrive=1) == {"status": "AGAIN"}
-    assert f"{folder}/.zblocks/claim.json" in cloud.keys("volumes")
+    assert end(state, redrive=1) == {"status": "REDRIVE"}
+    assert f"{folder}/.zblocks/lock.json" in cloud.keys("volumes")
     assert run_blocks(state) == [1]
     with pytest.raises(IncompleteVolume, match=r"s_100\.png"):
         end(state, redrive=1)
@@ -150,7 +150,7 @@ def test_a_redrive_of_a_failed_finalize_alone_converts_nothing(job, cloud, heard
         for index in stage:
             event = {k: state[k] for k in ("destination", "execution", "allow_partial")}
             coarse.handler(event | {"index": index}, CONTEXT)
-    assert end(state, redrive=1) == {"status": "AGAIN"}
+    assert end(state, redrive=1) == {"status": "REDRIVE"}
     assert run_blocks(state) == []
     assert heard() == []
     ending = end(state, redrive=1)
@@ -166,7 +166,7 @@ def test_a_killed_worker_is_named_with_advice(job, cloud):
     job["destination"] += "-killed"
     state = plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
     store = open_store(state["destination"])
-    item = json.loads(store.get(".zblocks/due.json"))[2]
+    item = json.loads(store.get(".zblocks/pending.json"))[2]
     error = {"Error": "Runtime.ExitError", "Cause": "RequestId: 1 Error: Runtime exited"}
     block.handler({"destination": state["destination"], "item": item, "error": error}, CONTEXT)
     with pytest.raises(IncompleteVolume, match="lack of memory: raise worker_memory_mb"):

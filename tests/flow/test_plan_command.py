@@ -10,7 +10,8 @@ import pytest
 from benchmarks.scaling import plan_of
 from tests.chaos.proxy import Weather, failing
 from tests.flow.conftest import textured, write_stack, zblocks
-from zblocks.planning.cost import Fleet, estimate
+from zblocks.planning.bill import WorkerPool
+from zblocks.planning.cost import estimate
 from zblocks.planning.plan import plan_from_json
 from zblocks.planning.prices import Prices
 from zblocks.run.forecast import _limits
@@ -200,7 +201,7 @@ def test_the_report_has_predicted_and_actual(bucket, cloud, tmp_path):
 def test_what_lambda_may_not_allow_is_said():
     """Of sizes that no test can convert: told by the planner alone."""
     plan, tasks = plan_of((10_000, 10_000, 20_000), sharded=False, memory_mb=2048)
-    fleet = Fleet(10_000)
+    fleet = WorkerPool(10_000)
     said = estimate(plan, tasks, fleet, Prices())
     lines = list(_limits(said, fleet, 1200))
     assert lines[0].startswith("max_concurrency: 1200 blocks at the same time")

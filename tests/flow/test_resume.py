@@ -15,6 +15,7 @@ import pytest
 
 from tests.flow.conftest import textured, write_stack, zblocks
 from tests.references import read_cloudvolume, read_info
+from zblocks.planning.plan import VERSION
 
 
 def make_stack(tmp_path, slices=150):
@@ -132,13 +133,19 @@ def test_a_copied_volume_is_not_converted_again(tmp_path, write_config):
     assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
 
 
-def claim_file(tmp_path, **fields):
+def lock_file(tmp_path, **fields):
     now = time.time()
-    document = {"version": 1, "execution": "", "host": "elsewhere", "process": 1, "begun": now}
+    document = {
+        "version": VERSION,
+        "execution": "",
+        "host": "elsewhere",
+        "process": 1,
+        "begun": now,
+    }
     folder = tmp_path / "out" / ".zblocks"
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "claim.json"
-    path.write_text(json.dumps(document | {"renewed": now} | fields))
+    path = folder / "lock.json"
+    path.write_text(json.dumps(document | {"begun": now, "refreshed": now} | fields))
     return path
 
 
@@ -153,37 +160,37 @@ def claim_file(tmp_path, **fields):
 )
 def test_a_run_that_finds_another_one_ends_at_once(tmp_path, write_config, fields, words):
     make_stack(tmp_path, 5)
-    claim = claim_file(tmp_path, **fields)
-    found = claim.read_bytes()
+    lock = lock_file(tmp_path, **fields)
+    found = lock.read_bytes()
     done = zblocks("convert", write_config())
     assert done.code == 1
     assert "DestinationClaimed" in done.err
     assert words in done.err
-    assert [p.name for p in (tmp_path / "out").rglob("*") if p.is_file()] == ["claim.json"]
-    assert claim.read_bytes() == found
+    assert [p.name for p in (tmp_path / "out").rglob("*") if p.is_file()] == ["lock.json"]
+    assert lock.read_bytes() == found
 
 
 @pytest.mark.parametrize(
     "fields",
     [
         {"host": socket.gethostname(), "process": 2**22 + 1},
-        {"renewed": time.time() - 4000},
-        {"execution": "arn:aws:states:…:execution:zblocks:run-7", "renewed": time.time() - 4000},
+        {"refreshed": time.time() - 4000},
+        {"execution": "arn:aws:states:…:execution:zblocks:run-7", "refreshed": time.time() - 4000},
     ],
     ids=["its process is dead", "silent for an hour", "an execution silent for an hour"],
 )
-def test_a_claim_that_was_left_behind_is_void(tmp_path, write_config, fields):
+def test_a_lock_that_was_left_behind_is_void(tmp_path, write_config, fields):
     make_stack(tmp_path, 5)
-    claim = claim_file(tmp_path, **fields)
+    lock = lock_file(tmp_path, **fields)
     assert zblocks("convert", write_config()).code == 0
-    assert not claim.exists()
+    assert not lock.exists()
 
 
-def test_a_failed_run_gives_its_claim_back(tmp_path, write_config):
+def test_a_failed_run_releases_its_lock(tmp_path, write_config):
     make_stack(tmp_path, 5)
     (tmp_path / "in" / "s_003.png").write_bytes((tmp_path / "in" / "s_003.png").read_bytes()[:-300])
     assert zblocks("convert", write_config()).code == 1
-    assert not (tmp_path / "out/.zblocks/claim.json").exists()
+    assert not (tmp_path / "out/.zblocks/lock.json").exists()
 
 
 def test_a_volume_with_failed_blocks_is_published_by_leave_and_mended_later(tmp_path, write_config):
@@ -226,7 +233,7 @@ def test_receipts_say_how_bright_each_slice_is(tmp_path, write_config):
         assert one["mean"] == pytest.approx(plane[::8].mean(), abs=0.001)
         counts = np.bincount(plane[::8].ravel() // one["step"])
         assert one["histogram"] == counts.tolist()
-    sources = sorted(z for r in receipts for z, *_ in r["sources"])
+    sources = sorted(z for r in receipts for z, *_ in r["read"])
     assert sources == list(range(70))
 
 

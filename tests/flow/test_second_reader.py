@@ -11,7 +11,7 @@ from tests.flow.conftest import textured, write_stack, zblocks
 from zblocks.errors import IncompleteVolume
 from zblocks.run.cross_check import compare_samples
 from zblocks.run.finalize import finalize
-from zblocks.run.job import open_workplace
+from zblocks.run.job import open_job
 from zblocks.run.start import Run
 
 
@@ -21,7 +21,7 @@ def volume(tmp_path, write_config):
     assert (
         zblocks("convert", write_config(chunk_size=[16, 16, 8], voxel_offset=[1, -2, 3])).code == 0
     )
-    return open_workplace(f"file://{tmp_path}/out")
+    return open_job(f"file://{tmp_path}/out")
 
 
 def test_it_sees_the_same_voxels(volume):

@@ -81,7 +81,7 @@ def test_a_stopped_run_resumes(write_config, cloud, held, expected, stop, code):
     assert run.returncode == code
     assert "Traceback" not in err
     assert ("stopped; the same command resumes" in err) == (code > 0)
-    assert ("v/.zblocks/claim.json" in cloud.keys("volumes")) == (code < 0)
+    assert ("v/.zblocks/lock.json" in cloud.keys("volumes")) == (code < 0)
     assert len(workers) == 2
     assert not any(lives(pid) for pid in workers)
     check_resumes(config, cloud, expected)
@@ -127,7 +127,7 @@ def test_of_two_runs_at_once_one_converts(write_config, cloud, held, expected):
     _, err = other.communicate(timeout=SECONDS)
     assert other.returncode == 0, err
     assert Bucket(cloud.s3, "volumes", "v").volume() == expected
-    assert "v/.zblocks/claim.json" not in cloud.keys("volumes")
+    assert "v/.zblocks/lock.json" not in cloud.keys("volumes")
 
 
 def first_to_end(runs):

@@ -26,7 +26,7 @@ ACCEPTED = {
     ("AwsSolutions-IAM5[Resource::*:execution:<*.Name>*:[*]]", "Map policy"): (
         "executions of this machine get their ids at run time"
     ),
-    ("AwsSolutions-IAM5[Resource::*/[*].zblocks/due.json]", "Map policy"): (
+    ("AwsSolutions-IAM5[Resource::*/[*].zblocks/pending.json]", "Map policy"): (
         "the item list of a volume in any folder of the bucket"
     ),
     ("AwsSolutions-IAM5[Resource::*/.zblocks/map/[*]]", "Map policy"): (

@@ -54,7 +54,7 @@ def test_places_that_this_deployment_may_not_write_are_refused(destination, mess
 def test_the_state_says_where_the_work_lies(destination, work):
     state = plan.as_state(a_prepared(destination), CONFIG, EXECUTION)
     assert state["bucket"] == "volumes"
-    assert state["due_key"] == f"{work}/due.json"
+    assert state["pending_key"] == f"{work}/pending.json"
     assert state["map_prefix"] == f".zblocks/map/{work.removesuffix('.zblocks')}".rstrip("/")
     assert (state["status"], state["max_concurrency"]) == ("planned", 200)
 

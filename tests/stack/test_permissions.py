@@ -35,7 +35,7 @@ ALLOWED = {
         f"{EXECUTIONS}/Blocks:*": {
             "states:DescribeExecution", "states:StopExecution", "states:RedriveExecution",
         },
-        "volumes/*.zblocks/due.json": READ,
+        "volumes/*.zblocks/pending.json": READ,
         "volumes/.zblocks/map/*": RESULTS,
         # AWS knows no narrower resource for these two groups.
         "*": {

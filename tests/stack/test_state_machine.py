@@ -76,7 +76,7 @@ def test_a_failed_block_does_not_stop_the_others_and_finalize_judges(machine, st
 def test_a_redrive_goes_back_to_the_blocks_with_nothing_caught(machine):
     states = machine["States"]
     (again,) = states["Published?"]["Choices"]
-    assert (again["Variable"], again["StringEquals"]) == ("$.finalized.ending.status", "AGAIN")
+    assert (again["Variable"], again["StringEquals"]) == ("$.finalized.ending.status", "REDRIVE")
     assert states["Finalize"]["Parameters"]["Payload"]["redrive.$"] == "$$.Execution.RedriveCount"
     assert states[again["Next"]]["ResultPath"] == "$.error"
     assert states[again["Next"]]["Result"] == {}

@@ -18,7 +18,7 @@ def test_a_private_bucket(tmp_path, write_config, cloud):
     out = convert(tmp_path, write_config)
     assert "others can't see it by its link" in out
     assert "view: zblocks view s3://volumes/v" in out
-    (line,) = cloud.json("volumes", "v/.zblocks/report.json")["hindrances"]
+    (line,) = cloud.json("volumes", "v/.zblocks/report.json")["access_problems"]
     assert "/v/info: 403, not everybody may read it" in line
 
 
@@ -33,4 +33,4 @@ def test_a_public_bucket(tmp_path, write_config, cloud):
     cloud.s3.put_bucket_policy(Bucket="volumes", Policy=policy)
     out = convert(tmp_path, write_config)
     assert "view: https://" in out
-    assert "hindrances" not in cloud.json("volumes", "v/.zblocks/report.json")
+    assert "access_problems" not in cloud.json("volumes", "v/.zblocks/report.json")
