@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 
 from tests.strategies import sizes
 from zblocks.geometry import Box, Vec
+from zblocks.precomputed.reader import ScaleReader
+from zblocks.precomputed.scale import ChunkFormat, Scale
 from zblocks.precomputed.sharding import (
     MAX_BITS,
-    ShardBits,
+    Sharding,
     build_shard,
-    choose_bits,
+    cell_of,
+    choose_sharding,
     chunk_id,
-    chunk_ranges,
-    index_range,
-    minishard_range,
+    decode_minishard_index,
     shard_boxes,
     shard_name,
     shard_size,
@@ -46,6 +47,7 @@ def morton(cell, grid):
 def test_ids_follow_the_specification(grid, data):
     cell = Vec(*(data.draw(st.integers(0, n - 1)) for n in grid))
     assert chunk_id(cell, grid) == morton(cell, grid)
+    assert cell_of(chunk_id(cell, grid), grid) == cell
 
 
 @given(sizes(6))
@@ -57,57 +59,55 @@ def test_ids_are_different(grid):
 @given(st.one_of(grids, unequal), st.integers(0, 4))
 def test_a_shard_lies_in_one_block(grid, z_bits):
     """By brute force: all chunks that share the id above the low bits share the block, too."""
-    bits = choose_bits(grid, z_bits)
+    sharding = choose_sharding(grid, z_bits, "raw")
     blocks = {}
     for z in range(grid.z):
         for y in (0, grid.y // 2, grid.y - 1):
             for x in (0, grid.x // 2, grid.x - 1):
-                shard = chunk_id(Vec(x, y, z), grid) >> bits.low
+                shard = chunk_id(Vec(x, y, z), grid) >> sharding.low
                 blocks.setdefault(shard, set()).add(z >> z_bits)
     assert all(len(found) == 1 for found in blocks.values())
-    assert bits.low <= MAX_BITS
+    assert sharding.low <= MAX_BITS
 
 
 @given(sizes(9), st.integers(0, 2))
 def test_shards_are_boxes_that_tile_the_grid(grid, z_bits):
-    bits = choose_bits(grid, z_bits)
+    sharding = choose_sharding(grid, z_bits, "raw")
     seen = {}
-    for number, box in shard_boxes(bits, grid):
+    for number, box in shard_boxes(sharding, grid):
         for cell in box.cells(Vec(1, 1, 1)):
             seen[cell.start] = number
-            assert chunk_id(cell.start, grid) >> bits.low == number
+            assert chunk_id(cell.start, grid) >> sharding.low == number
     assert len(seen) == grid.x * grid.y * grid.z
-    assert Vec(*map(min, shard_size(bits, grid), grid)) == max(
-        (box.shape for _, box in shard_boxes(bits, grid)), key=lambda s: (s.x, s.y, s.z)
+    assert Vec(*map(min, shard_size(sharding, grid), grid)) == max(
+        (box.shape for _, box in shard_boxes(sharding, grid)), key=lambda s: (s.x, s.y, s.z)
     )
 
 
 @pytest.mark.parametrize(
-    ("bits", "number", "name"),
+    ("sharding", "number", "name"),
     [
-        (ShardBits(8, 0, 5), 3, "03.shard"),
-        (ShardBits(8, 0, 13), 0x1ABC, "1abc.shard"),
-        (ShardBits(8, 0, 4), 10, "a.shard"),
-        (ShardBits(9, 0, 0), 0, "0.shard"),
+        (Sharding(8, 0, 5), 3, "03.shard"),
+        (Sharding(8, 0, 13), 0x1ABC, "1abc.shard"),
+        (Sharding(8, 0, 4), 10, "a.shard"),
+        (Sharding(9, 0, 0), 0, "0.shard"),
     ],
 )
-def test_names(bits, number, name):
-    assert shard_name(bits, number) == name
+def test_names(sharding, number, name):
+    assert shard_name(sharding, number) == name
 
 
 @given(
     st.dictionaries(st.integers(0, 63), st.binary(max_size=30), min_size=1),
-    st.sampled_from(
-        [ShardBits(6, 0, 3), ShardBits(3, 3, 0), ShardBits(0, 2, 7), ShardBits(4, 2, 0)]
-    ),
+    st.sampled_from([Sharding(6, 0, 3), Sharding(3, 3, 0), Sharding(0, 2, 7), Sharding(4, 2, 0)]),
 )
-def test_a_shard_file_follows_the_specification(chunks, bits):
+def test_a_shard_file_follows_the_specification(chunks, sharding):
     """Parsed by hand as sharded.md says; every chunk is where it is said to be."""
-    chunks = {k: v for k, v in chunks.items() if k >> bits.low == 0} or {0: b"x"}
-    data = build_shard(bits, chunks)
-    table = 16 << bits.minishard
+    chunks = {k: v for k, v in chunks.items() if k >> sharding.low == 0} or {0: b"x"}
+    data = build_shard(sharding, chunks)
+    table = 16 << sharding.minishard
     found = {}
-    for inside in range(1 << bits.minishard):
+    for inside in range(1 << sharding.minishard):
         start, end = struct.unpack_from("<QQ", data, 16 * inside)
         if start == end:
             continue
@@ -120,23 +120,57 @@ def test_a_shard_file_follows_the_specification(chunks, bits):
             number += numbers[k]
             at += numbers[count + k]
             size = numbers[2 * count + k]
-            assert (number >> bits.preshift) & ((1 << bits.minishard) - 1) == inside
+            assert (number >> sharding.preshift) & ((1 << sharding.minishard) - 1) == inside
             found[number] = data[table + at : table + at + size]
             at += size
     assert found == chunks
 
 
-@given(st.dictionaries(st.integers(0, 63), st.binary(max_size=30), min_size=1))
-def test_our_reader_finds_every_chunk(chunks):
-    bits = ShardBits(4, 2, 3)
-    data = build_shard(bits, chunks)
-    for number, chunk in chunks.items():
-        at, size = index_range(bits, number)
-        at, size = minishard_range(bits, data[at : at + size])
-        at, size = chunk_ranges(bits, data[at : at + size])[number]
-        assert data[at : at + size] == chunk
+class Held:
+    """A store of one object, which counts what is asked of it."""
+
+    local, asked = True, 0
+
+    def __init__(self, data):
+        self.data = data
+
+    def get_range(self, key, start, length):
+        assert key == "8_8_8/0.shard"
+        self.asked += 1
+        return self.data[start : start + length]
+
+
+def reader(data, sharding):
+    """Return a reader of a shard, and its store."""
+    grid, store = Vec(4, 4, 4), Held(data)
+    scale = Scale(
+        key="8_8_8",
+        factor=Vec(1, 1, 1),
+        resolution=(8, 8, 8),
+        box=Box(Vec(0, 0, 0), grid),
+        chunk=Vec(1, 1, 1),
+        format=ChunkFormat("uint8", 1, "raw"),
+        sharding=sharding,
+    )
+    return ScaleReader.open(store, scale).source, store
+
+
+@given(st.dictionaries(st.integers(0, 63), st.binary(min_size=1, max_size=30), min_size=1))
+def test_our_reader_finds_every_chunk_and_reads_an_index_once(chunks):
+    sharding = Sharding(4, 2, 3)
+    source, store = reader(build_shard(sharding, chunks), sharding)
+    for number in range(64):
+        assert source.read(cell_of(number, Vec(4, 4, 4)), 30) == chunks.get(number)
+    full = len({number >> 4 for number in chunks})
+    assert store.asked == 4 + full + len(chunks)  # 4 entries of the shard index
 
 
 def test_a_damaged_index_is_an_error():
     with pytest.raises(ValueError, match="minishard index of 23 bytes"):
-        chunk_ranges(ShardBits(4, 0, 0), gzip.compress(bytes(23)))
+        decode_minishard_index(Sharding(4, 0, 0), bytes(23))
+    source, _ = reader(bytes(9), Sharding(6, 0, 0))
+    with pytest.raises(ValueError, match=r"0\.shard ends in its index"):
+        source.read(Vec(0, 0, 0), 30)
+    source, _ = reader(struct.pack("<QQ", 9, 3), Sharding(6, 0, 0))
+    with pytest.raises(ValueError, match="index of -6 bytes"):
+        source.has(Vec(0, 0, 0))

@@ -576,7 +576,9 @@ DAMAGES = {
     "the plan is cut": Damage("loose", "plan-unreadable", garble(".zblocks/plan.json", '{"ver')),
     "the plan is a list": Damage("loose", "plan-unreadable", garble(".zblocks/plan.json", "[1]")),
     "a plan of no scales": Damage(
-        "loose", "plan-unreadable", document(".zblocks/plan.json", scales=[])
+        "loose",
+        "plan-unreadable",
+        document(".zblocks/plan.json", volume={"layer": "image", "scales": []}),
     ),
     "a plan of wrong types": Damage(
         "loose", "plan-unreadable", document(".zblocks/plan.json", volume="grey", coarse=7)

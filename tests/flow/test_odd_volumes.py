@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import zstandard
 from PIL import Image
-from zblocks.precomputed.segment_names import SegmentName, build_segment_properties
 
 from tests.flow.conftest import textured, write_stack, zblocks
 from tests.flow.test_verify import SHAPE, assert_sound, sharding, verify, write_tensorstore
+from zblocks.precomputed.segment_properties import SegmentName, build_segment_properties
 
 KEY = "4_4_40"
 
@@ -165,7 +165,7 @@ def test_jpeg_xl_could_not_be_checked(tmp_path):
     change(tmp_path / "v", scale_encoding="jxl")
     done = zblocks("verify", tmp_path / "v")
     assert done.code == 2
-    assert "could not check: 4_4_40: jxl is not decoded here" in done.out
+    assert "could not check: 4_4_40: jxl can't be decoded here" in done.out
     assert "not all could be checked" in done.out
 
 
@@ -213,8 +213,8 @@ def test_a_grid_that_is_claimed_costs_nothing(tmp_path, how, options):
 @pytest.mark.parametrize("name", ["identity", "murmurhash3_x86_128"])
 def test_indices_that_are_not_kept_are_read_again(tmp_path, monkeypatch, name):
     write_tensorstore(tmp_path / "v", voxels(), **sharding(name, 2))
-    monkeypatch.setattr("zblocks.verify.shards.KEPT_ENTRIES", 4)
-    monkeypatch.setattr("zblocks.verify.shards.TABLE_PIECE", 32)
+    monkeypatch.setattr("zblocks.precomputed.reader.KEPT_ENTRIES", 4)
+    monkeypatch.setattr("zblocks.precomputed.reader.TABLE_PIECE", 32)
     found = assert_sound(tmp_path / "v")
     assert found["checked"]["voxels"] == np.prod(SHAPE)
 
@@ -229,7 +229,7 @@ def test_a_png_of_another_width_is_sound(tmp_path):
 
 def test_an_unclipped_edge_in_a_shard_is_found(tmp_path):
     from zblocks.geometry import Vec
-    from zblocks.precomputed.sharding import ShardBits, build_shard, chunk_id
+    from zblocks.precomputed.sharding import Sharding, build_shard, chunk_id
 
     bits = {"preshift_bits": 9, "minishard_bits": 0, "shard_bits": 0}
     how = {"sharding": {**sharding("identity", 0, "raw")["sharding"], **bits}}
@@ -241,7 +241,7 @@ def test_an_unclipped_edge_in_a_shard_is_found(tmp_path):
         for x in range(4) for y in range(3) for z in range(5)
     }  # fmt: skip
     path = min((tmp_path / "v" / KEY).iterdir())
-    path.write_bytes(build_shard(ShardBits(9, 0, 0), chunks))
+    path.write_bytes(build_shard(Sharding(9, 0, 0), chunks))
     code, found = verify(tmp_path / "v")
     assert (code, list(found["counts"])) == (1, ["bad-chunk"])
     assert found["counts"]["bad-chunk"] == 4 * 3 * 5 - 3 * 2 * 4

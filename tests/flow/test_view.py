@@ -475,7 +475,7 @@ def test_a_folder_has_no_link_for_others(volume):
 def test_what_is_no_volume_is_refused(tmp_path):
     done = zblocks("view", tmp_path)
     assert done.code == 2
-    assert "info: not there" in done.err
+    assert "info: not found" in done.err
     (tmp_path / "info").write_text('{"type": "image", "scales": []}')
     done = zblocks("view", tmp_path, "--no-browser")
     assert done.code == 2

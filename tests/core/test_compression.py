@@ -9,7 +9,8 @@ import tracemalloc
 import brotli
 import pytest
 import zstandard
-from zblocks.precomputed.unpack import UndecodedError, unpack
+
+from zblocks.precomputed.compression import MissingDecoderError, decompress
 
 DATA = bytes(range(256)) * 40
 PACK = {"gzip": gzip.compress, "br": brotli.compress, "zstd": zstandard.compress}
@@ -18,15 +19,15 @@ PACK = {"gzip": gzip.compress, "br": brotli.compress, "zstd": zstandard.compress
 @pytest.mark.parametrize("name", PACK)
 @pytest.mark.parametrize("limit", [len(DATA), len(DATA) + 1, 1 << 20])
 def test_what_was_packed_comes_back(name, limit):
-    assert unpack(PACK[name](DATA), name, limit) == DATA
-    assert unpack(PACK[name](DATA), f" {name.upper()}", limit) == DATA
-    assert unpack(PACK[name](b""), name, limit) == b""
+    assert decompress(PACK[name](DATA), name, limit) == DATA
+    assert decompress(PACK[name](DATA), f" {name.upper()}", limit) == DATA
+    assert decompress(PACK[name](b""), name, limit) == b""
 
 
 def test_nothing_to_undo_and_another_name():
-    assert unpack(DATA, "", 1) == DATA
-    assert unpack(DATA, "identity", 1) == DATA
-    assert unpack(gzip.compress(DATA), "x-gzip", len(DATA)) == DATA
+    assert decompress(DATA, "", 1) == DATA
+    assert decompress(DATA, "identity", 1) == DATA
+    assert decompress(gzip.compress(DATA), "x-gzip", len(DATA)) == DATA
 
 
 @pytest.mark.parametrize("name", PACK)
@@ -43,21 +44,21 @@ def test_nothing_to_undo_and_another_name():
 )
 def test_anything_else_is_refused(name, spoil):
     with pytest.raises(ValueError, match=r"."):
-        unpack(spoil(PACK[name](DATA)), name, 1 << 20)
+        decompress(spoil(PACK[name](DATA)), name, 1 << 20)
 
 
 @pytest.mark.parametrize("name", PACK)
 def test_one_byte_more_than_the_limit_is_refused(name):
     with pytest.raises(ValueError, match="more than"):
-        unpack(PACK[name](DATA), name, len(DATA) - 1)
+        decompress(PACK[name](DATA), name, len(DATA) - 1)
 
 
 @pytest.mark.parametrize("name", PACK)
-def test_a_bomb_is_not_unpacked(name):
+def test_a_bomb_is_not_decompressed(name):
     bomb = PACK[name](bytes(1 << 28))
     tracemalloc.start()
     with pytest.raises(ValueError, match="more than"):
-        unpack(bomb, name, 1 << 16)
+        decompress(bomb, name, 1 << 16)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1 << 23
@@ -68,7 +69,7 @@ def test_a_bomb_is_not_unpacked(name):
 )
 def test_what_readers_do_not_undo_is_refused(name):
     with pytest.raises(ValueError, match="Content-Encoding"):
-        unpack(gzip.compress(DATA), name, 1 << 20)
+        decompress(gzip.compress(DATA), name, 1 << 20)
 
 
 @pytest.mark.parametrize(("name", "library"), [("br", "brotli"), ("zstd", "zstandard")])
@@ -81,5 +82,5 @@ def test_a_missing_decoder_is_said(monkeypatch, name, library):
         return load(module, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(UndecodedError, match=name):
-        unpack(PACK[name](DATA), name, 1 << 20)
+    with pytest.raises(MissingDecoderError, match=name):
+        decompress(PACK[name](DATA), name, 1 << 20)
