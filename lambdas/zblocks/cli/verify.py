@@ -4,47 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any, NoReturn
 
 from zblocks import verify as checks
 from zblocks.api import keys_of
-from zblocks.cli.command import AsJson, app, place_of, reporting
+from zblocks.cli.output import place_of, reporting
 from zblocks.config import Config
+from zblocks.verify import Wanted
 from zblocks.verify.findings import Findings
 
 EXAMPLES = 3
 """Problems of one kind that are printed."""
 
 
-@app.command()
-def verify(
-    location: Annotated[str, typer.Argument(help="A folder, file:/// or s3:// url.")],
-    source: Annotated[
-        Path | None, typer.Option(metavar="CONFIG", help="Compare with this job's slices.")
-    ] = None,
-    sample: Annotated[
-        int | None, typer.Option(min=1, help="Compare voxels of so many chunks of each scale.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Chooses the sample.")] = 0,
-    allow_holes: Annotated[
-        bool,
-        typer.Option("--allow-holes", help="Chunks may be absent, as tensorstore leaves them."),
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Check a finished volume, of zblocks or of any other tool.
-
-    Exit codes: 0 sound, 1 not, 2 could not check.
-    """
+def check(location: str, source: Path | None, wanted: Wanted, *, as_json: bool) -> NoReturn:
+    """Check a volume and print what is wrong; ends the command with its exit code."""
     with reporting(otherwise=2):
         job = Config.load(source) if source else None
         place = place_of(location)
-        wanted = checks.Wanted(job, sample, seed, allow_holes)
-        found = checks.verify(place, wanted, keys_of(job))
+        found = checks.verify(place, replace(wanted, source=job), keys_of(job))
     if as_json:
         print(json.dumps(_as_json(place, wanted, found)))
     else:
@@ -52,7 +32,7 @@ def verify(
     sys.exit(found.code)
 
 
-def _as_json(place: str, wanted: checks.Wanted, found: Findings) -> dict[str, Any]:
+def _as_json(place: str, wanted: Wanted, found: Findings) -> dict[str, Any]:
     """Return what was found, for machines."""
     return {
         "location": place,
@@ -68,7 +48,7 @@ def _as_json(place: str, wanted: checks.Wanted, found: Findings) -> dict[str, An
     }
 
 
-def _print_findings(place: str, wanted: checks.Wanted, found: Findings) -> None:
+def _print_findings(place: str, wanted: Wanted, found: Findings) -> None:
     """Print what was found, for people: the first of each kind."""
     for kind, count in found.counts.items():
         some = [p for p in found.problems if p.kind == kind][:EXAMPLES]
