@@ -104,7 +104,7 @@ def run(one: Case, folder: Path) -> Ended:
 @cache
 def _launcher() -> Launcher:
     """Start what runs the commands: it imports little, since its memory counts as theirs."""
-    return Launcher("zblocks.cli")
+    return Launcher("zblocks.cli.convert")
 
 
 def judge(one: Case, ended: Ended, folder: Path) -> list[str]:

@@ -95,7 +95,8 @@ REFUSED = {
     "page 9": ({"page": 9}, "has no page 9, only 5"),
     "channel 3": ({"page": 0, "channels": [3]}, "has channels 0 to 0, no 3"),
     "a missing file of pages": (
-        {"page": "all", "sorted_filename": ["stack 0", "gone 1"]}, 'the number of pages of gone is not known',
+        {"page": "all", "sorted_filename": ["stack 0", "gone 1"]},
+        "the number of pages of gone is not known",
     ),
 }  # fmt: skip
 

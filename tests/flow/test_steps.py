@@ -37,8 +37,8 @@ def test_download_convert_upload(tmp_path, write_config, cloud):
     config = write_config(**FIELDS)
     done = zblocks("download", config)
     assert done.code == 0, done.err
-    assert "2 copied, 0 left as they were" in done.out
-    assert "not there: Placeholder 1 (placeholder)" in done.out
+    assert "2 copied, 0 kept" in done.out
+    assert "missing: Placeholder 1 (placeholder)" in done.out
     names = sorted(p.name for p in (tmp_path / "work").iterdir())
     assert names == ["0000_a_.png", "0002_b_.png"]
     assert zblocks("convert", config, "--folders").code == 0

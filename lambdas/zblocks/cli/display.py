@@ -1,65 +1,73 @@
-"""How far a run is: a bar on a terminal, a line now and then elsewhere; failures as they happen."""
+"""The progress of a run: a bar on a terminal, otherwise a line now and then; failures at once."""
 
 from __future__ import annotations
 
+import sys
 import time
+from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
-
-from zblocks.cli.command import PLAIN_EVERY, errors
+from zblocks.cli.output import PLAIN_EVERY, say
 from zblocks.planning.bill import show_dollars
 from zblocks.run.progress import State, duration
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 
 class Display:
-    """Shows states, one after the other."""
+    """Shows the states of one run, one after the other."""
 
     def __init__(self) -> None:
-        self._bar = Progress(
-            TextColumn("{task.fields[counts]}"),
-            BarColumn(),
-            TextColumn("{task.fields[pace]}"),
-            console=errors,
-        )
-        self._task: TaskID | None = None
-        self._said = 0.0
-        self._told = 0
+        self._bar = _make_bar() if sys.stderr.isatty() else None
+        self._failures = 0
+        self._printed = 0.0
         self._last = ""
 
     def __enter__(self) -> Display:
-        if errors.is_terminal:
+        if self._bar:
             self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._bar:
+            self._bar.stop()
 
     def show(self, state: State) -> None:
-        """Show a state."""
-        for line in state.failures[self._told :]:
-            errors.print(f"failed: {line}", markup=False, style="red")
-        self._told = len(state.failures)
+        """Print new failures; then move the bar, or print a line if it is time."""
+        for line in state.failures[self._failures :]:
+            say(f"failed: {line}", red=True)  # above the bar: it redirects stderr
+        self._failures = len(state.failures)
         counts, pace = counts_of(state), pace_of(state)
-        if errors.is_terminal:
-            self._draw(state, counts, pace)
+        if self._bar:
+            self._bar.update(
+                self._bar.task_ids[0],
+                total=state.voxels_due if state.blocks else None,
+                completed=state.voxels_done,
+                visible=True,
+                counts=counts,
+                pace=pace,
+            )
             return
         now, line = time.monotonic(), ", ".join(part for part in (counts, pace) if part)
-        soon = now - self._said > PLAIN_EVERY or state.settled
-        if line != self._last and soon:
-            self._said, self._last = now, line
-            errors.print(line, markup=False)
+        if line != self._last and (now - self._printed > PLAIN_EVERY or state.settled):
+            self._printed, self._last = now, line
+            say(line)
 
-    def _draw(self, state: State, counts: str, pace: str) -> None:
-        """Move the bar: it runs in voxels, so that it moves within blocks, too."""
-        if self._task is None:
-            self._task = self._bar.add_task("", total=None, counts="", pace="")
-        total = state.voxels_due if state.blocks else None
-        done = state.voxels_done
-        self._bar.update(self._task, total=total, completed=done, counts=counts, pace=pace)
+
+def _make_bar() -> Progress:
+    """Return a bar that counts voxels, so that it moves within blocks, too."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    counts, pace = TextColumn("{task.fields[counts]}"), TextColumn("{task.fields[pace]}")
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    bar = Progress(counts, BarColumn(), pace, console=console)
+    bar.add_task("", total=None, visible=False, counts="", pace="")
+    return bar
 
 
 def counts_of(state: State) -> str:
-    """Say how many blocks there are in which state."""
+    """Return how many blocks are done, running and failed."""
     if not state.blocks:
         return state.phase
     parts = [f"{state.running} running"] if state.running and not state.settled else []
@@ -69,7 +77,7 @@ def counts_of(state: State) -> str:
 
 
 def pace_of(state: State) -> str:
-    """Say how fast it goes, what it has cost, and how long it will last."""
+    """Return the speed, the cost so far and the time left."""
     parts = [f"{state.rate / 1e6:.1f} Mvoxel/s"] if state.voxels_done else []
     parts += [f"${show_dollars(state.dollars)} so far"] if state.dollars is not None else []
     parts += [f"{duration(state.eta)} to go"] if state.eta is not None else []

@@ -7,21 +7,11 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any, NoReturn
 
 from zblocks import errors as kinds
-from zblocks.cli.command import (
-    NOT_THE_INPUT,
-    AsJson,
-    ConfigFile,
-    PricesFile,
-    app,
-    errors,
-    reporting,
-)
 from zblocks.cli.display import Display
+from zblocks.cli.output import NOT_THE_INPUT, reporting, say
 from zblocks.cli.plan import standing
 from zblocks.config import Config
 from zblocks.config.messages import read_file, read_object
@@ -46,69 +36,43 @@ POLL_FIRST, POLL_LAST = 1.0, 5.0
 PATIENCE = 20
 """Looks in a row that may fail before we give up; the execution goes on without us."""
 
-Machine = Annotated[
-    str, typer.Option(help="The ARN of the state machine, or the name of its stack.")
-]
 
-
-@app.command()
-def start(
-    config: ConfigFile,
-    machine: Machine = "zblocks",
-    watching: Annotated[
-        bool, typer.Option("--watch/--no-watch", help="Look on until it ends, or only start it.")
-    ] = True,
-    planning: Annotated[
-        bool,
-        typer.Option(
-            "--plan/--no-plan",
-            help="Read the slices' headers here first, to say what the run will take; the Plan "
-            "function holds it against max_cost_usd in any case.",
-        ),
-    ] = True,
-    prices: PricesFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Start a job in AWS, on the stack that you deployed, and watch it.
-
-    A local list of slices travels in the execution's input. Ctrl-C leaves the execution running.
-    """
+def start_execution(path: Path, machine: str, prices: Path | None, *, planning: bool) -> Watch:
+    """Start a job on the deployed stack; with `planning`, predict it first."""
     with reporting(stopped="stopped; no execution was seen to start"):
-        given, job = cloud_input(config)
-        for note in job.for_cloud():
-            errors.print(f"note: {note}", markup=False)
-        place = executions.find_machine(machine)
+        given, config = cloud_input(path)
+        for note in config.for_cloud():
+            say(f"note: {note}")
+        arn = executions.find_machine(machine)
         known = Prices.load(prices) if prices else Prices()
-        workers = executions.workers_of(place) or Workers(LAMBDA_MEMORY_MB, "arm64")
+        workers = _workers_of(arn)
         if planning:
-            _foretell(job, workers, known)
-        arn = executions.start(place, name_of(job), given)
-    if not watching:
-        print(json.dumps({"execution": arn}) if as_json else arn)
-        return
-    _watch(Watch(arn, workers.architecture, known), arn, said=f"started {arn}", as_json=as_json)
+            _predict(config, workers, known)
+        execution = executions.start(arn, name_of(config), given)
+        return Watch(execution, workers.architecture, known)
 
 
-@app.command()
-def watch(
-    execution: Annotated[str, typer.Argument(help="Its ARN or name, as start prints it.")],
-    machine: Machine = "zblocks",
-    prices: PricesFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Watch a job that runs in AWS until it ends.
+def watch_started(watch: Watch, *, watching: bool, as_json: bool) -> None:
+    """Watch a job that was just started until it ends; without `watching`, only name it."""
+    if watching:
+        _follow(watch, said=f"started {watch.arn}", as_json=as_json)
+    print(json.dumps({"execution": watch.arn}) if as_json else watch.arn)
 
-    Exit codes: 0 COMPLETE or PARTIAL, 1 it failed, 2 bad input or no such execution, 130 Ctrl-C:
-    the execution goes on, and it is said how to come back or stop it.
-    """
+
+def watch_execution(execution: str, machine: str, prices: Path | None, *, as_json: bool) -> None:
+    """Watch a job until it ends."""
     with reporting():
         known = Prices.load(prices) if prices else Prices()
         arn = execution
         if not arn.startswith("arn:"):
             arn = executions.execution_of(executions.find_machine(machine), execution)
         name = arn.replace(":execution:", ":stateMachine:").rpartition(":")[0]
-        workers = executions.workers_of(name) or Workers(LAMBDA_MEMORY_MB, "arm64")
-    _watch(Watch(arn, workers.architecture, known), arn, as_json=as_json)
+        workers = _workers_of(name)
+    _follow(Watch(arn, workers.architecture, known), as_json=as_json)
+
+
+def _workers_of(machine: str) -> Workers:
+    return executions.workers_of(machine) or Workers(LAMBDA_MEMORY_MB, "arm64")
 
 
 def cloud_input(path: Path) -> tuple[dict[str, Any], Config]:
@@ -137,7 +101,7 @@ def name_of(config: Config) -> str:
     return f"{folder.strip('-') or 'volume'}-{stamp}-{int(now * 1e6) % 10**6:06d}"
 
 
-def _foretell(config: Config, workers: Workers, prices: Prices) -> None:
+def _predict(config: Config, workers: Workers, prices: Prices) -> None:
     """Say what the run will take, or that it would be refused.
 
     Raises:
@@ -149,27 +113,26 @@ def _foretell(config: Config, workers: Workers, prices: Prices) -> None:
     who = Forecasters(worker, pool, prices)
     said = forecast(config, read_stack(config, stores), stores.target, who)
     for line in said.warnings:
-        errors.print(f"warning: {line}", markup=False)
+        say(f"warning: {line}")
     for line in said.refusals:
         name, _, message = line.partition(": ")
         raise getattr(kinds, name)(message)
-    errors.print(
+    say(
         f"{standing(said)}; predicted: {duration(said.estimate.seconds)}, "
-        f"${show_dollars(said.estimate.bill.dollars)}",
-        markup=False,
+        f"${show_dollars(said.estimate.bill.dollars)}"
     )
 
 
-def _watch(looks: Watch, arn: str, said: str = "", *, as_json: bool) -> None:
-    """Look on until it ends; ends the command with its exit code."""
+def _follow(watch: Watch, said: str = "", *, as_json: bool) -> NoReturn:
+    """Watch until the execution ends; ends the command with its exit code."""
     detached = (
-        f"detached; the execution goes on\n  watch it:  zblocks watch {arn}\n"
-        f"  stop it:   aws stepfunctions stop-execution --execution-arn {arn}"
+        f"detached; the execution continues\n  watch it:  zblocks watch {watch.arn}\n"
+        f"  stop it:   aws stepfunctions stop-execution --execution-arn {watch.arn}"
     )
     with reporting(stopped=detached):
         if said:
-            errors.print(said, markup=False)
-        ended, _ = follow(looks)
+            say(said)
+        ended, _ = follow(watch)
     if as_json:
         print(json.dumps(_outcome(ended)))
     else:
@@ -177,13 +140,13 @@ def _watch(looks: Watch, arn: str, said: str = "", *, as_json: bool) -> None:
     sys.exit(exit_code(ended))
 
 
-def follow(looks: Watch) -> tuple[Execution, State]:
+def follow(watch: Watch) -> tuple[Execution, State]:
     """Look again and again, with more and more patience, until the execution has ended."""
     pause, failed = POLL_FIRST, 0
     with Display() as display:
         while True:
             try:
-                found, state = looks.look(time.time())
+                found, state = watch.look(time.time())
             except StorageError:
                 failed += 1
                 if failed > PATIENCE:
@@ -218,7 +181,7 @@ def _print(ended: Execution) -> None:
         print("nothing to do: another execution has this upload")
     else:
         text = ": ".join(part for part in (ended.error, message_of(ended.cause)) if part)
-        errors.print(f"{ended.status} {ended.arn}\n{text}", markup=False)
+        say(f"{ended.status} {ended.arn}\n{text}")
 
 
 def message_of(cause: str) -> str:

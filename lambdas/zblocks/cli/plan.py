@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Literal
+from typing import NoReturn
 
-import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from zblocks.api import plan as foresee
-from zblocks.cli.command import AsJson, ConfigFile, PricesFile, app, reporting
 from zblocks.planning.bill import show_dollars
 from zblocks.planning.plan import Plan
 from zblocks.run.forecast import LAMBDA_MEMORY_MB, Forecast, InBuckets, scale_row
@@ -21,38 +18,13 @@ from zblocks.run.progress import duration
 out = Console(highlight=False, soft_wrap=True)
 
 
-@app.command()
-def plan(
-    config: ConfigFile,
-    memory: Annotated[
-        int | None,
-        typer.Option(min=1, help="Memory of a worker in MiB; default: 3538 of a Lambda."),
-    ] = None,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(min=1, help="Workers at once; default: max_concurrency, or cores here."),
-    ] = None,
-    architecture: Annotated[
-        Literal["arm64", "x86_64"], typer.Option(help="Processors of the Lambdas.")
-    ] = "arm64",
-    prices: PricesFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say what a run would do, take and cost, and what looks wrong; write nothing anywhere.
-
-    Between buckets the work is done by Lambdas, which AWS runs many of at once and bills by the
-    second; with a folder at either end, by processes of this machine. Exit codes: 0 it may
-    start, 2 it would be refused.
-    """
-    with reporting():
-        said = foresee(
-            config, workers=concurrency, memory_mb=memory, architecture=architecture, prices=prices
-        )
+def print_forecast(found: Forecast, *, as_json: bool) -> NoReturn:
+    """Print what a run would do; ends the command with its exit code."""
     if as_json:
-        print(json.dumps(said.as_json()))
+        print(json.dumps(found.as_json()))
     else:
-        _print(said)
-    sys.exit(2 if said.refusals else 0)
+        _print(found)
+    sys.exit(2 if found.refusals else 0)
 
 
 def _print(said: Forecast) -> None:

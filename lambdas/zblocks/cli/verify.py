@@ -4,51 +4,29 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any, NoReturn
 
 from zblocks.api import keys_of
-from zblocks.cli.command import AsJson, app, place_of, reporting
+from zblocks.cli.output import place_of, reporting
 from zblocks.config import Config
 from zblocks.planning.stores import open_stores
 from zblocks.storage import open_store
-from zblocks.verify import Findings, Source, VerifyOptions
-from zblocks.verify import verify as verify_volume
+from zblocks.verify import Findings, Source, VerifyOptions, verify
 
 EXAMPLES = 3
 """Problems of one kind that are printed."""
 
 
-@app.command()
-def verify(
-    location: Annotated[str, typer.Argument(help="A folder, file:/// or s3:// url.")],
-    source: Annotated[
-        Path | None, typer.Option(metavar="CONFIG", help="Compare with this job's slices.")
-    ] = None,
-    sample: Annotated[
-        int | None, typer.Option(min=1, help="Compare the voxels of this many chunks per scale.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Chooses the sample.")] = 0,
-    allow_holes: Annotated[
-        bool,
-        typer.Option("--allow-holes", help="Allow absent chunks, as tensorstore leaves them."),
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Check a finished volume, made by zblocks or any other tool.
-
-    Exit codes: 0 sound, 1 not sound, 2 could not check.
-    """
+def check(location: str, source: Path | None, options: VerifyOptions, *, as_json: bool) -> NoReturn:
+    """Check a volume and print what is wrong; ends the command with its exit code."""
     with reporting(otherwise=2):
         config = Config.load(source) if source else None
         place, keys = place_of(location), keys_of(config)
         store = open_store(place, keys)
         slices = Source(config, open_stores(config, keys, store)) if config else None
-        options = VerifyOptions(slices, sample, seed, allow_holes)
-        found = verify_volume(store, options)
+        found = verify(store, replace(options, source=slices))
     if as_json:
         print(json.dumps(_as_json(place, options, found)))
     else:

@@ -8,12 +8,9 @@ import time
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from zblocks.api import keys_of
-from zblocks.cli.command import app, errors, place_of, reporting
+from zblocks.cli.output import place_of, reporting, say
 from zblocks.config import Config
 from zblocks.errors import InvalidConfig
 from zblocks.neuroglancer import HOSTED, viewer_link
@@ -24,34 +21,16 @@ from zblocks.view.responses import client_folder
 from zblocks.view.server import serve
 
 
-@app.command()
-def view(
-    location: Annotated[
-        str, typer.Argument(help="A folder, or a file:///, s3:// or http(s):// url.")
-    ],
-    link: Annotated[
-        bool, typer.Option("--link", help="Print the link of a bucket's volume, and end.")
-    ] = False,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Serve the viewer from here, too.")
-    ] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 0,
-    browser: Annotated[bool, typer.Option(help="Open the link.")] = True,
-    config: Annotated[
-        Path | None, typer.Option(metavar="CONFIG", help="Read with this job's s3_creds_file.")
-    ] = None,
-) -> None:
-    """Open a volume, of zblocks or of any other tool, in Neuroglancer.
-
-    A folder, or a bucket that not everybody may read, is served to your own browser, from this
-    machine and with your keys, until Ctrl-C.
-    """
+def print_link(location: str, config: Path | None) -> None:
+    """Print the link with which anybody sees a volume in a bucket."""
     with reporting():
-        place = place_of(location)
-        keys = keys_of(Config.load(config) if config else None)
-        if link:
-            print(_link(place, keys))
-            return
+        print(_link(place_of(location), _keys(config)))
+
+
+def show(location: str, config: Path | None, port: int, *, offline: bool, browser: bool) -> None:
+    """Open a volume: by its public link, or served from here until Ctrl-C."""
+    with reporting():
+        place, keys = place_of(location), _keys(config)
         client = client_folder() if offline else None
         found = None if offline or place.startswith("file:") else _probe(place)
         if found and found.public and not found.problems:
@@ -63,12 +42,16 @@ def view(
             _serve(store, client, port, browser=browser)
 
 
+def _keys(config: Path | None) -> Credentials | None:
+    return keys_of(Config.load(config) if config else None)
+
+
 def _probe(place: str) -> public_access.Probed:
     """Ask for a volume without keys; say what keeps everybody from seeing it."""
     found = public_access.look(place)
     lines = [found.moved] if found.moved else []
     for line in (*lines, *(found.problems if found.public else ())):
-        errors.print(f"note: {line}", markup=False)
+        say(f"note: {line}")
     return found
 
 
@@ -82,7 +65,7 @@ def _link(place: str, keys: Credentials | None) -> str:
         raise InvalidConfig(msg)
     found = _probe(place)
     if not found.public:
-        errors.print(f"note: {'; '.join(found.problems)}", markup=False)
+        say(f"note: {'; '.join(found.problems)}")
     return viewer_link(look_at(_store(place, keys, found)), found.address.source)
 
 
@@ -96,14 +79,14 @@ def _store(place: str, keys: Credentials | None, found: public_access.Probed | N
 def _serve(store: Store, client: Path | None, port: int, *, browser: bool) -> None:
     """Serve a volume until Ctrl-C."""
     shown = look_at(store)
-    with serve(store, client, port, lambda line: errors.print(line, markup=False)) as server:
+    with serve(store, client, port, say) as server:
         _open(viewer_link(shown, server.source, server.viewer), browser=browser)
         if client is None:
-            errors.print(
+            say(
                 f"If the browser asks whether {HOSTED} may reach this device, allow it; "
                 "--offline needs neither that nor the internet."
             )
-        errors.print("serving until Ctrl-C")
+        say("serving until Ctrl-C")
         while True:
             time.sleep(3600)
 

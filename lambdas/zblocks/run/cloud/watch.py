@@ -55,7 +55,7 @@ class Watch:
     """Looks at one execution again and again."""
 
     def __init__(self, arn: str, architecture: str, prices: Prices) -> None:
-        self._arn = arn
+        self.arn = arn
         self._pool, self._prices = WorkerPool(1, architecture), prices
         self._store: Store | None = None
         self._work: _Work | None = None
@@ -76,14 +76,14 @@ class Watch:
             InvalidConfig: there is no such execution, or its destination can't be read.
             StorageError: no answer; looking again may help.
         """
-        found = executions.describe(self._arn)
+        found = executions.describe(self.arn)
         self._store = self._store or _destination(found)
         if self._store is not None:
             if self._work is None or self._work.began != found.begun:
                 self._begin(self._store, found)
             if self._work is not None:
                 self._read(self._store, self._work)
-        running = None if found.ended or self._work is None else executions.count_running(self._arn)
+        running = None if found.ended or self._work is None else executions.count_running(self.arn)
         return found, self._state(found, running, now)
 
     def _begin(self, store: Store, found: Execution) -> None:
