@@ -168,7 +168,7 @@ def test_it_resumes_and_names_what_differs(tmp_path, write_config):
     assert (tmp_path / "out/.zblocks/report.json").stat().st_mtime_ns >= made
     other = zblocks("convert", write_config(**{**wishes, "turn": 270}))
     assert other.code == 2
-    assert "different volume (framing 1-20_0-20_0-7 (every 1, turn 90, flip none), now" in other.err
+    assert "different volume (region 1-20_0-20_0-7 (every 1, turn 90, flip none), now" in other.err
 
 
 def test_all_of_the_stack_is_no_region(tmp_path, write_config):

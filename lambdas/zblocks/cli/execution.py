@@ -29,6 +29,7 @@ from zblocks.run.forecast import LAMBDA_MEMORY_MB, forecast
 from zblocks.run.forecast import Workers as Forecasters
 from zblocks.run.progress import State, duration
 from zblocks.slices.name_list import read_list
+from zblocks.storage import open_store
 
 POLL_FIRST, POLL_LAST = 1.0, 5.0
 """Seconds between two looks, at first and after a while."""
@@ -85,7 +86,7 @@ def cloud_input(path: Path) -> tuple[dict[str, Any], Config]:
     here = Config.load(path)
     place = here.slice_list
     if place and place.path and place.path.is_file():
-        entries = read_list(read_lines(here, open_stores(here).open_folder), str(place))
+        entries = read_list(read_lines(here, open_store), str(place))
         given["sorted_filename"] = [f"{e.name or 'Placeholder'} {e.index}" for e in entries]
     try:
         return given, Config.parse(given, base=None)

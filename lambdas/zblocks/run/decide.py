@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from zblocks.conversion.tasks import read_slices
 from zblocks.errors import DestinationConflict, DoesNotFit, SourceChanged, ZblocksError, several
@@ -15,6 +14,8 @@ from zblocks.precomputed.info import INFO
 from zblocks.run.audit import Audit, audit
 from zblocks.run.job import ITEMS, PLAN, is_work, read_tasks
 from zblocks.slices.slice_ref import SliceRef
+from zblocks.slices.transforms.canvas import Canvas
+from zblocks.slices.transforms.contrast import Contrast
 from zblocks.storage import Store
 
 
@@ -172,25 +173,34 @@ def _read_for(ref: SliceRef) -> str:
 
 
 def _differences(a: Plan, b: Plan) -> list[str]:
-    pairs = {
-        "size": (tuple(a.box.shape), tuple(b.box.shape)),
-        "offset": (tuple(a.box.start), tuple(b.box.start)),
-        "resolution": (a.scales[0].resolution, b.scales[0].resolution),
-        "source": (a.source, b.source),
-        "chunk": (tuple(a.scales[0].chunk), tuple(b.scales[0].chunk)),
-        "scales": (len(a.scales), len(b.scales)),
-        "layer": (a.volume.layer, b.volume.layer),
-        "missing": (a.missing, b.missing),
-        "sparse_labels": (a.sparse_labels, b.sparse_labels),
-        "region": (str(a.region), str(b.region)),
-        "channels": (a.stack.channels, b.stack.channels),
-        "steps": (_steps(a), _steps(b)),
+    """Name what two plans don't have in common, the one there first."""
+    old, new = _description(a), _description(b)
+    return [f"{name} {old[name]}, now {new[name]}" for name in old if old[name] != new[name]]
+
+
+def _description(plan: Plan) -> dict[str, Any]:
+    """Return what a config may change, most of it under the names of its fields."""
+    voxels, missing = plan.volume.format, plan.missing
+    steps = {type(step): str(step) for step in plan.stack.transforms}
+    return {
+        "size": tuple(plan.box.shape),
+        "offset": tuple(plan.box.start),
+        "resolution": plan.scales[0].resolution,
+        "source": plan.source,
+        "chunk": tuple(plan.scales[0].chunk),
+        "scales": len(plan.scales),
+        "layer": plan.volume.layer,
+        "dtype": voxels.dtype,
+        "encoding": voxels.encoding,
+        "compression": voxels.compression or "none",
+        "jpeg_quality": voxels.jpeg_quality,
+        "channels": (voxels.channels, plan.stack.channels),
+        "slices of": plan.stack.rows.dtype,
+        "contrast": steps.get(Contrast, "none"),
+        "canvas": steps.get(Canvas, "none"),
+        "region": str(plan.region or "none"),
+        "missing": missing.policy,
+        "fill_value": missing.fill,
+        "missing_in_means": missing.in_means,
+        "sparse_labels": plan.sparse_labels,
     }
-    formats = (a.volume.format, b.volume.format)
-    names = ("dtype", "channels", "encoding", "compression", "jpeg_quality")
-    pairs |= {n: (getattr(formats[0], n), getattr(formats[1], n)) for n in names}
-    return [f"{name} {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
-
-
-def _steps(plan: Plan) -> str:
-    return json.dumps([str(step) for step in plan.stack.transforms])

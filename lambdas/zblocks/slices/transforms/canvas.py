@@ -60,6 +60,10 @@ class Canvas(RowTransform, frozen=True, tag=True):
 
         return open_slice
 
+    def __str__(self) -> str:
+        """How messages show it."""
+        return f"{self.width}×{self.height}, {self.align}, fill {self.fill}"
+
 
 class CanvasReader:
     """Rows of the canvas.
