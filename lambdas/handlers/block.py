@@ -1,7 +1,6 @@
-"""One z-block: an item of the Distributed Map becomes finished chunks and a receipt.
+"""Converts one z-block, an item of the Distributed Map.
 
-Called with `error`, what Step Functions caught of an earlier call, it only writes that down: a
-worker that was killed can't.
+An event with `error`, which Step Functions caught, is only recorded: a killed worker can't do that.
 """
 
 from typing import Any
@@ -33,8 +32,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
 
 
 def convert(job: Job, task: BlockTask) -> dict[str, str]:
-    """Convert a block and count it; one whose receipt stands already isn't counted again."""
-    # Of a worker that is killed, Lambda's own lines have the request id only: this one joins both.
+    """Convert a block and count it, unless it has a receipt already."""
+    # Lambda's own lines about a killed worker have its request id only; this line has both.
     logger.info("block begun", destination=job.target.url)
     voxels: list[int] = []
     receipt = attempt_block(job, task, voxels.append)
@@ -46,7 +45,7 @@ def convert(job: Job, task: BlockTask) -> dict[str, str]:
 
 
 def note(job: Job, task: BlockTask, error: dict[str, str]) -> dict[str, str]:
-    """Write down why a block failed for good."""
+    """Record why a block failed for good."""
     note_failure(job, task, error["Error"], error.get("Cause", ""))
     metrics.add_metric(name="BlocksFailed", unit=MetricUnit.Count, value=1)
     logger.error("block failed", error=error["Error"], cause=error.get("Cause", ""))

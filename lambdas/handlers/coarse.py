@@ -1,4 +1,4 @@
-"""The scales that no z-block owns, made from the last finer one that is stored."""
+"""Makes a part of the scales that z-blocks are too thin for, from the finer one."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from zblocks.run.job import open_job
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
-    """Do the coarse task number `index` of the plan at `destination`; return its receipt's key."""
+    """Do coarse task `index` of the plan at `destination`; return its receipt's key."""
     logger.append_keys(execution=event.get("execution"))
     try:
         job = open_job(event["destination"])

@@ -1,8 +1,8 @@
-"""The end of an execution: publish the volume, or say which blocks are missing and why.
+"""Ends an execution: publishes the volume, or says which blocks are missing and why.
 
-An execution that failed so and is redriven begins here again; it is sent back to its blocks. That
-is why the event of the end is put from here: a state of the machine that puts it after a failure
-has to be followed by a Fail state, and a redrive would begin, and end, at that.
+A redriven execution starts here again, and is sent back to its blocks. That is also why the event of
+a failure is sent from here: a state that sends it would have to precede a Fail state, where the
+redrive would then start.
 """
 
 import json
@@ -23,7 +23,7 @@ from zblocks.view.public_access import probe
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
-    """Check everything, then publish; raises IncompleteVolume when something is missing."""
+    """Check everything, then publish; raises IncompleteVolume if something is missing."""
     execution = event["execution"]
     logger.append_keys(execution=execution, destination=event["destination"])
     job = open_job(event["destination"])
@@ -58,7 +58,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
 
 
 def tell_failure(job: Job, run: Run, reason: str) -> None:
-    """Log, count and announce that there is no volume."""
+    """Log, count and announce a failed volume."""
     metrics.add_metric(name="VolumesFailed", unit=MetricUnit.Count, value=1)
     logger.error("volume failed", error=reason)
     detail = {
@@ -72,7 +72,7 @@ def tell_failure(job: Job, run: Run, reason: str) -> None:
 
 
 def announce(kind: str, detail: dict[str, str], execution: str) -> None:
-    """Put an event on the account's default bus; a volume never fails for that."""
+    """Send an event to the account's default bus; if that fails, only log it."""
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
@@ -94,6 +94,6 @@ def announce(kind: str, detail: dict[str, str], execution: str) -> None:
 
 
 def caught(event: dict[str, Any]) -> str:
-    """Give what Step Functions caught as one line; empty when nothing failed."""
+    """Return the error that Step Functions caught, as one line; empty if there is none."""
     error = event.get("error") or {}
     return f"{error['Error']}: {error.get('Cause', '')}" if error else ""

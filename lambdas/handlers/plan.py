@@ -1,4 +1,4 @@
-"""The start of an execution: its input becomes a plan on S3 and a small result for the state."""
+"""Starts an execution: plans its job, stores the plan, and returns the execution's state."""
 
 import os
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
 
 
 def read_input(given: Mapping[str, Any]) -> tuple[Config, str]:
-    """Give the config, and the upload's id if an upload started this ("" if not)."""
+    """Return the config, and the id of the upload that started this, or ""."""
     if "trigger" not in given:
         return Config.parse(given, base=None), ""
     upload = given["trigger"]
@@ -47,12 +47,12 @@ def read_input(given: Mapping[str, Any]) -> tuple[Config, str]:
     # One byte more than a config may have is enough to refuse it.
     file = StoredFile(store, upload["key"], found.bytes, found.etag)
     data = read_object(file.read_at(0, MAX_BYTES + 1), place)
-    # Of one upload these four stay the same however often the event is delivered.
+    # These four identify an upload however often its event is delivered.
     return Config.parse(data, base=None), f"{place}@{upload['etag']}:{upload['sequencer']}"
 
 
 def refuse_other_places(config: Config) -> None:
-    """Refuse what this deployment may not write, before anything is read or written."""
+    """Refuse destinations that this deployment may not write."""
     ours = os.environ["ZBLOCKS_DESTINATION_BUCKET"]
     bucket, _, folder = config.destination.removeprefix("s3://").partition("/")
     if bucket != ours:
@@ -62,14 +62,14 @@ def refuse_other_places(config: Config) -> None:
         )
     if folder.split("/")[0] == "jobs":
         raise InvalidConfig(
-            f"destination: {config.destination}: jobs/ is where uploads start conversions, "
-            "and a volume's own documents would; use another folder"
+            f"destination: {config.destination}: uploads to jobs/ start conversions, and so would "
+            "the volume's documents; use another folder"
         )
 
 
 def is_running(execution: str) -> bool:
-    """Ask Step Functions after an execution."""
-    import boto3  # of Lambda's own runtime; needed only where a claim stands
+    """Ask Step Functions whether an execution is running."""
+    import boto3  # part of Lambda's runtime; needed only if there is a lock
 
     client = boto3.client("stepfunctions")
     try:
@@ -80,7 +80,7 @@ def is_running(execution: str) -> bool:
 
 
 def as_state(prepared: Prepared, config: Config, execution: str) -> dict[str, Any]:
-    """Give the execution's state: names and counts, of one size however large the stack is."""
+    """Return the execution's state, whose size doesn't grow with the stack."""
     plan = prepared.plan
     bucket, _, folder = plan.destination.removeprefix("s3://").partition("/")
     folder = folder.rstrip("/")

@@ -148,5 +148,5 @@ def test_foreign_objects_are_left_untouched(tmp_path, stack, write_config):
     (tmp_path / "out" / "thesis.docx").write_text("mine")
     done = zblocks("convert", write_config())
     assert done.code == 2
-    assert "thesis.docx, which no plan of zblocks explains" in done.err
+    assert "thesis.docx, which zblocks did not write" in done.err
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["thesis.docx"]

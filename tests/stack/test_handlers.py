@@ -37,7 +37,7 @@ def test_a_config_as_the_input_is_no_upload():
             "s3://other/brain",
             'use "s3://volumes/…", or redeploy with `-c destination_bucket=other`',
         ),
-        ("s3://volumes/jobs/brain", "jobs/ is where uploads start conversions"),
+        ("s3://volumes/jobs/brain", "uploads to jobs/ start conversions"),
     ],
 )
 def test_places_that_this_deployment_may_not_write_are_refused(destination, message):

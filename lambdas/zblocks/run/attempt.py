@@ -1,4 +1,4 @@
-"""One task, done once: it ends with a receipt, or with a record of what went wrong."""
+"""Runs one task: it ends with a receipt, or with a stored record of its failure."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from zblocks.run.receipt import Receipt
 
 
 def attempt_block(job: Job, task: BlockTask, progress: Progress = lambda _: None) -> str:
-    """Convert a block unless its receipt is there.
+    """Convert a block unless it has a receipt.
 
     Returns:
         The key of its receipt, relative to the destination.
 
     Raises:
-        ZblocksError: what went wrong, naming the slice; a record of it has been stored.
+        ZblocksError: the task failed; the message names the slice, and is stored as a record.
     """
     return _attempt(
         job,
@@ -35,7 +35,7 @@ def attempt_block(job: Job, task: BlockTask, progress: Progress = lambda _: None
 
 
 def attempt_coarse(job: Job, task: CoarseTask, *, allow_holes: bool = False) -> str:
-    """Make a part of the coarser scales unless its receipt is there; else as `attempt_block`."""
+    """Make a part of the coarser scales unless it has a receipt; otherwise as `attempt_block`."""
     return _attempt(
         job,
         task.name,
@@ -68,7 +68,7 @@ def _attempt(job: Job, name: str, z: Span, convert: Callable[[], TaskResult]) ->
 
 
 def find_receipt(job: Job, name: str) -> Receipt | None:
-    """Return a task's receipt for this plan's layout; None if there is none."""
+    """Return a task's receipt if it is of this plan's layout."""
     try:
         receipt = Receipt.from_json(job.target.get(f"{RECEIPTS}/{name}.json"))
     except FileNotFoundError:
@@ -77,17 +77,17 @@ def find_receipt(job: Job, name: str) -> Receipt | None:
 
 
 def note_failure(job: Job, task: BlockTask | CoarseTask, error: str, cause: str) -> None:
-    """Record a failure that the worker itself could not: it was killed, or never started.
+    """Record a failure that the worker itself could not record, because it was killed.
 
     Args:
         job: the plan and its stores.
-        task: what was to be done.
-        error: the name under which Step Functions caught it.
-        cause: what it said; Lambda's JSON of an exception, or text.
+        task: the task that failed.
+        error: the error's name, as Step Functions caught it.
+        cause: its cause: an exception as JSON by Lambda, or text.
     """
     found = _find_failure(job, task.name)
     if found and (found.error == error or task.name in cause):
-        return  # the worker has said so itself, in better words
+        return  # the worker recorded it itself, in more detail
     whole = (job.plan.box.start.z, job.plan.box.stop.z)
     z = (task.z0, task.z1) if isinstance(task, BlockTask) else whole
     _put_failure(job, task.name, z, error, cause[:1000] or error)
@@ -95,7 +95,7 @@ def note_failure(job: Job, task: BlockTask | CoarseTask, error: str, cause: str)
 
 @contextmanager
 def _recorded(job: Job, name: str, z: Span) -> Iterator[None]:
-    """Store what went wrong before passing it on; the report is made from these records."""
+    """Store a failure for the report, then raise it."""
     try:
         yield
     except Exception as error:

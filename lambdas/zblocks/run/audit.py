@@ -1,4 +1,4 @@
-"""An audit of a volume: its receipts and its objects, held against the plan."""
+"""Audits a volume: compares its receipts and objects with the plan."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ from zblocks.run.receipt import Receipt
 from zblocks.storage import Store
 
 READS = 32
-"""Objects read at the same time."""
+"""Objects read concurrently."""
 
 Listing = Mapping[str, tuple[int, str]]
-"""Bytes and ETag of each object in the scales' folders, by name."""
+"""Size in bytes and ETag of each object in the scales' folders, by key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What keeps a volume from being complete; all empty when nothing does."""
+    """What keeps a volume from being complete; all empty if it is."""
 
     missing_tasks: tuple[str, ...]
     """Tasks without a receipt, in the plan's order."""
     missing_objects: tuple[str, ...]
-    """Objects that the plan calls for and the listing doesn't have."""
+    """Planned objects that don't exist."""
     corrupt_objects: tuple[str, ...]
-    """Objects whose stored bytes aren't those of their receipt."""
+    """Objects whose bytes differ from their receipt."""
     extra_objects: tuple[str, ...]
-    """Objects in the scales' folders that the plan doesn't call for."""
+    """Objects in the scales' folders that aren't planned."""
     invalid_tasks: tuple[str, ...]
     """Tasks whose receipt names an object that is missing or corrupt."""
     partial_tasks: tuple[str, ...]
-    """Tasks done from a scale with holes."""
+    """Tasks whose input scale had holes."""
 
     @property
     def complete(self) -> bool:
-        """Whether every task reported, from whole scales, and every object is there."""
+        """Whether every task has a receipt, none is partial, and every object is as receipted."""
         bad = (self.missing_tasks, self.missing_objects, self.corrupt_objects, self.partial_tasks)
         return not any(bad)
 
     @property
     def pending(self) -> frozenset[str]:
-        """Tasks to be done, again or for the first time."""
+        """Tasks that have to be done, or done again."""
         return frozenset((*self.missing_tasks, *self.invalid_tasks, *self.partial_tasks))
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Receipts of the plan's layout, and what they and a listing say."""
+    """Receipts of the plan's layout, and the verdict on the volume."""
 
     receipts: tuple[Receipt, ...]
     verdict: Verdict
@@ -63,7 +63,8 @@ class Audit:
 def audit(plan: Plan, target: Store) -> Audit:
     """Read all receipts and list all objects.
 
-    Objects are known by size and ETag; one whose ETag changed is read and its checksum compared.
+    Objects are compared by size and ETag; those whose ETag differs are read, to compare their
+    checksums.
     """
     receipts = tuple(r for r in _read_receipts(target) if r.layout_id == plan.layout_id)
     suffix = target.stored_name("", content_encoding(plan.scales[0]))
@@ -85,10 +86,10 @@ def _list(plan: Plan, target: Store) -> Listing:
 
 
 def doubtful(receipts: Iterable[Receipt], listing: Listing, suffix: str) -> list[Written]:
-    """Return objects of the right size under another ETag: written since, perhaps the same again.
+    """Return objects of the right size whose ETag differs from the receipt's.
 
-    Two deliveries of one block write equal bytes under two ETags where a bucket is encrypted with
-    KMS, and on a disk; only their bytes can tell.
+    A block that is delivered twice writes equal bytes, but in a folder, or in a bucket encrypted
+    with KMS, under another ETag.
     """
     return [
         o
@@ -121,14 +122,14 @@ def judge(
     suffix: str = "",
     corrupt: frozenset[str] = frozenset(),
 ) -> Verdict:
-    """Hold receipts and a listing against the plan.
+    """Compare receipts and a listing with the plan.
 
     Args:
-        plan: what was to be done.
-        receipts: those that are there.
-        listing: the objects that are there.
-        suffix: what the names of chunks end with, where they are stored as side files.
-        corrupt: doubtful objects whose bytes aren't the receipted ones, by `Written.key`.
+        plan: what has to exist.
+        receipts: the receipts that exist.
+        listing: the objects that exist.
+        suffix: the ending of stored chunks' names, such as `.gz` in a folder.
+        corrupt: keys (`Written.key`) of objects whose checksum differs from their receipt.
     """
     done = {r.task: r for r in receipts if r.layout_id == plan.layout_id}
     expected = {

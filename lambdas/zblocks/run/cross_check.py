@@ -1,8 +1,4 @@
-"""A cross-check by a reader that isn't ours: cloud-volume opens the volume before `info` is there.
-
-It reads the first, the middle and the last chunk of every scale; they must hold what our own
-decoder finds. Its place is the end of a deployed run: it is too large for the workers.
-"""
+"""Cross-check: cloud-volume reads some chunks of every scale before `info` is written."""
 
 from __future__ import annotations
 
@@ -23,7 +19,11 @@ from zblocks.run.job import Job
 
 
 def compare_samples(job: Job, holes: Sequence[Hole]) -> int:
-    """Read samples outside the holes with cloud-volume; return how many chunks were compared.
+    """Compare the first, middle and last chunk of every scale, as far as they aren't holes.
+
+    Returns:
+        How many chunks were compared.
+
 
     Raises:
         IncompleteVolume: cloud-volume can't read a chunk, or reads other voxels.
@@ -31,9 +31,9 @@ def compare_samples(job: Job, holes: Sequence[Hole]) -> int:
     plan = job.plan
     encoding = plan.volume.format.encoding
     if encoding == "jpeg" and plan.volume.format.channels == 3:
-        return 0  # cloud-volume 12.15 takes the planes of a colour JPEG for rows
+        return 0  # cloud-volume 12.15 reads the planes of a colour JPEG as rows
     if encoding == "png":
-        return 0  # its decoder for PNG is not part of it
+        return 0  # its PNG decoder is an extra that isn't deployed
     from cloudvolume import CloudVolume
 
     info, count = json.loads(build_info(plan.volume)), 0
@@ -57,7 +57,7 @@ def compare_samples(job: Job, holes: Sequence[Hole]) -> int:
 
 
 def _read(volume: Any, box: Box) -> Voxels:
-    """Return a box as cloud-volume reads it, (z, y, x, c)."""
+    """Return a box (z, y, x, c) as cloud-volume reads it."""
     z, y, x = box.slices(Vec(0, 0, 0))
     return np.asarray(volume[x, y, z]).transpose(2, 1, 0, 3)
 

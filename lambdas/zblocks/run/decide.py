@@ -1,4 +1,4 @@
-"""What a run does at its destination: decided from one look at it, before anything is written."""
+"""Decides what a run does at its destination, before anything is written there."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class Destination:
 
     url: str
     present: Planned | None = None
-    """The plan there, if there is one of this version; without tasks if those are gone."""
+    """The plan there, if of this version; without tasks if their list is gone."""
     finished: bool = False
     """Whether there is an `info`."""
     other_version: str = ""
-    """What there is to say of a plan of another version."""
+    """Why the plan there can't be read, if it is of another version."""
     other_object: str = ""
-    """An object that no plan of zblocks explains."""
+    """An object that zblocks didn't write."""
     audit: Audit | None = None
-    """Of the plan there, where the new one may use what it has made."""
+    """Of the plan there, if the new plan can use its objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +49,15 @@ class Decision:
     """What a run does."""
 
     action: Literal["begin", "resume", "renew"]
-    """`renew`: like `resume`, but slices have changed since, and what was made of them is made
-    again."""
+    """`renew` resumes a run whose slices have changed since: their blocks are converted again."""
     plan: Plan
     tasks: tuple[BlockTask, ...]
     pending: frozenset[str]
-    """Names of the tasks to be done; receipts that they have are void."""
+    """Names of the tasks to be done; any receipts of theirs are void."""
     previous: Plan | None
-    """The plan that is there now."""
+    """The plan at the destination."""
     refusal: ZblocksError | None = None
-    """Why the run may not do that."""
+    """Why the run may not start."""
 
     @property
     def pending_blocks(self) -> tuple[BlockTask, ...]:
@@ -67,7 +66,7 @@ class Decision:
 
 
 def look_at_destination(target: Store, new: Planned) -> Destination:
-    """Read what is at a destination, as far as a run of this plan has to know it."""
+    """Read what a run of this plan has to know about its destination."""
     finished = target.head(INFO) is not None
     try:
         plan = plan_from_json(target.get(PLAN))
@@ -84,12 +83,12 @@ def look_at_destination(target: Store, new: Planned) -> Destination:
 
 
 def decide(there: Destination, new: Planned, worker: WorkerSpec, *, overwrite: bool) -> Decision:
-    """Go on with what is there, or begin.
+    """Decide whether to begin or to resume; touches nothing.
 
     Args:
         there: what is at the destination.
         new: the plan of this run.
-        worker: what one worker has.
+        worker: memory and time of one worker.
         overwrite: whether another volume may be replaced.
     """
     chosen = _choose(there, new, overwrite=overwrite)
@@ -106,7 +105,7 @@ def _choose(there: Destination, new: Planned, *, overwrite: bool) -> Decision:
     if present and there.audit and (not there.finished or not overwrite):
         pending = there.audit.verdict.pending
         if present.plan.volume_id == new.plan.volume_id:
-            # Planned for other workers perhaps; what is done is worth keeping.
+            # Perhaps planned for workers of another size; keep what they have done.
             kept = new if present.plan.layout_id == new.plan.layout_id else present
             volume = replace(
                 kept.plan.volume, segment_properties=new.plan.volume.segment_properties
@@ -125,7 +124,7 @@ def _same_layout(present: Planned, new: Planned) -> bool:
 
 
 def _unchanged(found: Audit, tasks: Sequence[BlockTask]) -> set[str]:
-    """Return the tasks whose receipts name the very slices that they are to read now."""
+    """Return the tasks whose receipts name the same slices that they would read now."""
     wanted = {t.name: read_slices(t.slices) for t in tasks}
     return {r.task for r in found.receipts if r.read and r.read == wanted.get(r.task)}
 
@@ -136,7 +135,7 @@ def _conflict(there: Destination, new: Planned) -> ZblocksError | None:
         return DestinationConflict(f"{there.url}: {there.other_version}")
     if there.other_object:
         return DestinationConflict(
-            f"{there.url}: already holds {there.other_object}, which no plan of zblocks explains; "
+            f"{there.url}: already holds {there.other_object}, which zblocks did not write; "
             f"{advice}"
         )
     present = there.present
@@ -145,7 +144,7 @@ def _conflict(there: Destination, new: Planned) -> ZblocksError | None:
     if _same_layout(present, new) and not there.finished:
         changed = _changed_slices(present.tasks, new.tasks)
         return SourceChanged(
-            f"{new.plan.source}: {several(changed)} changed since the volume at {there.url} was "
+            f"{new.plan.source}: {several(changed)} changed after the volume at {there.url} was "
             'begun; set "overwrite": true to continue with the new ones (blocks of other slices '
             "are kept), or restore the old ones"
         )
@@ -158,8 +157,8 @@ def _too_small(plan: Plan, worker: WorkerSpec) -> DoesNotFit | None:
         return None
     return DoesNotFit(
         f"{plan.destination}: was begun with blocks that need {plan.predicted_peak_mb} MiB per "
-        f"worker, these have {worker.memory_mb}; give them as much, or set "
-        '"overwrite": true to plan anew and begin from the start'
+        f"worker, but workers now have {worker.memory_mb} MiB; give them as much, or set "
+        '"overwrite": true to start again with a new plan'
     )
 
 

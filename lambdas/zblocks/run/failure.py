@@ -1,4 +1,4 @@
-"""Failures: what a worker leaves behind when it can't do its task."""
+"""Records of failed tasks, with advice by the kind of failure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from zblocks.planning.plan import VERSION
 ADVICE = {
     "Sandbox.Timedout": "it ran out of time: raise worker_memory_mb, which buys cores, and deploy",
     "States.Timeout": "it ran out of time: raise worker_memory_mb, which buys cores, and deploy",
-    "Runtime.ExitError": "it was killed, mostly for lack of memory: raise worker_memory_mb",
-    "Lambda.Unknown": "it ended without a word: look at the function's log",
+    "Runtime.ExitError": "it was killed, usually for lack of memory: raise worker_memory_mb",
+    "Lambda.Unknown": "it ended without an error: see the function's log",
     "Lambda.TooManyRequestsException": "Lambda was throttled: lower max_concurrency, or ask AWS "
     "for a higher quota of concurrent executions",
-    "StorageError": "the store failed again and again: start again later, or lower max_concurrency",
+    "StorageError": "the store kept failing: rerun later, or lower max_concurrency",
 }
-"""What to do, by the error's name, where the message doesn't say."""
+"""What to do, by the error's name, if its message doesn't say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +27,17 @@ class Failure:
     task: str
     z0: int
     z1: int
-    """Scale 0 slices [z0, z1) of the task."""
+    """Half-open range of the task's slices, voxels of scale 0."""
     error: str
-    """Name of the error's class, or Lambda's name for how it ended."""
+    """Name of the exception's class, or of the error in Lambda or Step Functions."""
     message: str
     tries: int
-    """How often the task has failed, over all runs."""
+    """Failures of the task so far, over all runs."""
     version: int = VERSION
 
     @property
     def line(self) -> str:
-        """What happened, and what to do about it, in one line."""
+        """What failed and what to do about it, in one line."""
         text = self.message if self.task in self.message else f"{self.task}: {self.message}"
         advice = ADVICE.get(self.error)
         return f"{text} ({advice})" if advice else text

@@ -1,8 +1,8 @@
-"""The end of a run: the volume is audited, and published only if it is complete.
+"""Ends a run: audits the volume, and publishes it if it is complete.
 
-A volume without `info` doesn't exist for a viewer, so `info` is the commit point: it is put after
-`provenance` and before the report that calls the volume complete. With `allow_partial`, failed
-blocks become declared holes of a volume that is published as PARTIAL.
+Viewers can't open a volume without `info`, so `info` is the commit point: it is written after
+`provenance` and before the report that says COMPLETE. With `allow_partial`, failed blocks become
+declared holes, and the volume is published as PARTIAL.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from zblocks.run.start import Run, withdraw_tasks
 from zblocks.storage import Store
 
 SecondReader = Callable[[Job, Sequence[Hole]], int]
-"""A look at the volume by another reader, returning how many chunks outside the holes it compared;
-raises IncompleteVolume if they differ."""
+"""Compares chunks outside the holes as another reader reads them, and returns how many; raises
+IncompleteVolume if they differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +51,19 @@ class Ending:
     status: str
     """`COMPLETE`, or `PARTIAL` with holes."""
     location: str
-    """Url of the volume."""
+    """URL of the volume."""
     link: str
     """Neuroglancer link."""
     report: str
-    """Url of the report for machines."""
+    """URL of the report for machines."""
     page: str
-    """Url of the report for people; empty if it couldn't be made."""
+    """URL of the report for people; empty if it couldn't be made."""
     filled: tuple[str, ...]
-    """Slices that are missing: z, name, why, and what stands in their place."""
+    """Missing slices: z, name, why, and what replaces them."""
     holes: tuple[str, ...]
-    """What failed and was left out, and why."""
+    """Blocks that failed and were left out, and why."""
     access_problems: tuple[str, ...] = ()
-    """What keeps others from seeing the volume by its link, each with its fix."""
+    """What keeps others from opening the link, each with its fix."""
 
 
 def finalize(
@@ -73,12 +73,12 @@ def finalize(
 
     Args:
         job: plan and stores.
-        run: who runs.
-        error: why an earlier step ended early, if it did.
-        second_reader: another reader's look at the volume.
+        run: this run.
+        error: why an earlier step failed, if it did.
+        second_reader: compares the volume with what another reader reads.
 
     Raises:
-        IncompleteVolume: names what is missing; the report says so, too, and there is no `info`.
+        IncompleteVolume: names what is missing, as the report does; `info` is not written.
     """
     try:
         return _finalize(job, run, error, second_reader)
@@ -117,7 +117,7 @@ def _put_report(target: Store, report: RunReport, page: Rendered) -> dict[str, A
         target.put(PAGE, page.html, "text/html; charset=utf-8")
         document["page"] = f"{target.url}/{PAGE}"
     else:
-        target.delete([PAGE])  # of an earlier run, which would be taken for this one's
+        target.delete([PAGE])  # an earlier run's would be taken for this one's
         document["page_error"] = page.error
     target.put_json(REPORT, json.dumps(document, indent=1).encode())
     return document
@@ -137,7 +137,7 @@ def _ending(report: RunReport, document: dict[str, Any]) -> Ending:
 
 
 def add_access_problems(target: Store, ending: Ending, problems: Sequence[str]) -> Ending:
-    """Add to the report what keeps others from seeing a published volume by its link."""
+    """Add to the report what keeps others from opening a published volume's link."""
     if problems:
         document = json.loads(target.get(REPORT)) | {"access_problems": list(problems)}
         target.put_json(REPORT, json.dumps(document, indent=1).encode())
@@ -145,10 +145,10 @@ def add_access_problems(target: Store, ending: Ending, problems: Sequence[str]) 
 
 
 def resume_after_redrive(job: Job, run: Run) -> bool:
-    """Tell whether a redriven execution has to convert its blocks first; once for each redrive.
+    """Tell whether a redriven execution has to convert blocks first; true once for each redrive.
 
     Raises:
-        DestinationClaimed: another run has begun meanwhile.
+        DestinationClaimed: another run has begun since.
     """
     target = job.target
     try:
@@ -174,7 +174,7 @@ def _read_failures(target: Store, verdict: Verdict) -> list[Failure]:
 
 
 def _clear(job: Job, verdict: Verdict) -> None:
-    """Remove what a replaced volume left: in this plan's folders, and in those of the old one."""
+    """Delete what is left of a replaced volume, in the folders of both."""
     target = job.target
     target.delete(verdict.extra_objects)
     if target.head(REPLACED) is None:

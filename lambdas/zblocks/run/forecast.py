@@ -1,4 +1,4 @@
-"""A forecast: what a run would do and cost, and what speaks against it. Nothing is written."""
+"""Predicts what a run would do and cost, and why it would be refused; writes nothing."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ LAMBDA_MEMORY_MB = 3538
 """Of a worker, as the stack is deployed by default."""
 
 QUOTA = 1000
-"""Functions that an account may run at the same time, by default; new accounts fewer."""
+"""Concurrent executions that an account may have by default; new accounts may have fewer."""
 
 LONGEST_CALL = 800.0
-"""Seconds after which a call that is predicted so may not end in Lambda's 900."""
+"""Predicted seconds beyond which a call may not end within Lambda's 900."""
 
 
 @dataclass(frozen=True, slots=True)
 class InBuckets:
-    """What a job of folders would take between buckets."""
+    """Forecast of the same job in AWS, for a job on one machine."""
 
     blocks: int = 0
     seconds: float = 0.0
     dollars: float = 0.0
     refused: str = ""
-    """Why Lambdas can't do it; then the numbers are 0."""
+    """Why Lambda functions can't do it; then the numbers are 0."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for machines."""
+        """Return it as `zblocks plan --json` prints it."""
         if self.refused:
             return {"refused": self.refused}
         return {"blocks": self.blocks, "seconds": self.seconds, "dollars": self.dollars}
@@ -55,25 +55,25 @@ class InBuckets:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """A run that hasn't begun."""
+    """Prediction of a run."""
 
     plan: Plan
     pool: WorkerPool
     pending: tuple[BlockTask, ...]
     """The blocks that it has to convert."""
     resumes: bool
-    """Whether a plan of this volume is at the destination."""
+    """Whether the run resumes an earlier one."""
     estimate: Estimate
     """Seconds, and the bill line by line."""
     prices: Prices
     max_cost_usd: float | None
     """The config's ceiling."""
     warnings: tuple[str, ...]
-    """What looks wrong, and is allowed."""
+    """What is allowed but looks wrong."""
     refusals: tuple[str, ...]
-    """Why a run would end before it begins; empty if it may start."""
+    """Why the run would be refused; empty if it may start."""
     in_buckets: InBuckets | None
-    """The same job with Lambdas, where this one is done on one machine."""
+    """The same job in AWS, if this one runs on one machine."""
 
     @property
     def scales(self) -> tuple[Scale, ...]:
@@ -82,21 +82,21 @@ class Forecast:
 
     @property
     def bill(self) -> Bill:
-        """What it will cost, line by line."""
+        """Predicted cost, line by line."""
         return self.estimate.bill
 
     @property
     def dollars(self) -> float:
-        """What it will cost in all, before free tiers."""
+        """Predicted cost in US dollars, before free tiers."""
         return self.estimate.bill.dollars
 
     @property
     def seconds(self) -> float:
-        """How long it will take."""
+        """Predicted duration."""
         return self.estimate.seconds
 
     def as_json(self) -> dict[str, Any]:
-        """Return all of it for machines, as `zblocks plan --json` prints it."""
+        """Return it as `zblocks plan --json` prints it."""
         plan, guess = self.plan, self.estimate
         return {
             "where": "cloud" if self.pool.cloud else "one machine",
@@ -128,7 +128,7 @@ class Forecast:
 
 
 def _volume_entry(plan: Plan) -> dict[str, Any]:
-    """Return what the volume is, under the names that `zblocks plan --json` has always had."""
+    """Describe the volume under the names that `zblocks plan --json` has always had."""
     voxels, rows = plan.volume.format, plan.stack.rows
     steps = {type(step): step for step in plan.stack.transforms}
     canvas, contrast = steps.get(Canvas), steps.get(Contrast)
@@ -168,13 +168,13 @@ def scale_row(plan: Plan, scale: Scale) -> dict[str, Any]:
 
 
 def in_cloud(config: Config) -> bool:
-    """Tell whether Lambdas could do a job."""
+    """Tell whether a job can run in AWS: between two buckets."""
     return in_bucket(config.source) and in_bucket(config.destination)
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Who would do the work, and at what prices."""
+    """The workers of a run, and the prices."""
 
     spec: WorkerSpec
     pool: WorkerPool
@@ -186,12 +186,12 @@ def forecast(config: Config, stack: PlanInput, target: Store, workers: Workers) 
 
     Args:
         config: the job.
-        stack: what the slices are.
-        target: the destination.
-        workers: who would do the work.
+        stack: the slices.
+        target: the store of the destination.
+        workers: the workers and their prices.
 
     Raises:
-        DoesNotFit: the work doesn't fit in such workers.
+        DoesNotFit: the work doesn't fit the workers.
     """
     new, pool = Planned(*make_plan(stack, workers.spec)), workers.pool
     there = look_at_destination(target, new)

@@ -1,8 +1,4 @@
-"""A planned job with its stores, and the documents that a run keeps beside the volume.
-
-All of it is under the destination: the volume itself, and `.zblocks/` for plan, items, receipts,
-failures and the report.
-"""
+"""A planned job with its stores, and the keys of its documents in `.zblocks/`."""
 
 from __future__ import annotations
 
@@ -16,14 +12,14 @@ from zblocks.storage import Credentials, Store, open_store
 WORK = ".zblocks"
 PLAN = f"{WORK}/plan.json"
 NAMES = f"{WORK}/segment_properties.json"
-"""The names of labels, until the volume is published."""
+"""Names of labels, until the volume is published."""
 ITEMS = f"{WORK}/items.json"
 """The tasks of all blocks."""
 PENDING = f"{WORK}/pending.json"
-"""The tasks of the blocks that this run has to convert: the map's input."""
+"""The tasks of the blocks that this run converts: the map's input."""
 LOCK = f"{WORK}/lock.json"
 REPLACED = f"{WORK}/replaced.json"
-"""Folders of a volume that is being replaced, to be cleared of what the new one doesn't have."""
+"""Folders of the volume that is being replaced, to be deleted when the new one is complete."""
 CONFIG = f"{WORK}/config.json"
 REPORT = f"{WORK}/report.json"
 PAGE = f"{WORK}/report.html"
@@ -36,7 +32,7 @@ TRIGGERS = f"{WORK}/triggers"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A plan and the stores at both its ends."""
+    """A plan with the stores of its slices and its volume."""
 
     plan: Plan
     source: Store

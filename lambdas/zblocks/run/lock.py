@@ -1,8 +1,8 @@
-"""One run at a time writes a volume: it holds the lock, a document put only if there is none.
+"""The lock of a destination, so that only one run at a time writes a volume.
 
-A lock ends with its run. One that was left behind is void when its holder is known to be gone: a
-process of this machine that is dead, an execution that has ended. Where that can't be known it is
-void `STALE` seconds after the holder's last sign of life.
+A run removes its lock when it ends. A lock left behind is void if its holder is known to be gone (a
+dead process of this machine, an ended execution), and otherwise `STALE` seconds after it was last
+refreshed.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from zblocks.run.job import LOCK
 from zblocks.storage import Store
 
 STALE = 3600.0
-"""Seconds: longer than a block, its retries included, is silent."""
+"""Seconds; longer than a block takes, retries included."""
 
 REFRESH = 300.0
 """Seconds after which a worker refreshes the lock."""
 
 IsRunning = Callable[[str], bool]
-"""Tells of an execution's id whether it runs."""
+"""Tells whether the execution of an id is running."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """Who writes, and since when."""
+    """Which run writes, and since when."""
 
     execution: str
     """Id of the Step Functions execution, or empty for a process."""
@@ -45,19 +45,19 @@ class Lock:
 
     @property
     def holder(self) -> str:
-        """Who it is, for people."""
+        """The holder's name in messages."""
         return self.execution or f"process {self.process} on {self.host}"
 
     @classmethod
     def of(cls, execution: str) -> Lock:
-        """Return a new lock of this execution, or of this process where there is none."""
+        """Return a new lock of this execution, or of this process if `execution` is empty."""
         now = time.time()
         if execution:
             return cls(execution, "", 0, now, now)
         return cls("", socket.gethostname(), os.getpid(), now, now)
 
     def is_of(self, other: Lock) -> bool:
-        """Tell whether both are the same run's."""
+        """Tell whether both locks are of the same run."""
         mine = (self.execution, self.host, self.process)
         return mine == (other.execution, other.host, other.process)
 
@@ -68,10 +68,10 @@ def acquire(target: Store, execution: str, is_running: IsRunning | None = None) 
     Args:
         target: the destination.
         execution: id of the execution, or empty for this process.
-        is_running: how to ask after the execution that holds it.
+        is_running: tells whether the holder of a lock is still running.
 
     Raises:
-        DestinationClaimed: another run holds it; names that.
+        DestinationClaimed: another run holds the lock; the message names it.
     """
     mine = Lock.of(execution)
     for _ in range(3):  # a lock may be released or acquired between looking and putting
@@ -90,13 +90,13 @@ def acquire(target: Store, execution: str, is_running: IsRunning | None = None) 
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(held.begun))
     msg = (
         f"{target.url}: is being written by {held.holder} since {since}; wait for it to end, or "
-        f"stop it and start again (a run that vanished counts as ended after {STALE / 60:.0f} min)"
+        f"stop it and rerun (a run that vanished counts as ended after {STALE / 60:.0f} min)"
     )
     raise DestinationClaimed(msg)
 
 
 def refresh(target: Store) -> None:
-    """Give whoever holds the lock a sign of life, now and then."""
+    """Update the lock's time if it is older than `REFRESH`, whoever holds it."""
     found = _read(target)
     if found and abs(time.time() - found[0].refreshed) > REFRESH:
         held, etag = found
@@ -105,7 +105,7 @@ def refresh(target: Store) -> None:
 
 
 def release(target: Store, execution: str) -> None:
-    """End this run's lock; another's is left alone."""
+    """Remove the lock if this run holds it."""
     found = _read(target)
     if found and found[0].is_of(Lock.of(execution)):
         target.delete([LOCK])

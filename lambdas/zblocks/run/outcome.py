@@ -1,4 +1,4 @@
-"""How a run ended: judged from an audit, then told as a report."""
+"""Judges how a run ended, and builds its report."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from zblocks.run.start import Run
 from zblocks.slices.slice_ref import SliceRef
 
 NAMED = 5
-"""Tasks or objects that a message names."""
+"""Tasks or objects that a message names at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a volume."""
+    """How a run ended."""
 
     status: str
     """`COMPLETE`, `PARTIAL` or `FAILED`."""
     holes: tuple[Hole, ...] = ()
-    """Failed tasks, left out by the user's leave."""
+    """What failed tasks left out, with `allow_partial`."""
     problems: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
 
@@ -52,10 +52,10 @@ def judge_run(
     """Judge a run.
 
     Args:
-        plan: what was to be done.
-        verdict: what an audit says.
-        failures: what failed tasks left behind.
-        error: why an earlier step ended early, if it did.
+        plan: the run's plan.
+        verdict: the audit's verdict.
+        failures: records of the failed tasks.
+        error: why an earlier step failed, if it did.
         allow_partial: whether failed blocks may become holes.
     """
     if verdict.complete:
@@ -69,14 +69,14 @@ def judge_run(
 
 
 def to_blame(verdict: Verdict) -> tuple[str, ...]:
-    """Return the tasks that are missing; coarse ones are missing because blocks are."""
+    """Return the missing blocks; if there are none, the missing coarse tasks, which need blocks."""
     return (
         tuple(t for t in verdict.missing_tasks if t.startswith("block-")) or verdict.missing_tasks
     )
 
 
 def _holes(plan: Plan, verdict: Verdict) -> tuple[Hole, ...]:
-    """Return the boxes of failed tasks; none if something else is wrong, or nothing was made."""
+    """Return the boxes of failed tasks; none if all blocks failed or something else is wrong."""
     blocks = {block_name(i) for i in range(plan.blocks)}
     if verdict.invalid_tasks or blocks <= set(verdict.missing_tasks):
         return ()
@@ -117,10 +117,10 @@ def build_report(
 
     Args:
         job: plan and stores.
-        run: who ran.
-        config: as it was given, without secrets.
+        run: the run.
+        config: as given, without secrets.
         found: the audit.
-        outcome: what it was judged to be.
+        outcome: the judgement.
     """
     plan, receipts, tasks = job.plan, found.receipts, read_tasks(job.target)
     slices = tuple(s for r in receipts for s in r.slices)

@@ -1,7 +1,4 @@
-"""Receipts: what a task read and wrote, stored after every object that they name.
-
-A task without a receipt has not been done.
-"""
+"""Receipts: what a finished task has read and written. A task without one is not done."""
 
 from __future__ import annotations
 
@@ -17,25 +14,25 @@ from zblocks.planning.plan import VERSION
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The work of one task, done."""
+    """A finished task; stored after all the objects that it names."""
 
     layout_id: str
-    """`Plan.layout_id` of the plan that it was done by."""
+    """`Plan.layout_id` of its plan."""
     task: str
     """Name of the block or coarse task."""
     objects: tuple[Written, ...]
     read: tuple[ReadSlice, ...]
-    """Slices that were read, in z order; substitutes are named in the places of those that they
-    stand for, too. None for a coarse task."""
+    """Slices that were read, in z order, with substitutes in the places of missing slices; empty
+    for a coarse task."""
     slices: tuple[SliceStats, ...]
-    """Of the slices that the block owns, in z order."""
+    """Statistics of the block's own slices, in z order."""
     seconds: float
     peak_mb: int
-    """Highest resident memory of the process so far, MiB."""
+    """Highest resident memory of the worker so far, MiB."""
     tries: int
-    """How often the task was tried, this time included."""
+    """Attempts at the task, this one included."""
     partial: bool = False
-    """Whether it was made from a scale with holes."""
+    """Whether its input scale had holes."""
     version: int = VERSION
 
     @property

@@ -1,4 +1,4 @@
-"""The start of a run: plan, lock the destination, decide, and write down what is to be done."""
+"""Starts a run: plans, locks the destination, decides what to do, and stores the plan."""
 
 from __future__ import annotations
 
@@ -45,44 +45,44 @@ from zblocks.storage import Store
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Who runs."""
+    """One run of a job: an execution in AWS, or a process."""
 
     execution: str = ""
     """Id of the Step Functions execution, or empty on one machine."""
     trigger: str = ""
     """Id of the upload that started it, or empty."""
     resume: str = "rerun with the same config"
-    """The command that continues where this run stops, for the report."""
+    """The command that resumes the run, for the report."""
     redrives: int = 0
     """How often the execution was redriven."""
     is_running: IsRunning | None = None
-    """How to ask after the execution that holds a destination."""
+    """Tells whether the execution that holds a lock is running."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A plan, and what this run has to do of it."""
+    """A plan, and the blocks that this run has to convert."""
 
     plan: Plan
     pending: tuple[BlockTask, ...]
     duplicate: bool = False
-    """Another run was started by the same upload; this one has to end."""
+    """Whether the same upload has started another run already, so that this one has to end."""
 
 
 def prepare(config: Config, stores: Stores, worker: WorkerSpec, run: Run) -> Prepared:
-    """Plan, lock the destination, decide what to do there, and write the plan to it.
+    """Plan, lock the destination, decide what to do there, and store the plan.
 
     Args:
         config: the job.
-        stores: where it reads and writes.
-        worker: what one worker has.
-        run: who runs.
+        stores: of the slices and the volume.
+        worker: memory and time of one worker.
+        run: this run.
 
     Raises:
         DestinationClaimed: another run is writing there.
         CostCeiling: the run is predicted to cost more than the config allows.
-        ZblocksError: bad input, a destination that isn't ours to write, or work that doesn't fit.
-            The message says what, where, and what to do; nothing is left at the destination.
+        ZblocksError: bad input, a destination that holds something else, or work that doesn't fit
+            the workers. Nothing is left at the destination.
     """
     new = Planned(*make_plan(read_stack(config, stores), worker))
     names = read_names(config, stores.open_folder)
@@ -116,7 +116,7 @@ def _refuse(config: Config, decision: Decision, run: Run) -> None:
 
 
 def _apply(decision: Decision, config: Config, names: Sequence[SegmentName], target: Store) -> None:
-    """Withdraw what is void, first `info`; then write what is to be done."""
+    """Delete what is void, `info` first; then store what is to be done."""
     if decision.action == "begin":
         _withdraw(target, decision)
     else:
@@ -131,16 +131,16 @@ def _apply(decision: Decision, config: Config, names: Sequence[SegmentName], tar
 
 
 def withdraw_tasks(target: Store, names: frozenset[str]) -> None:
-    """Take away the receipts of tasks that are to be done, and before them `info`."""
+    """Delete `info`, then the receipts of tasks that are to be done."""
     if names:
         target.delete([INFO])
         target.delete([f"{RECEIPTS}/{name}.json" for name in sorted(names)])
 
 
 def _withdraw(target: Store, decision: Decision) -> None:
-    """Take a volume back: first `info`, so that no viewer opens a mixture, then the receipts.
+    """Delete `info` first, so that no viewer opens a mixture of two volumes, then the receipts.
 
-    Its folders are written down, to be cleared once the new volume is complete.
+    The old volume's folders are listed, to be deleted once the new one is complete.
     """
     previous = decision.previous
     folders = {s.key for s in previous.scales} if previous else set(_foreign_folders(target))
@@ -156,7 +156,7 @@ def _withdraw(target: Store, decision: Decision) -> None:
 
 
 def _foreign_folders(target: Store) -> list[str]:
-    """Return the scales' folders of a volume that zblocks didn't make, as its `info` names them."""
+    """Return the scales' folders that the `info` of another tool's volume names."""
     try:
         scales = json.loads(target.get(INFO))["scales"]
         keys = [str(s["key"]).strip("/") for s in scales]
@@ -166,13 +166,13 @@ def _foreign_folders(target: Store) -> list[str]:
 
 
 def _first_of_trigger(target: Store, run: Run) -> bool:
-    """Tell whether this run is the first that the upload started; the mark is put once."""
+    """Tell whether this run is the first that the upload started."""
     mark = json.dumps({"trigger": run.trigger, "execution": run.execution}).encode()
     return target.put_if_absent(_mark_of(run), mark)
 
 
 def _forget_trigger(target: Store, run: Run) -> None:
-    """Take the mark of an upload away: its run was refused."""
+    """Let another delivery of the upload start a run, since this one was refused."""
     if run.trigger:
         target.delete([_mark_of(run)])
 

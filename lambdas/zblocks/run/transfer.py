@@ -1,4 +1,4 @@
-"""The seed tool's outer steps alone: slices from a bucket to a folder, a volume to a bucket."""
+"""Downloads slices to a folder, and uploads a volume from a folder to a bucket."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zblocks.run.job import is_work
 from zblocks.storage import IMMUTABLE, SIDE_FILES, Credentials, Store, open_store
 
 THREADS = 32
-"""Objects on their way at the same time."""
+"""Objects copied concurrently."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) objects."""
@@ -25,11 +25,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What a step did."""
+    """What was copied."""
 
     copied: int
     kept: int
-    """Objects that were there already and left alone."""
+    """Objects that existed already and were left alone."""
     missing: tuple[str, ...]
     """Listed slices that don't exist, placeholders and gaps, by name."""
 
@@ -37,11 +37,11 @@ class Moved:
 def download(config: Config, credentials: Credentials | None, progress: Progress) -> Moved:
     """Copy the slices into `folder_to_write_to`, listed ones as `<index>_<name>_<ext>`.
 
-    A file of the same size is left alone unless the config says `overwrite`.
+    Files of the same size are left alone unless the config sets `overwrite`.
 
     Raises:
         InvalidConfig: the config names no folder.
-        SliceListError: the list doesn't say one slice per z.
+        SliceListError: the list doesn't name one slice per z.
     """
     if config.download_folder is None:
         msg = "folder_to_write_to: missing; give the folder that the slices are to be copied to"
@@ -74,7 +74,7 @@ def download(config: Config, credentials: Credentials | None, progress: Progress
 def upload(config: Config, credentials: Credentials | None, progress: Progress) -> Moved:
     """Copy a finished volume from `folder_to_convert_to` to the upload bucket; `info` goes last.
 
-    With `overwrite` false, objects that are there already are left alone, as the seed did.
+    With `overwrite` false, objects that are there already are left alone.
 
     Raises:
         InvalidConfig: the folder holds no finished volume.
@@ -116,7 +116,6 @@ def _unpacked(key: str) -> tuple[str, str]:
 
 
 def _read_info(source: Store) -> bytes:
-    """Return the `info` of the folder to upload."""
     try:
         return source.get(INFO)
     except FileNotFoundError as error:
@@ -127,7 +126,6 @@ def _read_info(source: Store) -> bytes:
 
 
 def _refuse_another(target: Store, info: bytes, *, overwrite: bool) -> None:
-    """Refuse to mix two volumes."""
     if overwrite or not target.head(INFO):
         return
     if json.loads(target.get(INFO)) != json.loads(info):
@@ -139,7 +137,6 @@ def _refuse_another(target: Store, info: bytes, *, overwrite: bool) -> None:
 
 
 def _each(copy: Callable[[str], None], keys: Iterable[str], progress: Progress) -> None:
-    """Copy many objects at the same time; the first error ends it."""
     with ThreadPoolExecutor(THREADS) as pool:
         jobs = [pool.submit(copy, key) for key in keys]
         try:

@@ -1,7 +1,7 @@
-"""The whole job on one machine: the same plan, blocks and ending as in the cloud, over processes.
+"""Runs a whole job on this machine, with the same plan and tasks as in AWS.
 
-A block that fails doesn't stop the others; the ending names every failed one. A killed or
-interrupted run leaves receipts for the blocks that are done, so that the same command goes on.
+A failed block doesn't stop the others; the ending names them all. An interrupted run leaves the
+receipts of finished blocks, so that the same command resumes it.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from zblocks.storage import Credentials
 
 MIB = 1 << 20
 SHARE = 0.7
-"""Of the machine's memory, what workers may plan to use together."""
+"""Part of the machine's memory that all workers together may use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What of this machine may be used."""
+    """What a run may use of this machine."""
 
     workers: int
     """Processes."""
@@ -46,7 +46,7 @@ class Machine:
 
     @classmethod
     def choose(cls, workers: int | None, memory_mb: int | None) -> Machine:
-        """Return the user's choice, or a process per core and shares of most memory."""
+        """Return the user's choice; by default a process per core, with equal shares of memory."""
         count = workers or cores()
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB
         return cls(count, memory_mb or int(total * SHARE / count))
@@ -65,14 +65,14 @@ def convert(
     """Convert on this machine.
 
     Args:
-        config: what the user wants.
-        machine: what may be used of this machine.
+        config: the job.
+        machine: what the run may use of this machine.
         credentials: keys to use instead of the environment's.
-        observe: called a few times a second with how far the run is.
-        resume: what goes on where this run stops, for the report.
+        observe: called with the run's progress a few times a second.
+        resume: the command that resumes the run, for the report.
 
     Raises:
-        ZblocksError: bad input, or what stands in the way of a whole volume.
+        ZblocksError: bad input, or a task failed.
     """
     run = Run(resume=resume)
     prepared = prepare(config, open_stores(config, credentials), WorkerSpec(machine.memory_mb), run)
@@ -89,7 +89,7 @@ def convert(
 
 @dataclass(frozen=True, slots=True)
 class _Options:
-    """What all of a run's work has in common."""
+    """What all tasks of a run have in common."""
 
     allow_partial: bool
     credentials: Credentials | None
@@ -99,12 +99,12 @@ class _Options:
 def _do_all(job: Job, pending: Sequence[BlockTask], machine: Machine, options: _Options) -> None:
     """Convert the pending blocks, then the scales that no block owns."""
     plan = job.plan
-    context = Spawning()  # threads and fork don't go together
+    context = Spawning()  # forking a process with threads isn't safe
     counter: Synchronized[int] = context.Value("q", 0)
 
     def submit(task: BlockTask | CoarseTask) -> Future[str]:
-        order = worker.Order(plan.destination, task, options.credentials, options.allow_partial)
-        return pool.submit(worker.work, order)
+        item = worker.WorkItem(plan.destination, task, options.credentials, options.allow_partial)
+        return pool.submit(worker.work, item)
 
     with _processes(min(machine.workers, max(len(pending), 1)), context, counter) as pool:
         blocks = [submit(task) for task in pending]
@@ -117,10 +117,10 @@ def _do_all(job: Job, pending: Sequence[BlockTask], machine: Machine, options: _
 
 @dataclass(slots=True)
 class _Watch:
-    """What the observer is told about."""
+    """Progress of a run, for the observer."""
 
     plan: Plan
-    due: int
+    pending: int
     voxels: int
     counter: Synchronized[int]
     observe: Observer
@@ -136,7 +136,7 @@ class _Watch:
         state = State(
             phase="coarser scales and checks",
             blocks=self.plan.blocks,
-            done=self.plan.blocks - self.due + len(done) - len(self.failures),
+            done=self.plan.blocks - self.pending + len(done) - len(self.failures),
             failed=len(self.failures),
             running=sum(j.running() for j in jobs),
             voxels_done=self.counter.value,
@@ -148,7 +148,7 @@ class _Watch:
 
 
 def _await(jobs: list[Future[str]], watch: _Watch, live: Callable[[], None]) -> None:
-    """Wait for all jobs, telling the observer; a block's own error waits for the ending."""
+    """Wait for all jobs and report progress; errors of blocks are left to `finalize`."""
     pending: set[Future[str]] = set(jobs)
     alive = time.monotonic()
     while True:
@@ -160,9 +160,9 @@ def _await(jobs: list[Future[str]], watch: _Watch, live: Callable[[], None]) -> 
             error = job.exception()
             if isinstance(error, BrokenProcessPool):
                 msg = (
-                    "a worker process was killed, probably for lack of memory; start again with "
-                    "fewer workers (--workers 1) or less memory for each (--memory, in MiB): "
-                    "finished blocks are kept"
+                    "a worker process was killed, probably for lack of memory; rerun with fewer "
+                    "workers (--workers 1) or less memory per worker (--memory, in MiB): finished "
+                    "blocks are kept"
                 )
                 raise DoesNotFit(msg) from error
             if error is not None and not isinstance(error, ZblocksError):
@@ -173,7 +173,6 @@ def _await(jobs: list[Future[str]], watch: _Watch, live: Callable[[], None]) -> 
 
 
 def _voxels(plan: Plan, tasks: Sequence[BlockTask]) -> int:
-    """Return how many scale 0 voxels tasks read."""
     return sum(len(t.slices) for t in tasks) * plan.box.shape.x * plan.box.shape.y
 
 
@@ -181,12 +180,12 @@ def _voxels(plan: Plan, tasks: Sequence[BlockTask]) -> int:
 def _processes(
     count: int, context: Spawning, counter: Synchronized[int]
 ) -> Iterator[ProcessPoolExecutor]:
-    """Open a pool of workers; they are ended at once, on Ctrl-C and errors between two objects."""
+    """Open a pool of workers; on Ctrl-C and errors they are killed."""
     pool = ProcessPoolExecutor(count, context, worker.begin, (counter,))
     try:
         yield pool
     finally:
-        # Nothing is under way any more, or it is to be dropped. Waiting could last forever: a
-        # worker that was killed may have had the lock under which the others hear of the end.
+        # Waiting could last forever: a worker that was killed may have held the lock under which
+        # the others would learn of the end.
         context.end()
         pool.shutdown(wait=False, cancel_futures=True)

@@ -1,8 +1,8 @@
-"""Processes that import nothing of the caller's: scripts need no `__main__` guard.
+"""Starts worker processes without importing the caller's main module in them.
 
-Python starts a process afresh ("spawn") by importing the caller's main module in it, under another
-name. A script that converts would then convert again in each of its workers. Ours need nothing of
-it, so while one is started, the main module is an empty one.
+Python's "spawn" imports the main module in each new process, so that a script that converts without
+a `__main__` guard would convert again in each worker. Workers don't need that module, so an empty
+one is in its place while they are started.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ from types import ModuleType
 from typing import Any
 
 ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
-"""What workers begin with, unless the user has set it.
+"""Environment of workers, where the user hasn't set it.
 
-By default each thread keeps what it freed in a heap of glibc's malloc of its own: up to a fifth
-more memory from the second block on. BLAS isn't used; to start its threads takes a third of the
-time of numpy's import.
+By default glibc keeps freed memory in a heap per thread: up to a fifth more memory from the second
+block on. BLAS isn't used, but starting its threads takes a third of numpy's import time.
 """
 
 
 class Worker(SpawnProcess):
-    """A process that knows nothing of the main module."""
+    """A process that doesn't import the caller's main module."""
 
     def start(self) -> None:
         """Start it."""
@@ -35,7 +34,7 @@ class Worker(SpawnProcess):
 
 
 class Spawning(SpawnContext):
-    """Starts workers, and knows those that it has started."""
+    """Starts workers, and can kill those that it has started."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,18 +47,18 @@ class Spawning(SpawnContext):
         return made
 
     def end(self) -> None:
-        """End what still runs, and no other process of the caller's."""
+        """Kill the workers that still run."""
         for process in self._started:
             if process.is_alive():
-                process.kill()  # workers leave SIGTERM to the parent
+                process.kill()  # workers ignore SIGTERM
 
 
 @contextmanager
 def _bare() -> Iterator[None]:
-    """Hide the main module, and set a worker's environment.
+    """Replace the main module, and set a worker's environment.
 
-    Ctrl-C and SIGTERM are held back until the process is known, so that `Spawning.end` ends it. It
-    inherits that, and so doesn't end in a traceback while it imports: both are for its parent.
+    SIGINT and SIGTERM are blocked until the process is registered, so that `Spawning.end` kills it.
+    It inherits that, and so prints no traceback if it is interrupted while it imports.
     """
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     main, added = sys.modules["__main__"], ENVIRONMENT.keys() - os.environ.keys()

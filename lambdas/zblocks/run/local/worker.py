@@ -1,7 +1,4 @@
-"""What runs in a process of `zblocks convert`: one task after the other.
-
-A module of its own, so that a process starts without what only the command line needs.
-"""
+"""The worker processes of a local run; imports nothing that only the command line needs."""
 
 from __future__ import annotations
 
@@ -18,11 +15,11 @@ from zblocks.run.job import open_job
 from zblocks.storage import Credentials
 
 _counter: Synchronized[int] | None = None
-"""Where this process counts the voxels that it has done."""
+"""Counts the voxels that all workers have done."""
 
 
 def begin(counter: Synchronized[int]) -> None:
-    """Set the process up: Ctrl-C and SIGTERM are for the parent; without a parent it ends."""
+    """Set the process up: ignore SIGINT and SIGTERM, which are for the parent; end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -31,7 +28,7 @@ def begin(counter: Synchronized[int]) -> None:
 
 
 def _end_with_parent() -> None:
-    """End at once when the parent was killed: it can't say so, and the next run has the claim."""
+    """End as soon as the parent is gone, since the next run may hold the lock."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -39,8 +36,8 @@ def _end_with_parent() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """One task, and what a process needs to do it."""
+class WorkItem:
+    """One task, and what a process needs for it."""
 
     destination: str
     task: BlockTask | CoarseTask
@@ -48,16 +45,15 @@ class Order:
     allow_holes: bool
 
 
-def work(order: Order) -> str:
+def work(item: WorkItem) -> str:
     """Do one task; return the key of its receipt."""
-    job = open_job(order.destination, order.credentials)
-    if isinstance(order.task, CoarseTask):
-        return attempt_coarse(job, order.task, allow_holes=order.allow_holes)
-    return attempt_block(job, order.task, _count)
+    job = open_job(item.destination, item.credentials)
+    if isinstance(item.task, CoarseTask):
+        return attempt_coarse(job, item.task, allow_holes=item.allow_holes)
+    return attempt_block(job, item.task, _count)
 
 
 def _count(voxels: int) -> None:
-    """Count voxels that are done."""
     if _counter is not None:
         with _counter.get_lock():
             _counter.value += voxels
