@@ -1,7 +1,7 @@
 """Ends an execution: publishes the volume, or says which blocks are missing and why.
 
-A redriven execution starts here again, and is sent back to its blocks. That is also why the event of
-a failure is sent from here: a state that sends it would have to precede a Fail state, where the
+A redriven execution starts here again, and is sent back to its blocks. That is also why the event
+of a failure is sent from here: a state that sends it would have to precede a Fail state, where the
 redrive would then start.
 """
 
