@@ -71,11 +71,11 @@ def test_the_same_voxels_encoded_pass_and_others_do_not(kind, channels, quality)
     assert is_encoding_of(held, right, data, quality)
     assert is_encoding_of(held, right, data, None)
     for name, other in wrong(right, voxels(kind, COARSE, channels, 2)).items():
-        file, there = encode(other, quality)
-        if np.abs(there.astype(int) - held).mean() < 2:
+        file, actual = encode(other, quality)
+        if np.abs(actual.astype(int) - held).mean() < 2:
             continue  # at quality 1 noise is grey, this or that
-        assert not is_encoding_of(there, right, file, quality), name
-        assert not is_encoding_of(there, right, file, None), name
+        assert not is_encoding_of(actual, right, file, quality), name
+        assert not is_encoding_of(actual, right, file, None), name
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -96,10 +96,10 @@ def test_a_coarser_scale_made_before_encoding_passes(kind, channels, quality):
 )  # fmt: skip
 def test_a_wrong_coarser_chunk_does_not(kind, channels, quality):
     fine = voxels(kind, FINE, channels, 1)
-    due, other = halved(stored(fine, quality)), halved(voxels(kind, FINE, channels, 2))
+    expected, other = halved(stored(fine, quality)), halved(voxels(kind, FINE, channels, 2))
     for name, chunk in wrong(halved(fine), other).items():
-        file, there = encode(chunk, quality)
-        assert not is_like(there, due, file), name
+        file, actual = encode(chunk, quality)
+        assert not is_like(actual, expected, file), name
 
 
 @pytest.mark.parametrize("quality", [10, 50, 75, 95])

@@ -25,7 +25,7 @@ from tests.flow.conftest import textured, write_stack, zblocks
 from tests.flow.test_verify import SHAPE, assert_sound, labels, verify, write_tensorstore
 
 KEY = "4_4_4"
-Deed = Callable[[Path], None]
+Action = Callable[[Path], None]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Damage:
 
     volume: str
     kind: str
-    deed: Deed
+    action: Action
 
 
 # --- sound volumes, made once
@@ -42,10 +42,10 @@ class Damage:
 
 @pytest.fixture(scope="session")
 def sound(tmp_path_factory):
-    """Folder of sound volumes: loose, raw, jpeg, shards, labels."""
+    """Folder of sound volumes: gzip, raw, jpeg, shards, labels."""
     root = tmp_path_factory.mktemp("sound")
     write_stack(root / "in", textured((*SHAPE, 1), "uint8"))
-    fields = {"loose": {}, "raw": {"compression": "none"}, "jpeg": {"encoding": "jpeg"},
+    fields = {"gzip": {}, "raw": {"compression": "none"}, "jpeg": {"encoding": "jpeg"},
               "shards": {"sharding": True, "chunk_size": [8, 8, 4]}, "png": {"encoding": "png"},
               "brotli": {"compression": "br"}}  # fmt: skip
     for name, more in fields.items():
@@ -77,46 +77,46 @@ def write_copies(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["loose", "raw", "jpeg", "png", "brotli", "shards", "labels", "copies"]
+    "name", ["gzip", "raw", "jpeg", "png", "brotli", "shards", "labels", "copies"]
 )
 def test_undamaged_it_is_sound(sound, name):
     assert_sound(sound / name)
 
 
-# --- deeds
+# --- actions
 
 
-def top(**fields) -> Deed:
+def top(**fields) -> Action:
     """Change fields of `info`; None takes one away."""
 
-    def deed(volume: Path) -> None:
+    def action(volume: Path) -> None:
         document = json.loads((volume / "info").read_text())
         merged = {k: v for k, v in (document | fields).items() if v is not None}
         (volume / "info").write_text(json.dumps(merged))
 
-    return deed
+    return action
 
 
-def scale(number: int = 0, **fields) -> Deed:
+def scale(number: int = 0, **fields) -> Action:
     """Change fields of a scale; None takes one away."""
 
-    def deed(volume: Path) -> None:
+    def action(volume: Path) -> None:
         document = json.loads((volume / "info").read_text())
         entry = document["scales"][number] | fields
         document["scales"][number] = {k: v for k, v in entry.items() if v is not None}
         (volume / "info").write_text(json.dumps(document))
 
-    return deed
+    return action
 
 
-def both(*deeds: Deed) -> Deed:
+def both(*actions: Action) -> Action:
     """Do one thing after the other."""
 
-    def deed(volume: Path) -> None:
-        for one in deeds:
+    def action(volume: Path) -> None:
+        for one in actions:
             one(volume)
 
-    return deed
+    return action
 
 
 def hide_all(volume: Path) -> None:
@@ -131,18 +131,18 @@ def misname_shards(volume: Path) -> None:
     shutil.copy(one, two)
 
 
-def sharded(**fields) -> Deed:
+def sharded(**fields) -> Action:
     """Change how shards are said to be."""
 
-    def deed(volume: Path) -> None:
+    def action(volume: Path) -> None:
         document = json.loads((volume / "info").read_text())
         document["scales"][0]["sharding"] |= fields
         (volume / "info").write_text(json.dumps(document))
 
-    return deed
+    return action
 
 
-def text(name: str, words: str) -> Deed:
+def text(name: str, words: str) -> Action:
     return lambda volume: (volume / name).write_text(words) and None
 
 
@@ -151,21 +151,21 @@ def first(volume: Path) -> Path:
     return min((volume / KEY).glob("0-16_0-16_0-8*"))
 
 
-def change(edit: Callable[[bytes], bytes]) -> Deed:
+def change(edit: Callable[[bytes], bytes]) -> Action:
     """Change a chunk's stored bytes."""
     return lambda volume: first(volume).write_bytes(edit(first(volume).read_bytes())) and None
 
 
-def voxels(edit: Callable[[bytearray], object]) -> Deed:
+def voxels(edit: Callable[[bytearray], object]) -> Action:
     """Change a gzipped chunk's voxels."""
 
-    def deed(volume: Path) -> None:
+    def action(volume: Path) -> None:
         raw = bytearray(gzip.decompress(first(volume).read_bytes()))
         edit(raw)
         first(volume).write_bytes(gzip.compress(bytes(raw), mtime=0))
         shutil.rmtree(volume / ".zblocks" / "receipts")
 
-    return deed
+    return action
 
 
 def jpeg(image: np.ndarray, quality: int = 90) -> bytes:
@@ -185,20 +185,20 @@ def wide(data: bytes) -> bytes:
     return data[:at] + struct.pack(">HH", 65000, 65000) + data[at + 4 :]
 
 
-def packed(ending: str, data: bytes) -> Deed:
+def packed(ending: str, data: bytes) -> Action:
     """Store the first chunk with the ending of another packing."""
 
-    def deed(volume: Path) -> None:
+    def action(volume: Path) -> None:
         path = first(volume)
         (path.parent / ("0-16_0-16_0-8" + ending)).write_bytes(data)
         if path.name != "0-16_0-16_0-8" + ending:
             path.unlink()
         shutil.rmtree(volume / ".zblocks" / "receipts", ignore_errors=True)
 
-    return deed
+    return action
 
 
-def exchanged(one: str, other: str) -> Deed:
+def exchanged(one: str, other: str) -> Action:
     """Store one chunk's bytes under another's name, without receipts."""
     return both(
         lambda volume: shutil.copy(volume / one, volume / other) and None,
@@ -206,16 +206,16 @@ def exchanged(one: str, other: str) -> Deed:
     )
 
 
-def black(name: str) -> Deed:
+def black(name: str) -> Action:
     """Store a black JPEG of a chunk's size."""
 
-    def deed(volume: Path) -> None:
+    def action(volume: Path) -> None:
         path = volume / name
         height, width, *_ = simplejpeg.decode_jpeg_header(path.read_bytes())
         path.write_bytes(jpeg(np.zeros((height, width), np.uint8)))
         shutil.rmtree(volume / ".zblocks" / "receipts")
 
-    return deed
+    return action
 
 
 def lose_last_scale(volume: Path) -> None:
@@ -238,61 +238,61 @@ def double_resolutions(volume: Path) -> None:
     (volume / "info").write_text(json.dumps(document))
 
 
-def claim(axis: int) -> Deed:
+def claim(axis: int) -> Action:
     """Let scale 0 claim so many chunks along each axis."""
 
-    def deed(volume: Path) -> None:
+    def action(volume: Path) -> None:
         entry = json.loads((volume / "info").read_text())["scales"][0]
         scale(size=[axis * c for c in entry["chunk_sizes"][0]])(volume)
 
-    return deed
+    return action
 
 
-def document(name: str, **fields) -> Deed:
+def document(name: str, **fields) -> Action:
     """Change fields of a document of zblocks."""
 
-    def deed(volume: Path) -> None:
+    def action(volume: Path) -> None:
         path = min(volume.glob(name))
         path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
-    return deed
+    return action
 
 
-def garble(name: str, words: str) -> Deed:
+def garble(name: str, words: str) -> Action:
     return lambda volume: min(volume.glob(name)).write_text(words) and None
 
 
-def rename(new: str) -> Deed:
+def rename(new: str) -> Action:
     return lambda volume: first(volume).rename(volume / KEY / new) and None
 
 
-def add(name: str, data: bytes = b"x") -> Deed:
+def add(name: str, data: bytes = b"x") -> Action:
     return lambda volume: (volume / KEY / name).write_bytes(data) and None
 
 
-def swap(a: str, b: str) -> Deed:
+def swap(a: str, b: str) -> Action:
     """Exchange two chunks."""
 
-    def deed(volume: Path) -> None:
+    def action(volume: Path) -> None:
         one, two = volume / KEY / a, volume / KEY / b
         x, y = one.read_bytes(), two.read_bytes()
         one.write_bytes(y)
         two.write_bytes(x)
         shutil.rmtree(volume / ".zblocks" / "receipts")
 
-    return deed
+    return action
 
 
 def shard(volume: Path) -> Path:
     return min((volume / KEY).glob("*.shard"))
 
 
-def on_shard(edit: Callable[[bytes], bytes]) -> Deed:
+def on_shard(edit: Callable[[bytes], bytes]) -> Action:
     """Change a shard's bytes."""
     return lambda volume: shard(volume).write_bytes(edit(shard(volume).read_bytes())) and None
 
 
-def on_index(edit: Callable[[np.ndarray], np.ndarray | bytes]) -> Deed:
+def on_index(edit: Callable[[np.ndarray], np.ndarray | bytes]) -> Action:
     """Change the only minishard index of a shard: rows of ids, starts, sizes (as stored)."""
 
     def change_one(data: bytes) -> bytes:
@@ -343,94 +343,94 @@ def tail_lost(volume: Path) -> None:
     (volume / "info").write_text(json.dumps(document))
 
 
-def lose(pattern: str) -> Deed:
+def lose(pattern: str) -> Action:
     return lambda volume: min((volume / KEY).glob(pattern)).unlink()
 
 
 SHARDING = "neuroglancer_uint64_sharded_v1"
 DAMAGES = {
     # info
-    "info is cut": Damage("loose", "info-not-json", text("info", '{"scales": [')),
-    "info is a list": Damage("loose", "info-not-object", text("info", "[]")),
-    "another @type": Damage("loose", "bad-@type", top(**{"@type": "precomputed"})),
-    "another layer type": Damage("loose", "bad-type", top(type="picture")),
-    "float64": Damage("loose", "bad-data-type", top(data_type="float64")),
-    "no channels": Damage("loose", "bad-num-channels", top(num_channels=0)),
+    "info is cut": Damage("gzip", "info-not-json", text("info", '{"scales": [')),
+    "info is a list": Damage("gzip", "info-not-object", text("info", "[]")),
+    "another @type": Damage("gzip", "bad-@type", top(**{"@type": "precomputed"})),
+    "another layer type": Damage("gzip", "bad-type", top(type="picture")),
+    "float64": Damage("gzip", "bad-data-type", top(data_type="float64")),
+    "no channels": Damage("gzip", "bad-num-channels", top(num_channels=0)),
     "labels of float": Damage(
-        "loose", "float-labels", top(type="segmentation", data_type="float32")
+        "gzip", "float-labels", top(type="segmentation", data_type="float32")
     ),
     "labels of 3 channels": Damage("labels", "label-channels", top(num_channels=3)),
-    "a mesh of an image": Damage("loose", "misplaced-field", top(mesh="mesh")),
-    "no scales": Damage("loose", "no-scales", top(scales=[])),
-    "a scale that is text": Damage("loose", "bad-scale", top(scales=["4_4_4"])),
-    "every scale hidden": Damage("loose", "nothing-visible", hide_all),
-    "no key": Damage("loose", "bad-key", scale(key=None)),
-    "a key that leaves the volume": Damage("loose", "key-outside", scale(key="../x")),
-    "one key twice": Damage("loose", "duplicate-key", scale(1, key=KEY)),
-    "a size of 0": Damage("loose", "bad-size", scale(size=[53, 0, 37])),
-    "a resolution of 0": Damage("loose", "bad-resolution", scale(resolution=[4, 4, 0])),
-    "half a voxel of offset": Damage("loose", "bad-offset", scale(voxel_offset=[0.5, 0, 0])),
-    "no chunk size": Damage("loose", "bad-chunk-sizes", scale(chunk_sizes=[])),
+    "a mesh of an image": Damage("gzip", "misplaced-field", top(mesh="mesh")),
+    "no scales": Damage("gzip", "no-scales", top(scales=[])),
+    "a scale that is text": Damage("gzip", "bad-scale", top(scales=["4_4_4"])),
+    "every scale hidden": Damage("gzip", "nothing-visible", hide_all),
+    "no key": Damage("gzip", "bad-key", scale(key=None)),
+    "a key that leaves the volume": Damage("gzip", "key-outside", scale(key="../x")),
+    "one key twice": Damage("gzip", "duplicate-key", scale(1, key=KEY)),
+    "a size of 0": Damage("gzip", "bad-size", scale(size=[53, 0, 37])),
+    "a resolution of 0": Damage("gzip", "bad-resolution", scale(resolution=[4, 4, 0])),
+    "half a voxel of offset": Damage("gzip", "bad-offset", scale(voxel_offset=[0.5, 0, 0])),
+    "no chunk size": Damage("gzip", "bad-chunk-sizes", scale(chunk_sizes=[])),
     "two chunk sizes of shards": Damage(
         "shards", "sharded-chunk-sizes", scale(chunk_sizes=[[16, 16, 8], [8, 8, 8]])
     ),
-    "an encoding of a fork": Damage("loose", "bad-encoding", scale(encoding="fpzip")),
+    "an encoding of a fork": Damage("gzip", "bad-encoding", scale(encoding="fpzip")),
     "16 bits as JPEG": Damage(
-        "loose",
+        "gzip",
         "encoding-misfit",
         both(top(data_type="uint16"), scale(encoding="jpeg")),
     ),
     "no block size": Damage(
         "labels", "bad-block-size", scale(compressed_segmentation_block_size=None)
     ),
-    "a quality of raw chunks": Damage("loose", "bad-quality", scale(jpeg_quality=90)),
-    "hidden by a word": Damage("loose", "bad-hidden", scale(hidden="no")),
-    "scales in the wrong order": Damage("loose", "scale-order", scale(1, resolution=[2, 2, 2])),
+    "a quality of raw chunks": Damage("gzip", "bad-quality", scale(jpeg_quality=90)),
+    "hidden by a word": Damage("gzip", "bad-hidden", scale(hidden="no")),
+    "scales in the wrong order": Damage("gzip", "scale-order", scale(1, resolution=[2, 2, 2])),
     "a scale that lies elsewhere": Damage(
-        "loose", "scale-misplaced", scale(1, voxel_offset=[9, 0, 0])
+        "gzip", "scale-misplaced", scale(1, voxel_offset=[9, 0, 0])
     ),
-    "a scale that ends early": Damage("loose", "scale-cover", tail_lost),
-    "info is nested without end": Damage("loose", "info-not-json", text("info", "[" * 200_000)),
-    "info of NaN": Damage("loose", "info-not-json", text("info", '{"num_channels": NaN}')),
+    "a scale that ends early": Damage("gzip", "scale-cover", tail_lost),
+    "info is nested without end": Damage("gzip", "info-not-json", text("info", "[" * 200_000)),
+    "info of NaN": Damage("gzip", "info-not-json", text("info", '{"num_channels": NaN}')),
     "info in UTF-16": Damage(
-        "loose",
+        "gzip",
         "info-not-json",
         lambda volume: (volume / "info").write_bytes("{}".encode("utf-16")) and None,
     ),
-    "a number of 400 digits": Damage("loose", "bad-size", scale(size=[10**400, 41, 37])),
-    "a resolution of Infinity": Damage("loose", "info-not-json", scale(resolution=[1e999, 4, 4])),
+    "a number of 400 digits": Damage("gzip", "bad-size", scale(size=[10**400, 41, 37])),
+    "a resolution of Infinity": Damage("gzip", "info-not-json", scale(resolution=[1e999, 4, 4])),
     "a resolution of 400 digits": Damage(
-        "loose", "bad-resolution", scale(resolution=[10**400, 4, 4])
+        "gzip", "bad-resolution", scale(resolution=[10**400, 4, 4])
     ),
-    "channels that are a list": Damage("loose", "bad-num-channels", top(num_channels=[1])),
-    "a type that is a list": Damage("loose", "bad-type", top(type=["image"])),
-    "an encoding that is a list": Damage("loose", "bad-encoding", scale(encoding=["raw"])),
-    "a key in another place": Damage("loose", "key-outside", scale(key="a/../../x")),
-    "a key of zblocks itself": Damage("loose", "bad-key", scale(key=".zblocks/x")),
-    "a key that is the volume": Damage("loose", "bad-key", scale(key="./")),
+    "channels that are a list": Damage("gzip", "bad-num-channels", top(num_channels=[1])),
+    "a type that is a list": Damage("gzip", "bad-type", top(type=["image"])),
+    "an encoding that is a list": Damage("gzip", "bad-encoding", scale(encoding=["raw"])),
+    "a key in another place": Damage("gzip", "key-outside", scale(key="a/../../x")),
+    "a key of zblocks itself": Damage("gzip", "bad-key", scale(key=".zblocks/x")),
+    "a key that is the volume": Damage("gzip", "bad-key", scale(key="./")),
     "chunks that no browser holds": Damage(
-        "loose", "huge-chunks", scale(size=[10**6] * 3, chunk_sizes=[[10**6] * 3])
+        "gzip", "huge-chunks", scale(size=[10**6] * 3, chunk_sizes=[[10**6] * 3])
     ),
-    "a grid far larger than what is there": Damage("loose", "grid-too-large", claim(10**7)),
+    "a grid far larger than what is there": Damage("gzip", "grid-too-large", claim(10**7)),
     "a grid of shards far larger": Damage("shards", "grid-too-large", claim(10**6)),
     "chunk ids of 70 bits": Damage("shards", "grid-too-large", claim(10**7)),
-    "the last scale is left out": Damage("loose", "info-differs", lose_last_scale),
-    "every resolution is doubled": Damage("loose", "info-differs", double_resolutions),
+    "the last scale is left out": Damage("gzip", "info-differs", lose_last_scale),
+    "every resolution is doubled": Damage("gzip", "info-differs", double_resolutions),
     "another quality of JPEG": Damage("jpeg", "info-differs", scale(1, jpeg_quality=50)),
-    # loose chunks
-    "a chunk is lost": Damage("loose", "missing-chunk", lose("16-32_*")),
-    "the last chunk is lost": Damage("loose", "missing-chunk", lose("48-53_32-41_32-37*")),
+    # unsharded chunks
+    "a chunk is lost": Damage("gzip", "missing-chunk", lose("16-32_*")),
+    "the last chunk is lost": Damage("gzip", "missing-chunk", lose("48-53_32-41_32-37*")),
     "a raw chunk is cut": Damage("raw", "bad-chunk", change(lambda d: d[:-1])),
     "a raw chunk is too long": Damage("raw", "bad-chunk", change(lambda d: d + b"\0")),
     "an empty chunk": Damage("raw", "bad-chunk", change(lambda _: b"")),
-    "a gzipped chunk is cut": Damage("loose", "bad-chunk", change(lambda d: d[:-9])),
+    "a gzipped chunk is cut": Damage("gzip", "bad-chunk", change(lambda d: d[:-9])),
     "a bit of a gzipped chunk flipped": Damage(
-        "loose", "bad-chunk", change(lambda d: d[:60] + bytes([d[60] ^ 8]) + d[61:])
+        "gzip", "bad-chunk", change(lambda d: d[:60] + bytes([d[60] ^ 8]) + d[61:])
     ),
-    "a gzipped chunk isn't gzipped": Damage("loose", "bad-chunk", change(gzip.decompress)),
-    "gzipped twice": Damage("loose", "bad-chunk", change(gzip.compress)),
-    "bytes after the gzip stream": Damage("loose", "bad-chunk", change(lambda d: d + b"more")),
-    "a gzip bomb": Damage("loose", "bad-chunk", change(lambda _: gzip.compress(bytes(10**8)))),
+    "a gzipped chunk isn't gzipped": Damage("gzip", "bad-chunk", change(gzip.decompress)),
+    "gzipped twice": Damage("gzip", "bad-chunk", change(gzip.compress)),
+    "bytes after the gzip stream": Damage("gzip", "bad-chunk", change(lambda d: d + b"more")),
+    "a gzip bomb": Damage("gzip", "bad-chunk", change(lambda _: gzip.compress(bytes(10**8)))),
     "a JPEG chunk is cut": Damage("jpeg", "bad-chunk", change(lambda d: d[:40])),
     "a JPEG chunk is raw": Damage("jpeg", "bad-chunk", change(lambda _: bytes(2048))),
     "a colour JPEG in a grey volume": Damage(
@@ -460,11 +460,11 @@ DAMAGES = {
     "a brotli bomb": Damage(
         "brotli", "bad-chunk", change(lambda _: brotli.compress(bytes(10**8), quality=5))
     ),
-    "a zstd chunk that is none": Damage("loose", "bad-chunk", packed(".zstd", b"not zstd at all")),
+    "a zstd chunk that is none": Damage("gzip", "bad-chunk", packed(".zstd", b"not zstd at all")),
     "a zstd chunk is cut": Damage(
-        "loose", "bad-chunk", packed(".zstd", zstandard.compress(bytes(range(256)) * 8)[:-9])
+        "gzip", "bad-chunk", packed(".zstd", zstandard.compress(bytes(range(256)) * 8)[:-9])
     ),
-    "a zstd bomb": Damage("loose", "bad-chunk", packed(".zstd", zstandard.compress(bytes(10**8)))),
+    "a zstd bomb": Damage("gzip", "bad-chunk", packed(".zstd", zstandard.compress(bytes(10**8)))),
     "a file of megabytes in a chunk's place": Damage(
         "raw", "bad-chunk", change(lambda _: bytes(10**7))
     ),
@@ -481,11 +481,11 @@ DAMAGES = {
         "labels", "bad-chunk", change(lambda d: d[:4] + b"\xff\xff\xff" + d[7:])
     ),
     "labels of 3 bits": Damage("labels", "bad-chunk", change(lambda d: d[:7] + b"\x03" + d[8:])),
-    "a chunk is there twice": Damage("loose", "duplicate-chunk", add("0-16_0-16_0-8")),
-    "a chunk of another grid": Damage("loose", "off-grid-chunk", add("0-32_0-32_0-16.gz")),
-    "a chunk beyond the volume": Damage("loose", "off-grid-chunk", add("64-80_0-16_0-8.gz")),
-    "an edge chunk that isn't clipped": Damage("loose", "off-grid-chunk", add("48-64_0-16_0-8.gz")),
-    "a file that is no chunk": Damage("loose", "stray-object", add("Thumbs.db")),
+    "a chunk is there twice": Damage("gzip", "duplicate-chunk", add("0-16_0-16_0-8")),
+    "a chunk of another grid": Damage("gzip", "off-grid-chunk", add("0-32_0-32_0-16.gz")),
+    "a chunk beyond the volume": Damage("gzip", "off-grid-chunk", add("64-80_0-16_0-8.gz")),
+    "an edge chunk that isn't clipped": Damage("gzip", "off-grid-chunk", add("48-64_0-16_0-8.gz")),
+    "a file that is no chunk": Damage("gzip", "stray-object", add("Thumbs.db")),
     # voxels
     "a black JPEG": Damage("jpeg", "scale-differs", black(f"{KEY}/0-16_0-16_0-8")),
     "a black JPEG of a coarser scale": Damage(
@@ -498,26 +498,26 @@ DAMAGES = {
         "jpeg", "scale-differs", exchanged("8_8_8/0-16_0-16_8-16", "8_8_8/0-16_0-16_0-8")
     ),
     "a voxel is off by one": Damage(
-        "loose",
+        "gzip",
         "scale-differs",
         voxels(lambda raw: [raw.__setitem__(i, raw[i] ^ 128) for i in range(64)]),
     ),
     "a chunk of zeros": Damage(
-        "loose", "scale-differs", voxels(lambda raw: raw.__setitem__(slice(None), bytes(len(raw))))
+        "gzip", "scale-differs", voxels(lambda raw: raw.__setitem__(slice(None), bytes(len(raw))))
     ),
     "two chunks exchanged": Damage(
-        "loose", "scale-differs", swap("0-16_0-16_0-8.gz", "16-32_0-16_0-8.gz")
+        "gzip", "scale-differs", swap("0-16_0-16_0-8.gz", "16-32_0-16_0-8.gz")
     ),
-    "a layer shifted in z": Damage("loose", "scale-differs", shifted),
-    "a coarse chunk of zeros": Damage("loose", "scale-differs", coarse_zeros),
-    "a mean that was truncated": Damage("loose", "scale-differs", truncated_mean),
+    "a layer shifted in z": Damage("gzip", "scale-differs", shifted),
+    "a coarse chunk of zeros": Damage("gzip", "scale-differs", coarse_zeros),
+    "a mean that was truncated": Damage("gzip", "scale-differs", truncated_mean),
     "another compression than receipted": Damage(
-        "loose", "receipt-differs", change(lambda d: gzip.compress(gzip.decompress(d), 9))
+        "gzip", "receipt-differs", change(lambda d: gzip.compress(gzip.decompress(d), 9))
     ),
     # shards
-    "sharding of nothing": Damage("loose", "sharding-type", scale(sharding={})),
-    "sharding: false": Damage("loose", "sharding-type", scale(sharding=False)),
-    "sharding: null": Damage("loose", "sharding-type", null_sharding),
+    "sharding of nothing": Damage("gzip", "sharding-type", scale(sharding={})),
+    "sharding: false": Damage("gzip", "sharding-type", scale(sharding=False)),
+    "sharding: null": Damage("gzip", "sharding-type", null_sharding),
     "a stray beside shards": Damage("shards", "stray-object", add("0-8_0-8_0-4")),
     "a minishard index bomb": Damage(
         "shards", "minishard-index", on_index(lambda _: bytes(24 * 10**6))
@@ -563,47 +563,47 @@ DAMAGES = {
     "a shard that no grid has": Damage("shards", "stray-object", add("ffff.shard")),
     "the old pair of files": Damage("shards", "obsolete-shard", add("0.index")),
     # documents
-    "provenance is cut": Damage("loose", "provenance-not-json", text("provenance", "{")),
-    "provenance is a list": Damage("loose", "bad-holes", text("provenance", "[]")),
+    "provenance is cut": Damage("gzip", "provenance-not-json", text("provenance", "{")),
+    "provenance is a list": Damage("gzip", "bad-holes", text("provenance", "[]")),
     "provenance is nested without end": Damage(
-        "loose", "provenance-not-json", text("provenance", "[" * 200_000)
+        "gzip", "provenance-not-json", text("provenance", "[" * 200_000)
     ),
     "provenance is not UTF-8": Damage(
-        "loose",
+        "gzip",
         "provenance-not-json",
         lambda volume: (volume / "provenance").write_bytes(b"\xff\xfe{") and None,
     ),
-    "the plan is cut": Damage("loose", "plan-unreadable", garble(".zblocks/plan.json", '{"ver')),
-    "the plan is a list": Damage("loose", "plan-unreadable", garble(".zblocks/plan.json", "[1]")),
+    "the plan is cut": Damage("gzip", "plan-unreadable", garble(".zblocks/plan.json", '{"ver')),
+    "the plan is a list": Damage("gzip", "plan-unreadable", garble(".zblocks/plan.json", "[1]")),
     "a plan of no scales": Damage(
-        "loose",
+        "gzip",
         "plan-unreadable",
         document(".zblocks/plan.json", volume={"layer": "image", "scales": []}),
     ),
     "a plan of wrong types": Damage(
-        "loose", "plan-unreadable", document(".zblocks/plan.json", volume="grey", coarse=7)
+        "gzip", "plan-unreadable", document(".zblocks/plan.json", volume="grey", coarse=7)
     ),
     "a receipt is cut": Damage(
-        "loose", "receipt-unreadable", garble(".zblocks/receipts/*", '{"version": 1, "obj')
+        "gzip", "receipt-unreadable", garble(".zblocks/receipts/*", '{"version": 1, "obj')
     ),
     "a receipt of wrong types": Damage(
-        "loose", "receipt-unreadable", document(".zblocks/receipts/*", objects=[["a", "b", "c", 1]])
+        "gzip", "receipt-unreadable", document(".zblocks/receipts/*", objects=[["a", "b", "c", 1]])
     ),
     "a receipt of objects elsewhere": Damage(
-        "loose",
+        "gzip",
         "receipt-unreadable",
         document(".zblocks/receipts/*", objects=[["../../x", 1, 1, ""]]),
     ),
     "a receipt that is a number": Damage(
-        "loose", "receipt-unreadable", garble(".zblocks/receipts/*", "7")
+        "gzip", "receipt-unreadable", garble(".zblocks/receipts/*", "7")
     ),
-    "a receipted object is lost": Damage("loose", "receipt-differs", lose("16-32_*")),
+    "a receipted object is lost": Damage("gzip", "receipt-differs", lose("16-32_*")),
     "a brotli chunk packed anew": Damage(
         "brotli",
         "receipt-differs",
         change(lambda d: brotli.compress(brotli.decompress(d), quality=1)),
     ),
-    "holes that can't be read": Damage("loose", "bad-holes", text("provenance", '{"holes": [1]}')),
+    "holes that can't be read": Damage("gzip", "bad-holes", text("provenance", '{"holes": [1]}')),
 }
 
 
@@ -612,7 +612,7 @@ def test_it_is_found_and_called_by_its_name(sound, tmp_path, name):
     damage = DAMAGES[name]
     volume = tmp_path / "v"
     shutil.copytree(sound / damage.volume, volume)
-    damage.deed(volume)
+    damage.action(volume)
     code, found = verify(volume)
     assert code == 1
     assert damage.kind in found["counts"]
@@ -646,44 +646,44 @@ def again(key: str, packing: str, edit: Callable[[bytes], bytes] = bytes, new: s
 
 CHUNK = f"v/{KEY}/0-16_0-16_0-8"
 BUCKET = {
-    "no Content-Encoding of a gzipped chunk": ("loose", "bad-chunk", again(CHUNK, "")),
+    "no Content-Encoding of a gzipped chunk": ("gzip", "bad-chunk", again(CHUNK, "")),
     "gzip of a chunk that isn't": ("raw", "bad-chunk", again(CHUNK, "gzip")),
-    "two Content-Encodings": ("loose", "bad-chunk", again(CHUNK, "gzip,gzip")),
-    "gzipped by the client once more": ("loose", "bad-chunk", again(CHUNK, "gzip", gzip.compress)),
-    "a Content-Encoding that nobody knows": ("loose", "bad-chunk", again(CHUNK, "lzma")),
+    "two Content-Encodings": ("gzip", "bad-chunk", again(CHUNK, "gzip,gzip")),
+    "gzipped by the client once more": ("gzip", "bad-chunk", again(CHUNK, "gzip", gzip.compress)),
+    "a Content-Encoding that nobody knows": ("gzip", "bad-chunk", again(CHUNK, "lzma")),
     "deflate": ("raw", "bad-chunk", again(CHUNK, "deflate")),
-    "zstd of a chunk that isn't": ("loose", "bad-chunk", again(CHUNK, "zstd")),
-    "brotli of a chunk that is gzipped": ("loose", "bad-chunk", again(CHUNK, "br")),
-    "an object that is cut": ("loose", "bad-chunk", again(CHUNK, "gzip", lambda d: d[:-9])),
-    "an object of no bytes": ("loose", "bad-chunk", again(CHUNK, "gzip", lambda _: b"")),
+    "zstd of a chunk that isn't": ("gzip", "bad-chunk", again(CHUNK, "zstd")),
+    "brotli of a chunk that is gzipped": ("gzip", "bad-chunk", again(CHUNK, "br")),
+    "an object that is cut": ("gzip", "bad-chunk", again(CHUNK, "gzip", lambda d: d[:-9])),
+    "an object of no bytes": ("gzip", "bad-chunk", again(CHUNK, "gzip", lambda _: b"")),
     "a name with .gz": (
-        "loose", "ending-in-bucket", again(CHUNK, "gzip", new=f"v/{KEY}/16-32_0-16_0-8.gz"),
+        "gzip", "ending-in-bucket", again(CHUNK, "gzip", new=f"v/{KEY}/16-32_0-16_0-8.gz"),
     ),
     "gzip of a shard": ("shards", "shard-content-encoding", again(f"v/{KEY}/0.shard", "gzip")),
     "a shard that is cut": (
         "shards", "minishard-range", again(f"v/{KEY}/0.shard", "", lambda d: d[:-9]),
     ),
     "a folder's marker with bytes": (
-        "loose", "stray-object", lambda cloud: store(cloud, f"v/{KEY}/", b"?"),
+        "gzip", "stray-object", lambda cloud: store(cloud, f"v/{KEY}/", b"?"),
     ),
-    "gzip of an info that isn't": ("loose", "info-encoding", again("v/info", "gzip")),
+    "gzip of an info that isn't": ("gzip", "info-encoding", again("v/info", "gzip")),
     "no Content-Encoding of a gzipped info": (
-        "loose", "info-not-json", again("v/info", "", gzip.compress),
+        "gzip", "info-not-json", again("v/info", "", gzip.compress),
     ),
     "a provenance of two encodings": (
-        "loose", "provenance-not-json", again("v/provenance", "gzip,gzip"),
+        "gzip", "provenance-not-json", again("v/provenance", "gzip,gzip"),
     ),
     "a plan that isn't gzipped": (
-        "loose", "plan-unreadable", again("v/.zblocks/plan.json", "gzip"),
+        "gzip", "plan-unreadable", again("v/.zblocks/plan.json", "gzip"),
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BUCKET)
 def test_in_a_bucket_it_is_found_and_called_by_its_name(sound, cloud, name):
-    volume, kind, deed = BUCKET[name]
+    volume, kind, action = BUCKET[name]
     upload(cloud, sound / volume)
-    deed(cloud)
+    action(cloud)
     code, found = verify("s3://volumes/v")
     assert code == 1
     assert kind in found["counts"]
@@ -691,16 +691,16 @@ def test_in_a_bucket_it_is_found_and_called_by_its_name(sound, cloud, name):
 
 
 LEGAL = {
-    "as it is": ("loose", lambda cloud: None),
+    "as it is": ("gzip", lambda cloud: None),
     "markers of folders": (
         "shards", lambda cloud: [store(cloud, f"v/{k}", b"") for k in ("", f"{KEY}/", "8_8_8/")],
     ),
-    "markers beside chunks": ("loose", lambda cloud: store(cloud, f"v/{KEY}/", b"")),
-    "upper case": ("loose", again(CHUNK, "GZIP")),
-    "an older name of gzip": ("loose", again(CHUNK, "x-gzip")),
+    "markers beside chunks": ("gzip", lambda cloud: store(cloud, f"v/{KEY}/", b"")),
+    "upper case": ("gzip", again(CHUNK, "GZIP")),
+    "an older name of gzip": ("gzip", again(CHUNK, "x-gzip")),
     "identity": ("raw", again(CHUNK, "identity")),
     "documents that are gzipped": (
-        "loose",
+        "gzip",
         lambda cloud: [
             again(f"v/{k}", "gzip", gzip.compress)(cloud)
             for k in ("info", "provenance", ".zblocks/plan.json")
@@ -712,9 +712,9 @@ LEGAL = {
 
 @pytest.mark.parametrize("name", LEGAL)
 def test_in_a_bucket_what_is_legal_is_sound(sound, cloud, name):
-    volume, deed = LEGAL[name]
+    volume, action = LEGAL[name]
     upload(cloud, sound / volume)
-    deed(cloud)
+    action(cloud)
     assert_sound("s3://volumes/v")
 
 

@@ -219,6 +219,20 @@ def test_indices_that_are_not_kept_are_read_again(tmp_path, monkeypatch, name):
     assert found["checked"]["voxels"] == np.prod(SHAPE)
 
 
+@pytest.mark.parametrize("options", [[], ["--sample", 5], ["--sample", 1000]])
+@pytest.mark.parametrize("how", [{"sharding": True}, {}])
+def test_a_grid_too_large_to_be_walked_is_compared_with_its_slices(
+    tmp_path, write_config, monkeypatch, how, options
+):
+    write_stack(tmp_path / "in", textured((*SHAPE, 1), "uint8"))
+    config = write_config(chunk_size=[8, 8, 8], **how)
+    assert zblocks("convert", config).code == 0
+    monkeypatch.setattr("zblocks.verify.voxels.WALKED", 20)
+    found = assert_sound(tmp_path / "out", "--source", config, *options)
+    compared = found["checked"]["voxels compared with the slices"]
+    assert compared <= 5 * 8**3 if "5" in map(str, options) else compared == np.prod(SHAPE)
+
+
 def test_a_png_of_another_width_is_sound(tmp_path):
     write_tensorstore(tmp_path / "v", voxels(), encoding="png")
     path = tmp_path / "v" / KEY / "0-16_0-16_0-8"

@@ -46,7 +46,7 @@ OURS = {
     "sharded": {"sharding": True},
     "sharded raw": {"sharding": True, "compression": "none"},
     "offset": {"voxel_offset": [-5, 3, 7], "sharding": True},
-    "offset loose": {"voxel_offset": [-5, 3, -7]},
+    "offset unsharded": {"voxel_offset": [-5, 3, -7]},
 }
 
 

@@ -64,12 +64,12 @@ def compare(
     return True
 
 
-def _difference(there: Voxels, expected: Voxels, rule: Rule) -> str:
-    differs = there != expected
+def _difference(actual: Voxels, expected: Voxels, rule: Rule) -> str:
+    differs = actual != expected
     z, y, x, _ = (int(n[0]) for n in np.nonzero(differs))
     return (
         f"differs from {rule.name} in {np.count_nonzero(differs)} of {expected.size} voxels; the "
-        f"first, at x {x}, y {y}, z {z} of the chunk, is {there[z, y, x].tolist()} instead of "
+        f"first, at x {x}, y {y}, z {z} of the chunk, is {actual[z, y, x].tolist()} instead of "
         f"{expected[z, y, x].tolist()}"
     )
 

@@ -144,23 +144,23 @@ def compare_info(info: Mapping[str, Any], plan: Plan, found: Findings) -> None:
             found.note(f"info: {name} was not written by zblocks")
 
 
-def _differences(there: Any, planned: Any, place: str) -> Iterator[tuple[str, str | None]]:
+def _differences(actual: Any, planned: Any, place: str) -> Iterator[tuple[str, str | None]]:
     """Walk the fields that differ, with the planned value; None for what isn't in the plan."""
-    if isinstance(there, dict) and isinstance(planned, dict):
-        for name in [*planned, *(n for n in there if n not in planned)]:
+    if isinstance(actual, dict) and isinstance(planned, dict):
+        for name in [*planned, *(n for n in actual if n not in planned)]:
             if name not in planned:
                 yield f"{place}.{name}", None
-            elif name not in there:
+            elif name not in actual:
                 yield f"{place}.{name}", f"is missing where the plan says {planned[name]!r:.100}"
             else:
-                yield from _differences(there[name], planned[name], f"{place}.{name}")
-    elif place == ".scales" and isinstance(there, list):
+                yield from _differences(actual[name], planned[name], f"{place}.{name}")
+    elif place == ".scales" and isinstance(actual, list):
         for n, one in enumerate(planned):
-            if n < len(there):
-                yield from _differences(there[n], one, f"{place}[{n}]")
+            if n < len(actual):
+                yield from _differences(actual[n], one, f"{place}[{n}]")
             else:
                 yield f"{place}[{n}]", f"is missing where the plan says {one['key']!r}"
-        for n in range(len(planned), len(there)):
+        for n in range(len(planned), len(actual)):
             yield f"{place}[{n}]", None
-    elif there != planned:
-        yield place, f"is {there!r:.100} where the plan says {planned!r:.100}"
+    elif actual != planned:
+        yield place, f"is {actual!r:.100} where the plan says {planned!r:.100}"

@@ -113,11 +113,11 @@ def _quantisation(data: bytes) -> Voxels | None:
     return None
 
 
-def is_encoding_of(there: Voxels, expected: Voxels, data: bytes, quality: int | None) -> bool:
+def is_encoding_of(actual: Voxels, expected: Voxels, data: bytes, quality: int | None) -> bool:
     """Tell whether a chunk is the expected voxels, encoded.
 
     Args:
-        there: what the chunk holds, (z, y, x, c).
+        actual: what the chunk holds, (z, y, x, c).
         expected: what it should hold.
         data: the chunk.
         quality: at which our own encoder encoded it; None for any other encoder.
@@ -125,28 +125,28 @@ def is_encoding_of(there: Voxels, expected: Voxels, data: bytes, quality: int | 
     coder = Coder.of(data)
     if quality is not None:
         again = Coder(coder.header, quality).encode(expected)
-        off = np.abs(there.astype(np.int64) - again)
+        off = np.abs(actual.astype(np.int64) - again)
         return bool(off.mean() <= SAME_MEAN and off.max() <= SAME_MOST)
     again = coder.encode(expected)
-    off, lost = (np.abs(one.astype(np.int64) - again) for one in (there, expected))
+    off, lost = (np.abs(one.astype(np.int64) - again) for one in (actual, expected))
     return bool(
         off.mean() <= OTHER_MEAN + OTHER_PART * lost.mean()
         and off.max() <= SAME_MOST + OTHER_MOST * lost.max()
     )
 
 
-def is_like(there: Voxels, expected: Voxels, data: bytes) -> bool:
+def is_like(actual: Voxels, expected: Voxels, data: bytes) -> bool:
     """Tell whether a chunk is voxels like the expected ones, encoded."""
     coder = Coder.of(data)
     again = coder.encode(expected).astype(np.float64)
-    chance = coder.tolerance(there.size)
-    if _rms(there - expected.astype(np.float64)) > LIKE * _rms(again - expected) + chance:
+    chance = coder.tolerance(actual.size)
+    if _rms(actual - expected.astype(np.float64)) > LIKE * _rms(again - expected) + chance:
         return False
-    if there.size < FEW or coder.quality < LOW:
+    if actual.size < FEW or coder.quality < LOW:
         return True
-    if again.std() > max(KEPT * expected.std(), 1) and there.std() < FLAT * again.std():
+    if again.std() > max(KEPT * expected.std(), 1) and actual.std() < FLAT * again.std():
         return False
-    return bool(there.std() <= max(VARIED * expected.std(), 1)) or _follows(expected, there)
+    return bool(actual.std() <= max(VARIED * expected.std(), 1)) or _follows(expected, actual)
 
 
 def _follows(one: Voxels, other: Voxels) -> bool:

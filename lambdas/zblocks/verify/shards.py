@@ -138,7 +138,7 @@ class _Shards:
             self.found.note(f"{place}: holds no chunks; it may be removed")
 
     def _check_overlap(self, place: str, spans: NDArray[np.uint64]) -> None:
-        """Find bytes that belong to two things."""
+        """Find bytes that are used twice."""
         spans = spans[np.lexsort((spans[:, 1], spans[:, 0]))]
         ends = np.maximum.accumulate(spans[:-1, 1])
         for at in np.nonzero(spans[1:, 0] < ends)[0][:1]:
@@ -156,7 +156,7 @@ class _Shards:
             return EMPTY_INDEX
         if not np.all(index.ids[:-1] < index.ids[1:]):
             self.found.note(f"{place}: its ids don't ascend, which some readers expect")
-        return self._sift(
+        return self._usable(
             shard, minishard, index, lambda f: self.found.problem(f[0], place, f[1], REWRITE)
         )
 
@@ -171,12 +171,12 @@ class _Shards:
             index = self.indices.read(shard, start, end)
         except ValueError:
             return EMPTY_INDEX
-        return self._sift(shard, minishard, index, lambda _: None)
+        return self._usable(shard, minishard, index, lambda _: None)
 
     def _fits(self, shard: int, start: int, end: int) -> bool:
         return start <= end and self.indices.sharding.index_bytes + end <= self.sizes[shard]
 
-    def _sift(
+    def _usable(
         self, shard: int, minishard: int, index: MinishardIndex, report: Callable[[Fault], None]
     ) -> MinishardIndex:
         """Return the entries that can be right, ids ascending; report the faults of the others."""
