@@ -65,8 +65,11 @@ class Decision:
         return tuple(t for t in self.tasks if t.name in self.pending)
 
 
-def look_at_destination(target: Store, new: Planned) -> Destination:
-    """Read what a run of this plan has to know about its destination."""
+def look_at_destination(target: Store, new: Planned, *, audited: bool = True) -> Destination:
+    """Read what a run of this plan has to know about its destination.
+
+    Without an audit, which lists all objects, it is enough to tell a conflict.
+    """
     finished = target.head(INFO) is not None
     try:
         plan = plan_from_json(target.get(PLAN))
@@ -77,9 +80,8 @@ def look_at_destination(target: Store, new: Planned) -> Destination:
         return Destination(target.url, finished=finished, other_version=str(error))
     same = plan.volume_id == new.plan.volume_id or plan.layout_id == new.plan.layout_id
     tasks = read_tasks(target) if same and target.head(ITEMS) else ()
-    return Destination(
-        target.url, Planned(plan, tasks), finished, audit=audit(plan, target) if tasks else None
-    )
+    found = audit(plan, target) if tasks and audited else None
+    return Destination(target.url, Planned(plan, tasks), finished, audit=found)
 
 
 def decide(there: Destination, new: Planned, worker: WorkerSpec, *, overwrite: bool) -> Decision:

@@ -87,6 +87,14 @@ def prepare(config: Config, stores: Stores, worker: WorkerSpec, run: Run) -> Pre
     new = Planned(*make_plan(read_stack(config, stores), worker))
     names = read_names(config, stores.open_folder)
     target = stores.target
+
+    def look(*, audited: bool = True) -> Decision:
+        there = look_at_destination(target, new, audited=audited)
+        decision = decide(there, new, worker, overwrite=config.overwrite)
+        _refuse(config, decision, run)
+        return decision
+
+    look(audited=config.max_cost_usd is not None)  # a refused run writes nothing
     if run.trigger and not _first_of_trigger(target, run):
         return Prepared(new.plan, (), duplicate=True)
     try:
@@ -95,8 +103,7 @@ def prepare(config: Config, stores: Stores, worker: WorkerSpec, run: Run) -> Pre
         _forget_trigger(target, run)
         raise
     try:
-        decision = decide(look_at_destination(target, new), new, worker, overwrite=config.overwrite)
-        _refuse(config, decision, run)
+        decision = look()  # again, since another run may have ended in between
         _apply(decision, config, names, target)
     except BaseException:
         lock.release(target, run.execution)
