@@ -65,11 +65,8 @@ class Decision:
         return tuple(t for t in self.tasks if t.name in self.pending)
 
 
-def look_at_destination(target: Store, new: Planned, *, audited: bool = True) -> Destination:
-    """Read what a run of this plan has to know about its destination.
-
-    Without an audit, which lists all objects, it is enough to tell a conflict.
-    """
+def look_at_destination(target: Store, new: Planned) -> Destination:
+    """Read what a run of this plan has to know about its destination."""
     finished = target.head(INFO) is not None
     try:
         plan = plan_from_json(target.get(PLAN))
@@ -80,7 +77,7 @@ def look_at_destination(target: Store, new: Planned, *, audited: bool = True) ->
         return Destination(target.url, finished=finished, other_version=str(error))
     same = plan.volume_id == new.plan.volume_id or plan.layout_id == new.plan.layout_id
     tasks = read_tasks(target) if same and target.head(ITEMS) else ()
-    found = audit(plan, target) if tasks and audited else None
+    found = audit(plan, target) if tasks else None
     return Destination(target.url, Planned(plan, tasks), finished, audit=found)
 
 
@@ -95,30 +92,35 @@ def decide(there: Destination, new: Planned, worker: WorkerSpec, *, overwrite: b
     """
     chosen = _choose(there, new, overwrite=overwrite)
     refusal = None if overwrite else _conflict(there, new)
-    if refusal is None and chosen.action == "resume":
+    if chosen.action == "resume" and chosen.plan.predicted_peak_mb > worker.memory_mb:
+        if overwrite:
+            return _begin(there, new)
         refusal = _too_small(chosen.plan, worker)
     return replace(chosen, refusal=refusal)
 
 
+def _begin(there: Destination, new: Planned) -> Decision:
+    names = frozenset((*(t.name for t in new.tasks), *(c.name for c in new.plan.coarse)))
+    previous = there.present.plan if there.present else None
+    return Decision("begin", new.plan, new.tasks, names, previous)
+
+
 def _choose(there: Destination, new: Planned, *, overwrite: bool) -> Decision:
-    present, names = there.present, frozenset(t.name for t in new.tasks)
-    coarse = frozenset(c.name for c in new.plan.coarse)
-    previous = present.plan if present else None
-    if present and there.audit and (not there.finished or not overwrite):
-        pending = there.audit.verdict.pending
-        if present.plan.volume_id == new.plan.volume_id:
-            # Perhaps planned for workers of another size; keep what they have done.
-            kept = new if present.plan.layout_id == new.plan.layout_id else present
-            volume = replace(
-                kept.plan.volume, segment_properties=new.plan.volume.segment_properties
-            )
-            plan = replace(kept.plan, volume=volume)
-            return Decision("resume", plan, kept.tasks, pending, previous)
-    if present and there.audit and not there.finished and _same_layout(present, new):
-        changed = names - _unchanged(there.audit, new.tasks)
-        pending = there.audit.verdict.pending | changed | coarse
-        return Decision("renew", new.plan, new.tasks, pending, previous)
-    return Decision("begin", new.plan, new.tasks, names | coarse, previous)
+    present, found = there.present, there.audit
+    if present is None or found is None or (there.finished and overwrite):
+        return _begin(there, new)
+    pending = found.verdict.pending
+    if present.plan.volume_id == new.plan.volume_id:
+        # Perhaps planned for workers of another size; keep what they have done.
+        kept = new if _same_layout(present, new) else present
+        names = new.plan.volume.segment_properties
+        plan = replace(kept.plan, volume=replace(kept.plan.volume, segment_properties=names))
+        return Decision("resume", plan, kept.tasks, pending, present.plan)
+    if there.finished or not _same_layout(present, new):
+        return _begin(there, new)
+    changed = {t.name for t in new.tasks} - _unchanged(found, new.tasks)
+    coarse = {c.name for c in new.plan.coarse}
+    return Decision("renew", new.plan, new.tasks, pending | changed | coarse, present.plan)
 
 
 def _same_layout(present: Planned, new: Planned) -> bool:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -109,6 +110,16 @@ def release(target: Store, execution: str) -> None:
     found = _read(target)
     if found and found[0].is_of(Lock.of(execution)):
         target.delete([LOCK])
+
+
+@contextmanager
+def released_on_error(target: Store, execution: str) -> Iterator[None]:
+    """Within it, an error ends this run's lock."""
+    try:
+        yield
+    except BaseException:
+        release(target, execution)
+        raise
 
 
 def _read(target: Store) -> tuple[Lock, str] | None:

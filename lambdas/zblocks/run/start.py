@@ -37,6 +37,7 @@ from zblocks.run.job import (
     REPLACED,
     REPORT,
     TRIGGERS,
+    WORK,
     is_work,
 )
 from zblocks.run.lock import IsRunning
@@ -87,26 +88,17 @@ def prepare(config: Config, stores: Stores, worker: WorkerSpec, run: Run) -> Pre
     new = Planned(*make_plan(read_stack(config, stores), worker))
     names = read_names(config, stores.open_folder)
     target = stores.target
-
-    def look(*, audited: bool = True) -> Decision:
-        there = look_at_destination(target, new, audited=audited)
-        decision = decide(there, new, worker, overwrite=config.overwrite)
-        _refuse(config, decision, run)
-        return decision
-
-    look(audited=config.max_cost_usd is not None)  # a refused run writes nothing
     if run.trigger and not _first_of_trigger(target, run):
         return Prepared(new.plan, (), duplicate=True)
     try:
-        lock.acquire(target, run.execution, run.is_running)
+        with target.folders_undone(WORK):
+            lock.acquire(target, run.execution, run.is_running)
+            with lock.released_on_error(target, run.execution):
+                there = look_at_destination(target, new)
+                decision = decide(there, new, worker, overwrite=config.overwrite)
+                _refuse(config, decision, run)
+                _apply(decision, config, names, target)
     except BaseException:
-        _forget_trigger(target, run)
-        raise
-    try:
-        decision = look()  # again, since another run may have ended in between
-        _apply(decision, config, names, target)
-    except BaseException:
-        lock.release(target, run.execution)
         _forget_trigger(target, run)
         raise
     return Prepared(decision.plan, decision.pending_blocks)

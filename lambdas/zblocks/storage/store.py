@@ -9,7 +9,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -230,6 +231,20 @@ class Store:
         for start in range(0, len(paths), size):
             with self._translated(paths[start]), suppress(FileNotFoundError):
                 obstore.delete(self._raw, paths[start : start + size])
+
+    @contextmanager
+    def folders_undone(self, folder: str) -> Iterator[None]:
+        """Within it, an error removes local folders down to this one that are new and empty."""
+        path = Path("/", self._root, folder)
+        above = (path, *path.parents) if self.local else ()
+        new = list(takewhile(lambda p: not p.exists(), above))
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):
+                for each in new:
+                    each.rmdir()
+            raise
 
     def _translated(self, key: str) -> AbstractContextManager[None]:
         return translated(f"{self.url}/{key.lstrip('/')}", local=self.local)

@@ -77,13 +77,9 @@ def convert(
     run = Run(resume=resume)
     prepared = prepare(config, open_stores(config, credentials), WorkerSpec(machine.memory_mb), run)
     job = open_job(prepared.plan.destination, credentials)
-    try:
-        _do_all(
-            job, prepared.pending, machine, _Options(config.allow_partial, credentials, observe)
-        )
-    except BaseException:
-        lock.release(job.target, run.execution)
-        raise
+    options = _Options(config.allow_partial, credentials, observe)
+    with lock.released_on_error(job.target, run.execution):
+        _do_all(job, prepared.pending, machine, options)
     return finalize(job, run)
 
 
