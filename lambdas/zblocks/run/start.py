@@ -31,6 +31,7 @@ from zblocks.run.job import (
     FAILURES,
     ITEMS,
     NAMES,
+    PAGE,
     PENDING,
     PLAN,
     RECEIPTS,
@@ -115,7 +116,9 @@ def _refuse(config: Config, decision: Decision, run: Run) -> None:
 
 
 def _apply(decision: Decision, config: Config, names: Sequence[SegmentName], target: Store) -> None:
-    """Delete what is void, `info` first; then store what is to be done."""
+    """Delete what is void, the report and `info` first; then store what is to be done."""
+    if decision.pending:
+        target.delete([REPORT, PAGE])  # a report must not call a volume complete without an `info`
     if decision.action == "begin":
         _withdraw(target, decision)
     else:
@@ -149,7 +152,7 @@ def _withdraw(target: Store, decision: Decision) -> None:
     if folders:
         document = {"version": VERSION, "folders": sorted(folders)}
         target.put_json(REPLACED, json.dumps(document).encode())
-    target.delete([INFO, PROVENANCE, REPORT, DOCUMENT])
+    target.delete([INFO, PROVENANCE, DOCUMENT])
     for folder in (RECEIPTS, FAILURES):
         target.delete([o.key for o in target.list(folder)])
 
