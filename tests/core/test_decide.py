@@ -104,7 +104,7 @@ def test_what_is_done(there, new, overwrite, action, pending):
         (at(other_version="by another version"), NEW, DestinationConflict, "by another version"),
         (at(OTHER, ALL), NEW, DestinationConflict, r"volume \(compression none, now gzip\)"),
         (at(OTHER, ALL, finished=True), NEW, DestinationConflict, "a different volume"),
-        (at(NEW, BLOCKS), CHANGED, SourceChanged, r"s70 \(z 70\) changed since"),
+        (at(NEW, BLOCKS), CHANGED, SourceChanged, r"s70 \(z 70\) changed after"),
         # finished: it isn't continued, so it is another volume
         (at(NEW, ALL, finished=True), CHANGED, DestinationConflict, "not the same objects"),
     ],

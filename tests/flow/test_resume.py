@@ -62,7 +62,7 @@ def test_a_mended_slice_costs_its_own_block_only(tmp_path, write_config):
     again = zblocks("convert", write_config())
     assert again.code == 2
     assert "SourceChanged" in again.err
-    assert "s_070.png (z 70) changed since" in again.err
+    assert "s_070.png (z 70) changed after" in again.err
     kept = receipt_stamps(tmp_path)
     assert zblocks("convert", write_config(overwrite=True)).code == 0
     assert {"block-00000", "block-00002"} == unchanged(kept, receipt_stamps(tmp_path))
