@@ -79,8 +79,7 @@ def test_a_folder_becomes_a_config_that_converts(tmp_path, folder):
 @pytest.mark.parametrize("end", ["", "/", "/s_", "/s_0"])
 def test_a_bucket_with_a_slash_without_and_within_a_name(tmp_path, folder, cloud, end):
     held = write_stack(folder, textured((12, 40, 50, 1), "uint8"), ".tif")
-    for path in folder.iterdir():
-        cloud.s3.upload_file(str(path), "slices", f"lab/brain/{path.name}")
+    cloud.upload(folder, "slices", "lab/brain/")
     cloud.s3.put_object(Bucket="slices", Key="lab/brain_old.tif", Body=b"another")
     config = begun(f"s3://slices/lab/brain{end}", *SIZE)
     assert config["s3_prefix"] == "lab/brain/s_"
@@ -90,8 +89,7 @@ def test_a_bucket_with_a_slash_without_and_within_a_name(tmp_path, folder, cloud
 
 def test_a_bucket_converts_as_it_is_written(tmp_path, folder, cloud):
     held = write_stack(folder, textured((3, 40, 50, 3), "uint8"), ".png")
-    for path in folder.iterdir():
-        cloud.s3.upload_file(str(path), "slices", path.name)
+    cloud.upload(folder, "slices", "")
     np.testing.assert_array_equal(converted(begun("s3://slices", *SIZE), tmp_path), held)
 
 
@@ -139,8 +137,7 @@ def test_a_list_in_a_bucket(tmp_path, folder, cloud):
     (folder / "names.csv").write_text(
         "name,index\ns_002.tif,0\ns_000.tif,1\nlost.tif,2\ns_003.tif,3\n"
     )
-    for path in folder.iterdir():
-        cloud.s3.upload_file(str(path), "slices", f"b/{path.name}")
+    cloud.upload(folder, "slices", "b/")
     config = begun("s3://slices/b", *SIZE)
     assert config["sorted_filename"] == "s3://slices/b/names.csv"
     assert "1 more of its names have no file" in config["// sorted_filename"]
