@@ -72,7 +72,7 @@ def probe_pages(
     """
     kind, take = kind_of(source), take or Take()
     if kind == "tiff":
-        from zblocks.slices.tiff.page import probe_tiff
+        from zblocks.slices.tiff.probe import probe_tiff
 
         yield from probe_tiff(source, take, page)
         return
