@@ -20,11 +20,11 @@ LUMA = (19595, 38470, 7471)
 LUMA_FLOAT = (0.299, 0.587, 0.114)
 
 AS_DECODED = ("auto", "all")
-"""`Take.channels` that leave grey and RGB as decoded."""
+"""`ChannelSelection.channels` that leave grey and RGB as decoded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
+class ChannelSelection:
     """What is read of a file's pixels."""
 
     channels: str = "auto"
@@ -88,7 +88,7 @@ class Mapping:
 
 
 def choose(pixels: Pixels, wanted: str) -> Mapping:
-    """Decide how pixels become the channels of `Take.channels`.
+    """Decide how pixels become the channels of `ChannelSelection.channels`.
 
     Raises:
         ValueError: they lack the channels; says why.
@@ -111,17 +111,18 @@ def choose(pixels: Pixels, wanted: str) -> Mapping:
     return Mapping(pixels, len(picks), way, picks)
 
 
-def map_pixels(name: str, pixels: Pixels, take: Take) -> Mapping:
+def map_pixels(name: str, pixels: Pixels, selection: ChannelSelection) -> Mapping:
     """Decide how a slice's pixels become voxels.
 
     Raises:
         SliceError: the slice lacks a selected channel.
     """
     try:
-        return choose(pixels, take.channels)
+        return choose(pixels, selection.channels)
     except ValueError as error:
-        msg = f'{name}: channels: wants {take.channels}, but this slice {error}; give "all" or '
-        raise SliceError(f"{msg}numbers of channels that every slice has") from error
+        msg = f"{name}: channels: found {selection.channels}, but this slice {error}"
+        do = 'give "all", or numbers of channels that every slice has'
+        raise SliceError(f"{msg}; {do}") from error
 
 
 def _grey(rgb: Voxels) -> Voxels:

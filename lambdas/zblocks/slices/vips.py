@@ -18,7 +18,7 @@ from zblocks.errors import SliceError
 from zblocks.geometry import Voxels
 from zblocks.slices.faults import changed, damaged, oversized
 from zblocks.slices.header import STREAM_BYTES, STREAM_ROWS, ByteSource, SliceHeader
-from zblocks.slices.pixels import AS_DECODED, Pixels, Take, map_pixels
+from zblocks.slices.pixels import AS_DECODED, ChannelSelection, Pixels, map_pixels
 from zblocks.slices.tiff.directory import directory_at
 from zblocks.slices.tiff.read_page import read_page
 from zblocks.slices.tiff.single_page import OnePage
@@ -139,7 +139,7 @@ def _failed(source: ByteSource, kind: str, stream: _Stream, error: Exception) ->
     return damaged(source.name, kind, " ".join(str(error).split())[:300])
 
 
-def probe(source: ByteSource, kind: str, take: Take) -> SliceHeader:
+def probe(source: ByteSource, kind: str, selection: ChannelSelection) -> SliceHeader:
     """Read the header of a JPEG, PNG or WebP.
 
     Raises:
@@ -148,15 +148,15 @@ def probe(source: ByteSource, kind: str, take: Take) -> SliceHeader:
     image = _load(source, kind).image
     fields = set(image.get_fields())
     _refuse(source, kind, image, fields)
-    if kind == "png" and take.stored and "palette" in fields:
-        map_pixels(source.name, Pixels(1, "uint8", "grey"), take)
+    if kind == "png" and selection.stored and "palette" in fields:
+        map_pixels(source.name, Pixels(1, "uint8", "grey"), selection)
         held = source.size + INDICES * image.width * image.height
         what = "PNG of labels with a palette"
         return SliceHeader(
             "png-indices", image.width, image.height, 1, "uint8", held=held, whole=what
         )
-    pixels = _pixels(image, take)
-    mapping = map_pixels(source.name, pixels, take)
+    pixels = _pixels(image, selection)
+    mapping = map_pixels(source.name, pixels, selection)
     whole, held = _held(source, kind, image, fields)
     if kind == "jpeg" and (pixels.space == "cmyk" or whole):
         kind = "jpeg-inks" if pixels.space == "cmyk" else "jpeg-scans"
@@ -168,7 +168,7 @@ def probe(source: ByteSource, kind: str, take: Take) -> SliceHeader:
         pixels.dtype,
         held=held,
         whole=whole,
-        mapped=not mapping.same or take.channels not in AS_DECODED,
+        mapped=not mapping.same or selection.channels not in AS_DECODED,
         note=mapping.note,
     )
 
@@ -204,12 +204,12 @@ def _sample_bits(head: bytes) -> int:
     return 0
 
 
-def _pixels(image: pyvips.Image, take: Take) -> Pixels:
+def _pixels(image: pyvips.Image, selection: ChannelSelection) -> Pixels:
     spaces = {"b-w": "grey", "grey16": "grey", "srgb": "rgb", "rgb16": "rgb", "cmyk": "cmyk"}
     space = spaces.get(image.interpretation, "other")
     alpha = image.bands > {"grey": 1, "rgb": 3}.get(space, image.bands)
     bits = image.get("bits-per-sample") if "bits-per-sample" in image.get_fields() else 8
-    step = 255 // ((1 << bits) - 1) if take.stored and bits < 8 else 1
+    step = 255 // ((1 << bits) - 1) if selection.stored and bits < 8 else 1
     return Pixels(image.bands, _DTYPES[image.format], space, alpha, step=step)
 
 
@@ -230,15 +230,17 @@ def _held(source: ByteSource, kind: str, image: pyvips.Image, fields: set[str]) 
 class VipsReader:
     """Rows of one slice, from the top down."""
 
-    def __init__(self, source: ByteSource, header: SliceHeader, take: Take) -> None:
+    def __init__(
+        self, source: ByteSource, header: SliceHeader, selection: ChannelSelection
+    ) -> None:
         self._source = source
         self._kind = header.kind.partition("-")[0]
         if self._kind == "tiff":
-            self._opened, pixels = _open_page(source, header, take)
+            self._opened, pixels = _open_page(source, header, selection)
         else:
             self._opened = [_load(source, self._kind)]
-            pixels = _pixels(self._opened[0].image, take)
-        self._mapping = map_pixels(source.name, pixels, take)
+            pixels = _pixels(self._opened[0].image, selection)
+        self._mapping = map_pixels(source.name, pixels, selection)
         images = [o.image for o in self._opened]
         bands = sum(i.bands for i in images)
         found = SliceHeader(
@@ -279,9 +281,11 @@ class VipsReader:
         self._y += rows
 
 
-def _open_page(source: ByteSource, header: SliceHeader, take: Take) -> tuple[list[_Opened], Pixels]:
+def _open_page(
+    source: ByteSource, header: SliceHeader, selection: ChannelSelection
+) -> tuple[list[_Opened], Pixels]:
     """Open a page of a TIFF: as one image, or as one per channel if they are stored apart."""
     page = read_page(directory_at(source, header.at))
     channels = range(page.samples) if page.planar else [None]
-    opened = [_load(OnePage(source, page, n, stored=take.stored), "tiff") for n in channels]
-    return opened, page.pixels(stored=take.stored)
+    opened = [_load(OnePage(source, page, n, stored=selection.stored), "tiff") for n in channels]
+    return opened, page.pixels(stored=selection.stored)

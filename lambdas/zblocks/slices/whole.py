@@ -17,7 +17,7 @@ from zblocks.errors import SliceError, ZblocksError
 from zblocks.geometry import Voxels
 from zblocks.slices.faults import changed, damaged, oversized
 from zblocks.slices.header import ByteSource, SliceHeader
-from zblocks.slices.pixels import Pixels, Take, map_pixels
+from zblocks.slices.pixels import ChannelSelection, Pixels, map_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +95,9 @@ def _depths(file: IO[bytes]) -> set[tuple[int, bool, int, int]]:
     return {((b & 127) + 1, b > 127, x, y) for b, x, y in parts}
 
 
-def _pixels(source: ByteSource, kind: str, image: Image, file: IO[bytes], take: Take) -> Pixels:
+def _pixels(
+    source: ByteSource, kind: str, image: Image, file: IO[bytes], selection: ChannelSelection
+) -> Pixels:
     what = f"{image.mode} pixels"
     known = image.mode in _MODES
     space, channels, dtype = _MODES.get(image.mode, ("", 0, ""))
@@ -118,13 +120,13 @@ def _pixels(source: ByteSource, kind: str, image: Image, file: IO[bytes], take: 
             "up to 16 bits; convert it or remove it from the list"
         )
         raise SliceError(msg)
-    if image.mode == "P" and take.stored:
+    if image.mode == "P" and selection.stored:
         space, channels = "grey", 1
-    step = 255 if image.mode == "1" and take.stored else 1
+    step = 255 if image.mode == "1" and selection.stored else 1
     return Pixels(channels, dtype, space, channels in (2, 4), step=step)
 
 
-def probe(source: ByteSource, kind: str, take: Take) -> SliceHeader:
+def probe(source: ByteSource, kind: str, selection: ChannelSelection) -> SliceHeader:
     """Read a header.
 
     Raises:
@@ -132,11 +134,11 @@ def probe(source: ByteSource, kind: str, take: Take) -> SliceHeader:
     """
     file = io.BufferedReader(_File(source), 1 << 12)
     image = _open(source.name, kind, file)
-    pixels = _pixels(source, kind, image, file, take)
+    pixels = _pixels(source, kind, image, file, selection)
     size = image.width * image.height * pixels.channels * np.dtype(pixels.dtype).itemsize
     if size > source.size * MAX_PER_BYTE[kind]:
         raise oversized(source.name, image.width, image.height, source.size)
-    mapping = map_pixels(source.name, pixels, take)
+    mapping = map_pixels(source.name, pixels, selection)
     each = OPENJPEG if _needs_openjpeg(kind, image, file) else HELD[kind]
     return SliceHeader(
         kind,
@@ -161,8 +163,10 @@ def _needs_openjpeg(kind: str, image: Image, file: IO[bytes]) -> bool:
 class WholeReader:
     """A slice that is decoded as a whole when its first rows are read."""
 
-    def __init__(self, source: ByteSource, header: SliceHeader, take: Take) -> None:
-        self._source, self._header, self._take = source, header, take
+    def __init__(
+        self, source: ByteSource, header: SliceHeader, selection: ChannelSelection
+    ) -> None:
+        self._source, self._header, self._selection = source, header, selection
         self._y = 0
         self._voxels: Voxels | None = None
 
@@ -183,8 +187,8 @@ class WholeReader:
         name, header = self._source.name, self._header
         data = io.BytesIO(self._source.read_at(0, self._source.size))
         image = _open(name, header.kind, data)
-        pixels = _pixels(self._source, header.kind, image, data, self._take)
-        mapping = map_pixels(name, pixels, self._take)
+        pixels = _pixels(self._source, header.kind, image, data, self._selection)
+        mapping = map_pixels(name, pixels, self._selection)
         found = SliceHeader(header.kind, image.width, image.height, mapping.channels, pixels.dtype)
         if str(found) != str(header):
             raise changed(name, found, header)
@@ -193,7 +197,7 @@ class WholeReader:
                 from openjpeg.utils import decode
 
                 raw = decode(data.getvalue())
-            elif image.mode == "P" and not self._take.stored:
+            elif image.mode == "P" and not self._selection.stored:
                 raw = np.asarray(image.convert("RGB"))
             else:
                 raw = np.asarray(image.convert("L") if image.mode == "1" else image)

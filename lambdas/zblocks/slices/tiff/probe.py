@@ -8,8 +8,8 @@ import numpy as np
 
 from zblocks.errors import SliceError
 from zblocks.slices.faults import damaged, oversized
-from zblocks.slices.header import ByteSource, PageWish, SliceHeader
-from zblocks.slices.pixels import Take, map_pixels
+from zblocks.slices.header import ByteSource, PageSelection, SliceHeader
+from zblocks.slices.pixels import ChannelSelection, map_pixels
 from zblocks.slices.tiff import directory as t
 from zblocks.slices.tiff.page import Page
 from zblocks.slices.tiff.read_page import read_page
@@ -18,7 +18,9 @@ MAX_PER_BYTE, MIN_BYTES = 50_000, 1 << 16
 """Most bytes of voxels from one byte of a file (zstd: about 33,000), and what any may claim."""
 
 
-def probe_tiff(source: ByteSource, take: Take, wish: PageWish) -> Iterator[SliceHeader]:
+def probe_tiff(
+    source: ByteSource, selection: ChannelSelection, page: PageSelection
+) -> Iterator[SliceHeader]:
     """Read the headers of the selected pages.
 
     Raises:
@@ -28,35 +30,35 @@ def probe_tiff(source: ByteSource, take: Take, wish: PageWish) -> Iterator[Slice
     for directory in t.directories(source):
         if not t.is_page(directory):
             continue
-        if wish is None and found:
+        if page is None and found:
             count = sum(map(t.is_page, t.directories(source)))
             msg = (
                 f'{source.name}: this TIFF has {count} pages; give "page": a number from 0 to '
                 f'{count - 1}, or "page": "all" to use every page as a slice'
             )
             raise SliceError(msg)
-        if wish in (None, "all", found):
-            header = _header(read_page(directory), take, found)
-        if wish in ("all", found):
+        if page in (None, "all", found):
+            header = _header(read_page(directory), selection, found)
+        if page in ("all", found):
             yield header
         found += 1
-        if found - 1 == wish:
+        if found - 1 == page:
             return
-    if wish is None and found:
+    if not found:
+        raise damaged(source.name, "tiff", "it has no pages")
+    if page is None:
         yield header
-    elif wish != "all" or not found:
-        if not found:
-            raise damaged(source.name, "tiff", "it has no pages")
-        msg = f"{source.name}: page: no page {wish}, only {found} pages"
+    elif page != "all":
+        msg = f"{source.name}: page: no page {page}, only {found} pages"
         raise SliceError(f"{msg}; correct it, or remove the file from the list")
 
 
-def _header(page: Page, take: Take, number: int) -> SliceHeader:
-    name, pixels = page.directory.file.name, page.pixels(stored=take.stored)
+def _header(page: Page, selection: ChannelSelection, number: int) -> SliceHeader:
+    name, pixels = page.directory.file.name, page.pixels(stored=selection.stored)
     size = page.width * page.height * pixels.channels * np.dtype(pixels.dtype).itemsize
     if size > page.directory.file.size * MAX_PER_BYTE + MIN_BYTES:
         raise oversized(name, page.width, page.height, page.directory.file.size)
-    mapping = map_pixels(name, pixels, take)
+    mapping = map_pixels(name, pixels, selection)
     return SliceHeader(
         "tiff",
         page.width,
