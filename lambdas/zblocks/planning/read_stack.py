@@ -31,8 +31,14 @@ from zblocks.planning.headers import (
 )
 from zblocks.planning.missing import with_substitutes
 from zblocks.planning.percentiles import ContrastSample, measure
-from zblocks.planning.plan import FilledSlice, GridOptions, MissingSlices, StackFormat, Step
-from zblocks.planning.plan_input import PlanInput
+from zblocks.planning.plan import (
+    FilledSlice,
+    GridOptions,
+    MissingSlices,
+    PlanInput,
+    StackFormat,
+    Step,
+)
 from zblocks.planning.stores import Stores
 from zblocks.precomputed.segment_properties import FOLDER
 from zblocks.slices import ChannelSelection, SliceHeader
