@@ -14,8 +14,15 @@ from pathlib import Path
 from zblocks.geometry import Vec
 from zblocks.planning.bill import WorkerPool
 from zblocks.planning.cost import PUT_RATE, estimate
-from zblocks.planning.plan import BlockTask, GridOptions, MissingSlices, Plan, StackFormat
-from zblocks.planning.planner import PlanInput, make_plan
+from zblocks.planning.plan import (
+    BlockTask,
+    GridOptions,
+    MissingSlices,
+    Plan,
+    PlanInput,
+    StackFormat,
+)
+from zblocks.planning.planner import make_plan
 from zblocks.planning.prices import Prices
 from zblocks.planning.time import LAMBDA_VCPU_MB, WorkerSpec
 from zblocks.precomputed.scale import ChunkFormat

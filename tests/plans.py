@@ -7,8 +7,14 @@ from typing import Any
 
 from zblocks.geometry import Vec
 from zblocks.planning.missing import with_substitutes
-from zblocks.planning.plan import FilledSlice, GridOptions, MissingSlices, StackFormat, Step
-from zblocks.planning.planner import PlanInput
+from zblocks.planning.plan import (
+    FilledSlice,
+    GridOptions,
+    MissingSlices,
+    PlanInput,
+    StackFormat,
+    Step,
+)
 from zblocks.precomputed.scale import ChunkFormat
 from zblocks.slices.header import STREAM_ROWS
 from zblocks.slices.slice_ref import SliceRef

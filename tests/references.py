@@ -14,15 +14,20 @@ from zblocks.geometry import Box, Vec
 
 
 def means(voxels: np.ndarray, start: Vec, step: Vec) -> np.ndarray:
-    """Pool (z, y, x, c) voxel by voxel: the mean of the fine voxels covered, ties to even."""
+    """Pool (z, y, x, c): the mean of the fine voxels that each coarse one covers, ties to even."""
     stop = Vec(*(s + n for s, n in zip(start, voxels.shape[2::-1], strict=True)))
     fine = Box(start, stop)
     coarse = fine.coarsen(step)
-    out = np.zeros((*coarse.shape[::-1], voxels.shape[3]), voxels.dtype)
-    for cell in coarse.cells(Vec(1, 1, 1)):
-        covered = voxels[(cell.refine(step) & fine).slices(start)]
-        out[cell.slices(coarse.start)] = np.rint(covered.reshape(-1, voxels.shape[3]).mean(axis=0))
-    return out
+    sums, counts = voxels.astype(float), np.ones(())
+    for axis, name in enumerate("zyx"):
+        edges = [
+            max(n * getattr(step, name) - getattr(start, name), 0)
+            for n in range(getattr(coarse.start, name), getattr(coarse.stop, name))
+        ]
+        sums = np.add.reduceat(sums, edges, axis=axis)
+        widths = np.diff([*edges, voxels.shape[axis]])
+        counts = counts[..., None] * widths
+    return np.rint(sums / counts[..., None]).astype(voxels.dtype)
 
 
 def pyramid_of(voxels: np.ndarray, info: dict[str, Any]) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""What this process may use, and has used, of the machine."""
+"""Cores and architecture of this machine, and the memory that this process has used."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def cores() -> int:
 
 
 def peak_mb() -> int:
-    """Return the highest resident memory of this process so far, MiB."""
+    """Return the peak resident memory of this process in MiB."""
     status = Path("/proc/self/status")
-    if status.exists():  # getrusage begins with what the parent had when this process was made
+    if status.exists():  # getrusage includes the memory of the parent at the fork
         peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(peak.split()[1]) >> 10
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -25,5 +25,5 @@ def peak_mb() -> int:
 
 
 def architecture() -> str:
-    """Return this machine's, in Lambda's words: `arm64` or `x86_64`."""
+    """Return the machine's architecture as Lambda names it: `arm64` or `x86_64`."""
     return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"

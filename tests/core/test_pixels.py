@@ -44,8 +44,8 @@ def test_white_is_zero_is_turned_before_channels_are_chosen():
 @pytest.mark.parametrize(
     ("pixels", "wanted", "words"),
     [
-        (Pixels(5, "uint8", "other"), "grey", "no colours"),
-        (Pixels(3, "uint8", "rgb"), "0,3", "has channels 0 to 2, no 3"),
+        (Pixels(5, "uint8", "other"), "grey", "without colours"),
+        (Pixels(3, "uint8", "rgb"), "0,3", "has channels 0 to 2, not 3"),
     ],
 )
 def test_wishes_that_can_not_be_met(pixels, wanted, words):

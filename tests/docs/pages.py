@@ -1,12 +1,12 @@
-"""A page's commands: found, and run in order, as a reader would who pastes them.
+"""Runs the commands of a page in order, as a reader would who pastes them.
 
-* Each ```sh block is run by bash in the reader's folder, a clone of this repository; what it
-  exports is there for the next one. An exit code other than 0 fails, with the line of the block.
+* Each ```sh block is run by bash in the reader's folder, a clone of this repository. What it
+  exports is set for the next one. An exit code other than 0 fails, with the line of the block.
 * `<!-- runs until Ctrl-C: TEXT -->` before a block: it is interrupted once it prints TEXT.
-* `<!-- exit code N -->` before a block: it shall end so.
+* `<!-- exit code N -->` before a block: it must end with this exit code.
 * `<!-- not run: REASON -->` before a block: it can't be run here, and is only counted.
-* A ```text block after a block is what that prints: each of its lines is looked for, any number
-  standing for any other and `…` for anything.
+* A ```text block after a block is what that prints. Each of its lines must occur in the output; a
+  number matches any number, and `…` matches anything.
 """
 
 from __future__ import annotations
@@ -67,13 +67,13 @@ def blocks_of(page: Path) -> list[Block]:
 
 @dataclass(frozen=True)
 class Reader:
-    """Who reads a page: a folder to type in, and an environment."""
+    """A reader of a page: the folder to work in, and an environment."""
 
     folder: Path
     env: Mapping[str, str]
 
     def follow(self, page: Path) -> None:
-        """Do what a page says, from its first block to its last."""
+        """Run the blocks of a page and compare their output."""
         printed, place = "", "nothing"
         for block in blocks_of(page):
             if block.is_run:
@@ -87,14 +87,14 @@ class Reader:
                 )
 
     def run_line(self, line: str) -> str:
-        """Run a command that no page has; what it printed."""
+        """Run a command that is in no page; return what it printed."""
         return self.run(Block(Path("a test"), 1, "sh", line, ""))
 
     def run(self, block: Block) -> str:
-        """Run a block; what it printed, errors too.
+        """Run a block; return what it printed, including errors.
 
         Raises:
-            AssertionError: it ended otherwise than the page says.
+            AssertionError: its exit code is not the one that the page gives.
         """
         state = self.folder / ".exported"
         known = f"source {state}\n" if state.exists() else ""
@@ -117,7 +117,7 @@ class Reader:
         return printed
 
     def _listen(self, process: subprocess.Popen[str], block: Block) -> str:
-        """What is printed until the end, which Ctrl-C may bring."""
+        """Return what is printed until the end or until Ctrl-C."""
         printed = ""
         if block.note.startswith("runs until Ctrl-C: "):
             printed = read_until(process, block.note.partition(": ")[2])
@@ -126,7 +126,7 @@ class Reader:
 
 
 def read_until(process: subprocess.Popen[str], text: str) -> str:
-    """What is printed up to and with a line that holds `text`."""
+    """Return what is printed up to and including a line that contains `text`."""
     printed = ""
     for line in process.stdout or ():
         printed += line
@@ -136,7 +136,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> str:
 
 
 def unseen(shown: str, printed: str) -> Iterator[str]:
-    """Lines of a page's output that were not printed."""
+    """Yield the lines of a page's output that were not printed."""
     text = " ".join(printed.split())
     for line in filter(None, (" ".join(line.split()) for line in shown.splitlines())):
         pattern = re.escape(line).replace("…", ".*?")
@@ -145,10 +145,10 @@ def unseen(shown: str, printed: str) -> Iterator[str]:
 
 
 SHIMS = {
-    # The environment stands already, and `make` would rebuild it: only its targets are looked for.
+    # The environment exists, and `make` would rebuild it: only check that the targets exist.
     "make": 'for target in "$@"; do grep -q "^$target:" Makefile || exit 2; done',
-    # The real CDK command line, with this machine's wheels in the layers (functions run here, not
-    # on Lambda) and nobody at the terminal to say yes.
+    # The real CDK command line, with wheels for this machine in the layers (functions run here, not
+    # on Lambda) and without questions.
     "npx": f"""shift
 case $1 in
   deploy) more="--require-approval=never" ;;
@@ -162,7 +162,7 @@ LINKED = ("Makefile", "cdk.json", "demo", "infra", "lambdas", "node_modules", "r
 
 
 def settle(folder: Path, env: Mapping[str, str]) -> Reader:
-    """Give a reader a folder that looks like a clone of this repository, and the shims."""
+    """Return a reader in a folder that looks like a clone of this repository, with the shims."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in LINKED:
         (folder / name).symlink_to(ROOT / name)

@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 import simplejpeg
 import tifffile
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 from PIL import Image
 
@@ -35,11 +37,12 @@ AWS = {
 def textured(shape: tuple[int, int, int, int], dtype: str, seed: int = 0) -> np.ndarray:
     """Return voxels (z, y, x, c) with smooth structure and noise, the whole range of the type."""
     rng = np.random.default_rng(seed)
-    z, y, x, c = np.indices(shape, dtype=np.float32)
+    z, y, x, c = np.indices(shape, dtype=np.float32, sparse=True)
     top = np.iinfo(dtype).max
     waves = np.sin(x / 17 + c) + np.cos(y / 23 + z / 5) + rng.normal(0, 0.3, shape)
-    scaled = (waves - waves.min()) / (waves.max() - waves.min()) * top
-    return np.rint(scaled).astype(dtype)
+    waves -= waves.min()
+    waves *= top / waves.max()
+    return np.rint(waves, out=waves).astype(dtype)
 
 
 def write_slice(path: Path, plane: np.ndarray) -> None:
@@ -55,7 +58,8 @@ def write_slice(path: Path, plane: np.ndarray) -> None:
             interpretation="rgb16" if plane.shape[2] == 3 else "grey16"
         ).write_to_file(str(path))
     else:
-        Image.fromarray(flat).save(path, **({"quality": 95} if path.suffix == ".jpg" else {}))
+        how = {"quality": 95} if path.suffix == ".jpg" else {"compress_level": 1}
+        Image.fromarray(flat).save(path, **how)
 
 
 def decoded(path: Path, plane: np.ndarray) -> np.ndarray:
@@ -133,6 +137,13 @@ class Cloud:
     endpoint: str
     env: dict[str, str]
     s3: Any
+
+    def upload(self, folder: Path, bucket: str, prefix: str) -> None:
+        """Put a folder's files below a prefix, past the network: the S3 is in this process."""
+        for path in folder.iterdir():
+            s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(
+                bucket, prefix + path.name, path.read_bytes()
+            )
 
     def keys(self, bucket: str) -> set[str]:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)

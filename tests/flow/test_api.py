@@ -80,8 +80,7 @@ def test_plan_says_what_the_command_says_and_writes_nothing(tmp_path, stack, fie
 
 
 def test_between_buckets_plan_counts_lambdas(tmp_path, stack, cloud, monkeypatch):
-    for path in (tmp_path / "in").iterdir():
-        cloud.s3.upload_file(str(path), "slices", f"s/{path.name}")
+    cloud.upload(tmp_path / "in", "slices", "s/")
     prices = tmp_path / "prices.json"
     prices.write_text('{"put_thousand": 1000}')
     config = {

@@ -112,9 +112,9 @@ def test_pages_orientation_and_signs_are_named(tmp_path, write_config):
     refused(
         tmp_path,
         write_config(),
-        "a2.tif: this TIFF holds 3 pages",
-        "a3.jpg: this JPEG holds an orientation tag (6)",
-        "a4.tif: this TIFF holds",
+        "a2.tif: this TIFF has 3 pages",
+        "a3.jpg: this JPEG has an orientation tag (6)",
+        "a4.tif: this TIFF has",
     )
 
 

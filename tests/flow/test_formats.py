@@ -91,9 +91,9 @@ def test_files_of_pages_follow_each_other(tmp_path, write_config):
 
 
 REFUSED = {
-    "pages": ({}, "holds 5 pages; give \"page\": a number from 0 to 4, or \"page\": \"all\""),
-    "page 9": ({"page": 9}, "has no page 9, only 5"),
-    "channel 3": ({"page": 0, "channels": [3]}, "has channels 0 to 0, no 3"),
+    "pages": ({}, "has 5 pages; give \"page\": a number from 0 to 4, or \"page\": \"all\""),
+    "page 9": ({"page": 9}, "no page 9, only 5 pages"),
+    "channel 3": ({"page": 0, "channels": [3]}, "has channels 0 to 0, not 3"),
     "a missing file of pages": (
         {"page": "all", "sorted_filename": ["stack 0", "gone 1"]},
         "the number of pages of gone is not known",
@@ -116,9 +116,9 @@ def tiff_of(data, **options):
 
 PLANE = np.zeros((20, 30), np.uint8)
 UNREADABLE = {
-    "signed": (tiff_of(PLANE.astype("int64")), "whole numbers with a sign of 64 bits"),
+    "signed": (tiff_of(PLANE.astype("int64")), "signed integers of 64 bits"),
     "64 bits": (tiff_of(PLANE.astype("float64")), "floats of 64 bits"),
-    "12 bits": (tiff_of(PLANE.astype("uint16"), bitspersample=12), "whole numbers of 12 bits"),
+    "12 bits": (tiff_of(PLANE.astype("uint16"), bitspersample=12), "unsigned integers of 12 bits"),
     "JPEG 2000": (tiff_of(PLANE, compression="jpeg2000"), "compression 34712"),
     "Lab": (tiff_of(np.zeros((20, 30, 3), np.uint8), photometric="cielab"), "CIELab pixels"),
     "turned": (tiff_of(PLANE, extratags=[(274, 3, 1, 6, True)]), "an orientation tag (6)"),
@@ -130,10 +130,10 @@ def test_unreadable_tiffs(name, tmp_path, write_config):
     write, words = UNREADABLE[name]
     (tmp_path / "in").mkdir()
     write(tmp_path / "in" / "odd.tif")
-    with pytest.raises(ZblocksError, match=r"odd\.tif: this TIFF holds") as caught:
+    with pytest.raises(ZblocksError, match=r"odd\.tif: this TIFF has") as caught:
         start(Config.load(write_config()))
     assert words in str(caught.value)
-    assert "convert it or take it off the list" in str(caught.value)
+    assert "convert it or remove it from the list" in str(caught.value)
 
 
 @pytest.mark.parametrize(("encoding", "channels"), [("jpeg", 2), ("jpeg", 4), ("png", 5)])

@@ -64,14 +64,14 @@ def test_a_folder_becomes_a_config_that_converts(tmp_path, folder):
     assert f"zblocks schema > {tmp_path}/zblocks.schema.json" in done.err
     config = json.loads(target.read_text())
     assert (config["s3_prefix"], config["ext"]) == ("s_", ".tif")
-    assert "1 missing, which keep their z and are filled: number 4" in config["// z"]
-    assert "looked at 11: 50×40 grey uint8 (11)" in config["// slices"]
+    assert "1 missing, which keep their z and will be filled: number 4" in config["// z"]
+    assert "11 headers read: 50×40 grey uint8 (11)" in config["// slices"]
     missing = zblocks("plan", target)
     assert missing.code == 2
     assert "voxel_resolution: missing; give the size of a voxel along x, y and z" in missing.err
     again = zblocks("init", folder, "--output", target)
     assert again.code == 2
-    assert "is there already" in again.err
+    assert "exists already" in again.err
     config["voxel_resolution"] = [4, 4, 40]
     np.testing.assert_array_equal(converted(config, tmp_path), held)
 
@@ -79,8 +79,7 @@ def test_a_folder_becomes_a_config_that_converts(tmp_path, folder):
 @pytest.mark.parametrize("end", ["", "/", "/s_", "/s_0"])
 def test_a_bucket_with_a_slash_without_and_within_a_name(tmp_path, folder, cloud, end):
     held = write_stack(folder, textured((12, 40, 50, 1), "uint8"), ".tif")
-    for path in folder.iterdir():
-        cloud.s3.upload_file(str(path), "slices", f"lab/brain/{path.name}")
+    cloud.upload(folder, "slices", "lab/brain/")
     cloud.s3.put_object(Bucket="slices", Key="lab/brain_old.tif", Body=b"another")
     config = begun(f"s3://slices/lab/brain{end}", *SIZE)
     assert config["s3_prefix"] == "lab/brain/s_"
@@ -90,8 +89,7 @@ def test_a_bucket_with_a_slash_without_and_within_a_name(tmp_path, folder, cloud
 
 def test_a_bucket_converts_as_it_is_written(tmp_path, folder, cloud):
     held = write_stack(folder, textured((3, 40, 50, 3), "uint8"), ".png")
-    for path in folder.iterdir():
-        cloud.s3.upload_file(str(path), "slices", path.name)
+    cloud.upload(folder, "slices", "")
     np.testing.assert_array_equal(converted(begun("s3://slices", *SIZE), tmp_path), held)
 
 
@@ -105,7 +103,7 @@ def test_only_what_is_named_alike_is_taken(tmp_path, folder):
     (folder / "notes.txt").write_text("Cut on Monday.\n")
     config = begun(folder, *SIZE)
     assert config["filter"] == {"regex": r"s_[0-9]+(\.tif)"}
-    assert config["// others"].startswith("14 images here are not taken: logo.png, overview.tif")
+    assert config["// others"].startswith("14 other images are not used: logo.png, overview.tif")
     assert "sorted_filename" not in config
     np.testing.assert_array_equal(converted(config, tmp_path), held)
 
@@ -139,8 +137,7 @@ def test_a_list_in_a_bucket(tmp_path, folder, cloud):
     (folder / "names.csv").write_text(
         "name,index\ns_002.tif,0\ns_000.tif,1\nlost.tif,2\ns_003.tif,3\n"
     )
-    for path in folder.iterdir():
-        cloud.s3.upload_file(str(path), "slices", f"b/{path.name}")
+    cloud.upload(folder, "slices", "b/")
     config = begun("s3://slices/b", *SIZE)
     assert config["sorted_filename"] == "s3://slices/b/names.csv"
     assert "1 more of its names have no file" in config["// sorted_filename"]
@@ -231,7 +228,9 @@ def test_a_damaged_file_is_named(tmp_path, folder):
 def test_a_place_without_images(tmp_path, cloud):
     (tmp_path / "a/b").mkdir(parents=True)
     Image.new("L", (4, 4)).save(tmp_path / "a/b/x.png")
-    assert f"below it: file://{tmp_path}/a/b (1); give one" in begun(tmp_path / "a", code=2)
+    assert f"in folders below it: file://{tmp_path}/a/b (1); give one of these" in begun(
+        tmp_path / "a", code=2
+    )
     assert "no such folder; check the path" in begun(tmp_path / "c/d", code=2)
     assert "no images here or below" in begun("s3://slices/x", code=2)
     assert "no such bucket" in begun("s3://slides/x", code=2)

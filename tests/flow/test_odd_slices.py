@@ -149,11 +149,11 @@ REFUSED = {
     "a palette of 16 bits": (
         tiff(DEEP, photometric="palette", colormap=np.zeros((3, 65536), "u2")), "a palette of"),
     "signed JPEG 2000": (
-        imagecodecs.jpeg2k_encode(DEEP.astype("i2"), level=0), "numbers with a sign"),
+        imagecodecs.jpeg2k_encode(DEEP.astype("i2"), level=0), "signed numbers"),
     "nothing": (b"", "is empty"),
-    "no page": (b"II*\0\0\0\0\0", "it has no page"),
+    "no page": (b"II*\0\0\0\0\0", "it has no pages"),
     "YCbCr without JPEG": (tiff(RGB, photometric="ycbcr"), "YCbCr without JPEG"),
-    "64 bits": (tiff(DEEP.astype("u8")), "whole numbers of 64 bits"),
+    "64 bits": (tiff(DEEP.astype("u8")), "unsigned integers of 64 bits"),
 }  # fmt: skip
 
 

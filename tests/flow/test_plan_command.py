@@ -33,8 +33,7 @@ def objects(cloud):
 def bucket(tmp_path, cloud, write_config):
     """150 slices in a bucket: three blocks, and a config to go with them."""
     write_stack(tmp_path / "in", textured((150, 64, 96, 1), "uint8"), ".jpg")
-    for path in (tmp_path / "in").iterdir():
-        cloud.s3.upload_file(str(path), "slices", f"s/{path.name}")
+    cloud.upload(tmp_path / "in", "slices", "s/")
 
     def write(**fields):
         places = {"source": "s3://slices/s", "destination": f"s3://volumes/{tmp_path.name}"}

@@ -238,7 +238,8 @@ def test_receipts_say_how_bright_each_slice_is(tmp_path, write_config):
 
 
 def test_a_run_begun_with_larger_workers_says_so(tmp_path, write_config):
-    write_stack(tmp_path / "in", textured((150, 900, 900, 1), "uint8"))
+    plane = textured((1, 900, 900, 1), "uint8")
+    write_stack(tmp_path / "in", np.broadcast_to(plane, (150, 900, 900, 1)))
     (tmp_path / "in" / "s_149.png").write_bytes((tmp_path / "in" / "s_149.png").read_bytes()[:-300])
     assert zblocks("convert", write_config(), "--memory", 2000).code == 1
     again = zblocks("convert", write_config(), "--memory", 130)

@@ -60,8 +60,7 @@ def test_names_change_without_a_voxel_being_converted_again(labels, write_config
 
 
 def test_a_table_in_the_bucket(labels, write_config, cloud):
-    for path in sorted((labels / "in").iterdir()):
-        cloud.s3.upload_file(str(path), "slices", f"stack/{path.name}")
+    cloud.upload(labels / "in", "slices", "stack/")
     cloud.s3.put_object(Bucket="slices", Key="names.csv", Body=b"id,name\n7,thalamus\n")
     config = write_config(
         **LABELS, source="s3://slices", s3_prefix="stack/", destination="s3://volumes/v",

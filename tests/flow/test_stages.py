@@ -12,7 +12,7 @@ from tests.flow.conftest import textured, write_stack
 from tests.flow.inprocess import start, with_plan
 from tests.references import pyramid_of, read_info, read_tensorstore
 from zblocks.config import Config
-from zblocks.planning.planner import plan_coarse
+from zblocks.planning.ownership import plan_coarse
 from zblocks.planning.time import WorkerSpec, predict_coarse_seconds
 from zblocks.run.attempt import attempt_block, attempt_coarse
 from zblocks.run.finalize import finalize

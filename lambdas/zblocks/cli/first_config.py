@@ -1,142 +1,132 @@
-"""A first config for a place with slices: what can be seen there, and what only the user knows.
+"""A first config for the slices at a location: what can be seen, with comments for the user.
 
-1. `naming` chooses the slices among the folder's images: `ext`, `s3_prefix`, `s3_parts`, `filter`.
-2. A text file in the folder that names them is `sorted_filename`; else the natural order of the
-   names gives z, and the gaps.
-3. Headers (of all slices, or of some evenly spread) give size and type: `canvas` where sizes
-   differ, `page` where files have several.
+1. The names show which images are slices (`slice_names`).
+2. A text file in the folder that lists them becomes `sorted_filename`. Without one, z follows the
+   natural order of the names, with gaps in their numbers.
+3. The headers of some slices show sizes and types: `canvas` if sizes differ, `page` if files hold
+   several pages.
 
-The config is plain JSON; fields whose names begin with `//` say in words what was seen.
+Fields whose names begin with `//` are comments.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote
 
-from zblocks.cli.slice_names import Names, choose_names, is_image, listed
+from zblocks.cli.slice_names import Names, choose_slices, is_image, match_list
+from zblocks.config import Config
 from zblocks.config.values import IMAGE_EXTENSIONS, file_url
 from zblocks.errors import SliceError, SliceListError
 from zblocks.slices import SliceHeader, probe_pages
-from zblocks.slices.list_entry import Entry
 from zblocks.slices.name_list import read_list
 from zblocks.slices.order import from_listing
 from zblocks.slices.pixel_size import scale_of
 from zblocks.storage import Store, StoredFile, StoredObject, open_store
 
-LOOKED_AT = 64
-"""Headers that are read, at most."""
+HEADERS = 64
+"""Slices whose headers are read, at most."""
 
 LISTS = (".txt", ".csv", ".tsv", ".json")
 LIST_BYTES, LIST_FILES = 1 << 23, 20
-"""A list of slices: its endings, its size, and how many files are tried."""
+"""What may be a list of slices: its extensions, its size, and how many files are tried."""
 
 BELOW = 20_000
-"""Objects that are looked through for a better folder."""
+"""Objects that are searched for folders with images."""
 
 NAMED = 5
-"""Names that a comment shows."""
+"""Names in a comment."""
 
 SCHEMA = "zblocks.schema.json"
-"""What `$schema` names: `zblocks schema` prints it."""
+"""What `$schema` names; `zblocks schema` prints it."""
+
+Fields = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder with slices."""
+    """A folder with images."""
 
     store: Store
     folder: str
     """Relative to the store; empty for its root."""
-    files: dict[str, StoredObject]
-    """All in the folder, by key."""
     begin: str
     """What the keys of slices begin with."""
+    files: dict[str, StoredObject]
+    """By key."""
 
-    def file(self, key: str) -> StoredFile:
-        """Open one."""
+    def open(self, key: str) -> StoredFile:
+        """Return a file of the folder."""
         found = self.files[key]
         return StoredFile(self.store, key, found.bytes, found.etag, 1 << 14)
 
 
-@dataclass(slots=True)
-class Seen:
-    """What some of the slices are."""
-
-    headers: dict[str, SliceHeader] = field(default_factory=dict)
-    """By key, of the first page."""
-    several: list[str] = field(default_factory=list)
-    """Keys of files of several pages."""
-    bad: list[str] = field(default_factory=list)
-    """Why a file can't be read."""
-
-
 def first_config(location: str, resolution: Sequence[float] | None = None) -> str:
-    """Return the text of a config for the slices at a place.
+    """Return the text of a config for the slices at a location.
 
     Args:
         location: `s3://bucket/prefix` or `file:///folder`; it may end within a name.
-        resolution: nm along x, y and z, if it is known.
+        resolution: voxel size in nm along x, y and z, if known.
 
     Raises:
-        SliceListError: no images are there; says which folders below it have some.
-        SliceError: none of those that were looked at can be read.
+        InvalidConfig: a name that can't be used in a config.
+        SliceListError: no images; says which folders below the location have some.
+        SliceError: no header could be read.
     """
     place = _find(location)
     images = {key for key in place.files if is_image(key)}
-    names = choose_names(images, place.begin)
-    found = _find_list(place, names, images)
-    entries: tuple[Entry, ...] = ()
-    fields = _ends(place, names)
-    if found:
-        where, entries, names = found
-        fields["s3_prefix"] = names.prefix
-    seen = _look(place, names.keys)
-    fields |= _naming_fields(names)
-    if found:
-        fields["// sorted_filename"] = _list_words(entries, names)
-        fields["sorted_filename"] = where
+    names = choose_slices(images, place.begin)
+    if listed := _find_list(place, names, images):
+        names, order, complete = *listed, True
     else:
-        fields["// z"], gaps = _order(names, location)
-    fields |= _slice_fields(seen, whole=bool(found) or not gaps)
-    fields |= _resolution_fields(place.file(next(iter(seen.headers))), resolution)
+        order, complete = _order(names, location)
+    fields = _locations(place, names.prefix) | _naming(names)
+    if not listed:
+        fields |= _filter(fields, names, images)
+    if others := sorted(map(_name, images.difference(names.keys))):
+        fields["// others"] = f"{len(others)} other images are not used: {_some(others)}"
+    headers, errors = _read_headers(place, names.keys)
+    fields |= order | _slices(headers, errors, complete=complete)
+    fields |= _resolution(place.open(next(iter(headers))), resolution)
     return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
 
 
-# --- the folder ---------------------------------------------------------------------------------
+def _name(key: str) -> str:
+    return PurePosixPath(key).name
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
 
 
 def _find(location: str) -> Place:
-    """List the folder that a location names, or the one in which names begin like its end.
-
-    Raises:
-        SliceListError: there are no images.
-    """
-    places = _in_bucket(location) if location.startswith("s3://") else _on_disk(location)
-    for root, folder, begin in places:
-        store = open_store(root)
+    """List the folder of a location, or the one with names that begin like its end."""
+    ways = _in_bucket(location) if location.startswith("s3://") else _on_disk(location)
+    for url, folder, begin in ways:
+        store = open_store(url)
         files = {o.key: o for o in store.list_folder(folder)}
         if any(is_image(key) and key.startswith(begin) for key in files):
-            return Place(store, folder, files, begin)
-    raise SliceListError(_nothing(location, places[0]))
+            return Place(store, folder, begin, files)
+    url, folder, begin = ways[0]
+    raise SliceListError(f"{location}: {_nothing(open_store(url), folder, begin)}")
 
 
 def _in_bucket(location: str) -> list[tuple[str, str, str]]:
-    """Return stores to look in, folders there, and what keys are to begin with."""
+    """Return where to look: the URL of a store, a folder in it, and the beginning of keys."""
     bucket, _, key = location.removeprefix("s3://").partition("/")
-    root, folder = f"s3://{bucket}", key.rstrip("/")
-    ways = [(root, folder, f"{folder}/" if folder else "")]
-    return ways if key.endswith("/") or not key else [*ways, (root, key.rpartition("/")[0], key)]
+    url, folder = f"s3://{bucket}", key.rstrip("/")
+    ways = [(url, folder, f"{folder}/" if folder else "")]
+    return ways if key == "" or key.endswith("/") else [*ways, (url, key.rpartition("/")[0], key)]
 
 
 def _on_disk(location: str) -> list[tuple[str, str, str]]:
-    """Return the same of a folder, or of what its path begins with."""
     path = Path(unquote(location.removeprefix("file://")))
     if path.is_dir():
         return [(file_url(str(path)), "", "")]
@@ -145,169 +135,143 @@ def _on_disk(location: str) -> list[tuple[str, str, str]]:
     return [(file_url(str(path.parent)), "", path.name)]
 
 
-def _nothing(location: str, place: tuple[str, str, str]) -> str:
-    """Say that there are no images, and where there are some."""
-    root, folder, begin = place
-    store = open_store(root)
-    inside = (o.key for o in islice(store.list(folder), BELOW) if o.key.startswith(begin))
-    below = Counter(key.rpartition("/")[0] for key in inside if is_image(key))
+def _nothing(store: Store, folder: str, begin: str) -> str:
+    keys = (o.key for o in islice(store.list(folder), BELOW))
+    images = (key for key in keys if key.startswith(begin) and is_image(key))
+    below = Counter(key.rpartition("/")[0] for key in images)
     if not below:
-        endings = ", ".join(IMAGE_EXTENSIONS)
-        return f"{location}: no images here or below (endings looked for: {endings})"
+        return f"no images here or below (extensions looked for: {', '.join(IMAGE_EXTENSIONS)})"
     some = ", ".join(f"{store.url}/{name} ({n})" for name, n in below.most_common(NAMED))
-    return f"{location}: no images right here; below it: {some}; give one of those"
+    return f"no images directly in it, but in folders below it: {some}; give one of these"
 
 
-# --- the list, or the order of the names --------------------------------------------------------
-
-
-def _find_list(
-    place: Place, names: Names, images: set[str]
-) -> tuple[str, tuple[Entry, ...], Names] | None:
-    """Return where a list of the slices is, its entries, and how they become keys."""
-    texts = [k for k in place.files if PurePosixPath(k).suffix.lower() in LISTS]
-    small = [k for k in sorted(texts) if place.files[k].bytes <= LIST_BYTES]
-    best = None
-    for key in small[:LIST_FILES]:
+def _find_list(place: Place, names: Names, images: set[str]) -> tuple[Names, Fields] | None:
+    """Return the slices by the list that names most of them, and the fields for it."""
+    texts = (key for key in sorted(place.files) if key.lower().endswith(LISTS))
+    small = (key for key in texts if place.files[key].bytes <= LIST_BYTES)
+    found = []
+    for key in islice(small, LIST_FILES):
         try:
             entries = read_list(place.store.get(key).decode().splitlines(), key)
         except (SliceListError, UnicodeDecodeError):
             continue  # some other text
-        fit = listed(entries, names, images)
-        if fit and (best is None or len(fit.keys) > len(best[2].keys)):
-            url = f"{place.store.url}/{key}"
-            where = unquote(url.removeprefix("file://")) if place.store.local else url
-            best = where, entries, fit
-    return best
-
-
-def _list_words(entries: tuple[Entry, ...], names: Names) -> str:
-    """Say what a list says."""
-    text = f"this list names {len(names.keys)} slices that are here; its order is z"
-    lost = sum(entry.name is not None for entry in entries) - len(names.keys)
+        if match := match_list(entries, names, images):
+            found.append((match, key, entries))
+    if not found:
+        return None
+    match, key, entries = max(found, key=lambda each: len(each[0].keys))
     empty = sum(entry.name is None for entry in entries)
-    text += f"; {lost} more of its names have no file here, and are filled" if lost else ""
-    return text + (f"; {empty} placeholders, which are filled" if empty else "")
+    lost = len(entries) - empty - len(match.keys)
+    words = f"this list names {len(match.keys)} slices that are here; its order is z"
+    words += f"; {lost} more of its names have no file here and will be filled" if lost else ""
+    words += f"; {empty} placeholders will be filled" if empty else ""
+    url = f"{place.store.url}/{key}"
+    where = unquote(url.removeprefix("file://")) if place.store.local else url
+    return match, {"// sorted_filename": words, "sorted_filename": where}
 
 
-def _order(names: Names, where: str) -> tuple[str, bool]:
-    """Say how z follows from the names, and whether slices are missing."""
+def _order(names: Names, where: str) -> tuple[Fields, bool]:
+    """Return a comment on how z follows from the names, and whether no slice is missing."""
     try:
         slots, notes = from_listing(names.keys, "fill", where)
     except SliceListError as error:
-        return f"the order isn't clear: {error}", False
+        return {"// z": f"the order isn't clear: {error}"}, True
     gaps = [slot.name for slot in slots if slot.key is None]
-    first, last = (PurePosixPath(names.keys[i]).name for i in (0, -1))
+    first, last = _name(names.keys[0]), _name(names.keys[-1])
     text = f"{len(names.keys)} slices from {first} to {last}, in natural order"
     if gaps:
-        text += f"; {len(gaps)} missing, which keep their z and are filled: {_some(gaps)}"
-    return "; ".join([text, *notes]), bool(gaps)
+        text += f"; {len(gaps)} missing, which keep their z and will be filled: {_some(gaps)}"
+    return {"// z": "; ".join([text, *notes])}, not gaps
 
 
-# --- fields -------------------------------------------------------------------------------------
-
-
-def _ends(place: Place, names: Names) -> dict[str, object]:
-    """Return the fields that say from where, and to where."""
-    fields: dict[str, object] = {"$schema": SCHEMA}
+def _locations(place: Place, prefix: str) -> Fields:
+    fields: Fields = {"$schema": SCHEMA}
     if place.store.local:
-        fields |= {
+        return fields | {
             "source": place.store.url,
-            "s3_prefix": names.prefix,
-            "// destination": "the folder for the volume; another one is fine, too",
+            "s3_prefix": prefix,
+            "// destination": "the folder for the volume; change it as you like",
             "destination": f"{place.store.url}-volume",
         }
-        return fields
-    bucket, folder = place.store.url.removeprefix("s3://"), place.folder
+    bucket = place.store.url.removeprefix("s3://")
     return fields | {
         "s3_bucket_name_for_download": bucket,
-        "s3_prefix": names.prefix,
-        "// destination": "the bucket and folder for the volume; others are fine, too",
+        "s3_prefix": prefix,
+        "// destination": "the bucket and folder for the volume; change them as you like",
         "s3_bucket_name_for_upload": bucket,
-        "s3_dir_to_write_to": f"{folder}-volume" if folder else "volume",
+        "s3_dir_to_write_to": f"{place.folder}-volume" if place.folder else "volume",
     }
 
 
-def _naming_fields(names: Names) -> dict[str, object]:
-    """Return the fields that say which objects are slices."""
-    fields: dict[str, object] = {"s3_parts": names.parts}
+def _naming(names: Names) -> Fields:
     if names.ext is None:
-        fields["// ext"] = "the ending is spelled in several ways here, so it is left out"
+        ext = {"// ext": "left out, since the slices' extensions are spelled in several ways"}
     else:
-        fields["ext"] = names.ext
-    if names.filter:
-        fields["filter"] = {"regex": names.filter}
-    if names.others:
-        others = [PurePosixPath(key).name for key in names.others]
-        fields["// others"] = f"{len(others)} images here are not taken: {_some(others)}"
-    return fields
+        ext = {"ext": names.ext}
+    return {"s3_parts": names.parts, **ext}
 
 
-def _slice_fields(seen: Seen, *, whole: bool) -> dict[str, object]:
-    """Return the fields that follow from the headers; `whole`: no file is missing."""
-    sizes = {(h.width, h.height) for h in seen.headers.values()}
-    types = Counter(str(h) for h in seen.headers.values())
-    told = ", ".join(f"{text} ({n})" for text, n in types.most_common(NAMED))
-    fields: dict[str, object] = {"// slices": f"looked at {sum(types.values())}: {told}"}
-    if seen.bad:
-        fields["// unreadable"] = f"{len(seen.bad)} can't be read: {'; '.join(seen.bad[:NAMED])}"
-    if len(sizes) > 1:
-        fields["// canvas"] = "sizes differ: each slice is put in the middle, the rest is white"
-        fields["canvas"] = {"size": "max", "align": "center", "fill": 255}
-    if len({(h.channels, h.dtype) for h in seen.headers.values()}) > 1:
-        fields["// types"] = "colours or bits differ: convert the odd ones, or see channels"
-    if seen.several:
-        fields["// page"] = (
-            f"{len(seen.several)} files hold several pages, such as "
-            f'{PurePosixPath(seen.several[0]).name}: "all" makes each page a slice; a number from '
-            "0 takes that page of every file, where pages are channels or depths of focus"
-        )
-        fields["page"] = "all" if whole else 0
-    if any(h.dtype == "uint32" for h in seen.headers.values()):
-        fields["// layer_type"] = 'are these labels? then add "layer_type": "segmentation"'
-    return fields
+def _filter(fields: Fields, names: Names, images: Iterable[str]) -> Fields:
+    """Return a filter if the other fields also fit images that are not slices."""
+    config = Config.parse(fields | {"voxel_resolution": [1, 1, 1]}, base=None)
+    fit = set(filter(config.is_slice, images))
+    return {"filter": {"regex": names.regex}} if fit - set(names.keys) else {}
 
 
-def _resolution_fields(file: StoredFile, resolution: Sequence[float] | None) -> dict[str, object]:
-    """Return the size of a voxel, or what to fill in."""
-    said = scale_of(file)
-    said = f"{PurePosixPath(file.name).name} says {said}; " if said else ""
-    if resolution is not None:
-        words = f"{said}nm along x, y and z" if said else "nm along x, y and z"
-        return {"// voxel_resolution": words, "voxel_resolution": list(resolution)}
-    words = f"{said}fill in nm along x, y and z, such as [3680, 3680, 20000]"
-    return {"// voxel_resolution": words, "voxel_resolution": None}
-
-
-def _look(place: Place, keys: Sequence[str]) -> Seen:
-    """Read headers: of all slices, or of some evenly spread, the first and the last included.
-
-    Raises:
-        SliceError: none can be read.
-    """
-    last, count = len(keys) - 1, min(len(keys), LOOKED_AT)
+def _read_headers(
+    place: Place, keys: Sequence[str]
+) -> tuple[dict[str, list[SliceHeader]], list[SliceError]]:
+    """Return the headers of up to two pages of some slices, evenly spread, and what failed."""
+    last, count = len(keys) - 1, min(len(keys), HEADERS)
     some = [keys[i * last // max(count - 1, 1)] for i in range(count)]
 
     def read(key: str) -> list[SliceHeader] | SliceError:
         try:
-            return list(islice(probe_pages(place.file(key), page="all"), 2))
+            return list(islice(probe_pages(place.open(key), page="all"), 2))
         except SliceError as error:
             return error
 
-    seen, errors = Seen(), []
     with ThreadPoolExecutor(1 if place.store.local else 16) as pool:
-        for key, pages in zip(some, pool.map(read, some), strict=True):
-            if isinstance(pages, SliceError):
-                errors.append(pages)
-                continue
-            seen.headers[key] = pages[0]
-            seen.several += [key] if len(pages) > 1 else []
-    if not seen.headers:
+        found = dict(zip(some, pool.map(read, some), strict=True))
+    errors = [each for each in found.values() if isinstance(each, SliceError)]
+    headers = {key: each for key, each in found.items() if not isinstance(each, SliceError)}
+    if not headers:
         raise errors[0]
-    seen.bad = [str(error) for error in errors]
-    return seen
+    return headers, errors
 
 
-def _some(names: Sequence[str]) -> str:
-    """Name the first few."""
-    return ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
+def _slices(
+    headers: dict[str, list[SliceHeader]], errors: Sequence[SliceError], *, complete: bool
+) -> Fields:
+    """Return the fields that follow from the headers; `complete`: no slice is missing."""
+    first = [pages[0] for pages in headers.values()]
+    kinds = ", ".join(f"{kind} ({n})" for kind, n in Counter(map(str, first)).most_common(NAMED))
+    fields: Fields = {"// slices": f"{len(first)} headers read: {kinds}"}
+    if errors:
+        some = "; ".join(str(error) for error in errors[:NAMED])
+        fields["// unreadable"] = f"{len(errors)} can't be read: {some}"
+    if len({(h.width, h.height) for h in first}) > 1:
+        fields["// canvas"] = "sizes differ: each slice is centered, and the rest is white"
+        fields["canvas"] = {"size": "max", "align": "center", "fill": 255}
+    if len({(h.channels, h.dtype) for h in first}) > 1:
+        fields["// types"] = "channels or types differ: convert the odd slices, or set channels"
+    if several := [key for key, pages in headers.items() if len(pages) > 1]:
+        fields["// page"] = (
+            f"{len(several)} files hold several pages, such as {_name(several[0])}: "
+            '"all" makes each page a slice; a number from 0 takes that page of every file, where '
+            "pages are channels or depths of focus"
+        )
+        fields["page"] = "all" if complete else 0
+    if any(h.dtype == "uint32" for h in first):
+        fields["// layer_type"] = 'if these are labels, add "layer_type": "segmentation"'
+    return fields
+
+
+def _resolution(file: StoredFile, resolution: Sequence[float] | None) -> Fields:
+    size = scale_of(file)
+    words = f"{_name(file.name)} says {size}; " if size else ""
+    if resolution is not None:
+        words += "nm along x, y and z"
+        return {"// voxel_resolution": words, "voxel_resolution": list(resolution)}
+    words += "fill in nm along x, y and z, such as [3680, 3680, 20000]"
+    return {"// voxel_resolution": words, "voxel_resolution": None}

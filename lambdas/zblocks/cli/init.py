@@ -17,28 +17,19 @@ def write_first_config(
     """Write a config for the slices at a location, to a new file or to stdout."""
     with reporting():
         if output is not None and output.exists():
-            raise InvalidConfig(f"{output}: is there already; give another name, or remove it")
+            raise InvalidConfig(f"{output}: exists already; give another name, or remove it")
         text = first_config(place_of(location), resolution)
         if output is None:
             print(text, end="")
             return
-        _write(output, text)
-    say(f"wrote {output}: read it, then: zblocks plan {output}")
-    say(f"editors complete its fields with: zblocks schema > {output.parent / SCHEMA}")
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a new file.
-
-    Raises:
-        InvalidConfig: it is there, or can't be written.
-    """
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        msg = f"{path}: can't be written ({error.strerror}); check the folder"
-        raise InvalidConfig(msg) from None
+        try:
+            with output.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            msg = f"{output}: can't be written ({error.strerror}); check the folder"
+            raise InvalidConfig(msg) from None
+    say(f"wrote {output}; check it, then run: zblocks plan {output}")
+    say(f"for completion in editors: zblocks schema > {output.parent / SCHEMA}")
 
 
 def print_schema() -> None:

@@ -123,8 +123,8 @@ class Config(Fields):
         return self.given_destination or self._folder_url(self.folder_to_convert_to)
 
     @property
-    def take(self) -> str:
-        """`channels` as one text, as `Take.channels` has it."""
+    def channel_selection(self) -> str:
+        """`channels` as one text, as `ChannelSelection.channels`."""
         given = self.channels
         return given if isinstance(given, str) else ",".join(map(str, given))
 

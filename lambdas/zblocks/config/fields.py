@@ -15,6 +15,7 @@ from zblocks.config.values import (
     Edge,
     Filter,
     Listed,
+    ListPlace,
     LocalPath,
     Nanometres,
     Prefix,
@@ -23,7 +24,6 @@ from zblocks.config.values import (
     Voxel,
     directory,
     extension,
-    list_place,
     printable,
     role,
 )
@@ -57,7 +57,7 @@ class Fields(BaseModel):
         '".tif" for listed names, and any image type without a list',
     )
     sorted_filename: (
-        Annotated[str, Field(max_length=4096), AfterValidator(list_place)]
+        ListPlace
         | Annotated[
             tuple[Listed, ...],
             Strict(False),
@@ -240,9 +240,7 @@ class Fields(BaseModel):
     )
 
     segment_names: (
-        Annotated[str, Field(max_length=4096), AfterValidator(list_place)]
-        | Annotated[dict[str, str], Field(min_length=1, max_length=10**6)]
-        | None
+        ListPlace | Annotated[dict[str, str], Field(min_length=1, max_length=10**6)] | None
     ) = Field(
         None,
         description="the names of labels, for the viewer: a path, key or URL of a table with "

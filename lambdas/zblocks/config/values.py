@@ -129,15 +129,18 @@ Prefix = Annotated[str, Field(max_length=1024), AfterValidator(_prefix)]
 Bucket = Annotated[str, AfterValidator(_bucket)]
 LocalPath = Annotated[str, Field(max_length=4096), AfterValidator(_path)]
 Url = Annotated[str, Field(max_length=2048), AfterValidator(_url)]
+ListPlace = Annotated[str, Field(max_length=4096), AfterValidator(list_place)]
 Nanometres = Annotated[float, Field(gt=0, le=1e9), AllowInfNan(False)]
 Voxel = Annotated[int, Field(ge=-(2**31) + 1, le=2**31 - 1)]
 Edge = Annotated[int, Field(ge=1, le=2048)]
 
 
-class Filter(BaseModel):
-    """Selects slices by their whole name: with either a glob or a regular expression."""
-
+class _Object(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Filter(_Object):
+    """Selects slices by their whole name: with either a glob or a regular expression."""
 
     glob: Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(printable)] | None = (
         None
@@ -155,18 +158,13 @@ class Filter(BaseModel):
         return f"glob {self.glob}" if self.regex is None else f"regex {self.regex}"
 
 
-class Canvas(BaseModel):
+_Pixels = Annotated[int, Field(ge=1, le=10**6)]
+
+
+class Canvas(_Object):
     """The canvas for slices of different sizes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    size: (
-        Literal["max"]
-        | Annotated[
-            tuple[Annotated[int, Field(ge=1, le=10**6)], Annotated[int, Field(ge=1, le=10**6)]],
-            Strict(False),
-        ]
-    ) = "max"
+    size: Literal["max"] | Annotated[tuple[_Pixels, _Pixels], Strict(False)] = "max"
     """Width and height in pixels; `max`: the largest of the stack."""
     align: Literal["center", "top-left"] = "center"
     fill: Annotated[int, Field(ge=0, le=2**32 - 1)] = 255
@@ -184,10 +182,8 @@ _Value = Annotated[float, Field(ge=-3e38, le=3e38), AllowInfNan(False)]
 _Place = Annotated[int, Field(ge=0, le=10**7)]
 
 
-class Contrast(BaseModel):
+class Contrast(_Object):
     """The values that become the lowest and the highest of the volume's type."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     percentiles: (
         Annotated[tuple[_Percent, _Percent], Strict(False), AfterValidator(_ascending)] | None
@@ -206,10 +202,8 @@ class Contrast(BaseModel):
 _Span = Annotated[tuple[_Place, _Place], Strict(False), AfterValidator(_ascending)]
 
 
-class Region(BaseModel):
+class Region(_Object):
     """The part of the stack to convert: half-open ranges of pixels and of slices."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     x: _Span | None = None
     y: _Span | None = None

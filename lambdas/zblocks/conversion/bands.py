@@ -10,7 +10,7 @@ import numpy as np
 from zblocks.conversion.slice_stats import SliceStatsCounter
 from zblocks.geometry import Voxels
 from zblocks.planning.plan import Plan
-from zblocks.slices import SliceHeader, SliceReader, Take, open_slice
+from zblocks.slices import ChannelSelection, SliceHeader, SliceReader, open_slice
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.rows import OpenSlice, opener
 from zblocks.storage import Store, StoredFile
@@ -81,13 +81,13 @@ def _wait(jobs: Sequence[Future[None]]) -> None:
 
 def _file_opener(plan: Plan, source: Store) -> OpenSlice:
     stack, rows = plan.stack, plan.stack.rows
-    take = Take(stack.channels, stored=plan.volume.layer == "segmentation")
+    selection = ChannelSelection(stack.channels, stored=plan.volume.layer == "segmentation")
 
     def open_file(ref: SliceRef, in_place: bool) -> SliceReader:
         size = (ref.width, ref.height) if ref.width else (rows.width, rows.height)
         header = SliceHeader(ref.kind, *size, rows.channels, rows.dtype, page=ref.page, at=ref.at)
         file = StoredFile(source, ref.key or "", ref.bytes, ref.etag)
         # Of no rows at a time: as a stream, so that no more is held than what is passed on.
-        return open_slice(file, header, plan.rows if in_place else 0, take)
+        return open_slice(file, header, plan.rows if in_place else 0, selection)
 
     return open_file

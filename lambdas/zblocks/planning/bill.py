@@ -1,7 +1,7 @@
-"""Bills: what a run takes of each service, at what price, and the ceiling that a config sets.
+"""Bills: how much of each service a run uses and at what price, and the config's cost limit.
 
-Free tiers are not considered. On one machine only requests to buckets cost anything, so its bill
-has no other lines.
+Free tiers are not counted. On one machine only requests to buckets cost money, so that its bill has
+no other lines.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from zblocks.planning.prices import Prices
 
 GB = 1e9
 CONTROL_MEMORY_MB = 1769
-"""Of the plan's function."""
+"""Of the Lambda that makes the plan."""
 
 LOG_BYTES = 2000
-"""Lines that one call of a function leaves in its log; assumed."""
+"""Log output of one call of a function; assumed."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerPool:
-    """Who does the work."""
+    """The workers of a run."""
 
     concurrency: int
     """Workers at the same time."""
     architecture: str = "arm64"
     """`arm64` or `x86_64`."""
     cloud: bool = True
-    """Whether they are Lambdas; else processes of one machine."""
+    """Whether they are Lambdas, not processes of one machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Line:
 
     @property
     def dollars(self) -> float:
-        """What it comes to."""
+        """The price of the whole quantity."""
         return self.quantity * self.unit_price
 
 
@@ -59,13 +59,8 @@ class Bill:
 
     @property
     def dollars(self) -> float:
-        """The sum."""
+        """The total."""
         return math.fsum(line.dollars for line in self.lines)
-
-    @property
-    def largest(self) -> Line | None:
-        """The line that costs the most."""
-        return max(self.lines, key=lambda line: line.dollars, default=None)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the lines as JSON."""
@@ -74,11 +69,11 @@ class Bill:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What work takes of each service."""
+    """How much of each service work uses: seconds, calls, state transitions and requests."""
 
     plan_s: float
     worker_s: float
-    """Of blocks, coarser scales, and Finalize."""
+    """Of blocks, coarse tasks and Finalize together."""
     calls: int
     transitions: int
     source_gets: int
@@ -89,7 +84,7 @@ class Usage:
 
 
 def make_bill(plan: Plan, usage: Usage, pool: WorkerPool, prices: Prices) -> Bill:
-    """Return the bill of a usage."""
+    """Return the bill for what is used."""
     lines = []
     if pool.cloud:
         gb_s = usage.worker_s * plan.memory_mb / 1024 + usage.plan_s * CONTROL_MEMORY_MB / 1024
@@ -101,53 +96,54 @@ def make_bill(plan: Plan, usage: Usage, pool: WorkerPool, prices: Prices) -> Bil
                  prices.transitions_thousand / 1e3),
             Line("CloudWatch", "logs", usage.calls * LOG_BYTES / GB, "GB", prices.logs_gb),
         ]  # fmt: skip
-    gets = usage.source_gets * in_bucket(plan.source)
-    gets += usage.target_gets * in_bucket(plan.destination)
-    puts = usage.puts * in_bucket(plan.destination)
-    lists = usage.source_lists * in_bucket(plan.source)
-    lists += usage.target_lists * in_bucket(plan.destination)
+    source, target = in_bucket(plan.source), in_bucket(plan.destination)
     requests = (
-        ("PUT", puts, prices.put_thousand),
-        ("LIST", lists, prices.put_thousand),
-        ("GET", gets, prices.get_thousand),
+        ("PUT", usage.puts * target, prices.put_thousand),
+        ("LIST", usage.source_lists * source + usage.target_lists * target, prices.put_thousand),
+        ("GET", usage.source_gets * source + usage.target_gets * target, prices.get_thousand),
     )
     lines += [Line("S3", what, n, "requests", each / 1e3) for what, n, each in requests if n]
     return Bill(tuple(lines))
 
 
 def so_far(seconds: float, objects: int, memory_mb: int, pool: WorkerPool, prices: Prices) -> float:
-    """Return the dollars of workers' seconds and objects, the two that most bills are made of."""
+    """Return the dollars for workers' seconds and stored objects, the largest lines of most bills.
+
+    Args:
+        seconds: of all workers together.
+        objects: that were stored.
+        memory_mb: of a worker, MiB.
+        pool: the workers.
+        prices: dollars.
+    """
     gb_s = seconds * memory_mb / 1024 * prices.lambda_gb_s(pool.architecture)
     return (gb_s if pool.cloud else 0.0) + objects * prices.put_thousand / 1e3
 
 
-def refuse_above(ceiling: float, bill: Bill) -> None:
-    """Refuse what is predicted to cost more than is allowed.
+def refuse_above(limit: float, bill: Bill) -> None:
+    """Refuse a run that is predicted to cost more than `limit` dollars.
 
     Raises:
         CostCeiling: it is; names the largest line.
     """
-    most = bill.largest
-    if bill.dollars <= ceiling or most is None:
+    if bill.dollars <= limit or not bill.lines:
         return
+    most = max(bill.lines, key=lambda line: line.dollars)
+    fewer = 'write fewer objects: "sharding": true, or larger chunks'
     msg = (
         f"max_cost_usd: this run is predicted to cost ${show_dollars(bill.dollars)}, more than "
-        f"${show_dollars(ceiling)}; most of it is {most.service} {most.what} "
-        f"(${show_dollars(most.dollars)}); look at `zblocks plan`, raise max_cost_usd, or "
-        f"{ADVICE.get(most.what, 'convert fewer or smaller slices')}"
+        f"${show_dollars(limit)}; most of it is {most.service} {most.what} "
+        f"(${show_dollars(most.dollars)}); see `zblocks plan`, raise max_cost_usd, or "
+        f"{fewer if most.what == 'PUT' else 'convert fewer or smaller slices'}"
     )
     raise CostCeiling(msg)
 
 
-ADVICE = {"PUT": 'write fewer objects: "sharding": true, or larger chunks'}
-"""What makes a line smaller."""
-
-
 def show_dollars(amount: float) -> str:
-    """Return an amount as people read it: cents, or what can be told apart from nothing."""
+    """Return an amount as text: with cents, or with two significant digits if below a dollar."""
     return f"{amount:,.2f}" if amount >= 1 or amount == 0 else f"{amount:.2g}"
 
 
 def in_bucket(url: str) -> bool:
-    """Tell whether requests to this place cost anything."""
+    """Tell whether requests to a place cost money."""
     return url.startswith("s3://")

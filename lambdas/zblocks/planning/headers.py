@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from zblocks.config import Canvas, Config
 from zblocks.errors import SliceError, several
-from zblocks.slices import SliceHeader, Take, probe_pages
+from zblocks.slices import ChannelSelection, SliceHeader, probe_pages
 from zblocks.slices.transforms.contrast import Contrast
 from zblocks.storage import StoredFile
 
@@ -28,11 +28,13 @@ def read_headers(
     Raises:
         SliceError: names the files that can't become voxels.
     """
-    take = Take(config.take, stored=config.layer_type == "segmentation")
+    selection = ChannelSelection(
+        config.channel_selection, stored=config.layer_type == "segmentation"
+    )
 
     def read(file: StoredFile) -> tuple[SliceHeader, ...] | SliceError:
         try:
-            return tuple(probe_pages(file, take, config.page))
+            return tuple(probe_pages(file, selection, config.page))
         except SliceError as error:
             return error
 

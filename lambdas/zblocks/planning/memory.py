@@ -1,22 +1,18 @@
-"""The memory that a block needs at its peak, with one named term for each thing that is held.
+"""The memory that a block needs at its peak, with a named term for everything that is held.
 
-The worker holds, at the same time: the interpreter with its libraries; the rows of all its slices
-that are being decoded; what the decoders keep; the unfinished chunk rows of the coarser scales; the
-chunks of unfinished shards; and the chunks that wait to be compressed and stored.
+A worker holds at the same time: the interpreter with its libraries; the rows of all slices that are
+being decoded (the slab); what the decoders hold; unfinished rows of chunks of the coarser scales;
+the chunks of unfinished shards; and chunks that wait to be encoded and stored.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from zblocks.precomputed.scale import Scale
 from zblocks.precomputed.sharding import shard_size
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from zblocks.precomputed.scale import Scale
 
 MIB = 1 << 20
 
@@ -24,13 +20,13 @@ INTERPRETER_MB = 90
 """Python, numpy, obstore and the codecs, and what their allocators keep (measured)."""
 
 QUEUE_BYTES = 64 * MIB
-"""Chunks that may wait for the encoders, in bytes of voxels; the chunk writer keeps to it."""
+"""Limit of the chunks that wait for the encoders, in bytes of voxels; the chunk writer keeps it."""
 
 SLACK = 1.05
-"""What allocators keep of what was freed (measured)."""
+"""Factor for freed memory that allocators keep (measured)."""
 
 DECODERS = 4
-"""Slices that are decoded at the same time, where there are fewer cores than that."""
+"""Slices that are decoded at the same time, also by a worker with fewer cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,35 +34,35 @@ class Footprint:
     """The sizes that decide a block's peak."""
 
     width: int
-    """Pixels of a row of the volume."""
+    """Of the volume, voxels."""
     voxel_bytes: int
     """Of all channels of a voxel."""
     depth: int
-    """Slices of the block."""
+    """Slices that the block reads."""
     rows: int
     """Rows decoded at a time."""
     height: int
-    """Rows of the volume."""
+    """Of the volume, voxels."""
     held: int
-    """Bytes that the decoder of one slice holds (`SliceHeader.held`), the most of all slices."""
+    """Bytes that the decoder of one slice holds (`SliceHeader.held`), at most."""
     in_place: bool
-    """Whether slices are decoded right into the slab when they are decoded whole."""
+    """Whether slices that are decoded as a whole are decoded directly into the slab."""
     file_bytes: int
-    """Size of a slice's file."""
+    """Size of a slice's file, at most."""
     coarse_bytes: int
-    """Unfinished chunk rows of the coarser scales."""
+    """Unfinished rows of chunks of the coarser scales."""
     shard_bytes: int
-    """Chunks of unfinished shards of all scales, as if they didn't compress."""
+    """Chunks of unfinished shards of all scales, before compression."""
     interpolated: int = 0
-    """Slices of the block that are made of two others."""
+    """Slices of the block that are made from two others."""
     kept: int = 0
-    """Bytes that are kept of an open slice between the decoder and the volume's rows."""
+    """Bytes that row transforms keep for each open slice (`RowMemory.kept`)."""
     passing: int = 0
-    """Bytes that rows of one slice need while they pass from the decoder into the volume's."""
+    """Bytes that row transforms need while rows of a slice are read (`RowMemory.passing`)."""
 
 
 def coarse_bytes(scales: Sequence[Scale], depth: int, voxel_bytes: int) -> int:
-    """Return the bytes of the coarser scales' rows of chunks that a block fills at a time."""
+    """Return the bytes of one row of chunks of each coarser scale, above `depth` slices."""
     return sum(
         (depth // s.factor.z + 1) * min(s.chunk.y, s.box.shape.y) * s.box.shape.x * voxel_bytes
         for s in scales[1:]
@@ -74,29 +70,26 @@ def coarse_bytes(scales: Sequence[Scale], depth: int, voxel_bytes: int) -> int:
 
 
 def shard_bytes(scales: Sequence[Scale], depth: int, voxel_bytes: int) -> int:
-    """Return the bytes of a block's unfinished shards: of each scale one row of shards."""
+    """Return the bytes of one row of shards of each sharded scale, above `depth` slices."""
     voxels = 0
     for s in scales:
-        if s.sharding is None:
-            continue
-        rows = min(shard_size(s.sharding, s.grid).y * s.chunk.y, s.box.shape.y)
-        voxels += rows * s.box.shape.x * min(depth // s.factor.z, s.box.shape.z)
+        if s.sharding is not None:
+            rows = min(shard_size(s.sharding, s.grid).y * s.chunk.y, s.box.shape.y)
+            voxels += rows * s.box.shape.x * min(depth // s.factor.z, s.box.shape.z)
     return voxels * voxel_bytes
 
 
 def predict_peak(size: Footprint) -> int:
     """Return the predicted peak of resident memory, in MiB."""
-    slab = size.depth * size.rows * size.width * size.voxel_bytes
-    at_once = min(DECODERS, size.depth)
+    rows = size.rows * size.width * size.voxel_bytes
+    slab, at_once = size.depth * rows, min(DECODERS, size.depth)
     if size.rows < size.height:
         decoders = (size.depth + size.interpolated) * (size.held + size.kept)
     elif size.in_place:
         decoders = at_once * size.file_bytes
     else:
         decoders = (at_once + min(size.interpolated, at_once)) * (size.held + size.kept)
-    decoders += at_once * size.passing
-    queue = min(QUEUE_BYTES, slab) * 2
-    if size.interpolated:  # the upper slice's rows, while they are mixed with the lower one's
-        decoders += min(size.interpolated, DECODERS) * size.rows * size.width * size.voxel_bytes
-    total = slab + decoders + size.coarse_bytes + size.shard_bytes + queue
-    return INTERPRETER_MB + math.ceil(total * SLACK / MIB)
+    # Rows of the upper slice, while they are mixed with those of the lower one.
+    mixed = min(size.interpolated, DECODERS) * rows
+    total = slab + decoders + at_once * size.passing + mixed + 2 * min(QUEUE_BYTES, slab)
+    return INTERPRETER_MB + math.ceil((total + size.coarse_bytes + size.shard_bytes) * SLACK / MIB)

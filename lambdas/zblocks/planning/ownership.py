@@ -1,57 +1,38 @@
-"""Which scales the slices of a block own, and the shapes of their chunks and shards.
+"""Which task writes which scales, and how its chunks and shards are cut to fit.
 
-Blocks divide the stack by these rules, and so do the tasks of a stage of Coarsen.
+Blocks cut the stack into runs of slices; so do the tasks of a coarse stage with its source scale.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from zblocks.geometry import Box, ceil_div
-from zblocks.planning.plan import GridOptions
-from zblocks.planning.pyramid import default_chunk, fits_one_chunk, plan_steps
-from zblocks.precomputed.scale import ChunkFormat, Scale, scale_key
+from zblocks.errors import DoesNotFit
+from zblocks.geometry import ceil_div
+from zblocks.planning.memory import INTERPRETER_MB, MIB, QUEUE_BYTES, shard_bytes
+from zblocks.planning.plan import CoarseTask
+from zblocks.planning.pyramid import DEEPEST, SHALLOWEST
+from zblocks.planning.time import WorkerSpec, predict_coarse_seconds
+from zblocks.precomputed.scale import Scale
 from zblocks.precomputed.sharding import Sharding, choose_sharding
 
-SHALLOWEST = 8
-"""Chunks are not made shallower than this to let a block own them; Coarsen takes over."""
-
-DEEPEST = 64
-"""Blocks of more slices gain nothing: their chunks are whole, and small stacks need many blocks."""
-
-SHARDED_DEPTH = 16
-"""A sharded chunk's depth unless the user decides: four layers of them in a full block."""
-
 SHARD_LAYERS = 4
-"""Layers of chunks that a block wants of each scale: two z bits make shards of 256 chunks."""
+"""Layers of chunks of each scale that a block should hold: 2 bits of z give 256-chunk shards."""
 
 COARSE_SHARE = 0.02
-"""Of all voxels, what Coarsen may make from stored chunks rather than from slices."""
-
-MAX_SCALES = 64
-
-
-def plan_scales(
-    box: Box, options: GridOptions, chunk_format: ChunkFormat, *, sharded: bool
-) -> list[Scale]:
-    """Return all scales with the chunk shapes that they would like best."""
-    scales: list[Scale] = []
-    for factor, resolution, scaled in plan_steps(box, options.resolution):
-        layered = sharded and factor.z * SHALLOWEST <= DEEPEST  # a block may own this scale
-        chunk = options.chunk or default_chunk(resolution, SHARDED_DEPTH if layered else DEEPEST)
-        key = scale_key(resolution)
-        scales.append(Scale(key, factor, resolution, scaled, chunk, chunk_format))
-        enough = options.scales == len(scales) if options.scales else fits_one_chunk(scaled, chunk)
-        if enough or len(scales) == MAX_SCALES:
-            break
-    return scales
+"""Coarse tasks, which read chunks instead of slices, may make this share of all voxels."""
 
 
 def share_out(scales: list[Scale], depth: int, *, sharded: bool) -> tuple[tuple[Scale, ...], int]:
-    """Give blocks of `depth` slices as many scales as they can own.
+    """Give blocks of `depth` slices as many scales as they can write.
+
+    Args:
+        scales: of the volume, as `plan_scales` returns them.
+        depth: slices of a block.
+        sharded: whether chunks go into shards.
 
     Returns:
-        The scales, those owned with chunks no deeper than the block is there; how many are owned.
+        The scales, those of the blocks with chunks no deeper than a block; how many are theirs.
     """
     shared: list[Scale] = []
     for scale in scales:
@@ -76,7 +57,7 @@ def _sharding(scale: Scale, z_bits: int) -> Sharding:
 
 
 def _layers(scale: Scale, depth: int, *, sharded: bool) -> int:
-    """Return how many layers of chunks a block holds at a scale; 0 if it can't own the scale."""
+    """Return how many layers of chunks of a scale a block holds; 0: it can't write the scale."""
     above = depth // scale.factor.z
     if above < min(SHALLOWEST, depth, scale.chunk.z) or above * scale.factor.z != depth:
         return 0
@@ -88,6 +69,65 @@ def _layers(scale: Scale, depth: int, *, sharded: bool) -> int:
     return layers if above % layers == 0 else 0
 
 
-def count_blocks(scales: tuple[Scale, ...], owned: int, depth: int) -> int:
-    """Return how many blocks cover every owned scale."""
-    return max(ceil_div(s.box.shape.z, depth // s.factor.z) for s in scales[:owned])
+def count_parts(scales: tuple[Scale, ...], depth: int) -> int:
+    """Return how many parts of `depth` slices cover all of these scales."""
+    return max(ceil_div(s.box.shape.z, depth // s.factor.z) for s in scales)
+
+
+def plan_coarse(
+    scales: tuple[Scale, ...], owned: int, worker: WorkerSpec
+) -> tuple[tuple[Scale, ...], tuple[CoarseTask, ...]]:
+    """Plan the scales that blocks don't write: one task, or stages of many where that is too much.
+
+    Args:
+        scales: of the volume.
+        owned: blocks write scales [0, owned).
+        worker: what one worker has.
+
+    Returns:
+        The scales, some with shallower chunks than before; the tasks.
+
+    Raises:
+        DoesNotFit: not even the smallest tasks fit in the worker.
+    """
+    tasks: list[CoarseTask] = []
+    stage = 0
+    while owned < len(scales):
+        source, last = scales[owned - 1], len(scales)
+        depth, parts = 0, 1
+        if not _fits(scales[owned - 1 :], source.box.shape.z, worker):
+            depth, more, count = _stage(scales[owned - 1 :], worker)
+            scales, last = (*scales[:owned], *more), owned + count
+            parts = count_parts(more[:count], depth)
+        tasks += [CoarseTask(len(tasks) + p, stage, owned, last, depth, p) for p in range(parts)]
+        owned, stage = last, stage + 1
+    return scales, tuple(tasks)
+
+
+def _fits(scales: tuple[Scale, ...], layers: int, worker: WorkerSpec) -> bool:
+    """Tell whether one worker can make scales [1:] from so many slices of the first."""
+    source = scales[0]
+    pixel, size = source.format.voxel_bytes, source.box.shape
+    seconds = predict_coarse_seconds(size.x * size.y * layers * pixel, worker)
+    slab = layers * min(source.chunk.y, size.y) * size.x * pixel
+    shards = shard_bytes(scales[1:], layers * source.factor.z, pixel)
+    peak = INTERPRETER_MB + (2 * slab + shards + 2 * min(QUEUE_BYTES, slab)) // MIB
+    return seconds <= worker.limit_s and peak <= worker.memory_mb
+
+
+def _stage(scales: tuple[Scale, ...], worker: WorkerSpec) -> tuple[int, tuple[Scale, ...], int]:
+    """Return the depth of the deepest part that fits, and what `share_out` gives for it."""
+    source = scales[0]
+    layers = DEEPEST
+    while layers >= SHALLOWEST:
+        depth = layers * source.factor.z
+        more, count = share_out(list(scales[1:]), depth, sharded=source.sharding is not None)
+        if count and _fits((source, *more[:count]), layers, worker):
+            return depth, more, count
+        layers //= 2
+    size = source.box.shape
+    msg = (
+        f"the scales above {size.x}×{size.y}×{size.z} don't fit in workers of {worker.memory_mb} "
+        "MiB; raise their memory, or ask for fewer scales"
+    )
+    raise DoesNotFit(msg)

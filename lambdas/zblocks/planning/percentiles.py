@@ -20,7 +20,7 @@ import numpy as np
 
 from zblocks.errors import InvalidConfig
 from zblocks.geometry import Voxels, ceil_div
-from zblocks.slices import SliceHeader, Take, open_slice
+from zblocks.slices import ChannelSelection, SliceHeader, open_slice
 from zblocks.slices.transforms.contrast import TABLES, Contrast
 from zblocks.slices.transforms.region import Crop, RegionReader
 from zblocks.slices.transforms.rows import PIECE
@@ -50,7 +50,7 @@ class ContrastSample:
 
     file: StoredFile
     header: SliceHeader
-    take: Take
+    selection: ChannelSelection
     """What is wanted of its pixels."""
     crop: Crop
     """The pixels of the slice that are in the region: x0, y0, x1, y1; not empty."""
@@ -140,7 +140,7 @@ def _sample(sample: ContrastSample, most: int) -> Voxels:
 def _rows(sample: ContrastSample) -> Iterator[tuple[int, Voxels]]:
     """Decode the visible pixels of a slice some rows at a time: the first's number, and rows."""
     header, (x0, y0, x1, y1) = sample.header, sample.crop
-    reader = open_slice(sample.file, header, 0, sample.take)
+    reader = open_slice(sample.file, header, 0, sample.selection)
     region = RegionReader(reader, header.width, sample.crop)
     for y in range(0, y1 - y0, PIECE):
         rows = np.empty((min(PIECE, y1 - y0 - y), x1 - x0, header.channels), header.dtype)

@@ -1,11 +1,12 @@
-"""The plan of a volume: what every block does, decided in advance, as data.
+"""The plan of a volume as data: what it is made from, what every task does, and its documents.
 
-A z-block is a run of `block_depth` slices. It owns, of every scale, the chunks that lie above it:
-chunks get shallower as z is halved, so the same slices hold whole chunks of several scales. The
-few scales above those are made from the last of them in a second, small step (`CoarseTask`).
+A z-block is a run of `block_depth` slices. It writes the chunks that these slices fill, at several
+scales: chunks get shallower as z is halved, so that the same slices fill whole chunks of each. The
+few coarser scales are made from the last of these in a second, small step (`CoarseTask`).
 
-Chunk grids start at each scale's own offset, floor(offset / factor). Where factor does not divide
-the offset, a block reads up to `factor - 1` slices before its own: its halo.
+The chunk grid of a scale starts at that scale's own offset, floor(offset / factor). Where the
+factor does not divide the offset, a block also reads up to `factor - 1` slices before its own: its
+halo.
 """
 
 from __future__ import annotations
@@ -14,83 +15,119 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import msgspec
 
 from zblocks.errors import DestinationConflict
 from zblocks.geometry import Box, Span, Vec
-from zblocks.precomputed.scale import Resolution, Scale, Volume
+from zblocks.precomputed.scale import ChunkFormat, Resolution, Scale, Volume
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.canvas import Canvas
 from zblocks.slices.transforms.contrast import Cast, Contrast
 from zblocks.slices.transforms.region import Region
-from zblocks.slices.transforms.rows import RowFormat
+from zblocks.slices.transforms.rows import RowFormat, result
 from zblocks.slices.transforms.substitutes import Substitutes
 
 VERSION = 3
-"""Version of the documents on the work prefix."""
+"""Version of the documents in `.zblocks/`."""
 
 
 @dataclass(frozen=True, slots=True)
 class GridOptions:
-    """What the config asks of the grid; None where zblocks chooses."""
+    """What the config says about scales and chunks; None: zblocks chooses."""
 
     resolution: Resolution
     """nm per voxel, xyz."""
     offset: Vec
     """Scale 0 voxels, xyz."""
     chunk: Vec | None
-    """Of scale 0; coarser ones may be shallower."""
+    """Voxels, xyz, at scale 0; at coarser scales chunks may be shallower."""
     scales: int | None
     sharding: bool | None = None
-    """None: shards if there would be many chunks."""
 
 
 Step = Contrast | Cast | Canvas | Region | Substitutes
+"""Every kind of step that a plan's document may name."""
 
 
 @dataclass(frozen=True, slots=True)
 class StackFormat:
-    """What the decoders give for every slice."""
+    """What the decoders return for every slice, and how that becomes rows of the volume."""
 
     rows: RowFormat
-    """Width and height are the common ones, or the canvas's."""
+    """Width and height are those of every slice, or of the canvas."""
     channels: str
-    """What is taken of the file's channels, as in `ChannelSelection`."""
+    """Which of the file's channels are read, as `Take.channels`."""
     transforms: tuple[Step, ...]
-    """The steps from a decoder's rows to the volume's, in order."""
+    """In order."""
 
 
 @dataclass(frozen=True, slots=True)
 class MissingSlices:
-    """What becomes of missing slices."""
+    """How missing slices are replaced."""
 
     policy: str = "fill"
     """`fill`, `nearest`, `interpolate` or `hole`."""
     fill: int | float = 0
     """Value of the voxels of a missing slice without substitutes."""
     in_means: bool = True
-    """Whether a filled slice counts when a coarser scale is made; that of a hole never does."""
+    """Whether coarser scales are computed from filled slices, too; holes are always left out."""
 
     @property
     def counts(self) -> bool:
-        """Whether missing slices count in the means of coarser scales."""
+        """Whether coarser scales are computed from missing slices, too."""
         return self.in_means and self.policy != "hole"
 
 
 class FilledSlice(NamedTuple):
-    """A slice that is missing."""
+    """A missing slice."""
 
     z: int
     """Scale 0 voxel."""
     name: str
-    """In the list, or which number has none."""
+    """As listed, or the number that no file has."""
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class PlanInput:
+    """Everything that `make_plan` decides from, besides the worker."""
+
+    source: str
+    source_role: str
+    """ARN of the role that reads the slices, or empty."""
+    destination: str
+    layer: str
+    """`image` or `segmentation`."""
+    chunk_format: ChunkFormat
+    options: GridOptions
+    stack: StackFormat
+    slices: tuple[SliceRef, ...]
+    """One for every z of the stack, in order."""
+    held: int
+    """Bytes that the decoder of one slice holds, at most."""
+    in_place: bool
+    """Whether every slice can be decoded directly into the volume's rows, as a whole."""
+    strips: bool
+    """Whether every slice can be decoded some rows at a time."""
+    missing: MissingSlices
+    filled: tuple[FilledSlice, ...] = ()
+    region: Region | None = None
+    sparse_labels: bool = False
+    segment_properties: str = ""
+    """Folder of the labels' names, or empty."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> RowFormat:
+        """A slice of the volume: its size in voxels, and their type."""
+        return result(self.stack.transforms, self.stack.rows)
+
+
 def block_name(index: int) -> str:
-    """Return the name of a block."""
+    """Return the name of a block's task."""
     return f"block-{index:05d}"
 
 
@@ -101,41 +138,41 @@ class BlockTask:
     index: int
     z0: int
     z1: int
-    """The scale 0 slices [z0, z1) that it owns."""
+    """Its own slices [z0, z1), scale 0 voxels."""
     slices: tuple[SliceRef, ...]
-    """Every slice that it reads, in z order: its own and its halo."""
+    """All slices that it reads, in z order: its halo and its own."""
 
     @property
     def name(self) -> str:
-        """Its name, in the order of z."""
+        """The task's name; names sort by z."""
         return block_name(self.index)
 
 
 @dataclass(frozen=True, slots=True)
 class CoarseTask:
-    """A part of the scales [first, last) that no block owns, made from scale `first - 1`."""
+    """A part, along z, of the scales [first, last), which is made from scale `first - 1`."""
 
     index: int
     stage: int
-    """Tasks of one stage can be done at the same time, after those of the stage before."""
+    """The tasks of a stage can run at the same time, once the stage before is done."""
     first: int
     last: int
     depth: int
-    """Scale 0 slices of a full part; 0 for a task that makes the scales whole."""
+    """Scale 0 slices of a full part; 0: the task makes these scales as a whole."""
     part: int
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The task's name."""
         return f"coarse-{self.index:05d}"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The whole job, without the slices (those are in the blocks' tasks)."""
+    """The whole job, except for the slices (these are in the tasks of the blocks)."""
 
     volume_id: str
-    """Identity of the volume: the same slices asked for in the same way."""
+    """Equal if the finished volumes would be equal: same slices, same options."""
     source: str
     source_role: str
     """ARN of the role that reads the slices, or empty."""
@@ -144,23 +181,25 @@ class Plan:
     stack: StackFormat
     missing: MissingSlices
     filled: tuple[FilledSlice, ...]
-    """Slices that are missing, in z order."""
+    """The missing slices, in z order."""
     sparse_labels: bool
-    """Whether label 0 gives way to any other when a coarser scale is made."""
+    """Whether any other label wins over label 0 in coarser scales."""
     region: Region | None
-    """None: all of the stack, as it lies."""
+    """None: the whole stack, as it is."""
     owned: int
-    """Scales [0, owned) are written by blocks."""
+    """Blocks write scales [0, owned); coarse tasks write the others."""
     block_depth: int
     """Scale 0 slices of a full block."""
     blocks: int
     coarse: tuple[CoarseTask, ...]
     rows: int
-    """Rows of all slices decoded at a time; the slice height when slices are decoded whole."""
+    """Rows of every slice that are decoded at a time; the volume's height: whole slices."""
     memory_mb: int
+    """Of a worker, MiB."""
     predicted_peak_mb: int
+    """Of a block, MiB."""
     predicted_block_s: float
-    """Seconds that a full block takes a worker."""
+    """Seconds that a worker needs for a full block."""
     notes: tuple[str, ...]
 
     @property
@@ -175,7 +214,7 @@ class Plan:
 
     @property
     def layout_id(self) -> str:
-        """Identity of the layout: plans that share it cut any slices into the same objects."""
+        """Identity of the layout: plans that share it cut slices into the same objects."""
         volume = replace(self.volume, segment_properties="")
         voxels = (volume, self.stack, self.missing, self.sparse_labels, self.region)
         parts = (VERSION, self.source, *voxels, self.owned, self.block_depth, self.coarse)
@@ -187,33 +226,34 @@ class Plan:
 
     def written_by(self, task: str) -> list[tuple[Scale, int, int]]:
         """Return the scales that a task writes, each with its z range (not empty), in voxels."""
+        parts = [(block_name(b), 0, self.owned, self.block_depth, b) for b in range(self.blocks)]
+        parts += [(c.name, c.first, c.last, c.depth, c.part) for c in self.coarse]
         ranges = [
-            (self.scales[k], *self.owned_z(k, b))
-            for b in range(self.blocks)
-            if task == block_name(b)
-            for k in range(self.owned)
-        ]
-        ranges += [
-            (self.scales[k], *part_z(self.scales[k], c.depth, c.part))
-            for c in self.coarse
-            if task == c.name
-            for k in range(c.first, c.last)
+            (scale, *part_z(scale, depth, part))
+            for name, first, last, depth, part in parts
+            if name == task
+            for scale in self.scales[first:last]
         ]
         return [(scale, z0, z1) for scale, z0, z1 in ranges if z0 < z1]
 
     def stages(self) -> list[list[int]]:
         """Return the indices of the coarse tasks, stage by stage."""
-        count = 1 + max((c.stage for c in self.coarse), default=-1)
-        return [[c.index for c in self.coarse if c.stage == n] for n in range(count)]
+        return [[c.index for c in tasks] for _, tasks in groupby(self.coarse, lambda c: c.stage)]
 
 
 def part_z(scale: Scale, depth: int, part: int) -> Span:
-    """Return the z range of a scale, in its voxels, above a run of `depth` slices (0: all)."""
-    box = scale.box
+    """Return the z range, in a scale's voxels, of one of the parts into which the stack is cut.
+
+    Args:
+        scale: any scale.
+        depth: scale 0 slices of a full part; 0: the stack is one part.
+        part: its number, from 0.
+    """
+    start, stop = scale.box.start.z, scale.box.stop.z
     if not depth:
-        return box.start.z, box.stop.z
-    z0 = min(box.start.z + part * (depth // scale.factor.z), box.stop.z)
-    return z0, min(z0 + depth // scale.factor.z, box.stop.z)
+        return start, stop
+    layers = depth // scale.factor.z
+    return min(start + part * layers, stop), min(start + (part + 1) * layers, stop)
 
 
 def plan_to_json(plan: Plan) -> bytes:
@@ -222,7 +262,7 @@ def plan_to_json(plan: Plan) -> bytes:
 
 
 def plan_from_json(data: bytes) -> Plan:
-    """Read `plan.json` back.
+    """Read `plan.json`.
 
     Raises:
         DestinationConflict: another version of zblocks wrote it.
@@ -232,7 +272,7 @@ def plan_from_json(data: bytes) -> Plan:
     if (version := document["version"]) != VERSION:
         msg = (
             f"the plan there was written by another version of zblocks (format {version}, this one "
-            f'has {VERSION}); choose another destination, or set "overwrite": true to replace the '
+            f'uses {VERSION}); choose another destination, or set "overwrite": true to replace the '
             "volume"
         )
         raise DestinationConflict(msg)
@@ -245,10 +285,10 @@ def tasks_to_json(tasks: Sequence[BlockTask]) -> bytes:
 
 
 def tasks_from_json(data: bytes) -> tuple[BlockTask, ...]:
-    """Read `items.json` back."""
+    """Read `items.json`."""
     return msgspec.json.decode(data, type=tuple[BlockTask, ...])
 
 
 def task_from_item(item: dict[str, Any]) -> BlockTask:
-    """Return the task of one item of the map."""
+    """Return the task in one item of the Step Functions map."""
     return msgspec.convert(item, BlockTask)

@@ -1,10 +1,10 @@
-"""The scales of a volume: their factors and sizes, and the default shape of chunks.
+"""The scales of a volume: their factors, their sizes, and the shapes of their chunks.
 
-1. At each scale halve the axes whose voxels are finest (within a factor of √2), so that coarse
-   voxels approach cubes; an axis that is one voxel long is left alone.
-2. Stop at the first scale that fits one chunk.
+1. Each scale halves the axes whose voxels are finest (within a factor of √2), so that coarse voxels
+   approach cubes; an axis that is one voxel long is not halved.
+2. The last scale is the first that fits in one chunk.
 3. Scale k covers the same space as scale 0: from floor(offset / f) to ceil((offset + size) / f).
-4. Chunks hold about 2^18 voxels and are, in nm, as near to cubes as powers of two allow.
+4. Chunks hold about 2^18 voxels and are, in nm, as close to cubes as powers of two allow.
 """
 
 from __future__ import annotations
@@ -14,19 +14,56 @@ from collections.abc import Iterator
 from itertools import product
 
 from zblocks.geometry import Box, Vec
-from zblocks.precomputed.scale import Resolution
+from zblocks.planning.plan import GridOptions
+from zblocks.precomputed.scale import ChunkFormat, Resolution, Scale, scale_key
 
 CHUNK_BITS = 18
-"""A default chunk holds 2^18 voxels: large enough for few requests, small enough to draw soon."""
+"""A default chunk holds 2^18 voxels: large enough for few requests, small enough to load fast."""
+
+SHALLOWEST = 8
+"""Slices: the depth below which a block does not make chunks shallower to write a scale itself."""
+
+DEEPEST = 64
+"""Slices: deeper blocks gain nothing, as their chunks are whole, and small stacks need many."""
+
+SHARDED_DEPTH = 16
+"""Default depth of chunks in shards: a full block holds four layers of them."""
+
+MAX_SCALES = 64
+
+ONE = Vec(1, 1, 1)
+
+
+def plan_scales(
+    box: Box, options: GridOptions, chunk_format: ChunkFormat, *, sharded: bool
+) -> list[Scale]:
+    """Return all scales, the finest first, each with the best shape of chunks.
+
+    Args:
+        box: scale 0 voxels.
+        options: from the config.
+        chunk_format: how chunks are stored.
+        sharded: whether they go into shards.
+    """
+    scales: list[Scale] = []
+    for factor, resolution, scaled in plan_steps(box, options.resolution):
+        layered = sharded and factor.z * SHALLOWEST <= DEEPEST  # blocks may write this scale
+        chunk = options.chunk or default_chunk(resolution, SHARDED_DEPTH if layered else DEEPEST)
+        key = scale_key(resolution)
+        scales.append(Scale(key, factor, resolution, scaled, chunk, chunk_format))
+        last = options.scales == len(scales) if options.scales else scaled.grid(chunk) == ONE
+        if last or len(scales) == MAX_SCALES:
+            break
+    return scales
 
 
 def plan_steps(box: Box, resolution: Resolution) -> Iterator[tuple[Vec, Resolution, Box]]:
-    """Walk scale 0, 1, 2 … as (factor, nm per voxel, box); ends when no axis can shrink."""
-    factor, finest = Vec(1, 1, 1), box
+    """Walk scales 0, 1, 2 … as (factor, nm per voxel, box), until no axis can be halved."""
+    factor, finest = ONE, box
     while True:
         yield factor, resolution, box
-        step = halving(box, resolution)
-        if step == Vec(1, 1, 1):
+        step = _halving(box, resolution)
+        if step == ONE:
             return
         factor = factor.times(step)
         box = finest.coarsen(factor)
@@ -34,37 +71,30 @@ def plan_steps(box: Box, resolution: Resolution) -> Iterator[tuple[Vec, Resoluti
         resolution = (x, y, z)
 
 
-def halving(box: Box, resolution: Resolution) -> Vec:
-    """Return 2 for each axis to halve next, else 1: the finest ones among those that can shrink."""
-    shrinks = [b < a for a, b in zip(box.shape, box.coarsen(Vec(2, 2, 2)).shape, strict=True)]
-    if not any(shrinks):
-        return Vec(1, 1, 1)
-    finest = min(r for r, can in zip(resolution, shrinks, strict=True) if can)
-    limit = finest * math.sqrt(2)
-    return Vec(
-        *(2 if can and r <= limit else 1 for r, can in zip(resolution, shrinks, strict=True))
-    )
+def _halving(box: Box, resolution: Resolution) -> Vec:
+    """Return 2 for each axis to halve next, else 1."""
+    coarser = box.coarsen(Vec(2, 2, 2)).shape
+    shrinks = [b < a for a, b in zip(box.shape, coarser, strict=True)]
+    axes = list(zip(resolution, shrinks, strict=True))
+    limit = min((r for r, can in axes if can), default=0) * math.sqrt(2)
+    return Vec(*(2 if can and r <= limit else 1 for r, can in axes))
 
 
 def default_chunk(resolution: Resolution, deepest: int = 512) -> Vec:
-    """Return the chunk of 2^18 voxels, powers of two from 8 to 512, that is nearest to a cube.
+    """Return the chunk of 2^18 voxels, with sides of 8 to 512, that is closest to a cube in nm.
 
-    It is at most `deepest` slices deep.
+    The closest has the smallest ratio of its longest to its shortest side; of several, one with
+    equal x and y is preferred, then the deepest.
 
-    Nearest: the smallest ratio of the longest to the shortest side in nm; among equals the one
-    with equal x and y, then the deepest.
+    Args:
+        resolution: nm per voxel, xyz.
+        deepest: limit for z, voxels.
     """
-    sides = range(3, 10)
 
     def rank(bits: tuple[int, ...]) -> tuple[float, int, int]:
         extent = [r * 2**b for r, b in zip(resolution, bits, strict=True)]
         return round(max(extent) / min(extent), 9), abs(bits[0] - bits[1]), -bits[2]
 
-    shapes = (b for b in product(sides, repeat=3) if sum(b) == CHUNK_BITS and 1 << b[2] <= deepest)
-    best = min(shapes, key=rank)
+    shapes = product(range(3, 10), repeat=3)
+    best = min((b for b in shapes if sum(b) == CHUNK_BITS and 1 << b[2] <= deepest), key=rank)
     return Vec(*(1 << b for b in best))
-
-
-def fits_one_chunk(box: Box, chunk: Vec) -> bool:
-    """Tell whether one chunk holds the whole box."""
-    return box.grid(chunk) == Vec(1, 1, 1)

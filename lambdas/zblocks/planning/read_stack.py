@@ -31,11 +31,17 @@ from zblocks.planning.headers import (
 )
 from zblocks.planning.missing import with_substitutes
 from zblocks.planning.percentiles import ContrastSample, measure
-from zblocks.planning.plan import FilledSlice, GridOptions, MissingSlices, StackFormat, Step
-from zblocks.planning.plan_input import PlanInput
+from zblocks.planning.plan import (
+    FilledSlice,
+    GridOptions,
+    MissingSlices,
+    PlanInput,
+    StackFormat,
+    Step,
+)
 from zblocks.planning.stores import Stores
 from zblocks.precomputed.segment_properties import FOLDER
-from zblocks.slices import SliceHeader, Take
+from zblocks.slices import ChannelSelection, SliceHeader
 from zblocks.slices.order import Slot
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.canvas import Canvas as CanvasStep
@@ -82,7 +88,7 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
         options=_grid_options(config),
         stack=StackFormat(
             RowFormat(common.width, common.height, common.channels, common.dtype),
-            config.take,
+            config.channel_selection,
             steps.in_order(contrast, missing.fill),
         ),
         slices=with_substitutes(refs, missing.policy),
@@ -159,8 +165,8 @@ def _contrast(steps: _Steps, headers: Sequence[FileHeader]) -> Contrast | None:
     crop = steps.region.crop if steps.region else (0, 0, common.width, common.height)
     canvas = steps.canvas or CanvasStep(common.width, common.height, "center", 0)
     seen = [(f, h, visible(crop, canvas.place(h.width, h.height))) for f, h in headers]
-    take = Take(config.take)
-    samples = [ContrastSample(f, h, take, part) for f, h, part in seen
+    selection = ChannelSelection(config.channel_selection)
+    samples = [ContrastSample(f, h, selection, part) for f, h, part in seen
                if part[0] < part[2] and part[1] < part[3]]  # fmt: skip
     if not samples:
         msg = "contrast: no slice has a pixel in the region; correct region or canvas"

@@ -1,7 +1,7 @@
-"""How long a worker takes for a block: rates per core and of the network, as data.
+"""How long a worker takes for a block: rates per core and of the network.
 
-Slower than what `make bench` measures, since a prediction that is too short ends in Lambda's
-time-out: about two thirds of the rates on shared x86_64 cores.
+The rates are about two thirds of those that `make bench` measures on shared x86_64 cores, since a
+prediction that is too short ends in Lambda's timeout.
 """
 
 from __future__ import annotations
@@ -16,38 +16,35 @@ DECODE = {
     "jpeg": 400 * MB, "jpeg-scans": 80 * MB, "jpeg-inks": 80 * MB, "png": 130 * MB,
     "png-indices": 80 * MB, "tiff": 140 * MB, "jp2": 9 * MB, "bmp": 200 * MB, "webp": 60 * MB,
 }  # fmt: skip
-"""Bytes of voxels that one core decodes in a second."""
+"""Bytes of voxels that one core decodes in a second, by `SliceHeader.kind`."""
 
 PACK = {
     "gzip": 280 * MB, "br": 25 * MB, "none": 2000 * MB, "jpeg": 400 * MB, "png": 25 * MB,
     "compressed_segmentation": 200 * MB, "compresso": 150 * MB,
 }  # fmt: skip
-"""Bytes of voxels that one core encodes in a second."""
+"""Bytes of voxels that one core encodes in a second, by `packing`."""
 
 UNPACK = 300 * MB
-"""Bytes of voxels that one core unpacks in a second."""
+"""Bytes of voxels that one core decompresses in a second."""
 
 MOVE = 700 * MB
-"""Bytes of voxels that one core assembles, pools, cuts and checksums in a second."""
+"""Bytes of voxels that one core assembles, downsamples, cuts and checksums in a second."""
 
 NETWORK = 70 * MB
-"""Bytes that one worker reads from S3 and writes to it in a second."""
+"""Bytes that one worker reads from and writes to S3 in a second."""
 
 COARSE = 4 / 3
-"""Voxels of all scales per voxel of scale 0, where x and y are halved; less where z is, too."""
+"""Voxels of all scales per voxel of scale 0 if x and y are halved; less if z is, too."""
 
-GZIP_RATIO = 0.7
-"""Bytes out per byte of voxels: sections of tissue with the noise of a camera."""
-
-RATIO = {"gzip": GZIP_RATIO, "br": GZIP_RATIO, "jpeg": 0.15, "png": GZIP_RATIO,
+RATIO = {"gzip": 0.7, "br": 0.7, "none": 1.0, "jpeg": 0.15, "png": 0.7,
          "compressed_segmentation": 0.2, "compresso": 0.1}  # fmt: skip
-"""Bytes out per byte of voxels, by encoding; 1 for the others."""
+"""Stored bytes per byte of voxels, by `packing`; for sections of tissue with camera noise."""
 
 START = 4.0
 """Seconds that a cold worker takes before the first slice."""
 
 LAMBDA_VCPU_MB = 1769
-"""Memory that buys one vCPU of Lambda."""
+"""Memory that comes with one vCPU on Lambda. Source: AWS, Configure Lambda function memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ class WorkerSpec:
 
     @classmethod
     def on_lambda(cls, memory_mb: int) -> WorkerSpec:
-        """Return a Lambda of this memory; 600 of its 900 seconds may be planned for."""
+        """Return a Lambda with this memory; a plan may use 600 of its 900 seconds."""
         return cls(memory_mb, memory_mb / LAMBDA_VCPU_MB, 600.0)
 
 
@@ -71,11 +68,11 @@ class BlockWork:
     """The sizes that decide a block's time."""
 
     voxel_bytes: int
-    """Bytes of scale 0 voxels."""
+    """Of its scale 0 voxels."""
     slice_bytes: int
-    """Bytes of pixels that are decoded for them."""
+    """Of the pixels that are decoded for them."""
     source_bytes: int
-    """Bytes of slices."""
+    """Of the files that are read for them."""
     kind: str
     """A key of `DECODE`."""
     packing: str
@@ -86,14 +83,14 @@ def predict_seconds(work: BlockWork, worker: WorkerSpec) -> float:
     """Return the seconds that a block takes, network and cores one after the other."""
     out = work.voxel_bytes * COARSE
     cpu = work.slice_bytes / DECODE[work.kind] + out / PACK[work.packing] + out / MOVE
-    moved = work.source_bytes + out * RATIO.get(work.packing, 1.0)
+    moved = work.source_bytes + out * RATIO[work.packing]
     return START + cpu / worker.cores + moved / NETWORK
 
 
 def predict_coarse_seconds(source_bytes: int, worker: WorkerSpec) -> float:
-    """Return the seconds that Coarsen takes for a stored scale of so many bytes of voxels."""
+    """Return the seconds of a coarse task whose source scale has so many bytes of voxels."""
     cpu = source_bytes / UNPACK + source_bytes / MOVE
-    return START + cpu / worker.cores + source_bytes * GZIP_RATIO / NETWORK
+    return START + cpu / worker.cores + source_bytes * RATIO["gzip"] / NETWORK
 
 
 def packing(chunk_format: ChunkFormat) -> str:

@@ -1,11 +1,18 @@
 """Image files: their headers and their rows of pixels, and the order of slices in a stack."""
 
 from zblocks.slices.header import ByteSource, SliceHeader
-from zblocks.slices.pixels import Take
+from zblocks.slices.pixels import ChannelSelection
 from zblocks.slices.probe import kind_of, probe, probe_pages
 from zblocks.slices.reader import FillReader, SliceReader, open_slice
 
 __all__ = [
-    "ByteSource", "FillReader", "SliceHeader", "SliceReader", "Take", "kind_of", "open_slice",
-    "probe", "probe_pages",
+    "ByteSource",
+    "ChannelSelection",
+    "FillReader",
+    "SliceHeader",
+    "SliceReader",
+    "kind_of",
+    "open_slice",
+    "probe",
+    "probe_pages",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ STREAM_BYTES = 1 << 20
 """Bytes fetched ahead of one open stream."""
 
 
-PageWish = int | Literal["all"] | None
+PageSelection = int | Literal["all"] | None
 """Page number, from 0; all; or None for the only page."""
 
 

@@ -1,4 +1,4 @@
-"""JPEG slices decoded whole by libjpeg-turbo, right into the slab: the fastest way there is."""
+"""JPEG slices decoded as a whole by libjpeg-turbo, directly into the output: the fastest way."""
 
 from __future__ import annotations
 
@@ -8,37 +8,40 @@ import numpy as np
 
 from zblocks.errors import SliceError
 from zblocks.geometry import Voxels
+from zblocks.slices.faults import changed, damaged
 from zblocks.slices.header import ByteSource
 
-MOST_SCANS = 100
-"""Of a progressive JPEG, mostly 10: each is a walk over all blocks, however few its bytes are."""
+MAX_SCANS = 100
+"""Of a progressive JPEG, which has about 10. Each is a pass over all blocks, however few bytes."""
 
 
 @dataclass(slots=True)
 class WholeJpeg:
-    """A JPEG that is decoded in one go."""
+    """A JPEG that is decoded at once."""
 
     source: ByteSource
 
     def read_rows(self, out: Voxels) -> None:
-        """Fill `out` (y, x, c), which must be the whole image."""
+        """Fill `out` (y, x, c), which must be the whole image.
+
+        Raises:
+            SliceError: the file is damaged, or has another size.
+        """
         import simplejpeg
 
-        data = self.source.read_at(0, self.source.size)
+        name, data = self.source.name, self.source.read_at(0, self.source.size)
         space = "GRAY" if out.shape[2] == 1 else "RGB"
-        scans = data.count(b"\xff\xda")  # can't come from voxels: there 0 follows a byte of 255
-        if scans > MOST_SCANS:
-            msg = f"{self.source.name}: JPEG of {scans} scans; save it with {MOST_SCANS} at most"
-            raise SliceError(msg)
+        scans = data.count(b"\xff\xda")  # never in coded voxels, where 0 follows a byte of 255
+        if scans > MAX_SCANS:
+            raise SliceError(f"{name}: JPEG of {scans} scans; save it with at most {MAX_SCANS}")
         try:
             height, width, _, _ = simplejpeg.decode_jpeg_header(data)
             if (height, width) != out.shape[:2]:
-                msg = f"{self.source.name}: is {width}×{height} where the plan says {out.shape}"
-                raise SliceError(msg)
+                size = f"{out.shape[1]}×{out.shape[0]}"
+                raise changed(name, f"{width}×{height}", size)
             if out.dtype == np.uint8:
                 simplejpeg.decode_jpeg(data, colorspace=space, buffer=out)
             else:
                 out[...] = simplejpeg.decode_jpeg(data, colorspace=space)
         except ValueError as error:
-            msg = f"{self.source.name}: damaged JPEG ({error}); replace the file and run again"
-            raise SliceError(msg) from error
+            raise damaged(name, "jpeg", error) from error

@@ -115,11 +115,6 @@ def _collect(
 
 
 def _parse_json(text: str) -> list[Any]:
-    """Parse a JSON list.
-
-    Raises:
-        ValueError: not a JSON list, or larger than any list of slices.
-    """
     if not text.rstrip().endswith("]"):
         raise ValueError("it doesn't end with ]")
     if text.count("[") + text.count("{") > 2 * MAX_ITEMS or text.count(",") > 4 * MAX_ITEMS:

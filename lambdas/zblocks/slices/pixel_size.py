@@ -1,10 +1,10 @@
-"""What does a TIFF say of the size of its pixels? A hint for people, never believed by itself.
+"""The size of a TIFF's pixels by its metadata: a hint for people, never used by itself.
 
-OME-XML (PhysicalSizeX and its unit), ImageJ's description (unit, spacing), or the baseline tags
-XResolution and ResolutionUnit. Scanners and programs write printers' dots per inch into the last;
-what would be larger than 40 µm is taken for those.
+Read from OME-XML (PhysicalSizeX and its unit), ImageJ's description (unit, spacing), or the
+baseline tags XResolution and ResolutionUnit. Many programs write dots per inch for printers into
+the latter, so sizes above 40 µm are ignored there.
 
-Source: OME schema 2016-06; TIFF 6.0, section 8; ImageJ's TiffDecoder.
+Sources: OME schema 2016-06; TIFF 6.0, section 8; ImageJ's TiffDecoder.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ NM = {
     "micrometer": 1e3, "\\u00b5m": 1e3, "mm": 1e6, "millimeter": 1e6, "cm": 1e7, "inch": 2.54e7,
     "å": 0.1, "pm": 1e-3, "m": 1e9,
 }  # fmt: skip
-"""Nanometres of a unit, in lower case."""
+"""Nanometres per unit; names in lower case."""
 
 _SIZE = re.compile(r'PhysicalSize([XYZ])="([0-9.eE+-]+)"')
 _SIZE_UNIT = re.compile(r'PhysicalSize([XYZ])Unit="([^"]*)"')
 
 
 def scale_of(source: ByteSource) -> str:
-    """Return what a file says of its pixels, as `650×650×5000 nm (OME)`; empty if nothing."""
+    """Return the size as text, such as `650×650×5000 nm (OME)`; empty if unknown."""
     try:
         if kind_of(source) != "tiff":
             return ""
@@ -45,7 +45,7 @@ def scale_of(source: ByteSource) -> str:
 
 
 def _of_ome(text: str) -> str:
-    """Read OME-XML; a size without a unit is in µm."""
+    """Read OME-XML; sizes without a unit are in µm."""
     units = dict(_SIZE_UNIT.findall(text))
     sizes = {
         axis: float(size) * NM[units.get(axis, "µm").lower()]
@@ -56,7 +56,7 @@ def _of_ome(text: str) -> str:
 
 
 def _of_tags(page: t.Directory, text: str) -> str:
-    """Read the resolution tags, in ImageJ's unit where it gives one."""
+    """Read the resolution tags, in ImageJ's unit if it gives one."""
     named = re.search(r"^unit=(.+)$", text, re.MULTILINE)
     unit = {2: "inch", 3: "cm"}.get(page.value(UNIT, 2), "")
     by = "resolution tags"
@@ -74,18 +74,17 @@ def _of_tags(page: t.Directory, text: str) -> str:
 
 
 def _rational(page: t.Directory, tag: int) -> float:
-    """Return a tag's fraction; 0 if it isn't there or is none."""
+    """Return the fraction of a tag; 0 without one."""
     entry = page.entries.get(tag)
     if entry is None or entry.kind != RATIONAL or entry.count != 1:
         return 0.0
     data = entry.inline
     if len(data) < 8:
-        (place,) = struct.unpack(f"{page.order}I", data)
-        data = page.windows.read_at(place, 8)
-    above, below = struct.unpack(f"{page.order}II", data[:8])
+        (place,) = page.file.unpack("I", data)
+        data = page.file.read_at(place, 8)
+    above, below = page.file.unpack("II", data[:8])
     return above / below if below else 0.0
 
 
 def _shown(sizes: list[float], by: str) -> str:
-    """Return sizes for people."""
     return f"{'×'.join(f'{size:.6g}' for size in sizes)} nm ({by})"

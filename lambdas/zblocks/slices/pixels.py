@@ -1,9 +1,8 @@
-"""From the pixels that a decoder gives to the channels that the user wants.
+"""Convert a decoder's pixels to the selected channels.
 
-Grey of red, green and blue is what Pillow and the JPEG standard take for luma (ITU-R BT.601):
-(19595 R + 38470 G + 7471 B + 32768) // 65536 for whole numbers, and 0.299 R + 0.587 G + 0.114 B,
-rounded to float32, for floats. Inks become red, green and blue as ((top - C) (top - K) + top / 2)
-// top, with 0 for no ink; nothing is known of the inks' true colours without their profile.
+Grey is the luma of Pillow and of JPEG (ITU-R BT.601): (19595 R + 38470 G + 7471 B + 32768) // 65536
+for integers, and 0.299 R + 0.587 G + 0.114 B, rounded to float32, for floats. CMYK becomes RGB as
+((top - C) (top - K) + top / 2) // top, with 0 for no ink; profiles of inks are not used.
 """
 
 from __future__ import annotations
@@ -16,53 +15,53 @@ from zblocks.errors import SliceError
 from zblocks.geometry import Voxels
 
 LUMA = (19595, 38470, 7471)
-"""Shares of red, green and blue in grey, of 65536."""
+"""Weights of red, green and blue in grey; their sum is 65536."""
 
 LUMA_FLOAT = (0.299, 0.587, 0.114)
 
 AS_DECODED = ("auto", "all")
-"""`Take.channels` that leave grey and RGB as decoded."""
+"""`ChannelSelection.channels` that leave grey and RGB as decoded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
-    """What is taken of a file's pixels."""
+class ChannelSelection:
+    """What is read of a file's pixels."""
 
     channels: str = "auto"
-    """`auto`, `grey`, `all`, or numbers such as `2,1,0` that count what `all` gives."""
+    """`auto`, `grey`, `all`, or channel numbers such as `2,1,0` in what `all` gives."""
     stored: bool = False
-    """Labels: numbers as they are stored, never scaled, inverted or looked up in a palette."""
+    """Labels: numbers as stored; not scaled, inverted or looked up in a palette."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """What a decoder gives for a pixel."""
+    """The pixels that a decoder returns."""
 
     channels: int
     dtype: str
     space: str
-    """`grey`, `rgb`, `cmyk`, or `other`: channels that have no colour."""
+    """`grey`, `rgb`, `cmyk`, or `other` for channels without a colour."""
     alpha: bool = False
     """Whether the last channel is alpha."""
     white: float = 0
-    """Where 0 is white: the number that stands for black. 0: where 0 is black."""
+    """The value of black if 0 is white, else 0."""
     step: int = 1
-    """Labels of few bits: what the decoder has multiplied them by."""
+    """The factor by which the decoder scaled labels of few bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Turns a decoder's pixels into the channels that are wanted."""
+    """Converts a decoder's pixels to the selected channels."""
 
     of: Pixels
     channels: int
     way: str
-    """`same`, `grey`, `rgb` (from inks) or `pick`."""
+    """`same`, `grey`, `rgb` (from CMYK) or `pick`."""
     picks: tuple[int, ...] = ()
 
     @property
     def note(self) -> str:
-        """What is done to the channels, in words; empty for nothing."""
+        """What happens to the channels, in words; empty for nothing."""
         if self.way == "rgb":
             return "CMYK turned into RGB"
         dropped = self.way == "pick" and self.of.alpha and self.of.channels - 1 not in self.picks
@@ -70,7 +69,7 @@ class Mapping:
 
     @property
     def same(self) -> bool:
-        """Whether nothing changes."""
+        """Whether pixels are voxels already."""
         return self.way == "same" and not self.of.white and self.of.step == 1
 
     def put(self, pixels: Voxels, out: Voxels) -> None:
@@ -89,14 +88,14 @@ class Mapping:
 
 
 def choose(pixels: Pixels, wanted: str) -> Mapping:
-    """Decide how pixels become the channels that are wanted (`Take.channels`).
+    """Decide how pixels become the channels of `ChannelSelection.channels`.
 
     Raises:
-        ValueError: they can't; says why.
+        ValueError: they lack the channels; says why.
     """
     count, space = pixels.channels, pixels.space
     if wanted == "grey" and space == "other":
-        raise ValueError(f"has {count} channels that are no colours, which make no grey")
+        raise ValueError(f"has {count} channels without colours, so grey is undefined")
     if wanted == "grey" and space != "grey":
         return Mapping(pixels, 1, "grey")
     if wanted in ("auto", "grey") and space == "cmyk":
@@ -107,26 +106,27 @@ def choose(pixels: Pixels, wanted: str) -> Mapping:
     elif wanted != "all":
         picks = tuple(int(n) for n in wanted.split(","))
     if max(picks) >= count:
-        raise ValueError(f"has channels 0 to {count - 1}, no {max(picks)}")
+        raise ValueError(f"has channels 0 to {count - 1}, not {max(picks)}")
     way = "same" if picks == tuple(range(count)) else "pick"
     return Mapping(pixels, len(picks), way, picks)
 
 
-def map_pixels(name: str, pixels: Pixels, take: Take) -> Mapping:
+def map_pixels(name: str, pixels: Pixels, selection: ChannelSelection) -> Mapping:
     """Decide how a slice's pixels become voxels.
 
     Raises:
         SliceError: the slice lacks a selected channel.
     """
     try:
-        return choose(pixels, take.channels)
+        return choose(pixels, selection.channels)
     except ValueError as error:
-        msg = f'{name}: channels: wants {take.channels}, but this slice {error}; give "all" or '
-        raise SliceError(f"{msg}numbers of channels that every slice has") from error
+        msg = f"{name}: channels: found {selection.channels}, but this slice {error}"
+        do = 'give "all", or numbers of channels that every slice has'
+        raise SliceError(f"{msg}; {do}") from error
 
 
 def _grey(rgb: Voxels) -> Voxels:
-    """Return the grey (y, x, 1) of red, green and blue (y, x, 3 or more)."""
+    """Return grey (y, x, 1) of red, green and blue (y, x, 3 or more)."""
     if rgb.dtype.kind == "f":
         shares = [rgb[..., i].astype(np.float64) * LUMA_FLOAT[i] for i in range(3)]
         return (shares[0] + shares[1] + shares[2])[..., None].astype(rgb.dtype)

@@ -1,10 +1,10 @@
 """Read the header of a slice: a few kilobytes of its file.
 
 The first bytes of a file tell its format, never its name. Decoded values: red, green and blue of
-palettes (grey if the palette holds only greys); 0 and 255 for single bits, and multiples of 85 and
-17 for two and four bits; TIFFs whose 0 is white are inverted. Labels (`Take.stored`) are the
-numbers as stored. Alpha is ignored, not multiplied in. Orientation tags are refused, since viewers
-that obey them and viewers that don't would show different images.
+palettes (grey if the palette has only greys); 0 and 255 for single bits, multiples of 85 for two
+bits and of 17 for four; TIFFs whose 0 is white are inverted. Labels are the numbers as stored.
+Alpha is ignored, not multiplied in. Orientation tags are refused, since viewers that obey them and
+viewers that don't would show different images.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zblocks.errors import SliceError
-from zblocks.slices.header import ByteSource, PageWish, SliceHeader
-from zblocks.slices.pixels import Take
+from zblocks.slices.header import ByteSource, PageSelection, SliceHeader
+from zblocks.slices.pixels import ChannelSelection
 
 _MAGIC = {
     b"\xff\xd8\xff": "jpeg",
@@ -47,34 +47,36 @@ def kind_of(source: ByteSource) -> str:
     raise SliceError(msg)
 
 
-def probe(source: ByteSource, take: Take | None = None, page: int | None = None) -> SliceHeader:
+def probe(
+    source: ByteSource, selection: ChannelSelection | None = None, page: int | None = None
+) -> SliceHeader:
     """Read a slice's header.
 
     Args:
         source: the file.
-        take: the channels to read; default: as a picture.
+        selection: the channels to read; default: as a picture.
         page: page number, from 0; None: the only one.
 
     Raises:
         SliceError: not an image, not convertible to voxels, no such page, or several pages where
             one was expected.
     """
-    return next(probe_pages(source, take, page))
+    return next(probe_pages(source, selection, page))
 
 
 def probe_pages(
-    source: ByteSource, take: Take | None = None, page: PageWish = None
+    source: ByteSource, selection: ChannelSelection | None = None, page: PageSelection = None
 ) -> Iterator[SliceHeader]:
     """Read the headers of the selected pages, in the file's order.
 
     Raises:
         SliceError: as `probe`.
     """
-    kind, take = kind_of(source), take or Take()
+    kind, selection = kind_of(source), selection or ChannelSelection()
     if kind == "tiff":
-        from zblocks.slices.tiff.page import probe_tiff
+        from zblocks.slices.tiff.probe import probe_tiff
 
-        yield from probe_tiff(source, take, page)
+        yield from probe_tiff(source, selection, page)
         return
     if page not in (None, "all", 0):
         msg = f"{source.name}: page: no page {page}, a {kind.upper()} has only page 0"
@@ -82,8 +84,8 @@ def probe_pages(
     if kind in ("jp2", "bmp"):
         from zblocks.slices import whole
 
-        yield whole.probe(source, kind, take)
+        yield whole.probe(source, kind, selection)
         return
     from zblocks.slices import vips
 
-    yield vips.probe(source, kind, take)
+    yield vips.probe(source, kind, selection)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from zblocks.geometry import Voxels
 from zblocks.slices.header import ByteSource, SliceHeader
-from zblocks.slices.pixels import AS_DECODED, Take
+from zblocks.slices.pixels import AS_DECODED, ChannelSelection
 
 
 class SliceReader(Protocol):
@@ -34,23 +34,23 @@ class FillReader:
 
 
 def open_slice(
-    source: ByteSource, header: SliceHeader, rows: int, take: Take | None = None
+    source: ByteSource, header: SliceHeader, rows: int, selection: ChannelSelection | None = None
 ) -> SliceReader:
     """Open a slice whose header is known, to be read `rows` rows at a time.
 
     Raises:
         SliceError: the file does not match the header.
     """
-    take = take or Take()
+    selection = selection or ChannelSelection()
     if header.kind in ("jp2", "bmp", "png-indices"):
         from zblocks.slices.whole import WholeReader
 
-        return WholeReader(source, header, take)
-    whole_jpeg = header.kind in ("jpeg", "jpeg-scans") and take.channels in AS_DECODED
+        return WholeReader(source, header, selection)
+    whole_jpeg = header.kind in ("jpeg", "jpeg-scans") and selection.channels in AS_DECODED
     if whole_jpeg and rows >= header.height:
         from zblocks.slices.jpeg import WholeJpeg
 
         return WholeJpeg(source)
     from zblocks.slices.vips import VipsReader
 
-    return VipsReader(source, header, take)
+    return VipsReader(source, header, selection)

@@ -1,8 +1,8 @@
-"""Slices that are decoded in one go: JPEG 2000, BMP, and PNG palettes of labels.
+"""Slices that are decoded as a whole: JPEG 2000, BMP, and labels in PNGs with a palette.
 
-Pillow decodes them, and OpenJPEG by itself where Pillow would change numbers: JPEG 2000 of more
-than 8 bits with several channels, whose samples it cuts off, and of other than 8 or 16 bits, such
-as the 12 of cameras, which it multiplies to fill 16.
+Pillow decodes them, except where it would change numbers; there OpenJPEG is used directly: JPEG
+2000 of more than 8 bits with several channels, which Pillow truncates, and of other than 8 or 16
+bits, such as the 12 of cameras, which it scales to 16.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import numpy as np
 
 from zblocks.errors import SliceError, ZblocksError
 from zblocks.geometry import Voxels
+from zblocks.slices.faults import changed, damaged, oversized
 from zblocks.slices.header import ByteSource, SliceHeader
-from zblocks.slices.pixels import Pixels, Take, map_pixels
+from zblocks.slices.pixels import ChannelSelection, Pixels, map_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from PIL.Image import Image
 
-MOST_PER_BYTE = {"jp2": 20_000, "bmp": 1_100}
-"""Bytes of voxels that one byte of a file can stand for: empty code blocks of JPEG 2000 are nearly
-free."""
+MAX_PER_BYTE = {"jp2": 20_000, "bmp": 1_100}
+"""Most bytes of voxels from one byte of a file: empty code blocks of JPEG 2000 are nearly free."""
 
 HELD = {"jp2": 10, "bmp": 4}
-"""Bytes that are held of each pixel's channel while a slice is decoded (measured)."""
+"""Bytes held per sample while Pillow decodes (measured)."""
 
 OPENJPEG = 8
-"""The same where OpenJPEG works alone (measured)."""
+"""Bytes held per sample while OpenJPEG decodes (measured)."""
 
 _MODES = {
     "1": ("grey", 1, "uint8"), "L": ("grey", 1, "uint8"), "LA": ("grey", 2, "uint8"),
@@ -48,56 +48,42 @@ class _File(io.RawIOBase):
         self._at = 0
 
     def readable(self) -> bool:
-        """Say yes."""
         return True
 
     def seekable(self) -> bool:
-        """Say yes."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move."""
         self._at = offset + (0, self._at, self._source.size)[whence]
         return self._at
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Read on."""
         data = self._source.read_at(self._at, len(buffer))
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
 
 
-def _damaged(name: str, kind: str, error: object) -> SliceError:
-    kind = kind.partition("-")[0].upper()
-    return SliceError(f"{name}: damaged {kind} ({error}); replace the file and run again")
-
-
 def _open(name: str, kind: str, file: IO[bytes]) -> Image:
-    """Read the header.
+    """Read the header; Image.open would apply a size limit that holds for the whole process."""
+    from PIL import BmpImagePlugin, Jpeg2KImagePlugin, PngImagePlugin
 
-    Raises:
-        SliceError: it is damaged.
-    """
-    from PIL import BmpImagePlugin, Image, Jpeg2KImagePlugin, PngImagePlugin
-
-    Image.MAX_IMAGE_PIXELS = None  # slices are large; what they claim is held against their bytes
     reader: Callable[[IO[bytes]], Any] = {
         "jp2": Jpeg2KImagePlugin.Jpeg2KImageFile,
         "bmp": BmpImagePlugin.BmpImageFile,
         "png-indices": PngImagePlugin.PngImageFile,
     }[kind]
     try:
-        image: Image.Image = reader(file)
+        image: Image = reader(file)
     except ZblocksError:
         raise
-    except Exception as error:  # Pillow raises whatever a broken box leads to
-        raise _damaged(name, kind, error) from error
+    except Exception as error:  # Pillow raises any kind for a broken box
+        raise damaged(name, kind, error) from error
     return image
 
 
 def _depths(file: IO[bytes]) -> set[tuple[int, bool, int, int]]:
-    """Return (bits, sign, steps along x and y) of a JPEG 2000's channels (ISO 15444-1, A.5.1)."""
+    """Return (bits, signed, steps along x and y) of a JPEG 2000's channels (ISO 15444-1, A.5.1)."""
     file.seek(0)
     head = file.read(1 << 16)
     at = head.find(b"\xff\x4f\xff\x51")
@@ -109,58 +95,51 @@ def _depths(file: IO[bytes]) -> set[tuple[int, bool, int, int]]:
     return {((b & 127) + 1, b > 127, x, y) for b, x, y in parts}
 
 
-def _pixels(source: ByteSource, kind: str, image: Image, file: IO[bytes], take: Take) -> Pixels:
-    """Return what decoding gives for a pixel.
-
-    Raises:
-        SliceError: something that can't become voxels unchanged.
-    """
+def _pixels(
+    source: ByteSource, kind: str, image: Image, file: IO[bytes], selection: ChannelSelection
+) -> Pixels:
     what = f"{image.mode} pixels"
     known = image.mode in _MODES
     space, channels, dtype = _MODES.get(image.mode, ("", 0, ""))
     if kind == "jp2":
         depths = _depths(file)
         if not depths:
-            raise _damaged(source.name, kind, "it has no codestream")
+            raise damaged(source.name, kind, "it has no codestream")
         bits = max(d[0] for d in depths)
         if len(depths) != 1 or any(sign or x * y != 1 for _, sign, x, y in depths):
-            known, what = False, "channels of different sizes, or numbers with a sign"
+            known, what = False, "channels of different sizes, or signed numbers"
         elif bits > 16 or (image.mode == "P" and bits > 8):
             known, what = False, f"{image.mode} pixels of {bits} bits"
         elif bits > 8:
             dtype = "uint16"
     if kind == "png-indices" and image.mode != "P":
-        known, what = False, f"{image.mode} pixels where the plan says indices"
+        known, what = False, f"{image.mode} pixels, but the plan says indices"
     if not known:
         msg = (
-            f"{source.name}: this {kind.upper()} holds {what}; zblocks reads grey, RGB and alpha "
-            "of up to 16 bits; convert it or take it off the list"
+            f"{source.name}: this {kind.upper()} has {what}; zblocks reads grey, RGB and alpha of "
+            "up to 16 bits; convert it or remove it from the list"
         )
         raise SliceError(msg)
-    if image.mode == "P" and take.stored:
+    if image.mode == "P" and selection.stored:
         space, channels = "grey", 1
-    step = 255 if image.mode == "1" and take.stored else 1
+    step = 255 if image.mode == "1" and selection.stored else 1
     return Pixels(channels, dtype, space, channels in (2, 4), step=step)
 
 
-def probe(source: ByteSource, kind: str, take: Take) -> SliceHeader:
+def probe(source: ByteSource, kind: str, selection: ChannelSelection) -> SliceHeader:
     """Read a header.
 
     Raises:
-        SliceError: the file is damaged, or holds something that can't become voxels unchanged.
+        SliceError: the file is damaged, or can't be converted without loss.
     """
     file = io.BufferedReader(_File(source), 1 << 12)
     image = _open(source.name, kind, file)
-    pixels = _pixels(source, kind, image, file, take)
+    pixels = _pixels(source, kind, image, file, selection)
     size = image.width * image.height * pixels.channels * np.dtype(pixels.dtype).itemsize
-    if size > source.size * MOST_PER_BYTE[kind]:
-        msg = (
-            f"{source.name}: claims {image.width}×{image.height}, more than its {source.size} "
-            "bytes can hold; replace the file and run again"
-        )
-        raise SliceError(msg)
-    mapping = map_pixels(source.name, pixels, take)
-    each = OPENJPEG if _alone(kind, image, file) else HELD[kind]
+    if size > source.size * MAX_PER_BYTE[kind]:
+        raise oversized(source.name, image.width, image.height, source.size)
+    mapping = map_pixels(source.name, pixels, selection)
+    each = OPENJPEG if _needs_openjpeg(kind, image, file) else HELD[kind]
     return SliceHeader(
         kind,
         image.width,
@@ -174,8 +153,7 @@ def probe(source: ByteSource, kind: str, take: Take) -> SliceHeader:
     )
 
 
-def _alone(kind: str, image: Image, file: IO[bytes]) -> bool:
-    """Tell whether OpenJPEG decodes it without Pillow."""
+def _needs_openjpeg(kind: str, image: Image, file: IO[bytes]) -> bool:
     if kind != "jp2" or image.mode == "P":
         return False
     bits = max(d[0] for d in _depths(file))
@@ -183,10 +161,12 @@ def _alone(kind: str, image: Image, file: IO[bytes]) -> bool:
 
 
 class WholeReader:
-    """A slice that is decoded in one go, when its first rows are wanted."""
+    """A slice that is decoded as a whole when its first rows are read."""
 
-    def __init__(self, source: ByteSource, header: SliceHeader, take: Take) -> None:
-        self._source, self._header, self._take = source, header, take
+    def __init__(
+        self, source: ByteSource, header: SliceHeader, selection: ChannelSelection
+    ) -> None:
+        self._source, self._header, self._selection = source, header, selection
         self._y = 0
         self._voxels: Voxels | None = None
 
@@ -194,7 +174,7 @@ class WholeReader:
         """Fill `out` (y, x, c) with the next rows.
 
         Raises:
-            SliceError: the file is damaged, or not what the plan says.
+            SliceError: the file is damaged, or has changed since the plan was made.
         """
         if self._voxels is None:
             self._voxels = self._decode()
@@ -204,26 +184,25 @@ class WholeReader:
             self._voxels = None
 
     def _decode(self) -> Voxels:
-        """Return all voxels (y, x, c)."""
         name, header = self._source.name, self._header
         data = io.BytesIO(self._source.read_at(0, self._source.size))
         image = _open(name, header.kind, data)
-        pixels = _pixels(self._source, header.kind, image, data, self._take)
-        mapping = map_pixels(name, pixels, self._take)
-        found = (image.width, image.height, mapping.channels, pixels.dtype)
-        if found != (header.width, header.height, header.channels, header.dtype):
-            raise SliceError(f"{name}: is {found} where the plan says {header}; plan anew")
+        pixels = _pixels(self._source, header.kind, image, data, self._selection)
+        mapping = map_pixels(name, pixels, self._selection)
+        found = SliceHeader(header.kind, image.width, image.height, mapping.channels, pixels.dtype)
+        if str(found) != str(header):
+            raise changed(name, found, header)
         try:
-            if _alone(header.kind, image, data):
+            if _needs_openjpeg(header.kind, image, data):
                 from openjpeg.utils import decode
 
                 raw = decode(data.getvalue())
-            elif image.mode == "P" and not self._take.stored:
+            elif image.mode == "P" and not self._selection.stored:
                 raw = np.asarray(image.convert("RGB"))
             else:
                 raw = np.asarray(image.convert("L") if image.mode == "1" else image)
         except Exception as error:  # Pillow raises OSError, ValueError and its own
-            raise _damaged(name, header.kind, error) from error
+            raise damaged(name, header.kind, error) from error
         raw = raw.reshape(header.height, header.width, pixels.channels)
         if mapping.same:
             return raw

@@ -10,6 +10,7 @@ from obstore import exceptions
 from zblocks.errors import InvalidConfig, StorageError, ZblocksError, printable
 from zblocks.redaction import hide_keys
 
+NO_BUCKET = "NoSuchBucket"
 _DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 
 
@@ -27,7 +28,11 @@ def translated(place: str, *, local: bool) -> Iterator[None]:
     """
     try:
         yield
-    except (FileNotFoundError, exceptions.AlreadyExistsError, exceptions.PreconditionError):
+    except FileNotFoundError as error:
+        if NO_BUCKET in str(error):
+            raise _translate(place, error, local=local) from error
+        raise
+    except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
         raise
     except (ValueError, exceptions.BaseError) as error:
         raise _translate(place, error, local=local) from error
@@ -44,7 +49,7 @@ def _translate(place: str, error: Exception, *, local: bool) -> ZblocksError:
         what = f"not a valid object name ({short}); correct it"
     elif isinstance(error, exceptions.InvalidPathError):
         what = f"a name that can't be read ({short}); rename or remove the file"
-    elif "NoSuchBucket" in said:
+    elif NO_BUCKET in said:
         what = "no such bucket; check the name in the config"
     elif "incorrectly configured region" in said:
         what = (

@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -35,7 +36,6 @@ _RETRY = {
 
 _TIMEOUT = timedelta(seconds=60)
 
-_cache: dict[tuple[str, Credentials | None, str, int], Store] = {}
 _lock = threading.Lock()
 
 
@@ -50,11 +50,8 @@ def open_store(url: str, credentials: Credentials | None = None, role: str = "")
     Raises:
         InvalidConfig: another kind of URL, or no AWS credentials.
     """
-    key = (url, credentials, role, os.getpid())
     with _lock:
-        if key not in _cache:
-            _cache[key] = _open(url.rstrip("/"), credentials, role)
-        return _cache[key]
+        return _open(url.rstrip("/"), credentials, role, os.getpid())
 
 
 def open_public(url: str) -> Store:
@@ -64,7 +61,8 @@ def open_public(url: str) -> Store:
     return Store(url.rstrip("/"), raw)
 
 
-def _open(url: str, credentials: Credentials | None, role: str) -> Store:
+@cache
+def _open(url: str, credentials: Credentials | None, role: str, _pid: int) -> Store:
     parts = urlsplit(url)
     if parts.scheme == "file":
         # Rooted at "/", so that only the first write creates a missing folder.

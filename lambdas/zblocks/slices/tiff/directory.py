@@ -1,10 +1,10 @@
-"""The directory of a TIFF's page: what the file says of its pixels, and where they are.
+"""The directories of a TIFF: the tags of each page.
 
-Read by ourselves and not by libtiff, because a plan wants facts that libvips doesn't tell (heights
-of strips and tiles, bits, what the channels are), of every page at the cost of one read, and
-because nothing in a file is believed before it was held against the file's size.
+Parsed here and not by libtiff, because plans need facts that libvips doesn't give (heights of
+strips and tiles, bits, kinds of channels), of every page with one read, and because every offset
+and size is checked against the size of the file.
 
-Source of the rules: TIFF 6.0; BigTIFF (libtiff's description); Technical Note 2 (JPEG).
+Sources: TIFF 6.0; BigTIFF (libtiff's description); Technical Note 2 (JPEG).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from zblocks.errors import SliceError
+from zblocks.slices.faults import damaged
 from zblocks.slices.header import ByteSource
 
 WINDOW, WINDOWS = 1 << 14, 4
-"""Bytes that are read at a time of a directory and what lies beside it, and how many are kept."""
+"""Bytes read at a time around a directory, and how many such pieces are kept."""
 
-MOST_TAGS, MOST_PAGES = 4096, 100_000
-"""What a directory, and a file, may have."""
+MAX_TAGS, MAX_PAGES = 4096, 100_000
 
 SUBFILE, OLD_SUBFILE = 254, 255
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
@@ -30,15 +30,41 @@ TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES = 322, 323, 324, 325
 EXTRA_SAMPLES, SAMPLE_FORMAT, JPEG_TABLES, YCBCR_SAMPLING = 338, 339, 347, 530
 
 _TYPES = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I", 16: "Q", 18: "Q"}
-"""struct's letter for a field type; rationals and floats are not read."""
+"""struct's letters of the field types, without rationals and floats."""
 
 
-class _Windows:
-    """A byte source whose small reads are served from a few pieces."""
+class TiffFile:
+    """A TIFF's bytes and its header; a few pieces are kept for small reads.
+
+    Raises:
+        SliceError: the header is incomplete.
+    """
 
     def __init__(self, source: ByteSource) -> None:
+        self.name, self.size = source.name, source.size
         self._source = source
         self._pieces: list[tuple[int, bytes]] = []
+        head = self.read_at(0, 16)
+        self.order = "<" if head[:2] == b"II" else ">"
+        self.big = head[2:4] in (b"+\0", b"\0+")
+        """Whether it is a BigTIFF."""
+        try:
+            (self.first,) = self.unpack(self.word, head[8:16] if self.big else head[4:8])
+        except struct.error as error:
+            raise self.damaged("it ends in its header") from error
+
+    @property
+    def word(self) -> str:
+        """Format of offsets and counts, as in `struct`."""
+        return "Q" if self.big else "I"
+
+    def unpack(self, letters: str, data: bytes) -> tuple[int, ...]:
+        """Unpack numbers in the file's byte order."""
+        return struct.unpack(self.order + letters, data)
+
+    def damaged(self, what: str) -> SliceError:
+        """Return the error for a damaged file."""
+        return damaged(self.name, "tiff", what)
 
     def read_at(self, start: int, length: int) -> bytes:
         """Return up to `length` bytes from `start`."""
@@ -50,7 +76,7 @@ class _Windows:
         return piece[:length]
 
     def kept(self, start: int, length: int) -> bytes:
-        """Return what is kept of `length` bytes from `start`, perhaps fewer, perhaps none."""
+        """Return the kept part of `length` bytes from `start`; it may be empty."""
         for at, piece in self._pieces:
             if at <= start < at + len(piece):
                 return piece[start - at : start - at + length]
@@ -64,146 +90,120 @@ class Entry:
     kind: int
     count: int
     inline: bytes
-    """The value if it is small, else where it is."""
+    """The value if it fits, else its offset."""
 
 
 @dataclass(frozen=True, slots=True)
 class Directory:
     """The tags of one page."""
 
-    name: str
-    """Of the file, for errors."""
-    file_bytes: int
+    file: TiffFile
     at: int
-    """Where it begins in the file."""
-    order: str
-    """`<` or `>`."""
+    """Its offset in the file."""
     entries: dict[int, Entry]
     next: int
-    """Where the next one begins; 0: nowhere."""
-    windows: _Windows
-    big: bool
+    """Offset of the next directory; 0 for none."""
 
     def values(self, tag: int, most: int = 1 << 16) -> tuple[int, ...]:
-        """Return a tag's numbers, up to `most`; none if it isn't there.
+        """Return the numbers of a tag, up to `most`; none without the tag.
 
         Raises:
-            SliceError: they lie beyond the file, or are no numbers.
+            SliceError: they are beyond the end of the file, or not integers.
         """
         entry = self.entries.get(tag)
         if entry is None:
             return ()
-        if entry.kind not in _TYPES:
-            raise damaged(self.name, f"tag {tag} has type {entry.kind}")
-        count, letter = min(entry.count, most), _TYPES[entry.kind]
-        size = struct.calcsize(f"<{letter}")
-        if entry.count * size <= len(entry.inline):
-            data = entry.inline[: count * size]
+        count = min(entry.count, most)
+        size = count * self._number_bytes(tag)
+        if self._is_inline(tag):
+            data = entry.inline[:size]
         else:
-            data = self.windows.read_at(self.place(tag, count), count * size)
-        return struct.unpack(f"{self.order}{count}{letter}", data)
+            data = self.file.read_at(self.place(tag, count), size)
+        return self.file.unpack(f"{count}{_TYPES[entry.kind]}", data)
 
     def place(self, tag: int, count: int) -> int:
-        """Return where so many numbers of a tag lie; 0: in the directory itself.
+        """Return the offset of `count` numbers of a tag; 0 if they are in the directory itself.
 
         Raises:
-            SliceError: beyond the file, or they are no numbers.
+            SliceError: they are beyond the end of the file, or not integers.
         """
-        entry = self.entries[tag]
-        if entry.kind not in _TYPES:
-            raise damaged(self.name, f"tag {tag} has type {entry.kind}")
-        size = struct.calcsize(f"<{_TYPES[entry.kind]}")
-        if entry.count * size <= len(entry.inline):
+        if self._is_inline(tag):
             return 0
-        (start,) = struct.unpack(f"{self.order}{'Q' if self.big else 'I'}", entry.inline)
-        if start + count * size > self.file_bytes:
-            raise damaged(self.name, f"tag {tag} lies beyond its end")
-        return int(start)
+        (start,) = self.file.unpack(self.file.word, self.entries[tag].inline)
+        if start + count * self._number_bytes(tag) > self.file.size:
+            raise self.file.damaged(f"tag {tag} is beyond its end")
+        return start
+
+    def _is_inline(self, tag: int) -> bool:
+        entry = self.entries[tag]
+        return entry.count * self._number_bytes(tag) <= len(entry.inline)
+
+    def _number_bytes(self, tag: int) -> int:
+        kind = self.entries[tag].kind
+        if kind not in _TYPES:
+            raise self.file.damaged(f"tag {tag} has type {kind}")
+        return struct.calcsize(f"<{_TYPES[kind]}")
 
     def value(self, tag: int, default: int) -> int:
-        """Return a tag's first number."""
+        """Return the first number of a tag."""
         return next(iter(self.values(tag, 1)), default)
 
     def raw(self, tag: int, most: int = 1 << 16) -> bytes:
-        """Return the bytes of a tag of bytes."""
+        """Return the bytes of a tag."""
         return bytes(v & 255 for v in self.values(tag, most))
 
 
-def damaged(name: str, what: str) -> SliceError:
-    """Return the error for a file that isn't as a TIFF must be."""
-    return SliceError(f"{name}: damaged TIFF ({what}); replace the file and run again")
-
-
 def directories(source: ByteSource) -> Iterator[Directory]:
-    """Walk over the directories of a file's chain, in their order.
+    """Walk the chain of directories of a file.
 
     Raises:
-        SliceError: one lies beyond the file or isn't one, or the chain is a circle or too long.
+        SliceError: a directory is damaged or beyond the end, or the chain is a circle or too long.
     """
-    windows = _Windows(source)
-    order, big, at = _start(source, windows)
-    seen: set[int] = set()
+    file = TiffFile(source)
+    at, seen = file.first, set[int]()
     while at:
-        if at in seen or len(seen) >= MOST_PAGES:
-            what = "goes round in a circle" if at in seen else f"has over {MOST_PAGES} pages"
-            raise damaged(source.name, f"its chain of pages {what}")
+        if at in seen or len(seen) >= MAX_PAGES:
+            what = "is a circle" if at in seen else f"has more than {MAX_PAGES} pages"
+            raise file.damaged(f"its chain of pages {what}")
         seen.add(at)
-        found = _directory(source, windows, (order, big), at)
+        found = _read_directory(file, at)
         yield found
         at = found.next
 
 
 def directory_at(source: ByteSource, at: int) -> Directory:
-    """Read the directory that begins at `at`; 0: the first.
+    """Read the directory at an offset; 0 for the first.
 
     Raises:
-        SliceError: it isn't one.
+        SliceError: it is damaged, or there is none.
     """
-    windows = _Windows(source)
-    order, big, first = _start(source, windows)
-    if not (at or first):
-        raise damaged(source.name, "it has no page")
-    return _directory(source, windows, (order, big), at or first)
+    file = TiffFile(source)
+    if not (at or file.first):
+        raise file.damaged("it has no pages")
+    return _read_directory(file, at or file.first)
 
 
 def is_page(directory: Directory) -> bool:
-    """Tell whether it is a page: no smaller copy of one, and no mask."""
+    """Return whether a directory is a page, neither a reduced copy nor a mask."""
     reduced = directory.value(SUBFILE, 0) & 5 or directory.value(OLD_SUBFILE, 1) == 2
     return not reduced
 
 
-def _start(source: ByteSource, windows: _Windows) -> tuple[str, bool, int]:
-    """Read the file's header: byte order, whether it is a BigTIFF, where the first directory is."""
-    head = windows.read_at(0, 16)
-    order = "<" if head[:2] == b"II" else ">"
-    try:
-        (version,) = struct.unpack_from(f"{order}H", head, 2)
-        big = version == 43
-        (first,) = struct.unpack_from(f"{order}{'Q' if big else 'I'}", head, 8 if big else 4)
-    except struct.error as error:
-        raise damaged(source.name, "it ends in its header") from error
-    return order, big, first
-
-
-def _directory(source: ByteSource, windows: _Windows, form: tuple[str, bool], at: int) -> Directory:
-    """Read one directory."""
-    order, big = form
-    counter, entry_bytes, word = ("Q", 20, 8) if big else ("H", 12, 4)
+def _read_directory(file: TiffFile, at: int) -> Directory:
+    counter, entry_bytes, word = ("Q", 20, 8) if file.big else ("H", 12, 4)
     head = struct.calcsize(f"<{counter}")
     try:
-        (count,) = struct.unpack(f"{order}{counter}", windows.read_at(at, head))
-        if count > MOST_TAGS:
-            raise damaged(source.name, f"a page of {count} tags")
-        data = windows.read_at(at + head, count * entry_bytes + word)
+        (count,) = file.unpack(counter, file.read_at(at, head))
+        if count > MAX_TAGS:
+            raise file.damaged(f"a page of {count} tags")
+        data = file.read_at(at + head, count * entry_bytes + word)
         entries = {}
-        for i in range(count):
-            tag, kind, number = struct.unpack_from(
-                f"{order}HH{'Q' if big else 'I'}", data, i * entry_bytes
-            )
-            start = (i + 1) * entry_bytes - word
-            entries[tag] = Entry(kind, number, data[start : start + word])
-        chain = data[count * entry_bytes :].ljust(word, b"\0")  # some end without the last pointer
-        (after,) = struct.unpack(f"{order}{'Q' if big else 'I'}", chain)
+        for start in range(0, count * entry_bytes, entry_bytes):
+            entry = data[start : start + entry_bytes]
+            tag, kind, number = file.unpack(f"HH{file.word}", entry[:-word])
+            entries[tag] = Entry(kind, number, entry[-word:])
+        chain = data[count * entry_bytes :].ljust(word, b"\0")  # some files lack the last pointer
+        (after,) = file.unpack(file.word, chain)
     except struct.error as error:
-        raise damaged(source.name, f"a page lies beyond its end, at {at}") from error
-    return Directory(source.name, source.size, at, order, entries, after, windows, big)
+        raise file.damaged(f"a page beyond its end, at {at}") from error
+    return Directory(file, at, entries, after)

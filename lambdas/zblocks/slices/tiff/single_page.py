@@ -1,10 +1,10 @@
-"""A TIFF's page, or one of its channels, as a file of its own.
+"""A page of a TIFF, or one of its channels, as a file of its own.
 
-libtiff walks over every page before the one it is asked for, libvips inverts, scales and multiplies
-what it thinks needs it, and neither reads everything. So they never see the file itself but a
-BigTIFF that is made on the way: a directory of ours, with nothing in it but what decoding needs,
-followed by the file's own bytes; or, where libtiff here has no decoder (zstd, LZMA), by its strips
-or tiles unpacked and wrapped as deflate without compression when they are asked for.
+libtiff walks all pages before the requested one, libvips inverts, scales and premultiplies some
+pixels, and neither reads every format. So they are given a BigTIFF made on the fly: a directory
+with only the tags that decoding needs, followed by the bytes of the file; or, for compressions that
+this libtiff lacks (zstd, LZMA), by strips or tiles decompressed on demand and wrapped as stored
+deflate blocks.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ import struct
 import zlib
 from bisect import bisect_right
 
+from zblocks.slices.faults import damaged
 from zblocks.slices.header import ByteSource
 from zblocks.slices.tiff import directory as t
 from zblocks.slices.tiff.page import COLOURS, DEFLATE, JPEG, LZMA, Page
 
 PIECE = 65535
-"""Bytes that one block of deflate without compression holds."""
+"""Bytes of one stored block of deflate."""
 
 
 class OnePage:
-    """A page, or one channel of it, as a file that libvips reads rightly."""
+    """A page, or one channel of it, as a byte source for libvips."""
 
     def __init__(
         self, source: ByteSource, page: Page, channel: int | None, *, stored: bool
@@ -37,9 +38,9 @@ class OnePage:
         if self._recodes:
             self._sizes = [_wrapped(page.segment_bytes(i)) for i in range(len(places))]
         self._held: tuple[int, bytes] = (-1, b"")
-        """The piece that was unpacked last."""
+        """The piece that was decompressed last."""
         tags = _tags(page, channel, stored=stored)
-        self._head = _written(page, tags, [0] * len(places), self._sizes)  # for its length
+        self._head = _written(page, tags, [0] * len(places), self._sizes)  # for its size
         self._starts = []
         at = len(self._head)
         for (start, _), size in zip(places, self._sizes, strict=True):
@@ -49,12 +50,12 @@ class OnePage:
         self.size = at if self._recodes else source.size + len(self._head)
 
     def read_at(self, start: int, length: int) -> bytes:
-        """Return up to `length` bytes: of the directory, or of what follows it."""
+        """Return up to `length` bytes from `start`: of the directory, or of what follows it."""
         head = len(self._head)
         if start < head:
             return self._head[start : start + length]
-        if not self._recodes:  # what was read with the directory isn't fetched again
-            kept = self._page.directory.windows.kept(start - head, length)
+        if not self._recodes:  # what was read with the directory is kept
+            kept = self._page.directory.file.kept(start - head, length)
             return kept or self._source.read_at(start - head, length)
         out = bytearray()
         while len(out) < length and start < self.size:
@@ -65,15 +66,9 @@ class OnePage:
         return bytes(out)
 
     def _index(self, place: int) -> int:
-        """Return the piece that lies at a place."""
         return bisect_right(self._starts, place) - 1
 
     def _piece(self, index: int) -> bytes:
-        """Return a strip or tile as deflate without compression.
-
-        Raises:
-            SliceError: it is damaged.
-        """
         if self._held[0] != index:
             start, count = self._whence[index]
             size = self._page.segment_bytes(index)
@@ -83,7 +78,7 @@ class OnePage:
 
 
 def _places(page: Page, channel: int | None) -> list[tuple[int, int]]:
-    """Return where the strips or tiles of all channels, or of one, are, and their bytes."""
+    """Return offset and size of each strip or tile, of one channel or all."""
     count, d = page.segments(), page.directory
     first = (channel or 0) * count
     tags = (t.TILE_OFFSETS, t.TILE_BYTES) if page.tile else (t.STRIP_OFFSETS, t.STRIP_BYTES)
@@ -92,13 +87,13 @@ def _places(page: Page, channel: int | None) -> list[tuple[int, int]]:
     if len(sizes) < count:
         sizes = tuple(page.segment_bytes(i) for i in range(count))
     for start, size in zip(starts, sizes, strict=True):
-        if start + size > d.file_bytes:
-            raise t.damaged(d.name, "a strip or tile lies beyond its end")
+        if start + size > d.file.size:
+            raise d.file.damaged("a strip or tile beyond its end")
     return list(zip(starts, sizes, strict=True))
 
 
 def _unpack(page: Page, data: bytes, size: int, name: str) -> bytes:
-    """Unpack a strip or tile, to no more than it must hold."""
+    """Decompress a strip or tile, to no more than its size."""
     try:
         if page.compression == LZMA:
             found = lzma.LZMADecompressor().decompress(data, size + 1)
@@ -107,19 +102,18 @@ def _unpack(page: Page, data: bytes, size: int, name: str) -> bytes:
 
             found = zstd.ZstdDecompressor().decompress(data, size + 1)
     except Exception as error:  # each library has its own
-        raise t.damaged(name, str(error)) from error
+        raise damaged(name, "tiff", error) from error
     if len(found) != size:
-        raise t.damaged(name, f"a strip or tile of {len(found)} bytes where {size} belong")
+        raise damaged(name, "tiff", f"a strip or tile of {len(found)} bytes instead of {size}")
     return found
 
 
 def _wrapped(size: int) -> int:
-    """Return the bytes that `_wrap` makes of so many."""
     return 2 + 5 * max(-(-size // PIECE), 1) + size + 4
 
 
 def _wrap(data: bytes) -> bytes:
-    """Return data as a zlib stream without compression (RFC 1950 and 1951, 3.2.4)."""
+    """Return data as a zlib stream of stored blocks (RFC 1950 and 1951, 3.2.4)."""
     out = [b"\x78\x01"]
     for at in range(0, len(data) or 1, PIECE):
         piece = data[at : at + PIECE]
@@ -129,14 +123,14 @@ def _wrap(data: bytes) -> bytes:
 
 
 def _tags(page: Page, channel: int | None, *, stored: bool) -> dict[int, tuple[str, list[int]]]:
-    """Return the tags of the directory that libvips sees, without the places of the pixels."""
+    """Return the tags of the directory for libvips, without the offsets of the pixels."""
     d = page.directory
     samples = page.samples if channel is None else 1
-    photometric = 1  # as stored: nothing is inverted, and no channel taken for alpha
+    photometric = 1  # as stored: nothing is inverted, no channel is alpha
     if page.palette and not stored:
         photometric = 3
     elif page.compression == JPEG and channel is None and page.photometric in (2, 5, 6):
-        photometric = page.photometric  # decides what a JPEG's channels are
+        photometric = page.photometric  # tells the colours of a JPEG
     colours = COLOURS[photometric]
     tags: dict[int, tuple[str, list[int]]] = {
         t.WIDTH: ("I", [page.width]),
@@ -171,8 +165,8 @@ def _written(
     starts: list[int],
     sizes: list[int],
 ) -> bytes:
-    """Return a BigTIFF's header and its one directory."""
-    order = page.directory.order
+    """Return the header and the only directory of a BigTIFF."""
+    order = page.directory.file.order
     offsets, counts = (
         (t.TILE_OFFSETS, t.TILE_BYTES) if page.tile else (t.STRIP_OFFSETS, t.STRIP_BYTES)
     )

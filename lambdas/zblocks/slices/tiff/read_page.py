@@ -1,0 +1,119 @@
+"""Read a page of a TIFF; refuse damaged pages and those that can't become voxels."""
+
+from __future__ import annotations
+
+from zblocks.errors import SliceError
+from zblocks.slices.faults import oversized
+from zblocks.slices.tiff import directory as t
+from zblocks.slices.tiff.page import COMPRESSIONS, JPEG, NONE, SAMPLES, Page
+
+_NO_PICTURES = {8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "colour filter array",
+                32844: "LogL", 32845: "LogLuv", 34892: "camera raw"}  # fmt: skip
+"""Photometric interpretations that can't be read."""
+
+READABLE = "grey, RGB, palettes and CMYK of 8, 16 and 32 bits, floats of 16 and 32 bits"
+
+MAX_SAMPLES = 64
+"""Channels."""
+
+MAX_SEGMENT = 1 << 31
+"""Decompressed bytes of a strip or tile."""
+
+
+def read_page(directory: t.Directory) -> Page:
+    """Read a page from its directory.
+
+    Raises:
+        SliceError: it is damaged, or can't become voxels; says why.
+    """
+    d = directory
+    tiled = t.TILE_WIDTH in d.entries
+    height = d.value(t.HEIGHT, 0)
+    rows = d.value(t.TILE_HEIGHT, 0) if tiled else min(d.value(t.ROWS_PER_STRIP, height), height)
+    samples = d.value(t.SAMPLES, 1)
+    photometric = d.value(t.PHOTOMETRIC, 1)
+    page = Page(
+        directory=d,
+        width=d.value(t.WIDTH, 0),
+        height=height,
+        samples=samples,
+        bits=_same(d, t.BITS, 1),
+        format=_same(d, t.SAMPLE_FORMAT, 1),
+        photometric=photometric,
+        compression=d.value(t.COMPRESSION, NONE),
+        planar=d.value(t.PLANAR, 1) == 2 and samples > 1,
+        tile=(d.value(t.TILE_WIDTH, 0), rows) if tiled else None,
+        rows=rows,
+        extra=d.values(t.EXTRA_SAMPLES, 64),
+        palette=d.values(t.COLORMAP, 1 << 17) if photometric == 3 else (),
+    )
+    _refuse_damaged(page)
+    if why := _unreadable(page):
+        msg = (
+            f"{d.file.name}: this TIFF has {why}; zblocks reads {READABLE}, without compression or "
+            "with LZW, deflate, PackBits, JPEG, zstd, LZMA or a fax code; convert it or remove it "
+            "from the list"
+        )
+        raise SliceError(msg)
+    return page
+
+
+def _same(directory: t.Directory, tag: int, default: int) -> int:
+    """Return the number that a tag has for every channel; 0 if they differ."""
+    values = set(directory.values(tag, 1 << 10)) or {default}
+    return values.pop() if len(values) == 1 else 0
+
+
+def _refuse_damaged(page: Page) -> None:
+    """Raise SliceError for impossible sizes, and for offsets beyond the end of the file."""
+    d = page.directory
+    sizes = (page.width, page.height, page.rows, page.samples, *(page.tile or ()))
+    if min(sizes) < 1 or max(page.width, page.height) > 10**7 or max(sizes) > 2**31:
+        raise d.file.damaged(f"{page.width}×{page.height} in pieces of {page.rows} rows")
+    channels = page.samples if page.planar else 1
+    count = page.segments() * channels
+    if count > d.file.size:
+        raise oversized(d.file.name, page.width, page.height, d.file.size)
+    for tag in (t.TILE_OFFSETS, t.TILE_BYTES) if page.tile else (t.STRIP_OFFSETS, t.STRIP_BYTES):
+        entry = d.entries.get(tag)
+        if entry is None or entry.count < count:
+            if tag in (t.STRIP_BYTES, t.TILE_BYTES) and page.compression == NONE:
+                continue  # old writers omit them
+            found = entry.count if entry else 0
+            raise d.file.damaged(f"{count} strips or tiles, but offsets of {found}")
+        d.place(tag, count)
+        if count == 1 and d.value(tag, 0) > d.file.size:
+            raise d.file.damaged("a strip or tile beyond its end")
+
+
+def _unreadable(page: Page) -> str:
+    """Return what keeps a page from becoming voxels; empty for nothing."""
+    colours, turn = len(page.palette) // 3, page.directory.value(t.ORIENTATION, 1)
+    packed = page.segment_bytes(0)
+    by_channel = page.planar and page.photometric == 6
+    reasons = {
+        f"{_NO_PICTURES.get(page.photometric)} pixels": page.photometric in _NO_PICTURES,
+        "YCbCr without JPEG": page.photometric == 6 and page.compression != JPEG,
+        _kind(page): (page.format, page.bits) not in SAMPLES,
+        f"{_kind(page)} that are not grey or RGB": page.format == 2
+        and page.photometric not in (1, 2),
+        f"compression {page.compression}": page.compression not in COMPRESSIONS,
+        f"JPEG of {page.bits} bits": page.compression == JPEG and page.bits != 8,
+        "JPEG of YCbCr with separate channels": page.compression == JPEG and by_channel,
+        f"{page.samples} channels of {page.bits} bits": page.bits < 8 and page.samples > 1,
+        f"{page.samples} channels": page.samples > MAX_SAMPLES,
+        f"a palette of {colours} colours for {page.samples} channels of {page.bits} bits": (
+            page.photometric == 3
+            and (page.samples > 1 or page.bits > 8 or colours != 1 << page.bits)
+        ),
+        f"strips or tiles of {packed} bytes": packed > MAX_SEGMENT,
+        "bits in reverse order": page.recodes and page.directory.value(t.FILL_ORDER, 1) != 1,
+        f"an orientation tag ({turn}) instead of turned pixels": turn > 1,
+    }
+    return next((why for why, found in reasons.items() if found), "")
+
+
+def _kind(page: Page) -> str:
+    kinds = {1: "unsigned integers", 2: "signed integers", 3: "floats"}
+    bits = f"of {page.bits} bits" if page.bits else "of different sizes"
+    return f"{kinds.get(page.format, f'samples of format {page.format}')} {bits}"
