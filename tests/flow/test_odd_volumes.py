@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 import tracemalloc
 
 import numpy as np
@@ -198,7 +197,6 @@ def test_a_grid_that_is_claimed_costs_nothing(tmp_path, how, options):
     write_tensorstore(tmp_path / "v", voxels(), **how)
     cells = 10**6 if how else 10**7
     change(tmp_path / "v", scale_size=[cells * 16, cells * 16, cells * 8])
-    begun = time.monotonic()
     tracemalloc.start()
     code, found = verify(tmp_path / "v", *options)
     _, peak = tracemalloc.get_traced_memory()
@@ -207,7 +205,6 @@ def test_a_grid_that_is_claimed_costs_nothing(tmp_path, how, options):
     assert options or how or "grid-too-large" in found["counts"]
     assert found["scales"][KEY]["chunks expected"] == cells**3
     assert peak < 1 << 26
-    assert time.monotonic() - begun < 60
 
 
 @pytest.mark.parametrize("name", ["identity", "murmurhash3_x86_128"])
