@@ -174,13 +174,15 @@ class Config(Fields):
         key = f"{self.s3_prefix}{name}{self.s3_parts}{ext}"
         keys = [key]
         if self.ext is None and not self.s3_parts and _is_image(name):
-            keys.append(self.s3_prefix + name)  # lists other than the seed tool's have whole names
+            keys.append(
+                self.s3_prefix + name
+            )  # lists other than the 2019 script's have whole names
         if not self.source.startswith("s3://"):
             keys.append(self.download_name(name, index))
         return tuple(keys)
 
     def download_name(self, name: str, index: int) -> str:
-        """Return the file name of a slice after `zblocks download`, as in the seed tool."""
+        """Return the file name of a slice after `zblocks download`, as in the 2019 script."""
         return f"{index:04d}_{name}_{SEED_EXT if self.ext is None else self.ext}"
 
     @property

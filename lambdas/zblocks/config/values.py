@@ -168,7 +168,7 @@ class Canvas(_Object):
     """Width and height in pixels; `max`: the largest of the stack."""
     align: Literal["center", "top-left"] = "center"
     fill: Annotated[int, Field(ge=0, le=2**32 - 1)] = 255
-    """Value outside the slice; white by default, as in the seed tool."""
+    """Value outside the slice; white by default, as in the 2019 script."""
 
 
 def _ascending(pair: tuple[float, float]) -> tuple[float, float]:

@@ -81,7 +81,7 @@ def convert_block(
         task: the block.
         source: where the slices are.
         target: where the volume goes.
-        progress: told of voxels as they are done.
+        progress: called with the number of voxels done.
 
     Raises:
         IncompleteVolume: the task lacks slices that the block needs.
@@ -136,7 +136,7 @@ def convert_coarse(
 
 @dataclass(frozen=True, slots=True)
 class _Out:
-    """Where finished chunks go, and who is told."""
+    """Where finished chunks go, and who hears of progress."""
 
     writer: ChunkWriter
     progress: Progress

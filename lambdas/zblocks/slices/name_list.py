@@ -1,6 +1,6 @@
 """Read an ordered list of slices.
 
-1. Lines `<name> <index>`, as the seed tool has them. A list whose first line ends in an index is
+1. Lines `<name> <index>`, as the 2019 script has them. A list whose first line ends in an index is
    always read so.
 2. CSV or TSV with a header: the titles of the columns tell names and indices.
 3. JSON: a list of names, of `[name, index]` or of `{"name": …, "index": …}`.

@@ -1,4 +1,4 @@
-"""One slice of a stack: the page of a file that stands at one z, or what is read in its place."""
+"""References to slices: the file and page of one z, or what is read in its place."""
 
 from __future__ import annotations
 

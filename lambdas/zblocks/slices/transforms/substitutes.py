@@ -1,4 +1,4 @@
-"""What stands in a missing slice's place: a value, another slice, or a mixture of two."""
+"""Replaces missing slices: by a value, another slice, or an interpolation of two."""
 
 from __future__ import annotations
 
