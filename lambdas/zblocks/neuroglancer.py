@@ -10,6 +10,18 @@ from zblocks.geometry import Box
 
 HOSTED = "https://neuroglancer-demo.appspot.com"
 
+EXPOSED_HEADERS = ("Content-Encoding", "Content-Length", "Content-Range", "ETag")
+"""Response headers that its page has to see. Source: `src/kvstore/http/read.ts`."""
+
+CORS_RULE = {
+    "AllowedOrigins": [HOSTED],
+    "AllowedMethods": ["GET", "HEAD"],
+    "AllowedHeaders": ["*"],
+    "ExposeHeaders": list(EXPOSED_HEADERS),
+    "MaxAgeSeconds": 3600,
+}
+"""Of a bucket whose objects its page may read, in S3's words."""
+
 PANEL = 420
 """Screen pixels that the volume's longest side fills in a cross-section."""
 

@@ -254,7 +254,9 @@ def view(
     offline: Annotated[
         bool, typer.Option("--offline", help="Serve the viewer from this machine, too.")
     ] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to serve at; 0: any free one.")
+    ] = 0,
     browser: Annotated[bool, typer.Option(help="Open the link in a browser.")] = True,
     config: Annotated[
         Path | None, typer.Option(metavar="CONFIG", help="Use this job's s3_creds_file.")
@@ -262,8 +264,8 @@ def view(
 ) -> None:
     """Open a volume, made by zblocks or any other tool, in Neuroglancer.
 
-    A folder, or a bucket that isn't public, is served to your own browser from this machine, with
-    your credentials, until Ctrl-C.
+    A folder, or a bucket that isn't publicly readable, is served to your own browser from this
+    machine, with your credentials, until Ctrl-C or SIGTERM.
     """
     from zblocks.cli.view import print_link, show
 

@@ -1,12 +1,11 @@
-"""`zblocks view`: the way from a place to a picture."""
+"""`zblocks view`: open a volume in Neuroglancer, from here if need be."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
-import time
 import webbrowser
-from contextlib import suppress
 from pathlib import Path
 
 from zblocks.api import keys_of
@@ -17,29 +16,25 @@ from zblocks.neuroglancer import HOSTED, viewer_link
 from zblocks.storage import Credentials, Store, open_public, open_store
 from zblocks.view import public_access
 from zblocks.view.contrast import look_at
-from zblocks.view.responses import client_folder
-from zblocks.view.server import serve
 
 
 def print_link(location: str, config: Path | None) -> None:
     """Print the link with which anybody sees a volume in a bucket."""
-    with reporting():
+    with reporting(stopped="stopped"):
         print(_link(place_of(location), _keys(config)))
 
 
 def show(location: str, config: Path | None, port: int, *, offline: bool, browser: bool) -> None:
-    """Open a volume: by its public link, or served from here until Ctrl-C."""
-    with reporting():
+    """Open a volume: by its public link, or served from here until Ctrl-C or SIGTERM."""
+    with reporting(stopped="stopped"):
         place, keys = place_of(location), _keys(config)
-        client = client_folder() if offline else None
         found = None if offline or place.startswith("file:") else _probe(place)
         if found and found.public and not found.problems:
             shown = viewer_link(look_at(open_public(found.address.url)), found.address.source)
             _open(shown, browser=browser)
             return
         store = _store(place, keys, found)
-        with suppress(KeyboardInterrupt):
-            _serve(store, client, port, browser=browser)
+        _serve(store, port, offline=offline, browser=browser)
 
 
 def _keys(config: Path | None) -> Credentials | None:
@@ -47,7 +42,7 @@ def _keys(config: Path | None) -> Credentials | None:
 
 
 def _probe(place: str) -> public_access.Probed:
-    """Ask for a volume without keys; say what keeps everybody from seeing it."""
+    """Check public access to a volume; print what is wrong with it."""
     found = public_access.look(place)
     lines = [found.moved] if found.moved else []
     for line in (*lines, *(found.problems if found.public else ())):
@@ -56,11 +51,11 @@ def _probe(place: str) -> public_access.Probed:
 
 
 def _link(place: str, keys: Credentials | None) -> str:
-    """Return the link with which anybody sees a volume, once anybody may."""
+    """Return the link that works for everybody once the volume is publicly readable."""
     if place.startswith("file:"):
         msg = (
-            f"{place}: no other machine reaches a folder, so it has no link; leave out --link to "
-            "see it here, or upload it"
+            f"{place}: a folder has no link, since other machines can't read it; omit --link to "
+            "view it here, or upload it"
         )
         raise InvalidConfig(msg)
     found = _probe(place)
@@ -70,29 +65,43 @@ def _link(place: str, keys: Credentials | None) -> str:
 
 
 def _store(place: str, keys: Credentials | None, found: public_access.Probed | None) -> Store:
-    """Open a volume: without keys where none are needed."""
+    """Open a volume, without credentials if it is publicly readable."""
     if found and found.public:
         return open_public(found.address.url)
     return open_public(place) if place.startswith("http") else open_store(place, keys)
 
 
-def _serve(store: Store, client: Path | None, port: int, *, browser: bool) -> None:
-    """Serve a volume until Ctrl-C."""
+def _serve(store: Store, port: int, *, offline: bool, browser: bool) -> None:
+    from zblocks.view.server import client_folder, serve
+
+    client = client_folder() if offline else None
     shown = look_at(store)
+    stop, how = _stop_requests()
     with serve(store, client, port, say) as server:
         _open(viewer_link(shown, server.source, server.viewer), browser=browser)
         if client is None:
             say(
-                f"If the browser asks whether {HOSTED} may reach this device, allow it; "
-                "--offline needs neither that nor the internet."
+                f"If the browser asks whether {HOSTED} may access this device, allow it; "
+                "--offline needs neither this permission nor the internet."
             )
-        say("serving until Ctrl-C")
-        while True:
-            time.sleep(3600)
+        say(f"serving until {how}")
+        os.read(stop, 1)
+
+
+def _stop_requests() -> tuple[int, str]:
+    """Return a file descriptor that Ctrl-C and SIGTERM write to, and how to stop the command.
+
+    They raise nothing: an exception in the middle of an import would block the server's thread.
+    """
+    read, write = os.pipe()
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # in the background of a script
+    for number in (signal.SIGTERM,) if ignored else (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os.write(write, b"."))
+    return read, f"kill {os.getpid()} (Ctrl-C is ignored here)" if ignored else "Ctrl-C"
 
 
 def _open(link: str, *, browser: bool) -> None:
-    """Print a link; open it where there is a screen, and so a browser that isn't text."""
+    """Print a link; open it if there is a screen, so that no text browser starts."""
     print(link, flush=True)
     screen = sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)
     if browser and screen:

@@ -12,22 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from zblocks.neuroglancer import HOSTED
+from zblocks.neuroglancer import CORS_RULE, EXPOSED_HEADERS, HOSTED
 from zblocks.precomputed.info import INFO
 
 MOVED = {301, 302, 303, 307, 308, 400}
 """S3 answers 400 in the regions that are newer than 2019."""
-CORS_RULES = {
-    "CORSRules": [
-        {
-            "AllowedOrigins": [HOSTED],
-            "AllowedMethods": ["GET", "HEAD"],
-            "AllowedHeaders": ["*"],
-            "ExposeHeaders": ["Content-Encoding", "Content-Length", "Content-Range", "ETag"],
-            "MaxAgeSeconds": 3600,
-        }
-    ]
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +102,11 @@ def judge_cors(address: Address, answer: Answer) -> Iterator[str]:
 
 def cors_fix(address: Address) -> str:
     """Say how a viewer's page is let in."""
-    rules = json.dumps(CORS_RULES)
+    rules = json.dumps({"CORSRules": [CORS_RULE]})
     if not address.bucket:
         return (
             "have the server send Access-Control-Allow-Origin: * (and Access-Control-Expose-"
-            "Headers: Content-Encoding, Content-Length, Content-Range, ETag)"
+            f"Headers: {', '.join(EXPOSED_HEADERS)})"
         )
     return (
         "this rule lets it in (in place of the bucket's other CORS rules):\n"
