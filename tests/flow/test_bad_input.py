@@ -55,7 +55,12 @@ def test_no_slices_under_the_prefix(tmp_path, stack, write_config):
 
 
 def test_a_list_that_does_not_exist(tmp_path, stack, write_config):
-    refused(tmp_path, write_config(sorted_filename="names.txt"), "names.txt", "is not there")
+    refused(
+        tmp_path,
+        write_config(sorted_filename="names.txt"),
+        "sorted_filename: no file at",
+        "names.txt",
+    )
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ class OutputKind:
             return 'compression: shards can\'t hold "br"; give "gzip" or "none"'
         if layer == "segmentation" and (channels != 1 or kind.dtype not in WHOLE):
             return (
-                'layer_type: "segmentation" needs slices of one whole number from 0 a voxel, not '
+                'layer_type: "segmentation" needs slices with one unsigned whole number per pixel'
             )
         return encoding.refusal(kind.dtype, channels)
 
