@@ -641,7 +641,9 @@ def gz_bomb() -> bytes:
     return gzip.compress(b"a 1\n" * (16 * MIB)) * 48
 
 
-_list_case("list_that_expands_to_3_gigabytes", list_file(gz_bomb), "names.txt", "so it is no list")
+_list_case(
+    "list_that_expands_to_3_gigabytes", list_file(gz_bomb), "names.txt", "too long for a list"
+)
 _list_case(
     "list_of_64_million_lines", list_file(lambda: b"\n" * (1 << 26)), "names.txt", "1000000 lines"
 )
@@ -654,7 +656,7 @@ _list_case("list_gzip_flipped", list_file(flipped(gzip.compress(b"s_000 0\n"), 0
 _list_case("list_of_bytes", list_file(b"s_000 0\n\xff\xfe 1\n"), "names.txt", "not text")
 
 
-@case("SliceListError", "/dev/zero", "is not there")
+@case("SliceListError", "no file at /dev/zero")
 def list_is_a_device(folder: Path) -> Made:
     stack(folder)
     return {"sorted_filename": "/dev/zero"}

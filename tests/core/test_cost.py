@@ -11,9 +11,10 @@ import pytest
 from tests.plans import chunk_format
 from zblocks.errors import InvalidConfig
 from zblocks.geometry import Box, Vec
-from zblocks.planning.bill import CONTROL_MEMORY_MB, WorkerPool
+from zblocks.planning.bill import WorkerPool
 from zblocks.planning.cost import (
     CHILD_TRANSITIONS,
+    CONTROL_MEMORY_MB,
     PARENT_TRANSITIONS,
     PUT_RATE,
     RUN_GETS,

@@ -55,7 +55,7 @@ def test_no_slices_under_the_prefix(tmp_path, stack, write_config):
 
 
 def test_a_list_that_does_not_exist(tmp_path, stack, write_config):
-    refused(tmp_path, write_config(sorted_filename="names.txt"), "names.txt", "is not there")
+    refused(tmp_path, write_config(sorted_filename="names.txt"), "names.txt", "no file at")
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ def test_it_resumes_and_a_new_contrast_is_refused(tmp_path, write_config):
             "dtype: uint8 can't hold every value of uint16 slices; give",
         ),
         ("uint16", {"encoding": "jpeg"}, 'use "raw", or "dtype": "uint8" with contrast'),
-        ("float32", {"contrast": {"range": [0, 1]}}, "dtype: contrast of float32 slices needs a"),
+        ("float32", {"contrast": {"range": [0, 1]}}, "contrast can't be stretched to float32"),
         ("uint8", {"contrast": {"range": [1, 1]}}, "which has 1 where a number above 1 is needed"),
         ("uint8", {"contrast": {}}, "which needs either percentiles or range; give"),
         ("uint8", {"contrast": {"percentiles": [1, 101]}}, "contrast: found"),

@@ -135,7 +135,7 @@ def test_pairs_that_do_not_go_together_are_refused_by_name(tmp_path, write_confi
 @pytest.mark.parametrize(
     ("channels", "dtype", "fields", "words"),
     [
-        (3, "uint8", {"layer_type": "segmentation"}, "needs slices of one whole number from 0"),
+        (3, "uint8", {"layer_type": "segmentation"}, "needs slices with one unsigned"),
         (1, "uint16", {"layer_type": "segmentation", "dtype": "uint8"}, "too narrow"),
         (1, "uint16", {"encoding": "jpeg"}, "holds 8 bits"),
     ],

@@ -107,9 +107,7 @@ class OutputKind:
         if not self.written:
             return 'compression: shards can\'t hold "br"; give "gzip" or "none"'
         if layer == "segmentation" and (channels != 1 or kind.dtype not in WHOLE):
-            return (
-                'layer_type: "segmentation" needs slices of one whole number from 0 a voxel, not '
-            )
+            return 'layer_type: "segmentation" needs slices with one unsigned whole number'
         return encoding.refusal(kind.dtype, channels)
 
     def dtype(self, kind: InputKind) -> str:

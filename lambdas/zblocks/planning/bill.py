@@ -1,8 +1,4 @@
-"""Bills: how much of each service a run uses and at what price, and the config's cost limit.
-
-Free tiers are not counted. On one machine only requests to buckets cost money, so that its bill has
-no other lines.
-"""
+"""Bills: how much of each service a run uses and at what price, and the config's cost limit."""
 
 from __future__ import annotations
 
@@ -11,15 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from zblocks.errors import CostCeiling
-from zblocks.planning.plan import Plan
 from zblocks.planning.prices import Prices
-
-GB = 1e9
-CONTROL_MEMORY_MB = 1769
-"""Of the Lambda that makes the plan."""
-
-LOG_BYTES = 2000
-"""Log output of one call of a function; assumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,45 +53,6 @@ class Bill:
     def rows(self) -> list[dict[str, Any]]:
         """Return the lines as JSON."""
         return [asdict(line) | {"dollars": line.dollars} for line in self.lines]
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """How much of each service work uses: seconds, calls, state transitions and requests."""
-
-    plan_s: float
-    worker_s: float
-    """Of blocks, coarse tasks and Finalize together."""
-    calls: int
-    transitions: int
-    source_gets: int
-    target_gets: int
-    puts: int
-    source_lists: int
-    target_lists: int
-
-
-def make_bill(plan: Plan, usage: Usage, pool: WorkerPool, prices: Prices) -> Bill:
-    """Return the bill for what is used."""
-    lines = []
-    if pool.cloud:
-        gb_s = usage.worker_s * plan.memory_mb / 1024 + usage.plan_s * CONTROL_MEMORY_MB / 1024
-        a_gb_s = prices.lambda_gb_s(pool.architecture)
-        lines = [
-            Line("Lambda", f"compute, {pool.architecture}", gb_s, "GB-s", a_gb_s),
-            Line("Lambda", "calls", usage.calls, "requests", prices.lambda_million_requests / 1e6),
-            Line("Step Functions", "transitions", usage.transitions, "transitions",
-                 prices.transitions_thousand / 1e3),
-            Line("CloudWatch", "logs", usage.calls * LOG_BYTES / GB, "GB", prices.logs_gb),
-        ]  # fmt: skip
-    source, target = in_bucket(plan.source), in_bucket(plan.destination)
-    requests = (
-        ("PUT", usage.puts * target, prices.put_thousand),
-        ("LIST", usage.source_lists * source + usage.target_lists * target, prices.put_thousand),
-        ("GET", usage.source_gets * source + usage.target_gets * target, prices.get_thousand),
-    )
-    lines += [Line("S3", what, n, "requests", each / 1e3) for what, n, each in requests if n]
-    return Bill(tuple(lines))
 
 
 def so_far(seconds: float, objects: int, memory_mb: int, pool: WorkerPool, prices: Prices) -> float:

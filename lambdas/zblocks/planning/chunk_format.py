@@ -1,4 +1,4 @@
-"""The type and format of the voxels: what the config asks for and what the slices are, joined."""
+"""The type and format of the voxels, from what the config asks for and what the slices are."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ WIDTH = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}
 
 
 def choose_chunk_format(config: Config, header: SliceHeader) -> ChunkFormat:
-    """Join the config's output fields with what the slices are.
+    """Return how chunks are stored.
 
     Raises:
-        InvalidConfig: they don't go together.
+        InvalidConfig: the config doesn't fit the slices.
     """
-    dtype = _dtype(config, header)
+    dtype = (_image_dtype if config.layer_type == "image" else _label_dtype)(config, header)
     encoding = ENCODINGS[config.encoding]
     if dtype not in encoding.dtypes:
         bits = encoding.bits
@@ -38,7 +38,6 @@ def choose_chunk_format(config: Config, header: SliceHeader) -> ChunkFormat:
 
 
 def _refuse_fills(config: Config, dtype: str) -> None:
-    """Refuse values that a whole type doesn't hold."""
     low, top = np.iinfo(dtype).min, np.iinfo(dtype).max
     fill = config.fill_value
     if fill != int(fill) or not low <= fill <= top:
@@ -50,7 +49,7 @@ def _refuse_fills(config: Config, dtype: str) -> None:
 
 
 def _refuse_channels(config: Config, dtype: str, channels: int) -> None:
-    """Refuse channels that an encoding has no room for, or that the viewer doesn't read."""
+    """Refuse channels that the encoding can't hold, or that the viewer can't read."""
     encoding = ENCODINGS[config.encoding]
     if not encoding.holds_channels(channels):
         names = " or ".join(map(str, encoding.channels))
@@ -67,40 +66,31 @@ def _refuse_channels(config: Config, dtype: str, channels: int) -> None:
         raise InvalidConfig(msg)
 
 
-def _dtype(config: Config, header: SliceHeader) -> str:
-    """Return the type of the volume's voxels."""
-    if config.layer_type == "image":
-        return _image_dtype(config, header)
+def _label_dtype(config: Config, header: SliceHeader) -> str:
     if header.channels != 1 or header.dtype not in WIDTH:
         msg = (
-            'layer_type: "segmentation" needs slices of one whole number from 0 a voxel, '
-            f"not {header}; "
-            'give "image", or choose one channel with "channels"'
+            'layer_type: "segmentation" needs slices with one unsigned whole number per pixel, not '
+            f'{header}; give "image", or choose one channel with "channels"'
         )
         raise InvalidConfig(msg)
     least = "uint32" if config.encoding == "compressed_segmentation" else header.dtype
-    wanted = max(least, header.dtype, key=lambda d: WIDTH[d])
+    wanted = max(least, header.dtype, key=WIDTH.__getitem__)
     dtype = wanted if config.dtype == "auto" else config.dtype
     if WIDTH[dtype] < WIDTH[wanted]:
-        what = f"slices are {header.dtype}" if least == header.dtype else config.encoding
+        what = f"{header.dtype} slices" if least == header.dtype else config.encoding
         msg = f'dtype: {dtype} is too narrow for {what}; give "auto" or {wanted}'
         raise InvalidConfig(msg)
     return dtype
 
 
 def _image_dtype(config: Config, header: SliceHeader) -> str:
-    """Return the type of an image's voxels."""
     dtype = header.dtype if config.dtype == "auto" else config.dtype
-    if config.contrast:
-        if dtype not in ("uint8", "uint16"):
-            msg = f'dtype: contrast of {dtype} slices needs a whole type; give "uint8" or "uint16"'
-            raise InvalidConfig(msg)
-    elif not np.can_cast(header.dtype, dtype, "safe"):
-        narrow = dtype in ("uint8", "uint16")
-        msg = (
-            f"dtype: {dtype} can't hold every value of {header.dtype} slices; give "
-            + ('contrast with it, such as {"percentiles": [0.1, 99.9]}, or ' if narrow else "")
-            + '"auto"'
-        )
+    narrow = dtype in ("uint8", "uint16")
+    if config.contrast and not narrow:
+        msg = f'dtype: contrast can\'t be stretched to {dtype}; give "uint8" or "uint16"'
         raise InvalidConfig(msg)
+    if not config.contrast and not np.can_cast(header.dtype, dtype, "safe"):
+        contrast = 'contrast with it, such as {"percentiles": [0.1, 99.9]}, or ' if narrow else ""
+        msg = f"dtype: {dtype} can't hold every value of {header.dtype} slices; give {contrast}"
+        raise InvalidConfig(f'{msg}"auto"')
     return dtype

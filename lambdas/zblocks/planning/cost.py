@@ -3,7 +3,8 @@
 1. The seconds of every task, from the plan's own prediction; workers take the tasks in order.
 2. Requests: ranges of every slice, objects, receipts and documents, pages of listings.
 
-Not counted: traffic out of the region, failed attempts, traces and keys.
+Not counted: free tiers, traffic out of the region, failed attempts, traces and keys. On one machine
+only requests to buckets cost money, so that its bill has no other lines.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zblocks.geometry import Span, ceil_div
-from zblocks.planning.bill import GB, Bill, Usage, WorkerPool, in_bucket, make_bill
+from zblocks.planning.bill import Bill, Line, WorkerPool, in_bucket
 from zblocks.planning.plan import BlockTask, CoarseTask, Plan, part_z
 from zblocks.planning.prices import Prices
 from zblocks.planning.time import (
@@ -26,6 +27,13 @@ from zblocks.planning.time import (
 )
 from zblocks.precomputed.scale import Scale
 from zblocks.slices.slice_ref import SliceRef
+
+GB = 1e9
+CONTROL_MEMORY_MB = 1769
+"""Of the Lambda that makes the plan."""
+
+LOG_BYTES = 2000
+"""Log output of one call of a function; assumed."""
 
 PUT_RATE = 3500.0
 """PUTs a second that S3 guarantees for one prefix; a scale is a prefix. Source: S3 user guide."""
@@ -156,22 +164,32 @@ def actual(
         pool: the workers.
         prices: dollars.
     """
-    pages = sum(ceil_div(s.objects, PAGE) for s in plan.scales)
     slices = [s for t in tasks for s in t.slices]
     # A TIFF's tags may need a second request.
     probes = sum(1 + (s.kind == "tiff") for s in slices if s.key is not None)
-    usage = Usage(
-        plan_s=_plan_seconds(tasks),
-        worker_s=done.seconds + _finalize_seconds(plan, tasks),
-        calls=done.tasks + 2,
-        transitions=_transitions(plan, done.blocks),
-        source_gets=sum(slice_gets(plan, s) for s in done.read) + probes,
-        target_gets=_target_gets(plan, done.blocks),
-        puts=done.objects + done.tasks + RUN_PUTS,
-        source_lists=ceil_div(len(slices), PAGE),
-        target_lists=pages + len(plan.scales) + RUN_LISTS,
+    pages = sum(ceil_div(s.objects, PAGE) for s in plan.scales)
+    source, target = in_bucket(plan.source), in_bucket(plan.destination)
+    gets = (sum(slice_gets(plan, s) for s in done.read) + probes) * source
+    lists = ceil_div(len(slices), PAGE) * source + (pages + len(plan.scales) + RUN_LISTS) * target
+    requests = (
+        ("PUT", (done.objects + done.tasks + RUN_PUTS) * target, prices.put_thousand),
+        ("LIST", lists, prices.put_thousand),
+        ("GET", gets + _target_gets(plan, done.blocks) * target, prices.get_thousand),
     )
-    return make_bill(plan, usage, pool, prices)
+    lines = [Line("S3", what, n, "requests", each / 1e3) for what, n, each in requests if n]
+    if not pool.cloud:
+        return Bill(tuple(lines))
+    worker_s, plan_s = done.seconds + _finalize_seconds(plan, tasks), _plan_seconds(tasks)
+    gb_s = worker_s * plan.memory_mb / 1024 + plan_s * CONTROL_MEMORY_MB / 1024
+    calls, compute = done.tasks + 2, f"compute, {pool.architecture}"
+    return Bill((
+        Line("Lambda", compute, gb_s, "GB-s", prices.lambda_gb_s(pool.architecture)),
+        Line("Lambda", "calls", calls, "requests", prices.lambda_million_requests / 1e6),
+        Line("Step Functions", "transitions", _transitions(plan, done.blocks), "transitions",
+             prices.transitions_thousand / 1e3),
+        Line("CloudWatch", "logs", calls * LOG_BYTES / GB, "GB", prices.logs_gb),
+        *lines,
+    ))  # fmt: skip
 
 
 def block_seconds(plan: Plan, task: BlockTask) -> float:

@@ -1,33 +1,30 @@
-"""The part of the stack that the config asks for, and how it lies in the volume.
+"""The part of the stack that the config asks for, and its orientation in the volume.
 
-In this order: the z range of `region`, every n-th slice, the last first; of each slice (on its
-canvas) the x and y ranges of `region`, turned clockwise, then flipped.
+In this order: the z range of `region`, every n-th slice, the reversal of z; then, of each slice (on
+its canvas), the x and y ranges of `region`, turned clockwise, then flipped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from zblocks.config import Config
 from zblocks.errors import InvalidConfig, SliceListError
 from zblocks.geometry import Box, Vec
+from zblocks.precomputed.scale import Resolution
 from zblocks.slices.order import Slot
 from zblocks.slices.transforms.region import Region
 
-if TYPE_CHECKING:
-    from zblocks.config import Config
-    from zblocks.precomputed.scale import Resolution
-
 
 def chosen_slots(config: Config, slots: Sequence[Slot]) -> tuple[Slot, ...]:
-    """Return the chosen slots, numbered anew from z 0.
+    """Return the slots that the config asks for, numbered from z 0.
 
     Raises:
         InvalidConfig: the z range reaches beyond the stack.
-        SliceListError: there is no slice at any of them.
+        SliceListError: all of them are missing.
     """
-    z0, z1 = _span(config, "z", len(slots), "slices")
+    z0, z1 = _range(config, "z", len(slots), "slices")
     chosen = slots[z0 : z1 : config.every]
     if not any(s.key for s in chosen):
         msg = (
@@ -40,65 +37,61 @@ def chosen_slots(config: Config, slots: Sequence[Slot]) -> tuple[Slot, ...]:
 
 
 def choose_region(config: Config, size: tuple[int, int], count: int) -> Region | None:
-    """Return what is kept of a stack and how it lies; None for all of it, as it is.
+    """Return the part of a stack that is kept, and its orientation; None: the whole stack as it is.
 
     Args:
-        config: what the user asks for.
-        size: width and height of slice or canvas, pixels.
+        config: the job.
+        size: width and height of a slice, or of the canvas, pixels.
         count: slots of the stack.
 
     Raises:
         InvalidConfig: a range reaches beyond the stack.
     """
-    x, y = (_span(config, n, most, "pixels") for n, most in zip("xy", size, strict=True))
-    z = _span(config, "z", count, "slices")
+    x, y = (_range(config, n, most, "pixels") for n, most in zip("xy", size, strict=True))
+    z = _range(config, "z", count, "slices")
     box = Box(Vec(x[0], y[0], z[0]), Vec(x[1], y[1], z[1]))
     region = Region(*size, box, config.every, config.reverse_z, config.turn, config.flip or "")
-    plain = Region(*size, Box(Vec(0, 0, 0), Vec(*size, count)))
-    return None if region == plain else region
+    return None if region == Region(*size, Box(Vec(0, 0, 0), Vec(*size, count))) else region
 
 
-def _span(config: Config, axis: str, size: int, what: str) -> tuple[int, int]:
-    """Return the wanted range of an axis."""
-    span: tuple[int, int] | None = getattr(config.region, axis, None)
-    if span is None:
+def _range(config: Config, axis: str, size: int, what: str) -> tuple[int, int]:
+    wanted: tuple[int, int] | None = getattr(config.region, axis, None)
+    if wanted is None:
         return 0, size
-    if span[1] > size:
+    if wanted[1] > size:
         place = "the stack" if axis == "z" else "a slice, or the canvas,"
         msg = (
-            f"region: {axis} {list(span)} reaches beyond {place} of {size} {what}; "
-            f"give an end up to {size}"
+            f"region: {axis} {list(wanted)} reaches beyond {place} of {size} {what}; "
+            f"give an end of at most {size}"
         )
         raise InvalidConfig(msg)
-    return span
+    return wanted
 
 
 def volume_resolution(config: Config) -> Resolution:
-    """Return nm per voxel of the volume, xyz: `voxel_resolution` is that of the slices."""
+    """Return nm per voxel of the volume, xyz, from that of the slices (`voxel_resolution`)."""
     x, y, z = config.voxel_resolution
     return (y, x, z * config.every) if config.turn in (90, 270) else (x, y, z * config.every)
 
 
-def region_notes(config: Config, region: Region | None) -> list[str]:
-    """Say what was made of the stack."""
+def region_notes(config: Config, region: Region | None) -> Iterator[str]:
+    """Say which part of the stack is kept, and how it is turned."""
     if region is None:
-        return []
+        return
     start, stop = region.box.start, region.box.stop
-    notes = [
+    yield (
         f"region: x {start.x}–{stop.x}, y {start.y}–{stop.y} of {region.width}×{region.height} "
         f"pixels, z {start.z}–{stop.z} of the stack"
-        + (f", every {region.every}. slice" if region.every > 1 else "")
-        + (", the last first" if region.reverse else "")
+        + (f", one of every {region.every} slices" if region.every > 1 else "")
+        + (", in reverse order" if region.reverse else "")
         + (f", turned by {region.turn}°" if region.turn else "")
         + (f", flipped in {region.flip}" if region.flip else "")
-    ]
+    )
     resolution = volume_resolution(config)
     if resolution != config.voxel_resolution:
-        shown = " × ".join(f"{r:g}" for r in resolution)
-        notes.append(f"a voxel of the volume is {shown} nm")
+        yield f"a voxel of the volume is {' × '.join(f'{r:g}' for r in resolution)} nm"
     if region.needs_whole_slice:
-        notes.append(
-            "turned slices, and those flipped in y, can't be read in strips: blocks are made small "
+        yield (
+            "slices that are turned, or flipped in y, can't be read in strips: blocks are small "
             "enough to hold them whole"
         )
-    return notes

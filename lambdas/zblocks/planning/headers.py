@@ -1,32 +1,29 @@
-"""The headers of all slices: read in parallel, compared, and what a user is told of them."""
+"""Reads the headers of all slices, compares them, and says what a user should know about them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from zblocks.config import Canvas, Config
 from zblocks.errors import SliceError, several
 from zblocks.slices import ChannelSelection, SliceHeader, probe_pages
-from zblocks.slices.transforms.contrast import Contrast
 from zblocks.storage import StoredFile
 
 PROBES = 64
-"""Headers read from S3 at the same time; local ones one after the other, which is faster."""
+"""Headers that are read from S3 at the same time; local ones are faster one by one."""
 
 FileHeader = tuple[StoredFile, SliceHeader]
-"""A slice's file, and what it says of itself."""
+"""A slice's file, and the header of its page there."""
 
 
-def read_headers(
-    files: Sequence[StoredFile], config: Config
-) -> list[tuple[StoredFile, tuple[SliceHeader, ...]]]:
-    """Read the headers of every file's pages, many files at a time.
+def read_headers(files: Sequence[StoredFile], config: Config) -> list[tuple[SliceHeader, ...]]:
+    """Return the headers of every file's selected pages, in the order of the files.
 
     Raises:
-        SliceError: names the files that can't become voxels.
+        SliceError: names the files that can't be read.
     """
     selection = ChannelSelection(
         config.channel_selection, stored=config.layer_type == "segmentation"
@@ -39,26 +36,23 @@ def read_headers(
             return error
 
     with ThreadPoolExecutor(1 if files[0].local else PROBES) as pool:
-        results = list(zip(files, pool.map(read, files), strict=True))
-    bad = [str(r) for _, r in results if isinstance(r, SliceError)]
-    if bad:
+        results = list(pool.map(read, files))
+    if bad := [str(r) for r in results if isinstance(r, SliceError)]:
         raise SliceError(several(bad))
-    return [(f, r) for f, r in results if not isinstance(r, SliceError)]
+    return [r for r in results if not isinstance(r, SliceError)]
 
 
 def common_header(headers: Sequence[FileHeader], canvas: Canvas | None) -> SliceHeader:
-    """Return what the slices have in common: type, and size or the canvas's.
+    """Return the type of all slices, with their size or the canvas's.
 
     Raises:
-        SliceError: names the slices that differ from most.
+        SliceError: names the slices that differ from most of the others.
     """
-    first = headers[0][1]
     if canvas is not None:
-        sizes = [(h.width, h.height) for _, h in headers]
-        most = max(w for w, _ in sizes), max(h for _, h in sizes)
-        width, height = most if canvas.size == "max" else canvas.size
+        width, height = canvas.size if canvas.size != "max" else (
+            max(h.width for _, h in headers), max(h.height for _, h in headers)
+        )  # fmt: skip
         headers = [(f, replace(h, width=width, height=height)) for f, h in headers]
-        first = headers[0][1]
     (usual, _), *_ = Counter(str(h) for _, h in headers).most_common()
     odd = [f"{f.name}: {h} where the stack is {usual}" for f, h in headers if str(h) != usual]
     if odd:
@@ -67,39 +61,16 @@ def common_header(headers: Sequence[FileHeader], canvas: Canvas | None) -> Slice
             '"canvas" to pad or crop slices of other sizes'
         )
         raise SliceError(msg)
-    return first
+    return headers[0][1]
 
 
-def placed_notes(headers: Sequence[FileHeader], common: SliceHeader) -> list[str]:
-    """Name the slices that are padded or cropped."""
-    odd = [
-        f"{f.name}: {h.width}×{h.height}" for f, h in headers
-        if (h.width, h.height) != (common.width, common.height)
-    ]  # fmt: skip
-    if not odd:
-        return []
-    return [f"{len(odd)} slices put on a canvas of {common.width}×{common.height}: {several(odd)}"]
-
-
-def contrast_notes(found: Contrast | None, present: int) -> list[str]:
-    """Say what contrast was measured, and on what."""
-    if found is None or found.percentiles is None:
-        return []
-    low, high = found.percentiles
-    note = (
-        f"contrast: {low:g} % to {high:g} % is {found}, measured on {found.measured} of {present} "
-        "slices, which are read once more for it"
-    )
-    return [note]
-
-
-def decoding_notes(headers: Sequence[SliceHeader]) -> list[str]:
-    """Say which slices are decoded whole, and what becomes of channels nobody asked for."""
-    whole = [
-        f"{kind} slices can't be read in strips: blocks are made small enough to hold them whole"
-        for kind in sorted({h.whole for h in headers if h.whole})
-    ]
-    counts = Counter(h.note for h in headers if h.note)
-    return whole + [
-        f'{n} slices: {note} ("channels": "all" keeps it)' for note, n in counts.items()
-    ]
+def header_notes(headers: Sequence[FileHeader], common: SliceHeader) -> Iterator[str]:
+    """Name slices that are decoded as a whole, channels that are dropped, and sizes that differ."""
+    for kind in sorted({h.whole for _, h in headers if h.whole}):
+        yield f"{kind} slices can't be read in strips: blocks are small enough to hold them whole"
+    for note, count in Counter(h.note for _, h in headers if h.note).items():
+        yield f'{count} slices: {note} ("channels": "all" keeps it)'
+    size = (common.width, common.height)
+    odd = [f"{f.name}: {h.width}×{h.height}" for f, h in headers if (h.width, h.height) != size]
+    if odd:
+        yield f"{len(odd)} slices put on a canvas of {size[0]}×{size[1]}: {several(odd)}"

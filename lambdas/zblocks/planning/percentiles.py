@@ -1,12 +1,13 @@
-"""Percentiles of the values of a whole stack, measured once, before any block begins.
+"""Percentiles of the values of a whole stack, measured once, before any block is converted.
 
-1. Up to `MOST_SLICES` evenly spaced slices are read, the first and the last among them; fewer where
-   they would be more than `MOST_BYTES` of pixels.
-2. Their pixels inside the region are counted, those of all channels together, so that colours keep.
-   Of 8 and 16 bits by value, every n-th row of large slices; of other types a sample is kept.
-3. A percentile is a value that was seen: the smallest with at least so many values up to it.
+1. Up to `MOST_SLICES` evenly spaced slices are read, including the first and the last; fewer if
+   these have more than `MOST_BYTES` of pixels.
+2. Their pixels inside the region are counted, all channels together, so that colours don't shift:
+   values of 8 and 16 bits by a histogram, of every n-th row of large slices; of other types a
+   sample is kept.
+3. A percentile is a value that occurs: the smallest for which enough values are no larger.
 
-The same stack gives the same values: nothing is drawn by chance.
+The same stack always gives the same values: nothing is random.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ from zblocks.storage import StoredFile
 MOST_SLICES = 32
 
 MOST_BYTES = 1 << 34
-"""Pixels that may be decoded, in bytes: minutes of the Plan function's fifteen."""
+"""Bytes of pixels that are decoded: it takes minutes, and the plan's Lambda has fifteen."""
 
 MOST_COUNTED = 1 << 26
-"""Values of a slice that are counted."""
+"""Values of one slice that go into the histogram."""
 
 MOST_KEPT = 1 << 22
-"""Values of all slices that are kept where they can't be counted by value."""
+"""Values of all slices together that are kept if there is no histogram."""
 
 AT_ONCE = 2
-"""Slices that are read at the same time: each decoder holds some 2000 rows of its slice."""
+"""Slices that are read at the same time: each decoder holds about 2000 rows of its slice."""
 
 MOST_HELD = 1 << 30
 """Bytes that a decoder may hold of a slice that can't be read in strips."""
@@ -51,9 +52,14 @@ class ContrastSample:
     file: StoredFile
     header: SliceHeader
     selection: ChannelSelection
-    """What is wanted of its pixels."""
     crop: Crop
-    """The pixels of the slice that are in the region: x0, y0, x1, y1; not empty."""
+    """The pixels of the slice that are in the region: x0, y0, x1, y1."""
+
+    @property
+    def values(self) -> int:
+        """Number of values in the crop."""
+        x0, y0, x1, y1 = self.crop
+        return (x1 - x0) * (y1 - y0) * self.header.channels
 
 
 def measure(
@@ -62,14 +68,18 @@ def measure(
     """Return the values at two percentiles of the stack.
 
     Args:
-        samples: the slices that there are, in z order, all of one type.
+        samples: all slices that aren't missing, in z order, of the same type.
         percentiles: the lower and the higher one, 0 to 100.
         dtype: of the volume.
 
     Raises:
-        InvalidConfig: both are the same value, or there is none.
+        InvalidConfig: both are the same value, the region is empty, or the slices are too large.
         SliceError: a slice is damaged.
     """
+    samples = [s for s in samples if s.values]
+    if not samples:
+        msg = "contrast: no slice has a pixel in the region; correct region or canvas"
+        raise InvalidConfig(msg)
     looked_at = [samples[i] for i in evenly(len(samples), _how_many(samples))]
     marks = np.array(percentiles) / 100
     whole = any(s.header.whole for s in looked_at)
@@ -86,7 +96,7 @@ def measure(
     if low == high:
         msg = (
             f"contrast: {percentiles[0]:g} % and {percentiles[1]:g} % are both {low:g} in the "
-            f"{len(looked_at)} slices that were measured; give percentiles further apart, or "
+            f"{len(looked_at)} measured slices; give percentiles that are further apart, or "
             '{"range": [low, high]}'
         )
         raise InvalidConfig(msg)
@@ -94,21 +104,17 @@ def measure(
 
 
 def evenly(count: int, wanted: int) -> list[int]:
-    """Return so many of the indices below `count`, evenly spaced, first and last among them."""
-    if wanted >= count:
-        return list(range(count))
-    if wanted == 1:
-        return [0]
-    return [round(i * (count - 1) / (wanted - 1)) for i in range(wanted)]
+    """Return `wanted` of the indices below `count`, evenly spaced, with the first and the last."""
+    wanted = min(wanted, count)
+    return [round(i * (count - 1) / max(wanted - 1, 1)) for i in range(wanted)]
 
 
 def _how_many(samples: Sequence[ContrastSample]) -> int:
-    """Return how many slices to look at."""
     held = max((s.header.held for s in samples if s.header.whole), default=0)
     if held > MOST_HELD:
         msg = (
-            "contrast: percentiles of slices this large can't be measured, since they are decoded "
-            f'whole ({held >> 20} MiB); give {{"range": [low, high]}}'
+            "contrast: the slices are too large to measure percentiles, since each must be decoded "
+            f'as a whole ({held >> 20} MiB); give {{"range": [low, high]}}'
         )
         raise InvalidConfig(msg)
     largest = max(s.header.width * s.header.height for s in samples) * samples[0].header.channels
@@ -118,19 +124,17 @@ def _how_many(samples: Sequence[ContrastSample]) -> int:
 
 def _count(sample: ContrastSample) -> Voxels:
     counts = np.zeros(TABLES[sample.header.dtype], np.int64)
-    x0, y0, x1, y1 = sample.crop
-    step = ceil_div((x1 - x0) * (y1 - y0) * sample.header.channels, MOST_COUNTED)
+    step = ceil_div(sample.values, MOST_COUNTED)
     for y, rows in _rows(sample):
         counts += np.bincount(rows[-y % step :: step].ravel(), minlength=counts.size)
     return counts
 
 
 def _sample(sample: ContrastSample, most: int) -> Voxels:
-    """Return evenly spaced values of a slice: all, or about `most`; finite ones only."""
-    x0, y0, x1, y1 = sample.crop
-    row = (x1 - x0) * sample.header.channels
-    step = ceil_div(row * (y1 - y0), most)
-    while math.gcd(step, row) > 1:  # else some columns would never be looked at
+    """Return evenly spaced finite values of a slice: all, or about `most`."""
+    row = (sample.crop[2] - sample.crop[0]) * sample.header.channels
+    step = ceil_div(sample.values, most)
+    while math.gcd(step, row) > 1:  # else some columns would never be sampled
         step += 1
     kept = [rows.ravel()[-y * row % step :: step] for y, rows in _rows(sample)]
     values: Voxels = np.concatenate(kept)
@@ -138,7 +142,7 @@ def _sample(sample: ContrastSample, most: int) -> Voxels:
 
 
 def _rows(sample: ContrastSample) -> Iterator[tuple[int, Voxels]]:
-    """Decode the visible pixels of a slice some rows at a time: the first's number, and rows."""
+    """Decode the crop of a slice some rows at a time; give the first row's number and the rows."""
     header, (x0, y0, x1, y1) = sample.header, sample.crop
     reader = open_slice(sample.file, header, 0, sample.selection)
     region = RegionReader(reader, header.width, sample.crop)

@@ -59,7 +59,7 @@ class StackFormat:
     rows: RowFormat
     """Width and height are those of every slice, or of the canvas."""
     channels: str
-    """Which of the file's channels are read, as `Take.channels`."""
+    """Which of the file's channels are read, as `ChannelSelection.channels`."""
     transforms: tuple[Step, ...]
     """In order."""
 

@@ -19,7 +19,7 @@ from zblocks.planning.memory import Footprint, coarse_bytes, predict_peak, shard
 from zblocks.planning.ownership import SHARD_LAYERS, count_parts, plan_coarse, share_out
 from zblocks.planning.plan import VERSION, BlockTask, MissingSlices, Plan, PlanInput
 from zblocks.planning.pyramid import DEEPEST, plan_scales
-from zblocks.planning.time import DECODE, BlockWork, WorkerSpec, packing, predict_seconds
+from zblocks.planning.time import WorkerSpec, predict_seconds
 from zblocks.precomputed.scale import Scale, Volume
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.rows import memory
@@ -106,7 +106,7 @@ def _choose_block(given: PlanInput, worker: WorkerSpec) -> _Block:
     wanted, sharded = _choose_scales(given)
     peaks, seconds = [], 0.0
     for depth in _depths(wanted[0].chunk.z, fixed=given.options.chunk is not None, sharded=sharded):
-        seconds = predict_seconds(_block_work(given, depth), worker)
+        seconds = predict_seconds(given, depth, worker)
         if seconds > worker.limit_s:
             continue
         scales, owned = share_out(wanted, depth, sharded=sharded)
@@ -147,20 +147,6 @@ def _row_choices(given: PlanInput, chunk_y: int) -> list[int]:
     while given.strips and rows[-1] > chunk_y:
         rows.append(ceil_div(rows[-1] // 2, chunk_y) * chunk_y)
     return rows
-
-
-def _block_work(given: PlanInput, depth: int) -> BlockWork:
-    read = [r for s in given.slices for r in s.reads]
-    count = min(depth, len(given.slices))
-    rows = given.stack.rows
-    decoded = given.region.box.stop.y if given.region else rows.height  # not the rows below it
-    return BlockWork(
-        voxel_bytes=given.rows.width * given.rows.height * count * given.chunk_format.voxel_bytes,
-        slice_bytes=rows.width * decoded * count * rows.pixel_bytes,
-        source_bytes=int(sum(r.bytes for r in read) * min(depth / len(given.slices), 1.0)),
-        kind=min((r.kind for r in read), key=DECODE.__getitem__),
-        packing=packing(given.chunk_format),
-    )
 
 
 def _footprint(given: PlanInput, scales: tuple[Scale, ...], depth: int, rows: int) -> Footprint:

@@ -1,7 +1,4 @@
-"""What Amazon asks: list prices as data, with their date and region.
-
-A file of other prices holds any of these fields; what it leaves out stays as it is here.
-"""
+"""List prices of AWS, with their date and region; a JSON file can replace any of them."""
 
 from __future__ import annotations
 
@@ -18,14 +15,13 @@ Label = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class Prices(BaseModel):
-    """Dollars, before any free tier, discount or tax."""
+    """Dollars, before free tiers, discounts and taxes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     date: Label = "2026-11"
     region: Label = "us-east-1"
     lambda_gb_s_arm64: Dollars = 0.0000133334
-    """A GB-second of a function on arm64; one on x86_64 costs more."""
     lambda_gb_s_x86_64: Dollars = 0.0000166667
     lambda_million_requests: Dollars = 0.20
     transitions_thousand: Dollars = 0.025
@@ -35,12 +31,12 @@ class Prices(BaseModel):
     get_thousand: Dollars = 0.0004
     """S3 Standard: GET and HEAD."""
     logs_gb: Dollars = 0.50
-    """CloudWatch Logs, taken in."""
+    """CloudWatch Logs, ingested."""
     storage_gb_month: Dollars = 0.023
     """S3 Standard, the first 50 TB."""
 
     def lambda_gb_s(self, architecture: str) -> float:
-        """Return the price of a GB-second."""
+        """Return the price of a GB-second on `arm64` or `x86_64`."""
         return self.lambda_gb_s_arm64 if architecture == "arm64" else self.lambda_gb_s_x86_64
 
     @classmethod
@@ -57,11 +53,12 @@ class Prices(BaseModel):
             prices = cls.model_validate({k: v for k, v in given.items() if k in known})
         except ValidationError as error:
             names = dict.fromkeys(str(e["loc"][0]) for e in error.errors(include_url=False))
-            problems += [f"{n}: found {show(given[n])}; give {_what(n)}" for n in names]
+            texts = ("date", "region")
+            problems += [
+                f"{n}: found {show(given[n])}; give "
+                + ("a short text" if n in texts else "dollars, a number from 0 to 1e9")
+                for n in names
+            ]
         if problems:
             raise InvalidConfig(f"{path}: {invalid(problems)}")
         return prices
-
-
-def _what(name: str) -> str:
-    return "a short text" if name in ("date", "region") else "dollars, a number from 0 to 1e9"

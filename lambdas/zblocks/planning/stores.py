@@ -1,4 +1,4 @@
-"""The stores of one job, opened once: the slices', the volume's, and those of its lists."""
+"""The stores of a job, opened once: of the slices, of the volume, and of lists."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from zblocks.config import Config
 from zblocks.storage import Credentials, Store, open_store
+
+OpenFolder = Callable[[str], Store]
+"""Opens the folder of a list or table by its URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +20,7 @@ class Stores:
     """Of the slices."""
     target: Store
     """Of the volume."""
-    open_folder: Callable[[str], Store]
-    """Opens the folder of a list or table by its url."""
+    open_folder: OpenFolder
 
 
 def open_stores(
@@ -29,17 +31,13 @@ def open_stores(
     Args:
         config: the job.
         credentials: keys to use instead of the environment's.
-        target: the volume's, if it isn't at the config's destination.
+        target: the volume's, if not the config's destination.
 
     Raises:
         InvalidConfig: there are no credentials for a bucket.
     """
-
-    def open_folder(url: str) -> Store:
-        return open_store(url, credentials, config.role_for(url))
-
     return Stores(
         open_store(config.source, credentials, config.source_role),
         target or open_store(config.destination, credentials),
-        open_folder,
+        lambda url: open_store(url, credentials, config.role_for(url)),
     )

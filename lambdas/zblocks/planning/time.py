@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zblocks.planning.plan import PlanInput
 from zblocks.precomputed.scale import ChunkFormat
 
 MB = 1e6
@@ -63,28 +64,24 @@ class WorkerSpec:
         return cls(memory_mb, memory_mb / LAMBDA_VCPU_MB, 600.0)
 
 
-@dataclass(frozen=True, slots=True)
-class BlockWork:
-    """The sizes that decide a block's time."""
+def predict_seconds(given: PlanInput, depth: int, worker: WorkerSpec) -> float:
+    """Return the seconds that a block takes, network and cores one after the other.
 
-    voxel_bytes: int
-    """Of its scale 0 voxels."""
-    slice_bytes: int
-    """Of the pixels that are decoded for them."""
-    source_bytes: int
-    """Of the files that are read for them."""
-    kind: str
-    """A key of `DECODE`."""
-    packing: str
-    """A key of `PACK`."""
-
-
-def predict_seconds(work: BlockWork, worker: WorkerSpec) -> float:
-    """Return the seconds that a block takes, network and cores one after the other."""
-    out = work.voxel_bytes * COARSE
-    cpu = work.slice_bytes / DECODE[work.kind] + out / PACK[work.packing] + out / MOVE
-    moved = work.source_bytes + out * RATIO[work.packing]
-    return START + cpu / worker.cores + moved / NETWORK
+    Args:
+        given: what the slices are, and how chunks are stored.
+        depth: slices of the block.
+        worker: what one worker has.
+    """
+    size, rows, pack = given.rows, given.stack.rows, packing(given.chunk_format)
+    read = [r for s in given.slices for r in s.reads]
+    count = min(depth, len(given.slices))
+    decoded = given.region.box.stop.y if given.region else rows.height  # not the rows below it
+    pixels = rows.width * decoded * count * rows.pixel_bytes
+    files = int(sum(r.bytes for r in read) * min(depth / len(given.slices), 1.0))
+    out = size.width * size.height * count * given.chunk_format.voxel_bytes * COARSE
+    slowest = min(DECODE[r.kind] for r in read)
+    cpu = pixels / slowest + out / PACK[pack] + out / MOVE
+    return START + cpu / worker.cores + (files + out * RATIO[pack]) / NETWORK
 
 
 def predict_coarse_seconds(source_bytes: int, worker: WorkerSpec) -> float:

@@ -1,4 +1,4 @@
-"""Warnings about a plan: what is allowed and still looks wrong."""
+"""Warnings about a plan: what is allowed but is probably a mistake."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from zblocks.neuroglancer import EXACT_FLOAT, MAX_TEXTURE
 from zblocks.planning.plan import Plan
 
 SMALLEST_NM, LONGEST_NM, FLATTEST = 1.0, 2e9, 100.0
-"""No microscope of slices has finer voxels, no sample is longer, few sections are so thick."""
+"""No microscope has finer voxels, no sample is longer, few sections are so much thicker."""
 
 NAMED = 5
 """Missing slices that are named."""
 
 
 def find_warnings(plan: Plan) -> tuple[str, ...]:
-    """Return what a user should look at before a run, one line for each."""
+    """Return what a user should check before a run, one line each."""
     return (
         *_of_resolution(plan),
         *_of_place(plan),
@@ -28,14 +28,14 @@ def find_warnings(plan: Plan) -> tuple[str, ...]:
 
 
 def _of_resolution(plan: Plan) -> Iterator[str]:
-    """Look for micrometres, for the size of the whole volume, and for axes out of order."""
+    """Look for micrometres, for the size of the whole volume, and for mixed units."""
     resolution = plan.scales[0].resolution
     shown = "×".join(f"{r:g}" for r in resolution)
     extents = [n * r for n, r in zip(plan.box.shape, resolution, strict=True)]
     if min(resolution) < SMALLEST_NM:
         yield (
-            f"voxel_resolution: {shown} nm is finer than any microscope; micrometres? "
-            f"then write {', '.join(f'{r * 1000:g}' for r in resolution)}"
+            f"voxel_resolution: {shown} nm is finer than any microscope; if these are "
+            f"micrometres, write {', '.join(f'{r * 1000:g}' for r in resolution)}"
         )
     elif max(extents) > LONGEST_NM:
         yield (
@@ -44,26 +44,25 @@ def _of_resolution(plan: Plan) -> Iterator[str]:
         )
     elif max(resolution) > FLATTEST * min(resolution):
         yield (
-            f"voxel_resolution: {shown} nm, one side {max(resolution) / min(resolution):,.0f} "
+            f"voxel_resolution: {shown} nm: one side is {max(resolution) / min(resolution):,.0f} "
             "times another; check the units of each"
         )
 
 
 def _of_place(plan: Plan) -> Iterator[str]:
-    """Look for places that a viewer can't show exactly, and for scales that don't line up."""
     box = plan.box
     far = max(abs(n) for n in (*box.start, *box.stop))
     if far > EXACT_FLOAT:
         yield (
             f"voxel_offset: the volume reaches voxel {far:,}; beyond {EXACT_FLOAT:,} a viewer "
-            "can't tell neighbours apart"
+            "can't tell neighbouring voxels apart"
         )
     factor = Vec(*(max(s.factor[axis] for s in plan.scales) for axis in range(3)))
     if any(start % f for start, f in zip(box.start, factor, strict=True)):
         yield (
-            f"voxel_offset: {list(box.start)} is no multiple of the coarsest scale's factor "
-            f"{list(factor)}, so its first voxels cover fewer than the others; right, but only "
-            "multiples look the same at every zoom"
+            f"voxel_offset: {list(box.start)} is not a multiple of the coarsest scale's factor "
+            f"{list(factor)}, so the first voxels of coarse scales cover less than the others; "
+            "this is correct, but only multiples look the same at every zoom"
         )
 
 
@@ -73,8 +72,8 @@ def _of_chunks(plan: Plan) -> Iterator[str]:
         longest = max(scale.chunk.x, scale.chunk.y, scale.chunk.z * channels)
         if longest > MAX_TEXTURE:
             yield (
-                f"chunk_size: {list(scale.chunk)} with {channels} channels is {longest} long where "
-                f"viewers draw {MAX_TEXTURE}; give a shallower one"
+                f"chunk_size: {list(scale.chunk)} with {channels} channels is {longest} long, but "
+                f"viewers draw at most {MAX_TEXTURE}; give a shallower one"
             )
             return
 
@@ -85,13 +84,12 @@ def _of_contrast(plan: Plan) -> Iterator[str]:
     if plan.volume.layer == "image" and voxels.dtype != "uint8" and not measured:
         yield (
             f"{voxels.dtype} in {voxels.channels} channel{'s' * (voxels.channels > 1)}: the link "
-            "will show the type's whole range, mostly black; set the contrast in the viewer"
+            "will show the whole range of this type, mostly black; set the contrast in the viewer"
         )
 
 
 def _of_slices(plan: Plan) -> Iterator[str]:
-    if not plan.filled:
-        return
-    some = ", ".join(f"z {z} {name} ({why})" for z, name, why in plan.filled[:NAMED])
-    more = f" and {len(plan.filled) - NAMED} more" if len(plan.filled) > NAMED else ""
-    yield f"{len(plan.filled)} of {plan.box.shape.z} slices will be filled: {some}{more}"
+    if plan.filled:
+        some = ", ".join(f"z {z} {name} ({why})" for z, name, why in plan.filled[:NAMED])
+        more = f" and {len(plan.filled) - NAMED} more" if len(plan.filled) > NAMED else ""
+        yield f"{len(plan.filled)} of {plan.box.shape.z} slices will be filled: {some}{more}"
