@@ -88,3 +88,15 @@ def test_a_canvas_does_not_mix_types(tmp_path, write_config):
     assert done.code == 2
     assert "s_009.png: " in done.err
     assert "RGB" in done.err
+
+
+def test_another_canvas_is_another_volume_although_its_region_has_the_same_size(
+    tmp_path, write_config
+):
+    write_odd(tmp_path / "in", ".png")
+    region = {"x": [0, 40], "y": [0, 30]}
+    first = write_config(canvas={"size": [64, 44]}, region=region)
+    assert zblocks("convert", first).code == 0
+    other = zblocks("convert", write_config(canvas={"size": [70, 50]}, region=region))
+    assert other.code == 2
+    assert "different volume (canvas " in other.err
