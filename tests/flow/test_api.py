@@ -87,7 +87,7 @@ def test_between_buckets_plan_counts_lambdas(tmp_path, stack, cloud, monkeypatch
         "source": "s3://slices/s", "destination": "s3://volumes/v", "voxel_resolution": [4, 4, 40],
     }  # fmt: skip
     said = api.plan(config, workers=7, architecture="x86_64", prices=prices)
-    assert (said.fleet.concurrency, said.fleet.architecture, said.fleet.cloud) == (
+    assert (said.pool.concurrency, said.pool.architecture, said.pool.cloud) == (
         7,
         "x86_64",
         True,
