@@ -43,8 +43,8 @@ def read_input(given: Mapping[str, Any]) -> tuple[Config, str]:
     store = open_store(f"s3://{upload['bucket']}")
     found = store.head(upload["key"])
     if found is None:
-        raise InvalidConfig(f"{place}: gone before it was read; upload it again")
-    # One byte more than a config may have is enough to refuse it.
+        raise InvalidConfig(f"{place}: deleted before it was read; upload it again")
+    # One byte more than the limit is enough to refuse a config.
     file = StoredFile(store, upload["key"], found.bytes, found.etag)
     data = read_object(file.read_at(0, MAX_BYTES + 1), place)
     # These four identify an upload however often its event is delivered.

@@ -1,7 +1,7 @@
-"""The jobs of the command line for scripts and notebooks: `zblocks.plan` and `zblocks.convert`.
+"""The Python API: `zblocks.plan` and `zblocks.convert`, as the commands of the same names.
 
 A config is the path of a JSON file, the same fields as a dict, or a `zblocks.Config`. Relative
-paths start at the file's folder; those of a dict at the current folder.
+paths start at the file's folder; in a dict, at the current folder.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from zblocks.run.finalize import Ending, add_access_problems
 from zblocks.run.forecast import LAMBDA_MEMORY_MB, Forecast, Workers, forecast, in_cloud
 from zblocks.run.local.convert import Machine, Observer
 from zblocks.run.local.convert import convert as convert_here
-from zblocks.run.progress import State
 from zblocks.storage import Credentials, load_credentials, open_store
 
 Job = str | os.PathLike[str] | Mapping[str, object] | Config
-"""What may be given for a config."""
+"""What may be given as a config."""
 
 
 def plan(
@@ -37,27 +36,29 @@ def plan(
     architecture: Literal["arm64", "x86_64"] = "arm64",
     prices: str | os.PathLike[str] | None = None,
 ) -> Forecast:
-    """Say what a run would do, take and cost, and what looks wrong; write nothing anywhere.
+    """Predict what a run would do, how long it would take and what it would cost; write nothing.
 
-    Between buckets the workers are Lambdas; with a folder at either end they are processes of
-    this machine, and `Forecast.in_buckets` reckons the same job with Lambdas.
+    From bucket to bucket the workers are Lambdas. With a folder at either end they are processes on
+    this machine, and `Forecast.in_buckets` predicts the same job with Lambdas.
 
     Args:
         config: a path, a dict or a Config.
-        workers: how many at once; default: `max_concurrency` of the config, or cores here.
-        memory_mb: MiB of a worker; default: 3538 of a Lambda, a share of this machine's here.
+        workers: workers at the same time; default: `max_concurrency` of the config for Lambdas,
+            one per core on this machine.
+        memory_mb: MiB per worker; default: 3538 for a Lambda, an equal share of 70 % of this
+            machine's memory for a process.
         architecture: of the Lambdas.
-        prices: path of a JSON file with other prices than those that are built in.
+        prices: path of a JSON file with prices that replace the built-in ones.
 
     Returns:
         The plan, its scales, the bill, the seconds and the warnings. `refusals` says why a run
-        would end before it begins; it is empty if it may start.
+        would be refused at its start; it is empty if the run may start.
 
     Raises:
         InvalidConfig: the config can't be used; one line for each problem.
-        SliceListError: the list or the folder doesn't say one slice per z.
-        SliceError: slices can't be read, or aren't like the others.
-        DoesNotFit: a block doesn't fit into such a worker.
+        SliceListError: the list or the folder doesn't give one slice per z.
+        SliceError: slices can't be read, or differ from the others.
+        DoesNotFit: a block doesn't fit in such a worker.
         StorageError: a bucket failed after retries.
     """
     job = _config(config)
@@ -81,30 +82,30 @@ def convert(
     memory_mb: int | None = None,
     observe: Observer | None = None,
 ) -> Ending:
-    """Do the whole job on this machine: slices in a bucket or folder to a volume in either.
+    """Convert slices in a bucket or folder to a volume in a bucket or folder, on this machine.
 
-    Interrupted, it goes on where it stopped when it is called again. The work is done in processes
-    of its own, which import nothing of the caller's: a script needs no `__main__` guard.
+    After an interruption, call it again to resume. The work is done in separate processes, which
+    import nothing from the caller: a script needs no `__main__` guard.
 
     Args:
         config: a path, a dict or a Config.
         workers: processes; default: one per core.
-        memory_mb: MiB per process; default: 70 % of this machine's memory shared out.
+        memory_mb: MiB per process; default: an equal share of 70 % of this machine's memory.
         observe: called a few times a second, in this thread, with a `zblocks.State`.
 
     Returns:
-        Where the volume and its report are, the Neuroglancer link, and what was filled.
+        Where the volume and its report are, the Neuroglancer link, and which slices were filled.
 
     Raises:
         InvalidConfig: the config can't be used; one line for each problem.
-        SliceListError: the list or the folder doesn't say one slice per z.
-        SliceError: slices can't be read, or aren't like the others.
-        SourceChanged: slices changed since the volume was begun.
+        SliceListError: the list or the folder doesn't give one slice per z.
+        SliceError: slices can't be read, or differ from the others.
+        SourceChanged: slices have changed since the conversion started.
         DestinationConflict: another volume is there, and `overwrite` is false.
         DestinationClaimed: another run is writing this volume.
         CostCeiling: requests to buckets would cost more than `max_cost_usd`.
-        DoesNotFit: a block doesn't fit into such a process.
-        IncompleteVolume: blocks failed; names them, and nothing was published.
+        DoesNotFit: a block doesn't fit in such a process.
+        IncompleteVolume: blocks failed, and nothing was published; names the blocks.
         StorageError: a bucket failed after retries.
     """
     job = _config(config)
@@ -112,17 +113,17 @@ def convert(
     given = os.fspath(config) if isinstance(config, str | os.PathLike) else None
     resume = f"zblocks.convert({given!r})" if given else "call zblocks.convert again"
     machine = Machine.choose(workers, memory_mb)
-    return convert_job(job, machine, observe or _look_away, resume)
+    return convert_job(job, machine, observe or (lambda _state: None), resume)
 
 
 def convert_job(config: Config, machine: Machine, observe: Observer, resume: str) -> Ending:
-    """Convert on this machine; then ask for a volume in a bucket as a browser would.
+    """Convert on this machine; then check that a browser can read the volume, if in a bucket.
 
     Args:
         config: the job.
-        machine: what may be used of this machine.
-        observe: called a few times a second with how far the run is.
-        resume: the command that continues where this run stops, for the report.
+        machine: workers, and their memory.
+        observe: called a few times a second with the progress.
+        resume: the command that resumes this run, for the report.
 
     Raises:
         ZblocksError: as `convert`.
@@ -137,17 +138,12 @@ def convert_job(config: Config, machine: Machine, observe: Observer, resume: str
 
 
 def keys_of(config: Config | None) -> Credentials | None:
-    """Read the user's file of keys, if the config names one."""
+    """Read the credentials file that a config names, if any."""
     path = config.credentials_path if config else None
     return load_credentials(path) if path else None
 
 
 def _config(given: Job) -> Config:
-    """Return a config, however it was given.
-
-    Raises:
-        InvalidConfig: it can't be used.
-    """
     if isinstance(given, Config):
         return given
     if isinstance(given, Mapping):
@@ -160,15 +156,7 @@ def _config(given: Job) -> Config:
 
 
 def _refuse_odd_numbers(workers: int | None, memory_mb: int | None) -> None:
-    """Refuse what the command line refuses.
-
-    Raises:
-        InvalidConfig: a number that isn't above 0.
-    """
+    """Refuse what the command line refuses."""
     for name, number in (("workers", workers), ("memory_mb", memory_mb)):
         if number is not None and (isinstance(number, bool) or number < 1):
             raise InvalidConfig(f"{name}: found {number}; give a whole number from 1, or None")
-
-
-def _look_away(state: State) -> None:
-    """Observe nothing."""

@@ -1,8 +1,8 @@
 # ruff: noqa: N818 (Step Functions matches these names; no suffix)
 """The errors that zblocks raises on purpose.
 
-Step Functions matches class names exactly, ignoring base classes, so the names are part of the
-contract. Every message says what was found, where, and what to do.
+Step Functions matches the names of classes exactly and ignores base classes, so the names must not
+change. Every message says what was found, where, and what to do.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ class ZblocksError(Exception):
 
 
 class InvalidConfig(ZblocksError):
-    """The config can't be used as written; retrying won't help."""
+    """The config can't be used as it is; a retry won't help."""
 
 
 class SliceListError(ZblocksError):
-    """The ordered list of slices, or the listing of their prefix, doesn't give one slice per z."""
+    """The list of slices, or the listing of their folder, doesn't give one slice per z."""
 
 
 class SliceError(ZblocksError):
@@ -31,7 +31,7 @@ class SourceChanged(ZblocksError):
 
 
 class DestinationConflict(ZblocksError):
-    """The destination already holds a different volume and overwrite is false."""
+    """The destination holds a different volume, and overwrite is false."""
 
 
 class DestinationClaimed(ZblocksError):
@@ -39,7 +39,7 @@ class DestinationClaimed(ZblocksError):
 
 
 class DoesNotFit(ZblocksError):
-    """The work doesn't fit into the worker's memory or time."""
+    """The work doesn't fit in a worker's memory or time."""
 
 
 class CostCeiling(ZblocksError):
@@ -51,21 +51,21 @@ class IncompleteVolume(ZblocksError):
 
 
 class StorageError(ZblocksError):
-    """The object store failed after the client's own retries; retrying may help."""
+    """The object store failed, even after retries; another retry may help."""
 
 
 def several(lines: Sequence[str], limit: int = 20, indent: int = 0) -> str:
-    """Join messages, one a line, naming only the first so many; `indent` all but the first."""
+    """Join the first `limit` messages, one per line; indent all but the first."""
     more = [f"and {len(lines) - limit} more"] if len(lines) > limit else []
     return f"\n{' ' * indent}".join([*lines[:limit], *more])
 
 
 def printable(text: str, limit: int = 80) -> str:
-    """Return a text with "?" for what can't be printed, at most `limit` characters."""
+    """Return a text of at most `limit` characters, with "?" for those that can't be printed."""
     short = text if len(text) <= limit else text[: limit - 1] + "…"
     return "".join(c if c.isprintable() else "?" for c in short)
 
 
 def quote(text: str) -> str:
-    """Return a text in quotes, printable, at most 80 characters."""
+    """Return a printable text of at most 80 characters in quotes."""
     return f'"{printable(text)}"'

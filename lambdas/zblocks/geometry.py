@@ -1,7 +1,6 @@
-"""Where are the voxels? Half-open boxes of whole voxels on the global grid of one scale.
+"""Half-open boxes of voxels on the global grid of one scale.
 
-Spatial values are in x, y, z order throughout; `Box.slices` is the one place where they turn
-into numpy's (z, y, x).
+Spatial values are in x, y, z order everywhere; only `Box.slices` converts to numpy's (z, y, x).
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy.typing as npt
@@ -25,7 +25,7 @@ class Vec(NamedTuple):
     z: int
 
     def times(self, other: Vec) -> Vec:
-        """Multiply axis by axis."""
+        """Return the product, axis by axis."""
         return Vec(self.x * other.x, self.y * other.y, self.z * other.z)
 
 
@@ -39,7 +39,7 @@ class Box:
     """A half-open box [start, stop) in voxels of one scale, global coordinates, xyz.
 
     Raises:
-        ValueError: stop is before start on an axis.
+        ValueError: stop is less than start on an axis.
     """
 
     start: Vec
@@ -67,20 +67,20 @@ class Box:
         return "_".join(f"{a}-{b}" for a, b in pairs)
 
     def __and__(self, other: Box) -> Box:
-        """Return what both boxes share (empty, at a corner of one, when they share nothing)."""
+        """Return the intersection; empty, at a corner of one of the boxes, if there is none."""
         start = Vec(*map(max, self.start, other.start))
         stop = Vec(*map(max, start, map(min, self.stop, other.stop)))
         return Box(start, stop)
 
     def coarsen(self, factor: Vec) -> Box:
-        """Return the coarse voxels that this box touches: floor of start, ceil of stop."""
+        """Return the coarser voxels that this box touches: floor of start, ceil of stop."""
         return Box(
             Vec(*(a // f for a, f in zip(self.start, factor, strict=True))),
             Vec(*(ceil_div(b, f) for b, f in zip(self.stop, factor, strict=True))),
         )
 
     def refine(self, factor: Vec) -> Box:
-        """Return the finer voxels that this box covers."""
+        """Return the finer voxels that this box consists of."""
         return Box(self.start.times(factor), self.stop.times(factor))
 
     def with_z(self, z0: int, z1: int) -> Box:
@@ -96,25 +96,20 @@ class Box:
         return Vec(*(ceil_div(n, s) for n, s in zip(self.shape, size, strict=True)))
 
     def cells(self, size: Vec, within: Box | None = None) -> Iterator[Box]:
-        """Walk the cells of `size` anchored at `start`, clipped at `stop`; x fastest, then y, z.
+        """Walk the cells of a grid from `start` on, clipped at `stop`; x fastest, then y, z.
 
         Args:
             size: a cell's size, voxels, xyz.
             within: only cells that start inside this box.
         """
         area = within or self
-        starts = [
-            range(a + ceil_div(max(w0 - a, 0), s) * s, min(b, w1), s)
-            for a, b, s, w0, w1 in zip(
-                self.start, self.stop, size, area.start, area.stop, strict=True
-            )
-        ]
-        for z in starts[2]:
-            for y in starts[1]:
-                for x in starts[0]:
-                    corner = Vec(x, y, z)
-                    stop = Vec(*(c + s for c, s in zip(corner, size, strict=True)))
-                    yield Box(corner, Vec(*map(min, stop, self.stop)))
+        axes = zip(self.start, self.stop, size, area.start, area.stop, strict=True)
+        x, y, z = (
+            range(a + ceil_div(max(w0 - a, 0), s) * s, min(b, w1), s) for a, b, s, w0, w1 in axes
+        )
+        for k, j, i in product(z, y, x):
+            stop = Vec(i + size.x, j + size.y, k + size.z)
+            yield Box(Vec(i, j, k), Vec(*map(min, stop, self.stop)))
 
     def slices(self, origin: Vec) -> tuple[slice, slice, slice]:
         """Return the numpy index (z, y, x) of this box in an array that starts at `origin`."""
@@ -129,6 +124,6 @@ Span = tuple[int, int]
 
 
 def is_covered(spans: Sequence[Span], z0: int, z1: int) -> bool:
-    """Tell whether one of `spans`, ascending and disjoint, holds all of [z0, z1), not empty."""
+    """Tell whether one of `spans` (ascending, disjoint) contains all of [z0, z1) (not empty)."""
     at = bisect_right(spans, (z0, z1)) - 1
     return any(a <= z0 and z1 <= b for a, b in spans[max(at, 0) : at + 2])

@@ -32,7 +32,7 @@ def test_start_watches_until_the_volume_is_complete(cloud, stack, job, tmp_path)
     assert code == 0, err
     assert f"COMPLETE: s3://{VOLUMES}/brains/begun" in out
     assert "view: https://" in out
-    assert re.search(r"all 3 are due; predicted: \d+ s, \$0\.00", err)
+    assert re.search(r"all 3 pending; predicted: \d+ s, \$0\.00", err)
     assert "blocks 3/3" in err
     assert "Mvoxel/s, $" in err
     (arn,) = re.findall(r"^started (arn:\S+:begun-\d{8}-\d{6}-\d{6})$", err, re.MULTILINE)

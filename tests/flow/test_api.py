@@ -87,7 +87,11 @@ def test_between_buckets_plan_counts_lambdas(tmp_path, stack, cloud, monkeypatch
         "source": "s3://slices/s", "destination": "s3://volumes/v", "voxel_resolution": [4, 4, 40],
     }  # fmt: skip
     said = api.plan(config, workers=7, architecture="x86_64", prices=prices)
-    assert (said.pool.concurrency, said.pool.architecture, said.pool.cloud) == (7, "x86_64", True)
+    assert (said.pool.concurrency, said.pool.architecture, said.pool.cloud) == (
+        7,
+        "x86_64",
+        True,
+    )
     assert said.in_buckets is None
     assert said.dollars > 1
     assert cloud.keys("volumes") == set()

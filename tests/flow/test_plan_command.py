@@ -89,7 +89,7 @@ def test_a_run_that_was_interrupted_is_seen(bucket, cloud, tmp_path):
     done = zblocks("plan", config)
     assert objects(cloud) == before
     assert done.code == 0, done.err
-    assert "resumes: 1 of 3 blocks are due" in done.out
+    assert "resuming: 1 of 3 blocks pending" in done.out
 
 
 def test_folders_plan_this_machine_and_say_what_the_cloud_would_take(tmp_path, write_config):
@@ -101,9 +101,9 @@ def test_folders_plan_this_machine_and_say_what_the_cloud_would_take(tmp_path, w
     assert not (tmp_path / "out").exists()
     assert done.code == 0, done.err
     assert "96×64×70 uint8" in done.out
-    assert "3 processes of this machine" in done.out
+    assert "3 local processes" in done.out
     assert "cost: $0.00" in done.out
-    assert "the same between buckets" in done.out
+    assert "on AWS, between buckets" in done.out
     said = zblocks("plan", config, "--json").json
     assert (said["where"], said["dollars"], said["bill"]) == ("one machine", 0, [])
     assert said["in_the_cloud"]["dollars"] > 0

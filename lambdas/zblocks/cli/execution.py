@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from zblocks import errors as kinds
 from zblocks.cli.display import Display
 from zblocks.cli.output import NOT_THE_INPUT, reporting, say
-from zblocks.cli.plan import standing
+from zblocks.cli.plan import describe_pending
 from zblocks.config import Config
 from zblocks.config.messages import read_file, read_object
 from zblocks.errors import InvalidConfig, StorageError, ZblocksError
@@ -119,7 +119,7 @@ def _predict(config: Config, workers: Workers, prices: Prices) -> None:
         name, _, message = line.partition(": ")
         raise getattr(kinds, name)(message)
     say(
-        f"{standing(said)}; predicted: {duration(said.estimate.seconds)}, "
+        f"{describe_pending(said)}; predicted: {duration(said.estimate.seconds)}, "
         f"${show_dollars(said.estimate.bill.dollars)}"
     )
 

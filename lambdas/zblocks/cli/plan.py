@@ -1,4 +1,4 @@
-"""`zblocks plan`: what would be done, and what it would take; nothing is written anywhere."""
+"""Prints the forecast of `zblocks plan`."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ def print_forecast(found: Forecast, *, as_json: bool) -> NoReturn:
 
 
 def _print(said: Forecast) -> None:
-    """Print a forecast for people."""
-    plan, guess, fleet = said.plan, said.estimate, said.pool
+    plan, guess, pool = said.plan, said.estimate, said.pool
     size = "×".join(str(n) for n in plan.box.shape)
     voxels = plan.volume.format
     volume = f"{size} {voxels.dtype}, channels: {voxels.channels}, {plan.volume.layer}"
@@ -37,44 +36,42 @@ def _print(said: Forecast) -> None:
     out.print(_scales(plan))
     full = f"{plan.blocks} blocks of {plan.block_depth} slices"
     coarser = f"tasks for coarser scales: {len(plan.coarse)}"
-    out.print(f"{full}, {coarser}; {standing(said)}", markup=False)
-    kind = f"Lambdas, {fleet.architecture}" if fleet.cloud else "processes of this machine"
+    out.print(f"{full}, {coarser}; {describe_pending(said)}", markup=False)
+    kind = f"Lambdas, {pool.architecture}" if pool.cloud else "local processes"
     out.print(
-        f"a block: {plan.predicted_peak_mb} of {plan.memory_mb} MiB, "
+        f"per block: {plan.predicted_peak_mb} of {plan.memory_mb} MiB, "
         f"{duration(plan.predicted_block_s)}\n"
-        f"in all: about {duration(guess.seconds)} with up to {fleet.concurrency} {kind}",
+        f"total: about {duration(guess.seconds)} with up to {pool.concurrency} {kind}",
         markup=False,
     )
     if guess.bill.lines:
         out.print(_bill(said))
     asked = f"list prices of {said.prices.region}, {said.prices.date}, before free tiers"
-    note = "" if fleet.cloud else "; on one machine only requests to buckets cost"
+    note = "" if pool.cloud else "; local runs cost only their requests to buckets"
     out.print(f"cost: ${show_dollars(guess.bill.dollars)} ({asked}{note})", markup=False)
-    kept = f", ${show_dollars(guess.month)} a month" if guess.month else ""
-    out.print(f"stays: about {guess.stored_gb:,.3g} GB{kept}", markup=False)
+    month = f", ${show_dollars(guess.month)} per month" if guess.month else ""
+    out.print(f"storage: about {guess.stored_gb:,.3g} GB{month}", markup=False)
     if said.in_buckets:
-        out.print(_elsewhere(said.in_buckets), markup=False)
+        out.print(_on_lambda(said.in_buckets), markup=False)
     for line in said.warnings:
         out.print(f"warning: {line}", markup=False)
     for line in said.refusals:
         out.print(f"would be refused: {line}", markup=False)
 
 
-def standing(said: Forecast) -> str:
-    """Say how much there is to do."""
+def describe_pending(said: Forecast) -> str:
+    """Return how many blocks a run would convert."""
     if not said.resumes:
-        return f"all {len(said.pending)} are due"
-    return f"resumes: {len(said.pending)} of {said.plan.blocks} blocks are due"
+        return f"all {len(said.pending)} pending"
+    return f"resuming: {len(said.pending)} of {said.plan.blocks} blocks pending"
 
 
-def _elsewhere(also: InBuckets) -> str:
-    """Say what the same job would take between buckets."""
+def _on_lambda(also: InBuckets) -> str:
+    where = f"on AWS, between buckets, with Lambdas of {LAMBDA_MEMORY_MB} MiB"
     if also.refused:
-        return f"in the cloud, with Lambdas of {LAMBDA_MEMORY_MB} MiB: {also.refused}"
-    return (
-        f"the same between buckets, with Lambdas of {LAMBDA_MEMORY_MB} MiB: {also.blocks} "
-        f"blocks, about {duration(also.seconds)}, ${show_dollars(also.dollars)}"
-    )
+        return f"{where}: {also.refused}"
+    blocks = f"{also.blocks} blocks, about {duration(also.seconds)}"
+    return f"{where}: {blocks}, ${show_dollars(also.dollars)}"
 
 
 def _table(*columns: str) -> Table:
@@ -86,8 +83,7 @@ def _table(*columns: str) -> Table:
 
 
 def _scales(plan: Plan) -> Table:
-    """Return the table of scales."""
-    table = _table("scale", "size", "chunk", "chunks a shard", "objects", "MB, about")
+    table = _table("scale", "size", "chunk", "chunks per shard", "objects", "MB")
     for scale in plan.scales:
         row = scale_row(plan, scale)
         shapes = [row[n] and "×".join(map(str, row[n])) for n in ("size", "chunk")]
@@ -99,8 +95,7 @@ def _scales(plan: Plan) -> Table:
 
 
 def _bill(said: Forecast) -> Table:
-    """Return the table of what each service costs."""
-    table = _table("service", "what", "quantity", "unit", "$ a unit", "$")
+    table = _table("service", "what", "quantity", "unit", "$ per unit", "$")
     for line in said.estimate.bill.lines:
         quantity = f"{line.quantity:,.0f}" if line.quantity >= 1 else f"{line.quantity:.2g}"
         price = f"{line.unit_price:.10f}".rstrip("0").rstrip(".")

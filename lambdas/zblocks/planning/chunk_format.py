@@ -10,8 +10,7 @@ from zblocks.precomputed.encodings import ENCODINGS
 from zblocks.precomputed.scale import ChunkFormat
 from zblocks.slices import SliceHeader
 
-WIDTH = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}
-"""Bits of a label."""
+WIDTH = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}  # bits of a label
 
 
 def choose_chunk_format(config: Config, header: SliceHeader) -> ChunkFormat:

@@ -29,50 +29,27 @@ from zblocks.precomputed.scale import Scale
 from zblocks.slices.slice_ref import SliceRef
 
 GB = 1e9
-CONTROL_MEMORY_MB = 1769
-"""Of the Lambda that makes the plan."""
 
-LOG_BYTES = 2000
-"""Log output of one call of a function; assumed."""
+# As deployed by infra/ and statemachine/.
+CONTROL_MEMORY_MB = 1769  # of the Lambda that makes the plan
+COARSEN_CONCURRENCY = 40  # coarse tasks at the same time
+PARENT_TRANSITIONS = 7  # states that an execution enters until it ends, without parts of Coarsen
+CHILD_TRANSITIONS = 2  # of a block: the start of its child execution, and its only state
 
-PUT_RATE = 3500.0
-"""PUTs a second that S3 guarantees for one prefix; a scale is a prefix. Source: S3 user guide."""
+# Requests of a task, and of a run as a whole.
+TASK_GETS = 5  # plan, receipt, lock (twice), earlier failure
+RUN_GETS = 40  # about: what is at the destination, what Finalize reads of it, and its samples
+RUN_PUTS = 11  # lock, config, items, plan, pending, report, provenance, info, the map's results
+RUN_LISTS = 6  # without pages of objects: receipts, failures, the destination
+PAGE = 1000  # keys in one answer to a LIST
+AHEAD_MIN, AHEAD_MAX = 1 << 14, 1 << 20  # bytes of a read; four times as many with each
+SIDE_BY_SIDE = 32  # small requests that Finalize makes at the same time; Plan makes twice as many
 
-LATENCY = 0.03
-"""Seconds of a small request to S3; assumed."""
-
-SIDE_BY_SIDE = 32
-"""Small requests that Finalize makes at the same time; Plan makes twice as many."""
-
-PAGE = 1000
-"""Keys in one answer to a LIST."""
-PAGE_SECONDS = 0.15
-"""Seconds until such an answer; assumed."""
-
-CHILD_TRANSITIONS = 2
-"""Of a block: the start of its child execution, and its only state. Source: Step Functions' guide
-on transitions; a test counts the states."""
-
-PARENT_TRANSITIONS = 7
-"""States that an execution enters until it ends, without the parts of Coarsen."""
-
-TASK_GETS = 5
-"""Of a task: plan, receipt, lock (twice), earlier failure."""
-
-RUN_GETS = 40
-"""Of a run, about: what is at the destination, what Finalize reads of it, and its samples."""
-
-RUN_PUTS = 11
-"""Of a run: lock, config, items, plan, pending, report, provenance, info, the map's results."""
-
-RUN_LISTS = 6
-"""Of a run, without pages of objects: receipts, failures, the destination."""
-
-AHEAD_MIN, AHEAD_MAX = 1 << 14, 1 << 20
-"""Bytes that are fetched at a time of a slice in strips: four times as many with each read."""
-
-COARSEN_CONCURRENCY = 40
-"""Coarse tasks that run at the same time."""
+# Assumed, but for the rate: S3's user guide guarantees it for a prefix, and a scale is a prefix.
+PUT_RATE = 3500.0  # PUTs a second
+LATENCY = 0.03  # seconds of a small request to S3
+PAGE_SECONDS = 0.15  # until the answer to a LIST
+LOG_BYTES = 2000  # that one call of a function writes
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,7 @@ from zblocks.slices.name_list import read_list
 from zblocks.slices.order import Slot, from_listing, from_numbers, resolve
 from zblocks.storage import Store, StoredFile, StoredObject
 
-LIST_BYTES, LIST_LINES = 1 << 26, 10**6
-"""Limits of a list, uncompressed, so that reading it takes little memory."""
+LIST_BYTES, LIST_LINES = 1 << 26, 10**6  # at most, uncompressed: bounds the memory for a list
 
 Found = dict[str, StoredObject]
 """Objects by their keys, relative to the source."""

@@ -12,8 +12,7 @@ from zblocks.errors import SliceError, several
 from zblocks.slices import ChannelSelection, SliceHeader, probe_pages
 from zblocks.storage import StoredFile
 
-PROBES = 64
-"""Headers that are read from S3 at the same time; local ones are faster one by one."""
+PROBES = 64  # headers read from S3 at the same time; local ones are faster one by one
 
 FileHeader = tuple[StoredFile, SliceHeader]
 """A slice's file, and the header of its page there."""

@@ -15,18 +15,10 @@ from zblocks.precomputed.scale import Scale
 from zblocks.precomputed.sharding import shard_size
 
 MIB = 1 << 20
-
-INTERPRETER_MB = 90
-"""Python, numpy, obstore and the codecs, and what their allocators keep (measured)."""
-
-QUEUE_BYTES = 64 * MIB
-"""Limit of the chunks that wait for the encoders, in bytes of voxels; the chunk writer keeps it."""
-
-SLACK = 1.05
-"""Factor for freed memory that allocators keep (measured)."""
-
-DECODERS = 4
-"""Slices that are decoded at the same time, also by a worker with fewer cores."""
+INTERPRETER_MB = 90  # Python, numpy, obstore, codecs, and what allocators keep of them (measured)
+QUEUE_BYTES = 64 * MIB  # of voxels in chunks that wait for the encoders, at most
+SLACK = 1.05  # factor for freed memory that allocators keep (measured)
+DECODERS = 4  # slices that are decoded at the same time, even by a worker with fewer cores
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,8 @@ from zblocks.planning.time import WorkerSpec, predict_coarse_seconds
 from zblocks.precomputed.scale import Scale
 from zblocks.precomputed.sharding import Sharding, choose_sharding
 
-SHARD_LAYERS = 4
-"""Layers of chunks of each scale that a block should hold: 2 bits of z give 256-chunk shards."""
-
-COARSE_SHARE = 0.02
-"""Coarse tasks, which read chunks instead of slices, may make this share of all voxels."""
+SHARD_LAYERS = 4  # layers of chunks in a block of each scale: 2 bits of z give 256-chunk shards
+COARSE_SHARE = 0.02  # of all voxels: a coarse task may make so much from stored chunks
 
 
 def share_out(scales: list[Scale], depth: int, *, sharded: bool) -> tuple[tuple[Scale, ...], int]:

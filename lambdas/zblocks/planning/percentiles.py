@@ -28,21 +28,11 @@ from zblocks.slices.transforms.rows import PIECE
 from zblocks.storage import StoredFile
 
 MOST_SLICES = 32
-
-MOST_BYTES = 1 << 34
-"""Bytes of pixels that are decoded: it takes minutes, and the plan's Lambda has fifteen."""
-
-MOST_COUNTED = 1 << 26
-"""Values of one slice that go into the histogram."""
-
-MOST_KEPT = 1 << 22
-"""Values of all slices together that are kept if there is no histogram."""
-
-AT_ONCE = 2
-"""Slices that are read at the same time: each decoder holds about 2000 rows of its slice."""
-
-MOST_HELD = 1 << 30
-"""Bytes that a decoder may hold of a slice that can't be read in strips."""
+MOST_BYTES = 1 << 34  # of decoded pixels: takes minutes, and the plan's Lambda has fifteen
+MOST_COUNTED = 1 << 26  # values of one slice in the histogram
+MOST_KEPT = 1 << 22  # values of all slices together, if there is no histogram
+MOST_HELD = 1 << 30  # bytes that a decoder may hold of a slice that can't be read in strips
+AT_ONCE = 2  # slices: each decoder holds about 2000 rows
 
 
 @dataclass(frozen=True, slots=True)

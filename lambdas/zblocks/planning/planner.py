@@ -25,8 +25,7 @@ from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.rows import memory
 from zblocks.slices.transforms.substitutes import Substitutes, count_interpolated
 
-MANY_OBJECTS = 20_000
-"""Volumes of more chunks than this are sharded, unless the config says otherwise."""
+MANY_OBJECTS = 20_000  # volumes of more chunks are sharded, unless the config says otherwise
 
 
 def volume_id(given: PlanInput) -> str:
@@ -82,7 +81,7 @@ def make_plan(given: PlanInput, worker: WorkerSpec) -> tuple[Plan, tuple[BlockTa
 
 
 def _task(plan: Plan, slices: tuple[SliceRef, ...], index: int) -> BlockTask:
-    """Give a block the slices that the voxels which it writes are made from."""
+    """Give a block all slices that its voxels are made from."""
     owned = [(plan.owned_z(k, index), plan.scales[k].factor.z) for k in range(plan.owned)]
     first = min(z0 * factor for (z0, z1), factor in owned if z0 < z1) - plan.box.start.z
     last = max(z1 * factor for (z0, z1), factor in owned if z0 < z1) - plan.box.start.z

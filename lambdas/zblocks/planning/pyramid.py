@@ -17,20 +17,11 @@ from zblocks.geometry import Box, Vec
 from zblocks.planning.plan import GridOptions
 from zblocks.precomputed.scale import ChunkFormat, Resolution, Scale, scale_key
 
-CHUNK_BITS = 18
-"""A default chunk holds 2^18 voxels: large enough for few requests, small enough to load fast."""
-
-SHALLOWEST = 8
-"""Slices: the depth below which a block does not make chunks shallower to write a scale itself."""
-
-DEEPEST = 64
-"""Slices: deeper blocks gain nothing, as their chunks are whole, and small stacks need many."""
-
-SHARDED_DEPTH = 16
-"""Default depth of chunks in shards: a full block holds four layers of them."""
-
+CHUNK_BITS = 18  # a default chunk has 2^18 voxels: few requests, and still fast to load
+SHARDED_DEPTH = 16  # default depth of chunks in shards: a full block holds four layers of them
+SHALLOWEST = 8  # depth below which blocks don't make chunks shallower to write a scale themselves
+DEEPEST = 64  # depth above which blocks gain nothing, as chunks are whole; small stacks need many
 MAX_SCALES = 64
-
 ONE = Vec(1, 1, 1)
 
 

@@ -44,16 +44,11 @@ from zblocks.slices.transforms.rows import RowFormat
 from zblocks.slices.transforms.substitutes import Substitutes
 from zblocks.storage import Store, StoredFile, StoredObject
 
-HEADER_BYTES = 1 << 14
-"""Bytes read of every slice for its size and type; a TIFF may need a second read."""
+HEADER_BYTES = 1 << 14  # read of every slice for size and type; a TIFF may need a second read
 
 
 def read_stack(config: Config, stores: Stores) -> PlanInput:
     """Find the slices and read their headers: all that a plan is made from, besides the worker.
-
-    Args:
-        config: the job.
-        stores: where the slices and their list are.
 
     Raises:
         InvalidConfig: the config doesn't fit the slices.
@@ -76,13 +71,7 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
         destination=config.destination,
         layer=config.layer_type,
         chunk_format=voxels,
-        options=GridOptions(
-            resolution=volume_resolution(config),
-            offset=Vec(*config.voxel_offset),
-            chunk=None if config.chunk_size == "auto" else Vec(*config.chunk_size),
-            scales=None if config.scales == "auto" else config.scales,
-            sharding=None if config.sharding == "auto" else config.sharding,
-        ),
+        options=_grid_options(config),
         stack=StackFormat(
             RowFormat(common.width, common.height, common.channels, common.dtype),
             config.channel_selection,
@@ -138,6 +127,16 @@ def _read_slots(
     return slots, [headers[s.index] for s in slots], len(every)
 
 
+def _grid_options(config: Config) -> GridOptions:
+    return GridOptions(
+        resolution=volume_resolution(config),
+        offset=Vec(*config.voxel_offset),
+        chunk=None if config.chunk_size == "auto" else Vec(*config.chunk_size),
+        scales=None if config.scales == "auto" else config.scales,
+        sharding=None if config.sharding == "auto" else config.sharding,
+    )
+
+
 def _missing(config: Config, dtype: str) -> MissingSlices:
     fill = config.fill_value
     return MissingSlices(
@@ -154,7 +153,7 @@ def _steps(
     dtype: str,
     region: Region | None,
 ) -> tuple[Step, ...]:
-    """Return the row transforms up to those for missing slices, in order."""
+    """Return the row transforms of slices that aren't missing, in order."""
     size, wanted = (common.width, common.height), config.canvas
     canvas = Canvas(*size, wanted.align, wanted.fill) if wanted else None
     values: Step | None = Cast(dtype) if dtype != common.dtype else None

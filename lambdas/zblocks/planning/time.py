@@ -13,39 +13,27 @@ from zblocks.precomputed.scale import ChunkFormat
 
 MB = 1e6
 
+# Bytes of voxels that one core decodes in a second, by `SliceHeader.kind`.
 DECODE = {
     "jpeg": 400 * MB, "jpeg-scans": 80 * MB, "jpeg-inks": 80 * MB, "png": 130 * MB,
     "png-indices": 80 * MB, "tiff": 140 * MB, "jp2": 9 * MB, "bmp": 200 * MB, "webp": 60 * MB,
 }  # fmt: skip
-"""Bytes of voxels that one core decodes in a second, by `SliceHeader.kind`."""
-
+# Bytes of voxels that one core encodes in a second, by `packing`.
 PACK = {
     "gzip": 280 * MB, "br": 25 * MB, "none": 2000 * MB, "jpeg": 400 * MB, "png": 25 * MB,
     "compressed_segmentation": 200 * MB, "compresso": 150 * MB,
 }  # fmt: skip
-"""Bytes of voxels that one core encodes in a second, by `packing`."""
+UNPACK = 300 * MB  # bytes of voxels that one core decompresses in a second
+MOVE = 700 * MB  # bytes of voxels that one core assembles, downsamples, cuts and checksums
+NETWORK = 70 * MB  # bytes that one worker reads from and writes to S3 in a second
 
-UNPACK = 300 * MB
-"""Bytes of voxels that one core decompresses in a second."""
-
-MOVE = 700 * MB
-"""Bytes of voxels that one core assembles, downsamples, cuts and checksums in a second."""
-
-NETWORK = 70 * MB
-"""Bytes that one worker reads from and writes to S3 in a second."""
-
-COARSE = 4 / 3
-"""Voxels of all scales per voxel of scale 0 if x and y are halved; less if z is, too."""
-
+# Stored bytes per byte of voxels, by `packing`; for sections of tissue with camera noise.
 RATIO = {"gzip": 0.7, "br": 0.7, "none": 1.0, "jpeg": 0.15, "png": 0.7,
          "compressed_segmentation": 0.2, "compresso": 0.1}  # fmt: skip
-"""Stored bytes per byte of voxels, by `packing`; for sections of tissue with camera noise."""
 
-START = 4.0
-"""Seconds that a cold worker takes before the first slice."""
-
-LAMBDA_VCPU_MB = 1769
-"""Memory that comes with one vCPU on Lambda. Source: AWS, Configure Lambda function memory."""
+COARSE = 4 / 3  # voxels of all scales per voxel of scale 0 if x and y are halved; less if z is, too
+START = 4.0  # seconds that a cold worker takes before the first slice
+LAMBDA_VCPU_MB = 1769  # that come with one vCPU; AWS: Configure Lambda function memory
 
 
 @dataclass(frozen=True, slots=True)

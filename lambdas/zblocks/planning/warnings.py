@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zblocks.geometry import Vec
 from zblocks.neuroglancer import EXACT_FLOAT, MAX_TEXTURE
 from zblocks.planning.plan import Plan
 
-SMALLEST_NM, LONGEST_NM, FLATTEST = 1.0, 2e9, 100.0
-"""No microscope has finer voxels, no sample is longer, few sections are so much thicker."""
-
-NAMED = 5
-"""Missing slices that are named."""
+SMALLEST_NM = 1.0  # no microscope has finer voxels
+LONGEST_NM = 2e9  # no sample is longer
+FLATTEST = 100.0  # times their pixels: few sections are thicker
+NAMED = 5  # missing slices
 
 
 def find_warnings(plan: Plan) -> tuple[str, ...]:
@@ -57,7 +55,7 @@ def _of_place(plan: Plan) -> Iterator[str]:
             f"voxel_offset: the volume reaches voxel {far:,}; beyond {EXACT_FLOAT:,} a viewer "
             "can't tell neighbouring voxels apart"
         )
-    factor = Vec(*(max(s.factor[axis] for s in plan.scales) for axis in range(3)))
+    factor = plan.scales[-1].factor
     if any(start % f for start, f in zip(box.start, factor, strict=True)):
         yield (
             f"voxel_offset: {list(box.start)} is not a multiple of the coarsest scale's factor "
@@ -80,8 +78,8 @@ def _of_chunks(plan: Plan) -> Iterator[str]:
 
 def _of_contrast(plan: Plan) -> Iterator[str]:
     voxels = plan.volume.format
-    measured = voxels.channels == 1 and voxels.dtype in ("uint8", "uint16")
-    if plan.volume.layer == "image" and voxels.dtype != "uint8" and not measured:
+    shown = voxels.dtype == "uint8" or (voxels.dtype == "uint16" and voxels.channels == 1)
+    if plan.volume.layer == "image" and not shown:
         yield (
             f"{voxels.dtype} in {voxels.channels} channel{'s' * (voxels.channels > 1)}: the link "
             "will show the whole range of this type, mostly black; set the contrast in the viewer"
