@@ -17,7 +17,7 @@ from zblocks.run.cross_check import compare_samples
 from zblocks.run.finalize import add_access_problems, finalize, resume_after_redrive
 from zblocks.run.job import REPORT, Job, open_job
 from zblocks.run.start import Run
-from zblocks.view.public_access import probe
+from zblocks.view.public_access import access_problems
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -41,7 +41,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     except IncompleteVolume as error:
         tell_failure(job, run, str(error))
         raise
-    ending = add_access_problems(job.target, ending, probe(ending.location))
+    ending = add_access_problems(job.target, ending, access_problems(ending.location))
     metrics.add_metric(name="VolumesPublished", unit=MetricUnit.Count, value=1)
     logger.info(
         "volume published", location=ending.location, access_problems=ending.access_problems

@@ -132,9 +132,11 @@ def convert_job(config: Config, machine: Machine, observe: Observer, resume: str
     ending = convert_here(config, machine, keys, observe, resume)
     if ending.location.startswith("file:"):
         return ending
-    from zblocks.view.public_access import probe
+    from zblocks.view.public_access import access_problems
 
-    return add_access_problems(open_store(ending.location, keys), ending, probe(ending.location))
+    return add_access_problems(
+        open_store(ending.location, keys), ending, access_problems(ending.location)
+    )
 
 
 def keys_of(config: Config | None) -> Credentials | None:

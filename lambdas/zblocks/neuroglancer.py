@@ -1,4 +1,4 @@
-"""The Neuroglancer link of a volume, its state as JSON in the url's fragment; and its limits."""
+"""Facts about Neuroglancer: its link, with the view as JSON in the fragment; limits, CORS rule."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ _RGB = (
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """What a link needs to know of a volume."""
+class ViewedVolume:
+    """What a link has to know of a volume."""
 
     layer: str
     """`image` or `segmentation`."""
@@ -56,7 +56,7 @@ class Shown:
     """Values shown black and white; None for the type's whole range."""
 
 
-def viewer_link(volume: Shown, source: str, client: str = HOSTED) -> str:
+def viewer_link(volume: ViewedVolume, source: str, client: str = HOSTED) -> str:
     """Return a link that opens the volume at its middle.
 
     Args:

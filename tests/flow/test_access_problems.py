@@ -19,7 +19,7 @@ def test_a_private_bucket(tmp_path, write_config, cloud):
     assert "others can't see it by its link" in out
     assert "view: zblocks view s3://volumes/v" in out
     (line,) = cloud.json("volumes", "v/.zblocks/report.json")["access_problems"]
-    assert "/v/info: 403, not everybody may read it" in line
+    assert "/v/info: 403, not publicly readable" in line
 
 
 def test_a_public_bucket(tmp_path, write_config, cloud):

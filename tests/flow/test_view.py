@@ -33,8 +33,8 @@ from zblocks.neuroglancer import CORS_RULE, HOSTED, viewer_link
 from zblocks.storage import open_store
 from zblocks.view import access_rules
 from zblocks.view import server as view_server
-from zblocks.view.contrast import look_at
-from zblocks.view.public_access import look, probe
+from zblocks.view.contrast import read_viewed_volume
+from zblocks.view.public_access import access_problems, check_public_access
 from zblocks.view.responses import parse_range
 from zblocks.view.server import client_folder, serve
 
@@ -426,7 +426,7 @@ def test_the_link_of_floats_and_of_deep_colours(tmp_path):
 
 
 def viewer_state(folder: Path) -> dict:
-    return state_of(viewer_link(look_at(open_store(folder.as_uri())), "http://host/v"))
+    return state_of(viewer_link(read_viewed_volume(open_store(folder.as_uri())), "http://host/v"))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "float32"])
@@ -471,10 +471,12 @@ def test_what_cannot_be_measured_has_no_range(tmp_path):
             "key": "s", "size": [9, 9, 9], "resolution": [1, 1, 1], "chunk_sizes": [[8, 8, 8]],
             "encoding": "raw"}],
     }))  # fmt: skip
-    assert look_at(open_store(tmp_path.as_uri())).contrast is None  # every chunk is absent
+    assert (
+        read_viewed_volume(open_store(tmp_path.as_uri())).contrast is None
+    )  # every chunk is absent
     (tmp_path / "s").mkdir()
     (tmp_path / "s/0-8_0-8_0-8").write_bytes(b"short")
-    assert look_at(open_store(tmp_path.as_uri())).contrast is None
+    assert read_viewed_volume(open_store(tmp_path.as_uri())).contrast is None
 
 
 def test_a_folder_has_no_link_for_others(volume):
@@ -519,7 +521,7 @@ def test_a_public_bucket_is_linked_to(bucket):
         assert done.out.startswith(f"{HOSTED}/#!")
         assert layer["source"] == f"precomputed://{place}"
         assert layer["shaderControls"]["normalized"]["range"]
-    assert probe("s3://volumes/grey") == ()
+    assert access_problems("s3://volumes/grey") == ()
     done = zblocks("view", place, "--no-browser", env=nobody)
     assert state_of(done.out)["layers"][0]["source"] == f"precomputed://{place}"
 
@@ -532,11 +534,11 @@ def test_a_private_bucket_is_served_with_the_users_keys(bucket):
         info = bucket.json("volumes", "shards/info")
         found = read_tensorstore({"driver": "http", "base_url": f"{source}/"}, info)
     np.testing.assert_array_equal(found[0], textured((*SHAPE, 1), "uint8"))
-    (problem,) = probe("s3://volumes/shards")
-    assert "403, not everybody may read it" in problem
+    (problem,) = access_problems("s3://volumes/shards")
+    assert "403, not publicly readable" in problem
     done = zblocks("view", "s3://volumes/shards", "--link", env=bucket.env)
     assert (done.code, done.out.startswith(HOSTED)) == (0, True)
-    assert "not everybody may read it" in done.err
+    assert "not publicly readable" in done.err
 
 
 def test_a_file_of_keys_is_used(bucket, tmp_path, write_config):
@@ -554,7 +556,7 @@ def test_a_file_of_keys_is_used(bucket, tmp_path, write_config):
     assert done.code == 0, done.err
 
 
-# The probe
+# The check of public access
 
 
 class stub_server:
@@ -631,7 +633,7 @@ def publishing(folder: Path, **faults) -> type[Publishing]:
 def test_a_well_published_volume_has_no_problems(volume, name, origin):
     handler = publishing(volume(name), origin=origin)
     with stub_server(handler) as address:
-        assert probe(f"{address}/v") == ()
+        assert access_problems(f"{address}/v") == ()
     assert handler.origins == {HOSTED}
 
 
@@ -640,18 +642,18 @@ def test_a_well_published_volume_has_no_problems(volume, name, origin):
     [
         ("grey", {"origin": ""}, "has no Access-Control-Allow-Origin"),
         ("grey", {"origin": "https://other.example"}, "allows the origin https://other.example"),
-        ("grey", {"fallback": True}, "answers 200 for what isn't there"),
-        ("grey", {"hidden": "_"}, "let everybody read the chunks"),
-        ("grey", {"hidden": "info"}, "403, not everybody may read it"),
+        ("grey", {"fallback": True}, "status 200 though there is no such object"),
+        ("grey", {"hidden": "_"}, "make the chunks publicly readable"),
+        ("grey", {"hidden": "info"}, "403, not publicly readable"),
         ("grey", {"encoding": "aws-chunked,gzip"}, "two Content-Encodings"),
-        ("grey", {"encoding": "zstd"}, "not all browsers undo"),
-        ("shards", {"encoding": "gzip"}, "is said to be gzipped and isn't"),
+        ("grey", {"encoding": "zstd"}, "not all browsers decode"),
+        ("shards", {"encoding": "gzip"}, "has Content-Encoding gzip and isn't gzip"),
         ("shards", {"no_ranges": True}, "Range is ignored"),
     ],
 )
 def test_what_keeps_a_browser_out_is_named(volume, name, faults, words):
     with stub_server(publishing(volume(name), **faults)) as address:
-        problems = probe(f"{address}/v")
+        problems = access_problems(f"{address}/v")
     assert len(problems) == 1, problems
     assert words in problems[0]
     assert problems[0].startswith(address)
@@ -670,39 +672,39 @@ def test_a_volume_that_browsers_may_not_read_is_served_with_a_note(volume):
 
 def test_a_redirect_is_said_and_gone_round(volume):
     with stub_server(publishing(volume("grey"), redirect=True)) as address:
-        found = look(f"{address}/v")
+        found = check_public_access(f"{address}/v")
     assert found.moved == ""  # a relative address names no other place
-    assert "answers 307" in found.problems[0]
+    assert "status 307" in found.problems[0]
 
 
 BUCKET = access_rules.Address("https://b.s3.amazonaws.com/p", "s3://b/p", "b", "p")
 
 
-def answer(status: int, body: bytes = b"", **headers: str) -> access_rules.Answer:
+def answer(status: int, body: bytes = b"", **headers: str) -> access_rules.Response:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return access_rules.Answer(f"{BUCKET.url}/info", status, names, body)
+    return access_rules.Response(f"{BUCKET.url}/info", status, names, body)
 
 
 @pytest.mark.parametrize("status", [301, 307, 400])
 def test_a_bucket_of_another_region_gets_its_right_address(status):
-    there = access_rules.judge_address(BUCKET, answer(status, x_amz_bucket_region="eu-south-1"))
+    there = access_rules.moved_address(BUCKET, answer(status, x_amz_bucket_region="eu-south-1"))
     assert there is not None
     assert there[0].url == "https://b.s3.eu-south-1.amazonaws.com/p"
     assert there[0].source == there[0].url
     assert "eu-south-1" in there[1]
     assert "precomputed://https://b.s3.eu-south-1.amazonaws.com/p" in there[1]
-    assert access_rules.judge_address(BUCKET, answer(200, x_amz_bucket_region="eu-south-1")) is None
-    assert access_rules.judge_address(BUCKET, answer(307, x_amz_bucket_region="evil/..")) is None
+    assert access_rules.moved_address(BUCKET, answer(200, x_amz_bucket_region="eu-south-1")) is None
+    assert access_rules.moved_address(BUCKET, answer(307, x_amz_bucket_region="evil/..")) is None
 
 
 def test_another_address_of_the_volume_is_used():
-    there = access_rules.judge_address(BUCKET, answer(301, location="https://cdn.example/p/info"))
+    there = access_rules.moved_address(BUCKET, answer(301, location="https://cdn.example/p/info"))
     assert there is not None
     assert there[0].url == "https://cdn.example/p"
 
 
 def test_the_fix_of_a_bucket_lets_the_viewer_in():
-    (problem,) = access_rules.judge_readable(BUCKET, answer(200))
+    (problem,) = access_rules.response_problems(BUCKET, answer(200))
     assert "aws s3api put-bucket-cors --bucket b --cors-configuration '{" in problem
     assert (CORS_RULE["AllowedOrigins"], CORS_RULE["AllowedMethods"]) == ([HOSTED], ["GET", "HEAD"])
     assert "Content-Range" in CORS_RULE["ExposeHeaders"]
@@ -718,15 +720,15 @@ def test_the_fix_of_a_bucket_works(bucket):
 
 
 def test_an_https_page_reads_no_http():
-    (problem,) = access_rules.judge_place(access_rules.Address("http://h.example/v", ""))
-    assert "https only" in problem
+    (problem,) = access_rules.address_problems(access_rules.Address("http://h.example/v", ""))
+    assert "only https" in problem
     for url in ("http://localhost:1/v", "http://127.0.0.1:1/v", "https://h.example/v"):
-        assert list(access_rules.judge_place(access_rules.Address(url, ""))) == []
+        assert list(access_rules.address_problems(access_rules.Address(url, ""))) == []
 
 
 def test_no_answer_is_a_problem():
-    (problem,) = probe("http://127.0.0.1:9/v")
-    assert "no answer" in problem
+    (problem,) = access_problems("http://127.0.0.1:9/v")
+    assert "no response" in problem
 
 
 # The end

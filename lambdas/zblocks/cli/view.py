@@ -14,8 +14,8 @@ from zblocks.config import Config
 from zblocks.errors import InvalidConfig
 from zblocks.neuroglancer import HOSTED, viewer_link
 from zblocks.storage import Credentials, Store, open_public, open_store
-from zblocks.view import public_access
-from zblocks.view.contrast import look_at
+from zblocks.view.contrast import read_viewed_volume
+from zblocks.view.public_access import PublicAccess, check_public_access
 
 
 def print_link(location: str, config: Path | None) -> None:
@@ -28,22 +28,21 @@ def show(location: str, config: Path | None, port: int, *, offline: bool, browse
     """Open a volume: by its public link, or served from here until Ctrl-C or SIGTERM."""
     with reporting(stopped="stopped"):
         place, keys = place_of(location), _keys(config)
-        found = None if offline or place.startswith("file:") else _probe(place)
-        if found and found.public and not found.problems:
-            shown = viewer_link(look_at(open_public(found.address.url)), found.address.source)
-            _open(shown, browser=browser)
-            return
+        found = None if offline or place.startswith("file:") else _check_access(place)
         store = _store(place, keys, found)
-        _serve(store, port, offline=offline, browser=browser)
+        if found and found.public and not found.problems:
+            _open(viewer_link(read_viewed_volume(store), found.address.source), browser=browser)
+        else:
+            _serve(store, port, offline=offline, browser=browser)
 
 
 def _keys(config: Path | None) -> Credentials | None:
     return keys_of(Config.load(config) if config else None)
 
 
-def _probe(place: str) -> public_access.Probed:
-    """Check public access to a volume; print what is wrong with it."""
-    found = public_access.look(place)
+def _check_access(place: str) -> PublicAccess:
+    """Check public access to a volume; print its problems, unless it isn't public at all."""
+    found = check_public_access(place)
     lines = [found.moved] if found.moved else []
     for line in (*lines, *(found.problems if found.public else ())):
         say(f"note: {line}")
@@ -58,13 +57,13 @@ def _link(place: str, keys: Credentials | None) -> str:
             "view it here, or upload it"
         )
         raise InvalidConfig(msg)
-    found = _probe(place)
+    found = _check_access(place)
     if not found.public:
         say(f"note: {'; '.join(found.problems)}")
-    return viewer_link(look_at(_store(place, keys, found)), found.address.source)
+    return viewer_link(read_viewed_volume(_store(place, keys, found)), found.address.source)
 
 
-def _store(place: str, keys: Credentials | None, found: public_access.Probed | None) -> Store:
+def _store(place: str, keys: Credentials | None, found: PublicAccess | None) -> Store:
     """Open a volume, without credentials if it is publicly readable."""
     if found and found.public:
         return open_public(found.address.url)
@@ -75,7 +74,7 @@ def _serve(store: Store, port: int, *, offline: bool, browser: bool) -> None:
     from zblocks.view.server import client_folder, serve
 
     client = client_folder() if offline else None
-    shown = look_at(store)
+    shown = read_viewed_volume(store)
     stop, how = _stop_requests()
     with serve(store, client, port, say) as server:
         _open(viewer_link(shown, server.source, server.viewer), browser=browser)

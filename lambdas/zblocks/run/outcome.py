@@ -10,7 +10,7 @@ from typing import Any
 
 from zblocks import __version__, host
 from zblocks.geometry import Box
-from zblocks.neuroglancer import Shown, viewer_link
+from zblocks.neuroglancer import ViewedVolume, viewer_link
 from zblocks.planning.bill import WorkerPool
 from zblocks.planning.cost import WorkDone, actual, estimate
 from zblocks.planning.missing import Hole, missing_holes
@@ -165,7 +165,7 @@ def _numbers(receipt: Receipt) -> TaskNumbers:
 def _link(job: Job, shown: tuple[float, float] | None) -> str:
     volume = job.plan.volume
     resolution = volume.scales[0].resolution
-    what = Shown(volume.layer, volume.format.channels, volume.box, resolution, shown)
+    what = ViewedVolume(volume.layer, volume.format.channels, volume.box, resolution, shown)
     return viewer_link(what, job.target.url)
 
 

@@ -1,4 +1,4 @@
-"""Why a page of the viewer could not read a volume that is meant for everybody, and the fix.
+"""What keeps the viewer's page from reading a public volume, each problem with its fix.
 
 Sources of the rules: Neuroglancer, `src/kvstore/http/read.ts` and `src/util/http_request.ts`; the
 Fetch standard's CORS check, which redirects have to pass, too.
@@ -16,21 +16,21 @@ from zblocks.neuroglancer import CORS_RULE, EXPOSED_HEADERS, HOSTED
 from zblocks.precomputed.info import INFO
 
 MOVED = {301, 302, 303, 307, 308, 400}
-"""S3 answers 400 in the regions that are newer than 2019."""
+"""Statuses of an object that is elsewhere; S3 sends 400 in the regions that opened after 2019."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a server said."""
+class Response:
+    """A server's response to a request for an object."""
 
     url: str
     status: int
-    """0: nothing."""
+    """0 if there was no response."""
     headers: Mapping[str, str]
     """By lower-case name."""
     body: bytes = b""
     why: str = ""
-    """There was no answer."""
+    """Why there was no response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,14 @@ class Address:
     url: str
     """`http(s)://…`."""
     source: str
-    """As a viewer's link names it."""
+    """What a viewer's link calls it."""
     bucket: str = ""
-    """S3's, if it is one."""
+    """Name in S3; empty for other servers."""
     prefix: str = ""
 
 
-def judge_address(asked: Address, info: Answer) -> tuple[Address, str] | None:
-    """Return where else the volume is, and what to say of it; None if it is here."""
+def moved_address(asked: Address, info: Response) -> tuple[Address, str] | None:
+    """Return where else the volume is, and a message that says so; None if it isn't elsewhere."""
     if info.status not in MOVED:
         return None
     region, target = info.headers.get("x-amz-bucket-region"), info.headers.get("location", "")
@@ -55,53 +55,54 @@ def judge_address(asked: Address, info: Answer) -> tuple[Address, str] | None:
         dotted, path = "." in asked.bucket, f"/{quote(asked.prefix)}" if asked.prefix else ""
         host = f"s3.{region}.amazonaws.com"
         url = f"https://{host}/{asked.bucket}" if dotted else f"https://{asked.bucket}.{host}"
-        where, url = f"the bucket is in {region}", url + path
+        why, url = f"the bucket is in {region}", url + path
     elif target.startswith(("https://", "http://")) and target.endswith(f"/{INFO}"):
         url = target.removesuffix(f"/{INFO}")
-        where = f"it answers {info.status}"
+        why = f"status {info.status}, a redirect"
     else:
         return None
-    msg = f"{asked.url}: {where}, and a browser can't follow; link to precomputed://{url} instead"
+    msg = f"{asked.url}: {why}; browsers can't follow, so link to precomputed://{url} instead"
     return Address(url, url, asked.bucket, asked.prefix), msg
 
 
-def judge_place(address: Address) -> Iterator[str]:
-    """Find what is wrong with an address by itself."""
+def address_problems(address: Address) -> Iterator[str]:
+    """Find problems of an address by itself."""
     parts = urlsplit(address.url)
     here = parts.hostname in ("localhost", "127.0.0.1", "::1")
     if parts.scheme == "http" and HOSTED.startswith("https:") and not here:
-        yield f"{address.url}: a page of {HOSTED} reads https only; serve it by https"
+        yield f"{address.url}: pages of {HOSTED} can read only https; serve the volume by https"
 
 
-def judge_readable(address: Address, answer: Answer) -> Iterator[str]:
-    """Find why a page can't read an answer."""
-    if answer.status == 0:
-        yield f"{answer.url}: no answer ({answer.why}); check the address"
-    elif answer.status in (401, 403):
+def response_problems(address: Address, response: Response) -> Iterator[str]:
+    """Find what keeps the viewer's page from reading an object."""
+    url, status = response.url, response.status
+    if status == 0:
+        yield f"{url}: no response ({response.why}); check the address"
+    elif status in (401, 403):
         yield (
-            f"{answer.url}: {answer.status}, not everybody may read it; zblocks view serves it "
-            "with your own keys, and no bucket need be public"
+            f"{url}: {status}, not publicly readable; zblocks view shows it with your own "
+            "credentials, without making the bucket public"
         )
-    elif answer.status == 404:
-        yield f"{answer.url}: not there, so there is no volume; check the place"
-    elif answer.status not in (200, 206):
-        yield f"{answer.url}: answers {answer.status}; a viewer needs 200"
+    elif status == 404:
+        yield f"{url}: not found, so there is no volume; check the location"
+    elif status not in (200, 206):
+        yield f"{url}: status {status}; a viewer needs 200"
     else:
-        yield from judge_cors(address, answer)
-        yield from judge_encoding(answer)
+        yield from cors_problems(address, response)
+        yield from encoding_problems(response)
 
 
-def judge_cors(address: Address, answer: Answer) -> Iterator[str]:
-    """Find why a browser would hide an answer from the viewer's page."""
-    allowed = answer.headers.get("access-control-allow-origin")
+def cors_problems(address: Address, response: Response) -> Iterator[str]:
+    """Find why a browser would hide an object from the viewer's page."""
+    allowed = response.headers.get("access-control-allow-origin")
     if allowed in ("*", HOSTED):
         return
     what = f"allows the origin {allowed}" if allowed else "has no Access-Control-Allow-Origin"
-    yield f"{answer.url}: {what}, so browsers hide it from {HOSTED}; {cors_fix(address)}"
+    yield f"{response.url}: {what}, so browsers hide it from {HOSTED}; {cors_fix(address)}"
 
 
 def cors_fix(address: Address) -> str:
-    """Say how a viewer's page is let in."""
+    """Return what to do so that browsers let the viewer's page read a volume."""
     rules = json.dumps({"CORSRules": [CORS_RULE]})
     if not address.bucket:
         return (
@@ -109,37 +110,37 @@ def cors_fix(address: Address) -> str:
             f"Headers: {', '.join(EXPOSED_HEADERS)})"
         )
     return (
-        "this rule lets it in (in place of the bucket's other CORS rules):\n"
+        "set this rule (it replaces the bucket's other CORS rules):\n"
         f"  aws s3api put-bucket-cors --bucket {address.bucket} --cors-configuration '{rules}'"
     )
 
 
-def judge_encoding(answer: Answer) -> Iterator[str]:
-    """Find a Content-Encoding that browsers don't undo."""
-    encoding = answer.headers.get("content-encoding", "")
+def encoding_problems(response: Response) -> Iterator[str]:
+    """Find a Content-Encoding that browsers don't decode."""
+    url, encoding = response.url, response.headers.get("content-encoding", "")
     again = "; store the object again with the right Content-Encoding"
     if "," in encoding:
-        yield f"{answer.url}: has two Content-Encodings, {encoding}, which no viewer undoes{again}"
+        yield f"{url}: has two Content-Encodings, {encoding}, which no viewer decodes{again}"
     elif encoding not in ("", "identity", "gzip", "br"):
-        yield f"{answer.url}: has Content-Encoding {encoding}, which not all browsers undo{again}"
-    elif encoding == "gzip" and answer.status == 200 and answer.body[:2] != b"\x1f\x8b":
-        yield f"{answer.url}: is said to be gzipped and isn't{again}"
+        yield f"{url}: has Content-Encoding {encoding}, which not all browsers decode{again}"
+    elif encoding == "gzip" and response.status == 200 and response.body[:2] != b"\x1f\x8b":
+        yield f"{url}: has Content-Encoding gzip and isn't gzip{again}"
 
 
-def judge_absent(answer: Answer) -> Iterator[str]:
-    """Find why a chunk that isn't there would be taken for one."""
-    if answer.status not in (0, 403, 404):
+def missing_object_problems(response: Response) -> Iterator[str]:
+    """Find why the viewer would take the response for a missing object for a chunk."""
+    if response.status not in (0, 403, 404):
         yield (
-            f"{answer.url}: answers {answer.status} for what isn't there, so holes are no holes to "
-            "a viewer; have the server answer 404"
+            f"{response.url}: status {response.status} though there is no such object, so viewers "
+            "can't tell holes from chunks; have the server send 404"
         )
 
 
-def judge_range(answer: Answer, length: int) -> Iterator[str]:
-    """Find why chunks can't be read from within a shard."""
-    if answer.status == 200:
-        yield f"{answer.url}: Range is ignored; shards need a server that answers 206"
-    elif answer.status == 206 and len(answer.body) != length:
-        yield f"{answer.url}: {len(answer.body)} bytes where a range of {length} was asked for"
-    if answer.headers.get("content-encoding", "") not in ("", "identity"):
-        yield f"{answer.url}: a shard with a Content-Encoding; store it again without one"
+def range_problems(response: Response, length: int) -> Iterator[str]:
+    """Find why chunks can't be read from a shard, in the response to a request for some bytes."""
+    if response.status == 200:
+        yield f"{response.url}: Range is ignored; shards need a server that answers 206"
+    elif response.status == 206 and len(response.body) != length:
+        yield f"{response.url}: {len(response.body)} bytes in response to a range of {length}"
+    if response.headers.get("content-encoding", "") not in ("", "identity"):
+        yield f"{response.url}: a shard with a Content-Encoding; store it again without one"

@@ -1,4 +1,4 @@
-"""What a viewer's link needs to know of a volume, of zblocks or of any other tool."""
+"""What a viewer's link has to know of a volume, made by zblocks or any other tool."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from zblocks.errors import InvalidConfig, ZblocksError
 from zblocks.geometry import Vec, Voxels
-from zblocks.neuroglancer import Shown
+from zblocks.neuroglancer import ViewedVolume
 from zblocks.precomputed.compression import MissingDecoderError
 from zblocks.precomputed.documents import MALFORMED, load_json, read_bytes
 from zblocks.precomputed.info import INFO, parse_info
@@ -20,18 +20,18 @@ from zblocks.precomputed.scale import Scale, Volume
 from zblocks.run.job import REPORT
 from zblocks.storage import Store
 
-CHUNKS = 16
-"""Of the coarsest scale, that the contrast is measured from."""
-BYTES = 1 << 26
-"""Of their voxels, at most."""
-GRID = 1 << 16
-"""Chunks of the coarsest scale beyond which it is no overview, and isn't measured."""
-MARKS = (0.001, 0.999)
-"""Shares of the voxels that are darker than black, and than white."""
+SAMPLED_CHUNKS = 16
+"""Chunks of the coarsest scale that the contrast is measured from, at most."""
+SAMPLED_BYTES = 1 << 26
+"""Bytes of their voxels, at most."""
+MOST_CHUNKS = 1 << 16
+"""Chunks of the coarsest scale beyond which 16 aren't representative, and nothing is measured."""
+QUANTILES = (0.001, 0.999)
+"""Of the voxels' values: what is shown black, and white."""
 
 
-def look_at(store: Store) -> Shown:
-    """Return what the viewer's link needs to know.
+def read_viewed_volume(store: Store) -> ViewedVolume:
+    """Return what a link has to know of the volume in a store.
 
     Raises:
         InvalidConfig: there is no volume, or its `info` can't be used.
@@ -45,13 +45,16 @@ def look_at(store: Store) -> Shown:
     except (*MALFORMED, MissingDecoderError) as error:
         raise InvalidConfig(f"{place}: {error!s:.200}; zblocks verify says more") from error
     voxels, scale = volume.format, volume.scales[0]
-    return Shown(
+    return ViewedVolume(
         volume.layer, voxels.channels, scale.box, scale.resolution, contrast(store, volume)
     )
 
 
 def contrast(store: Store, volume: Volume) -> tuple[float, float] | None:
-    """Return the values to show black and white: as zblocks reported, or else measured now."""
+    """Return the values to show black and white, from zblocks' report or else measured.
+
+    None for colours and labels, and where nothing can be measured.
+    """
     colours = volume.format.channels > 1 and volume.format.dtype == "uint8"
     if volume.layer != "image" or colours:
         return None
@@ -63,19 +66,18 @@ def contrast(store: Store, volume: Volume) -> tuple[float, float] | None:
 
 
 def _measure(store: Store, scale: Scale) -> tuple[float, float] | None:
-    """Measure some chunks of the coarsest scale."""
     parts = list(_overview(store, scale))
     values = np.concatenate(parts) if parts else np.empty(0)
     values = values[np.isfinite(values)]
     if not values.size:
         return None
-    low, high = (v.item() for v in np.quantile(values, MARKS, method="nearest"))
+    low, high = (v.item() for v in np.quantile(values, QUANTILES, method="nearest"))
     return (low, high) if low < high else None
 
 
 def _overview(store: Store, scale: Scale) -> Iterator[Voxels]:
     """Yield the voxels of chunks spread over a scale."""
-    if scale.chunks > GRID:
+    if scale.chunks > MOST_CHUNKS:
         return
     cells = _spread(scale)
     reader = ScaleReader.open(store, scale)
@@ -102,5 +104,5 @@ def _list_chunks(store: Store, scale: Scale, cells: list[Vec]) -> dict[Vec, List
 def _spread(scale: Scale) -> list[Vec]:
     """Return some cells of a scale, evenly spread."""
     chunk_bytes = math.prod(scale.chunk) * scale.format.voxel_bytes
-    count = min(scale.chunks, CHUNKS, BYTES // chunk_bytes)
+    count = min(scale.chunks, SAMPLED_CHUNKS, SAMPLED_BYTES // chunk_bytes)
     return [scale.cell_at((2 * i + 1) * scale.chunks // (2 * count)) for i in range(count)]

@@ -1,8 +1,8 @@
-"""May a viewer's page read a volume that is meant for everybody? Asked as a browser would.
+"""A check whether the viewer's page can read a volume, by the requests that a browser would make.
 
-The viewer takes 403, 404 and a refused cross-origin request alike for "no such chunk" and draws
-black without a word, so everything is asked for with an Origin header: `info`, a chunk, a chunk
-that can't exist, and for shards a range of bytes.
+The viewer takes 403, 404 and a refused cross-origin request alike for a missing chunk and silently
+draws black. So these are requested with an Origin header: `info`, a chunk, a chunk that can't
+exist, and for shards a range of bytes.
 """
 
 from __future__ import annotations
@@ -25,58 +25,57 @@ from zblocks.precomputed.objects import object_key
 from zblocks.precomputed.scale import Scale
 from zblocks.view.access_rules import (
     Address,
-    Answer,
-    judge_absent,
-    judge_address,
-    judge_place,
-    judge_range,
-    judge_readable,
+    Response,
+    address_problems,
+    missing_object_problems,
+    moved_address,
+    range_problems,
+    response_problems,
 )
 
 SECONDS = 20
 READ = 1 << 24
-"""Bytes of an answer that are read."""
+"""Bytes of a response that are read."""
 TRIED = 8
-"""Chunks of the coarsest scale that are asked for until one is there."""
+"""Chunks of the coarsest scale that are requested until one is found."""
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
-    """What anybody gets."""
+class PublicAccess:
+    """How a volume can be read without credentials."""
 
     address: Address
-    """The one that was moved to, if there was another."""
+    """The one that the requests were redirected to, if they were."""
     public: bool
-    """Whether everybody may read `info`."""
+    """Whether `info` is publicly readable."""
     problems: tuple[str, ...]
     """What keeps a viewer from showing the volume at this address, each with its fix."""
     moved: str = ""
-    """Why it is another address."""
+    """Why it isn't the address that was asked for."""
 
 
-def probe(location: str) -> tuple[str, ...]:
-    """Return what keeps everybody from seeing a volume, each problem with its fix.
+def access_problems(location: str) -> tuple[str, ...]:
+    """Return what keeps others from seeing a volume by its link, each problem with its fix.
 
     Args:
         location: `s3://bucket/prefix` or `http(s)://…`.
     """
-    found = look(location)
+    found = check_public_access(location)
     return (found.moved, *found.problems) if found.moved else found.problems
 
 
-def look(location: str) -> Probed:
-    """Ask for a volume as a browser would, without keys."""
-    address = address_of(location)
-    info = ask(f"{address.url}/{INFO}")
-    moved = ""
-    if (there := judge_address(address, info)) is not None:
+def check_public_access(location: str) -> PublicAccess:
+    """Request objects of a volume as a browser would, without credentials."""
+    address, moved = address_of(location), ""
+    info = request(f"{address.url}/{INFO}")
+    if (there := moved_address(address, info)) is not None:
         address, moved = there
-        info = ask(f"{address.url}/{INFO}")
-    problems = [*judge_place(address), *judge_readable(address, info)]
+        info = request(f"{address.url}/{INFO}")
+    problems = [*address_problems(address), *response_problems(address, info)]
     public = info.status == 200
     if public and not problems:
-        problems += _look_inside(address, info)
-    return Probed(address, public, tuple(problems), moved)
+        problems += _chunk_problems(address, info)
+    return PublicAccess(address, public, tuple(problems), moved)
 
 
 def address_of(location: str) -> Address:
@@ -100,8 +99,7 @@ def address_of(location: str) -> Address:
     return Address(url, location.rstrip("/"), bucket, prefix)
 
 
-def _look_inside(address: Address, info: Answer) -> Iterator[str]:
-    """Ask for chunks."""
+def _chunk_problems(address: Address, info: Response) -> Iterator[str]:
     try:
         encoding = info.headers.get("content-encoding", "")
         volume = parse_info(load_json(decompress(info.body, encoding, READ)))
@@ -109,60 +107,59 @@ def _look_inside(address: Address, info: Answer) -> Iterator[str]:
         yield f"{info.url}: can't be used ({error!s:.200}); zblocks verify says more"
         return
     scale = volume.scales[-1]
-    yield from judge_absent(ask(f"{address.url}/{quote(scale.key)}/0-0_0-0_0-0"))
+    impossible = request(f"{address.url}/{quote(scale.key)}/0-0_0-0_0-0")
+    yield from missing_object_problems(impossible)
     chunk = _some_chunk(scale, address.url)
     if chunk.status in (403, 404):
         yield (
-            f"{chunk.url}: {chunk.status}, as for the others of the coarsest scale that were tried;"
-            " let everybody read the chunks, too, not info alone"
+            f"{chunk.url}: {chunk.status}, like the other chunks that were tried; make the chunks "
+            "publicly readable, too, not only info"
         )
         return
-    yield from judge_readable(address, chunk)
+    yield from response_problems(address, chunk)
     if scale.sharding:
-        yield from judge_range(chunk, _TABLE)
+        yield from range_problems(chunk, _TABLE)
 
 
 _TABLE = 16
 """Bytes that every shard has: the first entry of its index."""
 
 
-def _some_chunk(scale: Scale, url: str) -> Answer:
-    """Ask for chunks of a scale, or shards of it, until one is there."""
-    answer = Answer(url, 404, {})
+def _some_chunk(scale: Scale, url: str) -> Response:
+    """Request chunks of a scale, or its shards, until one is found."""
+    response, length = Response(url, 404, {}), _TABLE if scale.sharding else 0
     for cell in islice(scale.cells(), TRIED):
-        answer = ask(f"{url}/{quote(object_key(scale, cell))}", _TABLE if scale.sharding else 0)
-        if answer.status not in (403, 404):
+        response = request(f"{url}/{quote(object_key(scale, cell))}", length)
+        if response.status not in (403, 404):
             break
-    return answer
+    return response
 
 
-class _Still(HTTPRedirectHandler):
-    """Follows nothing."""
-
+class _NoRedirects(HTTPRedirectHandler):
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> None:
-        """Return no request, so that the redirect itself is the answer."""
+        """Return None, so that the redirect itself is the response."""
 
 
-def ask(url: str, length: int = 0) -> Answer:
-    """Get an object, or its first bytes, as the viewer's page would; no redirect is followed."""
+def request(url: str, length: int = 0) -> Response:
+    """Request an object, or its first bytes, as the viewer's page would; follow no redirect."""
     headers = {"Origin": HOSTED, "Accept-Encoding": "gzip, br"}
     if length:
         headers["Range"] = f"bytes=0-{length - 1}"
-    request = Request(url, headers=headers)  # noqa: S310 - of whatever address the user names
+    asked = Request(url, headers=headers)  # noqa: S310 - whatever address the user gives
     try:
-        with build_opener(_Still).open(request, timeout=SECONDS) as reply:
-            return _answer(url, reply)
+        with build_opener(_NoRedirects).open(asked, timeout=SECONDS) as reply:
+            return _read(url, reply)
     except HTTPError as error:
         with error:
-            return _answer(url, error)
+            return _read(url, error)
     except (OSError, HTTPException, ValueError) as error:
-        return Answer(url, 0, {}, why=str(getattr(error, "reason", error)))
+        return Response(url, 0, {}, why=str(getattr(error, "reason", error)))
 
 
-def _answer(url: str, reply: Any) -> Answer:
-    """Return what an answer says; a header that is there twice has both values."""
+def _read(url: str, reply: Any) -> Response:
+    """Return a response; a header that occurs twice has both values."""
     names = {name.lower() for name in reply.headers}
     headers = {name: ", ".join(reply.headers.get_all(name)) for name in names}
-    return Answer(url, reply.status, headers, reply.read(READ))
+    return Response(url, reply.status, headers, reply.read(READ))
