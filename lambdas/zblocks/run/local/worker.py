@@ -1,41 +1,27 @@
-"""What runs in a process of `zblocks convert`: one task after the other.
-
-A module of its own, so that a process starts without what only the command line needs.
-"""
+"""What runs in a worker process: one order after the other."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import pickle
 import signal
+import sys
 import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.sharedctypes import Synchronized
+from queue import SimpleQueue
 
+from zblocks.errors import ZblocksError
 from zblocks.planning.plan import BlockTask, CoarseTask
 from zblocks.run.attempt import attempt_block, attempt_coarse
 from zblocks.run.job import open_job
 from zblocks.storage import Credentials
 
-_counter: Synchronized[int] | None = None
-"""Where this process counts the voxels that it has done."""
-
-
-def begin(counter: Synchronized[int]) -> None:
-    """Set the process up: Ctrl-C and SIGTERM are for the parent; without a parent it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    global _counter  # noqa: PLW0603 - the process's one piece of state
-    _counter = counter
-
-
-def _end_with_parent() -> None:
-    """End at once when the parent was killed: it can't say so, and the next run has the claim."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+COUNT_EVERY = 0.1
+"""Seconds between two answers that count voxels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +34,67 @@ class Order:
     allow_holes: bool
 
 
-def work(order: Order) -> str:
+def serve() -> None:
+    """Do the orders from stdin; answer each on stdout with counts of voxels, then its result.
+
+    Ctrl-C and SIGTERM are for the parent. When its end closes stdin, this process ends.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    answers, orders = _Answers(), SimpleQueue[Order]()
+    threading.Thread(target=_read_orders, args=(orders,), daemon=True).start()
+    while True:
+        answers.send(_result(orders.get(), answers.count))
+
+
+def _read_orders(orders: SimpleQueue[Order]) -> None:
+    """Read ahead, so that the parent's end is noticed in the middle of a task, too."""
+    with suppress(EOFError, pickle.UnpicklingError):
+        while True:
+            orders.put(pickle.load(sys.stdin.buffer))  # noqa: S301 - from our own parent
+    os._exit(1)
+
+
+def _result(order: Order, count: Callable[[int], None]) -> str | BaseException:
+    try:
+        return work(order, count)
+    except ZblocksError as error:
+        return error
+    except BaseException:
+        return RuntimeError(f"in a worker process:\n{traceback.format_exc()}")
+
+
+def work(order: Order, count: Callable[[int], None]) -> str:
     """Do one task; return the key of its receipt."""
     job = open_job(order.destination, order.credentials)
     if isinstance(order.task, CoarseTask):
         return attempt_coarse(job, order.task, allow_holes=order.allow_holes)
-    return attempt_block(job, order.task, _count)
+    return attempt_block(job, order.task, count)
 
 
-def _count(voxels: int) -> None:
-    """Count voxels that are done."""
-    if _counter is not None:
-        with _counter.get_lock():
-            _counter.value += voxels
+class _Answers:
+    """Writes answers to what was stdout."""
+
+    def __init__(self) -> None:
+        self._pipe = os.fdopen(os.dup(1), "wb")
+        with suppress(OSError):
+            os.dup2(2, 1)  # what a library prints goes to stderr
+        self._voxels = 0
+        self._sent = 0.0
+
+    def count(self, voxels: int) -> None:
+        """Add voxels that are done; tell the parent if it is time."""
+        self._voxels += voxels
+        if time.monotonic() - self._sent > COUNT_EVERY:
+            self._write(self._voxels)
+            self._voxels, self._sent = 0, time.monotonic()
+
+    def send(self, result: str | BaseException) -> None:
+        """Tell the parent the voxels that it doesn't know of, and the result."""
+        self._write(self._voxels)
+        self._voxels = 0
+        self._write(result)
+
+    def _write(self, answer: int | str | BaseException) -> None:
+        pickle.dump(answer, self._pipe)
+        self._pipe.flush()
