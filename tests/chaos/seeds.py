@@ -84,14 +84,14 @@ class Killer:
 
 
 def children(parent: int) -> list[int]:
-    """Return the worker processes of a run (spawned by multiprocessing), by pid."""
+    """Return the worker processes of a run , by pid."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
             if entry.name.isdigit():
                 stat = (entry / "stat").read_text().rpartition(")")[2].split()
                 line = (entry / "cmdline").read_bytes()
-                if int(stat[1]) == parent and b"spawn_main" in line:
+                if int(stat[1]) == parent and b"zblocks.run.local.worker" in line:
                     found.append(int(entry.name))
         except OSError:
             continue

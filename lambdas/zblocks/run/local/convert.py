@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from multiprocessing.sharedctypes import Synchronized
 
 from zblocks.config import Config
 from zblocks.errors import DoesNotFit, ZblocksError
@@ -24,8 +21,8 @@ from zblocks.planning.time import WorkerSpec
 from zblocks.run import lock
 from zblocks.run.finalize import Ending, finalize
 from zblocks.run.job import Job, open_job
-from zblocks.run.local import worker
-from zblocks.run.local.spawn import Spawning
+from zblocks.run.local.pool import Pool, WorkerKilled
+from zblocks.run.local.worker import WorkItem
 from zblocks.run.progress import State
 from zblocks.run.start import Run, prepare
 from zblocks.storage import Credentials
@@ -95,20 +92,19 @@ class _Options:
 def _do_all(job: Job, pending: Sequence[BlockTask], machine: Machine, options: _Options) -> None:
     """Convert the pending blocks, then the scales that no block owns."""
     plan = job.plan
-    context = Spawning()  # forking a process with threads isn't safe
-    counter: Synchronized[int] = context.Value("q", 0)
 
     def submit(task: BlockTask | CoarseTask) -> Future[str]:
-        item = worker.WorkItem(plan.destination, task, options.credentials, options.allow_partial)
-        return pool.submit(worker.work, item)
+        item = WorkItem(plan.destination, task, options.credentials, options.allow_partial)
+        return pool.submit(item)
 
-    with _processes(min(machine.workers, max(len(pending), 1)), context, counter) as pool:
+    with Pool(min(machine.workers, max(len(pending), 1))) as pool:
         blocks = [submit(task) for task in pending]
-        watch = _Watch(plan, len(pending), _voxels(plan, pending), counter, options.observe)
+        watch = _Watch(plan, len(pending), _voxels(plan, pending), pool, options.observe)
         _await(blocks, watch, lambda: lock.refresh(job.target))
         if options.allow_partial or not any(block.exception() for block in blocks):
             for stage in plan.stages():
-                wait([submit(plan.coarse[i]) for i in stage])
+                done, _ = wait([submit(plan.coarse[i]) for i in stage])
+                _refuse_killed(done)
 
 
 @dataclass(slots=True)
@@ -118,7 +114,7 @@ class _Watch:
     plan: Plan
     pending: int
     voxels: int
-    counter: Synchronized[int]
+    pool: Pool
     observe: Observer
     begun: float = field(default_factory=time.monotonic)
     failures: dict[Future[str], str] = field(default_factory=dict)
@@ -135,7 +131,7 @@ class _Watch:
             done=self.plan.blocks - self.pending + len(done) - len(self.failures),
             failed=len(self.failures),
             running=sum(j.running() for j in jobs),
-            voxels_done=self.counter.value,
+            voxels_done=self.pool.voxels,
             voxels_due=self.voxels,
             seconds=time.monotonic() - self.begun,
             failures=tuple(self.failures.values()),
@@ -152,15 +148,10 @@ def _await(jobs: list[Future[str]], watch: _Watch, live: Callable[[], None]) -> 
             alive = time.monotonic()
             live()
         watch.tell(jobs)
-        for job in [j for j in jobs if j.done()]:
+        done = [j for j in jobs if j.done()]
+        _refuse_killed(done)
+        for job in done:
             error = job.exception()
-            if isinstance(error, BrokenProcessPool):
-                msg = (
-                    "a worker process was killed, probably for lack of memory; rerun with fewer "
-                    "workers (--workers 1) or less memory per worker (--memory, in MiB): finished "
-                    "blocks are kept"
-                )
-                raise DoesNotFit(msg) from error
             if error is not None and not isinstance(error, ZblocksError):
                 raise error
         if not pending:
@@ -168,20 +159,16 @@ def _await(jobs: list[Future[str]], watch: _Watch, live: Callable[[], None]) -> 
         _, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
 
 
+def _refuse_killed(jobs: Iterable[Future[str]]) -> None:
+    for job in jobs:
+        if isinstance(error := job.exception(), WorkerKilled):
+            msg = (
+                "a worker process was killed, probably for lack of memory; rerun with fewer "
+                "workers (--workers 1) or less memory for each (--memory, in MiB): finished blocks "
+                "are kept"
+            )
+            raise DoesNotFit(msg) from error
+
+
 def _voxels(plan: Plan, tasks: Sequence[BlockTask]) -> int:
     return sum(len(t.slices) for t in tasks) * plan.box.shape.x * plan.box.shape.y
-
-
-@contextmanager
-def _processes(
-    count: int, context: Spawning, counter: Synchronized[int]
-) -> Iterator[ProcessPoolExecutor]:
-    """Open a pool of workers; on Ctrl-C and errors they are killed."""
-    pool = ProcessPoolExecutor(count, context, worker.begin, (counter,))
-    try:
-        yield pool
-    finally:
-        # Waiting could last forever: a worker that was killed may have held the lock under which
-        # the others would learn of the end.
-        context.end()
-        pool.shutdown(wait=False, cancel_futures=True)
