@@ -158,7 +158,7 @@ def test_every_slice_has_its_own_picture(odd):
 
 def test_planes_through_the_middle(odd):
     voxels, out = odd
-    figures = read_page(out).section("Through the middle").all("figure")
+    figures = read_page(out).section("Middle planes").all("figure")
     words = [f.all("figcaption")[0].text for f in figures]
     assert [w.split(" · ")[0] for w in words] == ["xy at z 25", "xz at y 30", "yz at x 50"]
     planes = [voxels[20, :, :, 0], voxels[:, 30, :, 0], voxels[:, :, 50, 0]]
@@ -292,7 +292,7 @@ def test_a_partial_volume_has_its_holes_marked(tmp_path, write_config):
     assert report["status"] == page.all("header")[0].all("span")[0].text == "PARTIAL"
     part = page.section("Published with holes")
     assert len(part.all("details")[1].all("li")) == len(report["holes"])
-    xy, xz, yz = (f.all("img")[0] for f in page.section("Through the middle").all("figure"))
+    xy, xz, yz = (f.all("img")[0] for f in page.section("Middle planes").all("figure"))
     assert "z 63" in xy.attributes["alt"]  # the middle is in the hole
     for image in (xz, yz):
         seen = picture(image).astype(int)
@@ -387,7 +387,7 @@ def test_pictures_come_from_chunks_of_any_kind(tmp_path, write_config, encoding,
     voxels = write_stack(tmp_path / "in", a_stack(20))
     fields = {"encoding": encoding, "sharding": sharding, "chunk_size": [32, 32, 8]}
     assert zblocks("convert", write_config(**fields)).code == 0
-    figure = read_page(tmp_path / "out").section("Through the middle").all("figure")[0]
+    figure = read_page(tmp_path / "out").section("Middle planes").all("figure")[0]
     seen = picture(figure.all("img")[0]).astype(float)
     assert np.corrcoef(seen.ravel(), voxels[10].ravel())[0, 1] > 0.95
 
@@ -415,12 +415,12 @@ def test_a_deep_stack_shows_evenly_chosen_slices(tmp_path, write_config):
     assert len(shown) == 400
     assert (shown[0], shown[-1]) == (0, 449)
     assert max(np.diff(shown)) == 2
-    assert "400 of 450, evenly chosen" in page.section("Contact sheet").text
+    assert "400 of 450, evenly spaced" in page.section("Contact sheet").text
     assert "s_003.png" in page.section("Slices to look at").text
 
 
 def test_a_large_volume_is_seen_from_a_coarser_scale(tmp_path, write_config):
-    """Too many chunks to read: each picture stands for two slices, at an odd offset too."""
+    """Too many chunks to read: each picture covers two slices, at an odd offset too."""
     voxels = np.repeat(np.repeat(a_stack(48), 3, axis=1), 2, axis=2)
     voxels[20] = 5
     write_stack(tmp_path / "in", voxels)
@@ -429,7 +429,7 @@ def test_a_large_volume_is_seen_from_a_coarser_scale(tmp_path, write_config):
     )
     assert zblocks("convert", config).code == 0
     page = read_page(tmp_path / "out")
-    assert "Each picture stands for up to 2 slices" in page.section("Contact sheet").text
+    assert "Each picture covers up to 2 slices" in page.section("Contact sheet").text
     shown = cells(page)
     spans = [c.all("span")[0].text for c in shown]
     assert spans[:3] == ["-5", "-4 to -3", "-2 to -1"]

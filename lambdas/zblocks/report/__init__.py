@@ -1,1 +1,1 @@
-"""The report that people read: `report.html` beside `report.json`."""
+"""The reports of a run: `report.json`, `report.html` and the `provenance` document."""

@@ -1,7 +1,7 @@
-"""Numbers become drawings: SVG inside the page, as wide as the page lets it be.
+"""Draws the report's charts as inline SVG.
 
-A drawing is stretched to its room, so there is no text in it; the page sets that around it. Many
-values are drawn as `COLUMNS` columns of the lowest and highest of each, so none is lost.
+The page stretches a chart to fit, so a chart has no text; the page puts the labels around it.
+More than `COLUMNS` values are drawn as that many columns with the minimum and maximum of each.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ Values = npt.NDArray[np.float64]
 
 COLUMNS = 800
 HEIGHT = 200
-"""Units of a drawing's own, from its top."""
+"""Of the SVG view box; its width is 1000."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A line from top to bottom."""
+    """A vertical line or stripe across a chart."""
 
     x0: float
     x1: float
-    """Where, of the width 1."""
+    """Left and right edge, as fractions of the chart's width."""
     kind: str
-    """Class in the style."""
+    """CSS class."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One value after the other; NaN where there is none."""
+    """Values in the order of x; NaN where there is none."""
 
     low: Values
     mean: Values
@@ -41,7 +41,7 @@ class Series:
 
 
 def band(series: Series, top: float, bottom: float, marks: Iterable[Mark], label: str) -> str:
-    """Draw a mean within its band."""
+    """Return an SVG of the mean, and of the band from low to high, between `bottom` and `top`."""
     low, high = (_columns(v, how) for v, how in ((series.low, "min"), (series.high, "max")))
     dark, light = (_columns(series.mean, how) for how in ("min", "max"))
 
@@ -55,18 +55,20 @@ def band(series: Series, top: float, bottom: float, marks: Iterable[Mark], label
 
 
 def bars(heights: Values, top: float, lines: Iterable[tuple[float, str]], label: str) -> str:
-    """Draw bars from the bottom, and lines across them.
+    """Return an SVG of bars and horizontal lines.
 
     Args:
-        heights: of the bars.
-        top: the height that fills the drawing.
-        lines: height and class of each.
-        label: says what is drawn, to those who can't see it.
+        heights: of the bars; NaN for no bar.
+        top: the height that fills the chart.
+        lines: height and CSS class of each.
+        label: text for screen readers.
     """
     tall = _columns(heights, "max")
     width = 1000 / max(len(tall), 1)
-    gap = min(width * 0.15, 2.0) if width > 5 else 0  # narrower ones would shimmer
-    edges = [round(i * width, 1) for i in range(len(tall) + 1)]  # shared, so that no line shows
+    gap = min(width * 0.15, 2.0) if width > 5 else 0  # gaps between narrow bars would flicker
+    edges = [
+        round(i * width, 1) for i in range(len(tall) + 1)
+    ]  # shared by neighbours, so that no seam shows
     rects = [
         f'<rect x="{_n(x0)}" y="{_n(HEIGHT - h)}" width="{_n(x1 - x0 - gap)}" height="{_n(h)}"/>'
         for x0, x1, h in zip(
@@ -83,14 +85,14 @@ def bars(heights: Values, top: float, lines: Iterable[tuple[float, str]], label:
 
 
 def log_bars(counts: Sequence[int], marks: Iterable[Mark], label: str) -> str:
-    """Draw bars whose heights are logarithms of counts."""
+    """Return an SVG of bars as high as the logarithms of counts."""
     heights = np.log10(1 + np.asarray(counts, np.float64))
     drawn = bars(heights, float(heights.max(initial=1e-9)), (), label)
     return drawn.replace("<g ", "".join(_mark(m) for m in marks) + "<g ", 1)
 
 
 def _columns(values: Values, how: str) -> Values:
-    """Return at most `COLUMNS` values: the lowest or highest of each run; NaN only of NaNs."""
+    """Return at most `COLUMNS` values: the minimum or maximum of each run, ignoring NaN."""
     if len(values) <= COLUMNS:
         return values
     starts = np.linspace(0, len(values), COLUMNS, endpoint=False).astype(int)
@@ -99,7 +101,7 @@ def _columns(values: Values, how: str) -> Values:
 
 
 def _area(upper: Values, lower: Values) -> str:
-    """Return the path of the area between two lines, broken where values are NaN."""
+    """Return the SVG path of the area between two lines, interrupted where values are NaN."""
     count, path = len(upper), []
     x = (np.arange(count) + 0.5) * 1000 / max(count, 1)
     there = np.flatnonzero(~np.isnan(upper))
@@ -118,13 +120,11 @@ def _area(upper: Values, lower: Values) -> str:
 
 
 def _mark(mark: Mark) -> str:
-    """Return a line from top to bottom, at least a pixel wide."""
-    x0, width = mark.x0 * 1000, max((mark.x1 - mark.x0) * 1000, 1.5)
+    x0, width = mark.x0 * 1000, max((mark.x1 - mark.x0) * 1000, 1.5)  # about a pixel at least
     return f'<rect class="{mark.kind}" x="{_n(x0)}" y="0" width="{_n(width)}" height="{HEIGHT}"/>'
 
 
 def _svg(parts: Iterable[str], label: str) -> str:
-    """Return a drawing that fills its room."""
     return (
         f'<svg role="img" aria-label="{escape(label)}" viewBox="0 0 1000 {HEIGHT}" '
         f'preserveAspectRatio="none">{"".join(parts)}</svg>'
@@ -132,5 +132,4 @@ def _svg(parts: Iterable[str], label: str) -> str:
 
 
 def _n(value: float) -> str:
-    """Return a number with no more digits than can be seen."""
     return f"{value:.1f}".removesuffix(".0")

@@ -1,4 +1,4 @@
-"""The slices that a report flags: missing, blank, repeated and outlying ones, by kind."""
+"""The slices that a report flags: not made, missing, blank, duplicate or outlying."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ KINDS = {
     "duplicate": "duplicate",
     "outlier": "outlier",
 }
-"""What a slice can be, the gravest first."""
+"""Kinds of flags and their names in the report, the most serious first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """What was found of one slice, or of a run of them."""
+    """A finding about a slice or a range of slices."""
 
     z: str
     name: str
-    """Of its file, where it has one."""
+    """Key of its file, or empty."""
     found: str
 
 
@@ -44,29 +44,29 @@ class Flags:
 
     @property
     def word(self) -> str:
-        """The kind, in a word or two."""
+        """The kind's name in the report."""
         return KINDS[self.kind]
 
     @property
     def legend(self) -> tuple[str, str]:
-        """The kind and its word."""
+        """The kind and its name."""
         return self.kind, self.word
 
     @property
     def counted(self) -> str:
-        """How many there are."""
+        """The number of slices, with the kind's name."""
         count = len(self.zs)
         named = self.kind in ("duplicate", "outlier")
         return plural(count, self.word) if named else f"{number(count)} {self.word}"
 
     @property
     def runs(self) -> list[str]:
-        """The slices by z, consecutive ones as one."""
+        """The slices as ranges of consecutive z."""
         runs = np.split(np.array(self.zs), np.flatnonzero(np.diff(self.zs) > 1) + 1)
         return [span(int(run[0]), int(run[-1]) + 1) for run in runs]
 
     def marks(self, start: int, depth: int) -> list[Mark]:
-        """Return lines in a chart of `depth` slices from `start` on, neighbours in one."""
+        """Return the marks in a chart of slices [start, start + depth); neighbours share one."""
         columns = min(depth, COLUMNS)
         places = np.unique((np.array(sorted(self.zs), np.int64) - start) * columns // depth)
         runs = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)
@@ -74,11 +74,11 @@ class Flags:
 
 
 def find_flags(report: RunReport, gone: Sequence[Span]) -> tuple[Flags, ...]:
-    """Return what is flagged, the gravest kind first; kinds without a slice are left out.
+    """Return the flagged slices by kind, the most serious first, without empty kinds.
 
     Args:
         report: of the run.
-        gone: scale 0 slices [z0, z1) of the blocks that aren't there.
+        gone: scale 0 slices [z0, z1) of each block that was not made.
     """
     odd, filled = report.anomalies, report.plan.filled
     rows = {
@@ -94,7 +94,7 @@ def find_flags(report: RunReport, gone: Sequence[Span]) -> tuple[Flags, ...]:
             for d in odd.duplicates
         ],
         "outlier": [
-            Flag(str(o.z), o.slice, f"mean {number(o.mean)}, around it {number(o.usual)}")
+            Flag(str(o.z), o.slice, f"mean {number(o.mean)}, neighbours {number(o.usual)}")
             for o in odd.outliers
         ],
     }
@@ -109,7 +109,7 @@ def find_flags(report: RunReport, gone: Sequence[Span]) -> tuple[Flags, ...]:
 
 
 def gravest(flags: Iterable[Flags], z0: int, z1: int) -> str:
-    """Return the kind of the gravest flag, but for slices not made, in [z0, z1); or nothing."""
+    """Return the most serious kind in [z0, z1), `gone` aside; empty if there is none."""
     for each in flags:
         zs: npt.NDArray[np.int64] = np.array(each.zs)
         if each.kind != "gone" and ((zs >= z0) & (zs < z1)).any():

@@ -1,4 +1,4 @@
-"""Numbers and ranges as text for people."""
+"""Formats numbers, units and ranges for people."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 
 def number(value: float) -> str:
-    """Return a number with separators, and no more digits than mean something."""
+    """Return a number with thousands separators; fractions to about three digits."""
     if isinstance(value, int) or float(value).is_integer():
         return f"{int(value):,}"
     return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}"
 
 
 def short(value: float) -> str:
-    """Return a number for the end of an axis: three digits, and a letter for large ones."""
+    """Return a number for an axis label, large ones with a k, M or G."""
     for letter, unit in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(value) >= 10 * unit:
             return f"{number(round(value / unit))}{letter}"
@@ -21,12 +21,12 @@ def short(value: float) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """Return a count with its noun."""
+    """Return a count and its noun, singular or plural."""
     return f"{number(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def size(count: float) -> str:
-    """Return bytes in the largest unit that fits."""
+    """Return a number of bytes in the unit that fits, from bytes to TB."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000:
             return f"{number(round(count, 1))} {unit}"
@@ -35,7 +35,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the unit that fits."""
+    """Return a duration in s, min or h."""
     if seconds < 120:
         return f"{number(round(seconds, 1))} s"
     if seconds < 7200:
@@ -44,14 +44,14 @@ def duration(seconds: float) -> str:
 
 
 def span(z0: int, z1: int) -> str:
-    """Name slices [z0, z1) as people do: both ends belong to them."""
+    """Return slices [z0, z1) as an inclusive range, such as `3–7`."""
     if z1 - z0 <= 1:
         return f"{z0}"
     return f"{z0}{' to ' if z0 < 0 else '–'}{z1 - 1}"
 
 
 def lengths(nm: Sequence[float]) -> str:
-    """Return lengths in one unit that fits the longest."""
+    """Return lengths, given in nm, in the unit that fits the longest."""
     for unit, factor in (("mm", 1e6), ("µm", 1e3)):
         if max(nm) >= factor:
             return " × ".join(f"{v / factor:.3g}" for v in nm) + f" {unit}"
@@ -59,7 +59,7 @@ def lengths(nm: Sequence[float]) -> str:
 
 
 def dollars(amount: float | None) -> str:
-    """Return an amount with digits that mean something."""
+    """Return an amount in US dollars; two significant digits below $1."""
     if amount is None:
         return "–"
     return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.2g}"

@@ -1,7 +1,4 @@
-"""Brightness of a stack: histogram, contrast, and slices that differ from the others.
-
-Nothing is read for it; it is all in the statistics that workers keep of each slice.
-"""
+"""Computes a stack's histogram, contrast and anomalies from the statistics of its slices."""
 
 from __future__ import annotations
 
@@ -18,22 +15,21 @@ from zblocks.conversion.tasks import ReadSlice
 from zblocks.planning.plan import Plan
 
 NEIGHBOURS = 3
-"""Slices to either side that say how bright a slice should be."""
+"""Slices on each side from which a slice's expected brightness is computed."""
 
 ODD = 6.0
-"""Standard deviations from its neighbours that make a slice an outlier."""
+"""Standard deviations from its expected mean beyond which a slice is an outlier."""
 
 FLOOR = 0.005
-"""Of the contrast's range: the least that counts as a standard deviation, where slices hardly
-differ."""
+"""Smallest standard deviation assumed, as a fraction of the contrast range."""
 
 NORMAL = 1.4826
-"""Standard deviations per median absolute deviation, of normally distributed values."""
+"""Standard deviation over median absolute deviation of a normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blank:
-    """A slice that was read and holds one value only."""
+    """A slice that was read and holds a single value."""
 
     z: int
     slice: str
@@ -43,15 +39,15 @@ class Blank:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A slice that is there twice."""
+    """A slice that repeats an earlier one."""
 
     z: int
     slice: str
     same_as: int
-    """z of the first one."""
+    """z of the first such slice."""
     certain: bool
-    """The two objects are the same bytes (size and ETag); else their voxels have the same lowest,
-    highest and mean value and the same histogram."""
+    """Whether the two files are the same (size and ETag); otherwise only their statistics (minimum,
+    maximum, mean and histogram) are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +58,12 @@ class Outlier:
     slice: str
     mean: float
     usual: float
-    """What the slices around it have."""
+    """The mean expected from the slices around it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Anomalies:
-    """Slices to look at, each kind in the order of z. Filled ones are not among them."""
+    """Slices to look at, each kind in z order; filled slices are not included."""
 
     blank: tuple[Blank, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
@@ -76,16 +72,16 @@ class Anomalies:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Of all slices and channels together."""
+    """The histogram of all slices and channels."""
 
     step: int
-    """Values of one bin."""
+    """Width of a bin."""
     counts: npt.NDArray[np.int64]
     """Voxels with a value of [i·step, (i + 1)·step)."""
 
     @property
     def contrast(self) -> tuple[int, int] | None:
-        """The 0.1 and 99.9 % marks; None where both are in one bin."""
+        """The 0.1st and 99.9th percentiles; None if both are in one bin."""
         total = self.counts.sum()
         marks = np.searchsorted(np.cumsum(self.counts), total * np.array([0.001, 0.999]))
         low, high = int(marks[0]) * self.step, int(marks[1]) * self.step + self.step - 1
@@ -93,13 +89,13 @@ class Histogram:
 
 
 def present(plan: Plan, slices: Sequence[SliceStats]) -> list[SliceStats]:
-    """Return the statistics of slices that are there; a fill value says nothing of the stack."""
+    """Return the statistics of the slices that are not filled."""
     filled = {f.z for f in plan.filled}
     return [s for s in slices if s.z not in filled]
 
 
 def histogram(slices: Sequence[SliceStats]) -> Histogram | None:
-    """Add up the slices' histograms; None where there are none (32 bits and more)."""
+    """Return the sum of the slices' histograms; None if they have none (32 bits and more)."""
     stats = [s for s in slices if s.step]
     if not stats:
         return None
@@ -111,9 +107,9 @@ def histogram(slices: Sequence[SliceStats]) -> Histogram | None:
 
 
 def contrast(plan: Plan, slices: Sequence[SliceStats]) -> tuple[float, float] | None:
-    """Return the values to show black and white; None for labels, and where colours are as meant.
+    """Return the values to show black and white; None for labels and for 8-bit colour.
 
-    The 0.1 and 99.9 % marks of the slices; of types that aren't counted, the lowest and highest.
+    These are the 0.1st and 99.9th percentiles; the minimum and maximum where there is no histogram.
     """
     voxels = plan.volume.format
     colours = voxels.channels > 1 and voxels.dtype == "uint8"
@@ -127,7 +123,7 @@ def contrast(plan: Plan, slices: Sequence[SliceStats]) -> tuple[float, float] | 
 
 
 def spare_bits(plan: Plan, slices: Sequence[SliceStats]) -> str:
-    """Say so if 16-bit voxels use fewer bits, as those of many cameras do."""
+    """Return a remark if 16-bit voxels use fewer bits, as with many cameras; otherwise empty."""
     high = int(max((s.high for s in present(plan, slices)), default=0))
     if (
         plan.volume.format.dtype != "uint16"
@@ -141,11 +137,11 @@ def spare_bits(plan: Plan, slices: Sequence[SliceStats]) -> str:
 def find_anomalies(
     plan: Plan, slices: Sequence[SliceStats], read: Sequence[ReadSlice]
 ) -> Anomalies:
-    """Find blank, repeated and outlying slices among those that were read.
+    """Find blank, duplicate and outlying slices among those that were read.
 
-    Blank: lowest and highest value are equal. Duplicate: the same bytes as a slice before it; or,
-    of 8 and 16 bits, where no histogram tells them apart. Outlier: see `_outliers`; brightness
-    means nothing to labels.
+    A slice is blank if its minimum equals its maximum, and a duplicate if an earlier slice has the
+    same file or, for 8 and 16 bits, the same statistics. Outliers (see `_outliers`) are looked for
+    in images only.
     """
     sources = {s.z: s for s in read}
     stats = sorted((s for s in slices if s.z in sources), key=lambda s: s.z)
@@ -160,7 +156,6 @@ def find_anomalies(
 def _duplicates(
     stats: Sequence[SliceStats], sources: dict[int, ReadSlice]
 ) -> tuple[Duplicate, ...]:
-    """Find slices that are there twice."""
     files: dict[tuple[str, int], int] = {}
     looks: dict[tuple[Any, ...], int] = {}
     found = []
@@ -180,10 +175,10 @@ def _duplicates(
 def _outliers(
     stats: Sequence[SliceStats], sources: dict[int, ReadSlice], span: float
 ) -> tuple[Outlier, ...]:
-    """Find slices whose mean is far from what the slices around them have.
+    """Find slices whose mean is more than `ODD` standard deviations from the expected one.
 
-    Far: `ODD` standard deviations, by the median absolute deviation of all slices, so that the
-    outliers themselves don't count. What the others have: see `_usual`.
+    The standard deviation is estimated from the median absolute deviation, so that the outliers
+    themselves don't affect it.
     """
     means = np.array([s.mean for s in stats])
     if len(means) < 5:
@@ -199,11 +194,12 @@ def _outliers(
 
 
 def _usual(means: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the brightness that each slice should have.
+    """Return each slice's expected mean.
 
-    The median of `NEIGHBOURS` to either side and itself: three odd slices in a row don't move it,
-    nor does a steady rise. Windows are symmetric, so shorter near the ends. The two slices at the
-    very ends have the value of the next two, or the line through them, whichever is nearest.
+    This is the median of the slice and `NEIGHBOURS` slices on each side, fewer near the ends, so
+    that neither three odd slices in a row nor a steady rise affects it. For the first and the last
+    slice it is the value of one of the two slices next to it, or the line through them, whichever
+    is nearest.
     """
     last = len(means) - 1
     usual = means.copy()
@@ -217,5 +213,4 @@ def _usual(means: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _usual_span(stats: Sequence[SliceStats]) -> float:
-    """Return the median of the slices' ranges."""
     return float(np.median([s.high - s.low for s in stats])) if stats else 0.0

@@ -1,11 +1,10 @@
-"""Pictures of a volume, made from its own stored scales, never from slices.
+"""Makes the report's pictures from the stored scales of a volume.
 
-1. No more is read than `SHEET_BYTES`, `PLANE_BYTES` and `CHUNKS` say: a volume of terabytes costs
-   no more than seconds. Planes are of the finest scale that fits.
-2. The contact sheet is of the coarsest scale that has as many slices as fit, and shows each of
-   them, evenly chosen ones where there are more than `THUMBS`. Where no scale of all slices fits,
-   a picture stands for several.
-3. Where nothing was made (blocks that failed), nothing is read, and the pictures say so.
+1. `SHEET_BYTES`, `PLANE_BYTES` and `CHUNKS` limit what is read, so that terabytes take seconds.
+   Planes use the finest scale within the limits.
+2. The contact sheet uses a scale with as many slices as the limits allow, and of those the
+   coarsest that is large enough. It shows all of its slices, or `THUMBS` of them, evenly spaced.
+3. Where nothing was made (blocks that failed), nothing is read, and the pictures show the gap.
 """
 
 from __future__ import annotations
@@ -39,22 +38,22 @@ from zblocks.storage import Store
 MIB = 1 << 20
 
 SHEET_BYTES = (64 * MIB, 256 * MIB)
-"""Bytes of voxels that may be read for the contact sheet: a 512th of the volume, within these."""
+"""Limits of the bytes to read for the contact sheet: 1/512 of the volume, within these."""
 
 PLANE_BYTES = (8 * MIB, 32 * MIB)
-"""And for each middle plane: a 2048th."""
+"""Limits of the bytes to read for each middle plane: 1/2048 of the volume, within these."""
 
 CHUNKS = 2048
-"""Chunks that may be read for the contact sheet, and for the middle planes together."""
+"""Most chunks to read for the contact sheet, and for the three middle planes together."""
 
 THUMBS = 400
-"""Pictures of the contact sheet."""
+"""Most pictures in the contact sheet."""
 
 THUMB_SIDE, PLANE_SIDE = 96, 640
-"""Longest side of a picture, pixels."""
+"""Longest side of a picture, in pixels."""
 
 SHEET_CHARACTERS, PLANE_CHARACTERS = 2_200_000, 800_000
-"""Of all pictures as they stand in the page."""
+"""Limits of all pictures together, in characters of `data:` URLs."""
 
 READERS = 16
 """Chunks read at the same time."""
@@ -62,21 +61,21 @@ READERS = 16
 
 @dataclass(frozen=True, slots=True)
 class PartialVolume:
-    """A volume of which some tasks may not have been done."""
+    """A volume in which some tasks may not be done."""
 
     plan: Plan
     target: Store
     undone: frozenset[str]
-    """Names of the tasks whose chunks are not there, or not as they were written."""
+    """Names of the tasks whose chunks are missing or not as written."""
     filled: frozenset[int]
-    """z of slices that hold the fill value: no good middle."""
+    """z of slices that hold the fill value; the middle plane avoids them."""
     display: Display
     _gone: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
     def gone(self, scale: Scale) -> npt.NDArray[np.bool_]:
-        """Return for each z of a scale, from its first, whether nothing was made there (true).
+        """Return a mask of a scale's slices, by z from its first: true where nothing was made.
 
-        A coarse slice above a block that failed counts as gone, too: it holds fill values.
+        A coarse slice over any part of a failed block counts, since it holds fill values.
         """
         if scale.key not in self._gone:
             first, mask = scale.box.start.z, np.zeros(scale.box.shape.z, np.bool_)
@@ -86,7 +85,7 @@ class PartialVolume:
         return self._gone[scale.key]
 
     def _undone_z(self, scale: Scale) -> Iterator[tuple[int, int]]:
-        """Walk the z ranges of a scale, in its voxels, that lie above tasks that weren't done."""
+        """Yield the z ranges, in voxels of the scale, that undone tasks cover."""
         plan, factor = self.plan, scale.factor.z
         for block in (b for b in range(plan.blocks) if block_name(b) in self.undone):
             z0, z1 = plan.owned_z(0, block)
@@ -97,7 +96,7 @@ class PartialVolume:
                 yield part_z(scale, task.depth, task.part)
 
     def cost(self, scale: Scale, area: Box) -> tuple[int, int]:
-        """Return the bytes of voxels and the number of chunks that an area takes to read."""
+        """Return the bytes of voxels and the number of chunks to read for an area."""
         cells = _aligned(scale, area).grid(scale.chunk)
         chunks = cells.x * cells.y * cells.z
         voxels = min(chunks * scale.chunk.x * scale.chunk.y * scale.chunk.z, scale.box.voxels)
@@ -108,7 +107,8 @@ def make_pictures(seen: PartialVolume) -> Pictures:
     """Make all pictures.
 
     Raises:
-        IncompleteVolume, SliceError: a chunk that should be there isn't, or is damaged.
+        IncompleteVolume: a chunk is missing.
+        SliceError: a chunk is damaged.
         StorageError: the store failed after retries.
     """
     try:
@@ -118,19 +118,19 @@ def make_pictures(seen: PartialVolume) -> Pictures:
     except MissingDecoderError as error:
         return Pictures(problems=(f"no decoder for {error} is installed here",))
     if sheet is None:
-        problems.append("no scale that was made is small enough for a contact sheet")
+        problems.append("no stored scale is small enough for a contact sheet")
         return Pictures(planes=planes, problems=tuple(problems))
     return Pictures(*sheet, planes=planes, problems=tuple(problems))
 
 
 def _aligned(scale: Scale, area: Box) -> Box:
-    """Return an area that begins where a chunk does."""
+    """Return an area extended to begin at a chunk boundary."""
     starts = zip(area.start, scale.box.start, scale.chunk, strict=True)
     return Box(Vec(*(o + (a - o) // c * c for a, o, c in starts)), area.stop)
 
 
 def _read(seen: PartialVolume, scale: Scale, area: Box, pool: ThreadPoolExecutor) -> Voxels:
-    """Return the voxels (z, y, x, c) of an area; the fill value where nothing was made."""
+    """Return the voxels (z, y, x, c) of an area, with the fill value where nothing was made."""
     gone = seen.gone(scale)
     stored = StoredScale(seen.plan, seen.target, scale, allow_holes=bool(seen.undone))
     shape = area.shape
@@ -154,7 +154,7 @@ def _read(seen: PartialVolume, scale: Scale, area: Box, pool: ThreadPoolExecutor
 def _sheet(
     seen: PartialVolume, pool: ThreadPoolExecutor
 ) -> tuple[tuple[Thumb, ...], int, str] | None:
-    """Return the pictures, how many slices their scale has, and its key; None if none will do."""
+    """Return the pictures, and the number of slices and key of their scale; None if none fits."""
     scale = _sheet_scale(seen)
     if scale is None:
         return None
@@ -179,7 +179,7 @@ def _sheet(
 
 
 def _sheet_scale(seen: PartialVolume) -> Scale | None:
-    """Return the scale of as many slices as can be, and of those the smallest that will do."""
+    """Return the coarsest scale of sufficient width among those with the most slices."""
     plan = seen.plan
     limit = _share(plan, 512, SHEET_BYTES), CHUNKS
     fits = [s for s in plan.scales if _affordable(seen, s, s.box, limit)]
@@ -191,21 +191,20 @@ def _sheet_scale(seen: PartialVolume) -> Scale | None:
 
 
 def _share(plan: Plan, part: int, within: tuple[int, int]) -> int:
-    """Return a part of the bytes of all scale 0 voxels, within limits."""
+    """Return 1/`part` of the bytes of all scale 0 voxels, within limits."""
     least, most = within
     whole = plan.box.voxels * plan.volume.format.voxel_bytes
     return min(max(whole // part, least), most)
 
 
 def _affordable(seen: PartialVolume, scale: Scale, area: Box, limit: tuple[int, int]) -> bool:
-    """Tell whether an area may be read."""
     return all(a <= b for a, b in zip(seen.cost(scale, area), limit, strict=True))
 
 
 def _shown_planes(
     seen: PartialVolume, scale: Scale, shown: Sequence[int], pool: ThreadPoolExecutor
 ) -> Iterator[Voxels]:
-    """Read the slices of a scale that are to be shown, one layer of chunks at a time."""
+    """Yield the slices (y, x, c) to show, read one layer of chunks at a time."""
     box, deep = scale.box, scale.chunk.z
     for layer in range(0, box.shape.z, deep):
         wanted = [z for z in shown if layer <= z < layer + deep]
@@ -216,7 +215,7 @@ def _shown_planes(
 
 
 def _fit(scale: Scale, axes: str, side: int) -> tuple[int, int]:
-    """Return the width and height, in CSS pixels, of a plane whose longest side is `side`."""
+    """Return the width and height, in CSS pixels, of a plane with a longest side of `side`."""
     extents = [getattr(scale.box.shape, a) * scale.resolution["xyz".index(a)] for a in axes]
     width, height = (max(round(side * e / max(extents)), side // 12) for e in extents)
     return width, height
@@ -226,13 +225,13 @@ def _fit(scale: Scale, axes: str, side: int) -> tuple[int, int]:
 
 
 def _planes(seen: PartialVolume, pool: ThreadPoolExecutor) -> tuple[tuple[Plane, ...], list[str]]:
-    """Return the three planes, and what there is to say of those that can't be made."""
+    """Return the three planes, and the reasons for those that can't be made."""
     made: list[tuple[str, str, Scale, Pixels]] = []
     problems = []
     for axes in ("xy", "xz", "yz"):
         scale = _plane_scale(seen, axes)
         if scale is None:
-            problems.append(f"no scale that was made is small enough for the {axes} plane")
+            problems.append(f"no stored scale is small enough for the {axes} plane")
         else:
             at, pixels = _plane(seen, scale, axes, pool)
             made.append((axes, at, scale, pixels))
@@ -244,7 +243,6 @@ def _planes(seen: PartialVolume, pool: ThreadPoolExecutor) -> tuple[tuple[Plane,
 
 
 def _plane_scale(seen: PartialVolume, axes: str) -> Scale | None:
-    """Return the finest scale that a plane may be read from, and that has one."""
     limit = _share(seen.plan, 2048, PLANE_BYTES), CHUNKS // 3
     return next(
         (
@@ -257,7 +255,7 @@ def _plane_scale(seen: PartialVolume, axes: str) -> Scale | None:
 
 
 def _through(seen: PartialVolume, scale: Scale, axes: str) -> Box:
-    """Return the box of a middle plane: one voxel thick."""
+    """Return the box of a middle plane, one voxel thick."""
     axis = next(a for a in "xyz" if a not in axes)
     box = scale.box
     middle = (getattr(box.start, axis) + getattr(box.stop, axis)) // 2
@@ -267,7 +265,7 @@ def _through(seen: PartialVolume, scale: Scale, axes: str) -> Box:
 
 
 def _middle_slice(seen: PartialVolume, scale: Scale) -> int:
-    """Return the z, in a scale's voxels, nearest to the middle that was made and isn't filled."""
+    """Return the z nearest to the middle, in voxels of the scale, of a made, unfilled slice."""
     first, factor = scale.box.start.z, scale.factor.z
     bad = seen.gone(scale).copy()
     for z in range(len(bad)) if seen.filled else ():
@@ -280,7 +278,7 @@ def _middle_slice(seen: PartialVolume, scale: Scale) -> int:
 def _plane(
     seen: PartialVolume, scale: Scale, axes: str, pool: ThreadPoolExecutor
 ) -> tuple[str, Pixels]:
-    """Return where a plane is, and its pixels."""
+    """Return a plane's position and pixels."""
     box = _through(seen, scale, axes)
     voxels = _read(seen, scale, box, pool)
     plane = {"xy": voxels[0], "xz": voxels[:, 0], "yz": voxels[:, :, 0]}[axes]

@@ -1,4 +1,4 @@
-"""The report for people: one HTML page that loads nothing, rendered from `report.html.jinja`."""
+"""Renders `report.html`, one self-contained page, from `report.html.jinja`."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 ROWS = 500
-"""Rows of a table or list; what is left out is counted."""
+"""Most rows of a table or list; the page says how many more there are."""
 
 NAMED = 100
-"""Slices of each kind that are listed with what was found; of the others, only the z."""
+"""Most slices of each kind listed with names; of the others, only z is given."""
 
 MANY = 20
-"""Rows, and runs of z, beyond which they are shown only on demand."""
+"""Rows and ranges of z beyond which they are folded away."""
 
 FEW = 12
-"""Rows of a table that is open from the beginning, and lines of a list in the config."""
+"""Most rows of a table that is unfolded at first, and lines of a list in the config."""
 
 CONFIG_CHARACTERS = 2_000
-"""Of each of the config's values."""
+"""Most characters of a config value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A drawing with the ends of its axes."""
+    """An SVG and the labels of its axes."""
 
     drawing: Markup
     top: str
     bottom: str
     ends: tuple[str, ...]
-    """Of the x axis, from left to right."""
+    """Labels of the x axis, from left to right."""
     title: str = ""
 
 
 def render(report: RunReport, pictures: Pictures, gone: tuple[Span, ...]) -> str:
-    """Return the page, HTML.
+    """Return the page as HTML.
 
     Args:
-        report: all that is known of the run.
+        report: of the run.
         pictures: made from the volume's stored scales.
-        gone: scale 0 slices [z0, z1) of the blocks that aren't there.
+        gone: scale 0 slices [z0, z1) of each block that was not made.
     """
     flags = find_flags(report, gone)
     stats = present(report.plan, report.slices)
@@ -121,7 +121,7 @@ def _brightness(report: RunReport, flags: tuple[Flags, ...]) -> Chart | None:
     ends = (f"z {start}", str(start + depth // 2), str(start + depth - 1))
     drawing = band(Series(*values), top, bottom, marks, label)
     return Chart(
-        Markup(drawing),  # noqa: S704 - numbers and our own words
+        Markup(drawing),  # noqa: S704 - numbers and fixed words
         formats.short(top),
         formats.short(bottom),
         ends if depth > 2 else ends[::2],
@@ -147,7 +147,7 @@ def _histogram(report: RunReport) -> Chart | None:
         ]
         shown = (
             f"The viewer shows {formats.number(black)} black and {formats.number(white)} white: "
-            "the 0.1 and 99.9 % marks."
+            "the 0.1st and 99.9th percentiles."
         )
     drawing = log_bars(found.counts.tolist(), marks, f"histogram; {shown}")
     top, right = formats.short(int(found.counts.max())), formats.number(end - 1)
@@ -155,7 +155,6 @@ def _histogram(report: RunReport) -> Chart | None:
 
 
 def _blocks(report: RunReport) -> tuple[Chart, ...]:
-    """Return bars of each block's time and memory, in the order of z."""
     plan = report.plan
     done = {t.task: t for t in report.tasks}
     blocks = [done.get(block_name(i)) for i in range(plan.blocks)]
@@ -180,7 +179,7 @@ def _bar_chart(values: npt.NDArray[np.float64], predicted: float, unit: str) -> 
 
 
 def _places(plan: Plan) -> dict[str, str]:
-    """Return what each task made: slices, or scales."""
+    """Return the slices or scales that each task made, by task."""
     places = {block_name(i): formats.span(*plan.owned_z(0, i)) for i in range(plan.blocks)}
     for task in plan.coarse:
         keys = [s.key for s in plan.scales[task.first : task.last]]
@@ -190,7 +189,6 @@ def _places(plan: Plan) -> dict[str, str]:
 
 
 def _bill(report: RunReport) -> dict[str, Any]:
-    """Return the bill: what was predicted beside what it came to."""
     predicted, actual = report.bills.predicted, report.bills.actual
     came_to = {(line.service, line.what): line.dollars for line in actual.lines}
     rows = [
@@ -208,7 +206,7 @@ def _bill(report: RunReport) -> dict[str, Any]:
 
 
 def _config(report: RunReport) -> list[tuple[str, str]]:
-    """Return the config's fields as they are written, long ones cut."""
+    """Return the config's fields and their JSON, long values cut."""
     config = dict(report.config)
     listed = config.get("sorted_filename")
     if isinstance(listed, list) and len(listed) > FEW:

@@ -1,8 +1,4 @@
-"""Voxels become small pictures: JPEG inside `data:` addresses, so that the page asks for nothing.
-
-Planes are (rows, columns, c) arrays of a volume's type; grey ones are shown between the same two
-values as in the viewer. Labels get colours from a hash, and 0 is black.
-"""
+"""Makes small JPEG pictures of voxels, as `data:` URLs."""
 
 from __future__ import annotations
 
@@ -19,21 +15,21 @@ Pixels = npt.NDArray[np.uint8]
 """Grey (rows, columns, 1) or RGB (rows, columns, 3)."""
 
 QUALITIES = (82, 65, 45, 25)
-"""Of JPEG, the best first; the next one where pictures would take too many bytes."""
+"""JPEG qualities to try, the best first, until the pictures are small enough."""
 
 HATCH = ((128, 92, 40), (70, 52, 26))
-"""RGB of the stripes where nothing was made."""
+"""RGB colours of the stripes where nothing was made."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-"""2^64 over the golden ratio: multiplying with it spreads labels that are near (Knuth)."""
+"""2^64 / golden ratio, the multiplier of Fibonacci hashing (Knuth, TAOCP 3, 6.4)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A JPEG, and how large it is to be shown."""
+    """A JPEG and the size to show it at."""
 
     address: str
-    """`data:` url."""
+    """`data:` URL."""
     width: int
     """CSS pixels."""
     height: int
@@ -45,19 +41,19 @@ class Thumb:
 
     z0: int
     z1: int
-    """The scale 0 slices [z0, z1) that it stands for."""
+    """The scale 0 slices [z0, z1) that it represents."""
     picture: Picture | None
     """None where nothing was made."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """A plane through the middle."""
+    """A plane through the middle of a volume."""
 
     axes: str
-    """`xy`, `xz` or `yz`; the first one goes to the right."""
+    """`xy`, `xz` or `yz`; the first axis points right."""
     at: str
-    """Where it is, in scale 0 voxels."""
+    """Its position in scale 0 voxels, such as `z 120`."""
     scale: str
     """Key of the scale that it was made from."""
     picture: Picture
@@ -65,20 +61,21 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """All pictures, and why some are missing."""
+    """All pictures of a report."""
 
     thumbs: tuple[Thumb, ...] = ()
     of: int = 0
-    """Slices of the scale that the contact sheet was made from."""
+    """Number of slices of the contact sheet's scale."""
     scale: str = ""
     """Key of that scale."""
     planes: tuple[Plane, ...] = ()
     problems: tuple[str, ...] = ()
+    """Why pictures are missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """How voxels become pixels."""
+    """How to convert voxels to pixels."""
 
     layer: str
     """`image` or `segmentation`."""
@@ -88,7 +85,7 @@ class Display:
 
 
 def shrink(plane: Voxels, layer: str, width: int, height: int) -> Voxels:
-    """Return a plane (rows, columns, c) at most so wide and high: means, of labels samples."""
+    """Return a plane (rows, columns, c) reduced to fit: by means, or for labels by sampling."""
     steps = -(-plane.shape[0] // height), -(-plane.shape[1] // width)
     if steps == (1, 1):
         return plane
@@ -105,7 +102,7 @@ def shrink(plane: Voxels, layer: str, width: int, height: int) -> Voxels:
 
 
 def paint(plane: Voxels, display: Display) -> Pixels:
-    """Return the pixels of a plane (rows, columns, c)."""
+    """Return the pixels of a plane (rows, columns, c); labels get hashed colours, 0 is black."""
     if display.layer != "image":
         return _colours(plane[..., 0])
     span = max(display.high - display.low, 1e-9)
@@ -115,7 +112,6 @@ def paint(plane: Voxels, display: Display) -> Pixels:
 
 
 def _colours(labels: Voxels) -> Pixels:
-    """Return a colour (rows, columns, 3) for each label, none of them dark but that of 0."""
     mixed = labels.astype(np.uint64) * _GOLDEN
     parts = [(mixed >> np.uint64(shift)) & np.uint64(0xFF) for shift in (56, 40, 24)]
     bright = np.stack(parts, axis=-1) * np.uint64(3) // np.uint64(4) + np.uint64(64)
@@ -124,7 +120,7 @@ def _colours(labels: Voxels) -> Pixels:
 
 
 def hatch(pixels: Pixels, rows: npt.NDArray[np.bool_]) -> Pixels:
-    """Return RGB pixels with stripes over the rows where nothing was made."""
+    """Return pixels with stripes over the given rows, as RGB if there are any."""
     if not rows.any():
         return pixels
     out = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels.copy()
@@ -135,9 +131,9 @@ def hatch(pixels: Pixels, rows: npt.NDArray[np.bool_]) -> Pixels:
 
 
 def encode_all(pictures: Sequence[Pixels], limit: int) -> list[str]:
-    """Return `data:` urls of all pictures, together at most `limit` characters if JPEG can.
+    """Return `data:` URLs of all pictures, at the best quality within `limit` characters in all.
 
-    The last quality is taken even if it can't.
+    The lowest quality is used even if it exceeds the limit.
     """
     urls: list[str] = []
     for quality in QUALITIES:
@@ -148,7 +144,6 @@ def encode_all(pictures: Sequence[Pixels], limit: int) -> list[str]:
 
 
 def _encode(pixels: Pixels, quality: int) -> str:
-    """Return a JPEG as a `data:` url."""
     import simplejpeg
 
     space = "GRAY" if pixels.shape[2] == 1 else "RGB"

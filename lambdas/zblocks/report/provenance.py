@@ -1,4 +1,4 @@
-"""The `provenance` document: cloud-volume's fields, and what the run did."""
+"""Builds the `provenance` document: cloud-volume's fields and the facts of the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zblocks.slices.transforms.contrast import Contrast
 
 
 def build_provenance(report: RunReport) -> bytes:
-    """Return the `provenance` of a volume that is published."""
+    """Return the `provenance` document of a published volume, as JSON."""
     plan = report.plan
     contrast = next((s for s in plan.stack.transforms if isinstance(s, Contrast)), None)
     method: dict[str, Any] = {
@@ -38,5 +38,5 @@ def build_provenance(report: RunReport) -> bytes:
 
 def _region(report: RunReport) -> dict[str, Any]:
     region = report.plan.region
-    assert region is not None  # noqa: S101 - asked before
+    assert region is not None  # noqa: S101 - checked by the caller
     return {**msgspec.structs.asdict(region), "box": asdict(region.box)}

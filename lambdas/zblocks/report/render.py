@@ -1,4 +1,4 @@
-"""Renders the report for people; a page that can't be made never withholds a volume."""
+"""Renders `report.html`, or says why it can't."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zblocks.storage import Store
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The page, or why there is none."""
+    """The page, or the error that prevented it."""
 
     html: bytes = b""
     error: str = ""
@@ -23,19 +23,21 @@ class Rendered:
 def render_report(report: RunReport, target: Store) -> Rendered:
     """Return `report.html`, with pictures made from the stored scales.
 
+    Errors other than storage errors are returned, not raised: they must not prevent publication.
+
     Raises:
-        StorageError: the store failed after retries; the run can be tried again.
+        StorageError: the store failed after retries; the run can be retried.
     """
     try:
         return Rendered(_render(report, target).encode(errors="replace"))
     except StorageError:
         raise
-    except Exception as error:  # a picture that can't be made is no reason to withhold a volume
+    except Exception as error:
         return Rendered(error=f"{type(error).__name__}: {error}")
 
 
 def _render(report: RunReport, target: Store) -> str:
-    from zblocks.report.page import render  # Jinja2 is imported by those who render
+    from zblocks.report.page import render  # loads Jinja2 only when needed
 
     plan, undone = report.plan, report.undone
     gone = tuple(plan.owned_z(0, i) for i in range(plan.blocks) if block_name(i) in undone)
@@ -45,10 +47,7 @@ def _render(report: RunReport, target: Store) -> str:
 
 
 def _display(report: RunReport) -> Display:
-    """Show grey as the viewer does; where it has no choice of its own, what the slices hold.
-
-    Colour of 8 bits is shown as it is.
-    """
+    """Return the viewer's contrast, or else the full range of 8 bits or of the slices."""
     volume = report.plan.volume
     if report.contrast:
         return Display(volume.layer, *report.contrast)

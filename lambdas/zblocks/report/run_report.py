@@ -1,4 +1,4 @@
-"""The report of a run as one value: how it ended, what was done, and what there is to look at."""
+"""The contents of a run's report, and their form in `report.json`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zblocks.report.outliers import Anomalies
 
 @dataclass(frozen=True, slots=True)
 class TaskNumbers:
-    """What one task took."""
+    """The time, memory and data that a task took."""
 
     task: str
     seconds: float
@@ -35,7 +35,7 @@ class FailedTask:
     task: str
     z: Span
     slices: tuple[str, ...]
-    """Names of the files that it reads."""
+    """Keys of the files that it reads."""
     error: str
     message: str
     tries: int
@@ -43,21 +43,21 @@ class FailedTask:
 
 @dataclass(frozen=True, slots=True)
 class Bills:
-    """What the whole volume was predicted to cost, beside what its receipts say."""
+    """The predicted and the actual cost of the whole volume."""
 
     where: str
     """`cloud` or `one machine`."""
     prices: str
-    """Whose they are, and of when."""
+    """Source and date of the prices."""
     predicted: Bill
     actual: Bill
     predicted_task_seconds: float
     month: float
-    """Dollars per month for keeping the volume."""
+    """Storage, in US dollars per month."""
 
     @property
     def entry(self) -> dict[str, Any]:
-        """How `report.json` has it."""
+        """The bill in `report.json`."""
         return {
             "where": self.where,
             "prices": self.prices,
@@ -72,27 +72,27 @@ class Bills:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What ran."""
+    """The program and the execution that made the volume."""
 
     zblocks: str
     """Version."""
     python: str
     execution: str
-    """Id of the Step Functions execution, or empty."""
+    """ID of the Step Functions execution, or empty."""
     redrives: int
 
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """All that is known of a run at its end."""
+    """The result of a run."""
 
     status: str
     """`COMPLETE`, `PARTIAL` (published with holes) or `FAILED` (not published)."""
     location: str
-    """Url of the volume."""
+    """URL of the volume."""
     plan: Plan
     config: Mapping[str, Any]
-    """As it is stored: without secrets."""
+    """As stored, without secrets."""
     program: Program
     tasks: tuple[TaskNumbers, ...]
     """Those with a receipt."""
@@ -100,26 +100,26 @@ class RunReport:
     read: tuple[ReadSlice, ...]
     anomalies: Anomalies
     contrast: tuple[float, float] | None
-    """Values that the link shows black and white; None for the type's whole range."""
+    """Values that the link shows black and white; None for the type's full range."""
     notes: tuple[str, ...]
     bills: Bills
     undone: frozenset[str] = frozenset()
-    """Tasks whose chunks are not there, or not as they were written."""
+    """Names of the tasks whose chunks are missing or not as written."""
     holes: tuple[Hole, ...] = ()
-    """What was left out: planned, or with `allow_partial`."""
+    """Boxes without data: planned, or left out with `allow_partial`."""
     problems: tuple[str, ...] = ()
-    """What kept the volume from being complete."""
+    """Why the volume is incomplete."""
     failed: tuple[FailedTask, ...] = ()
     resume: str = ""
-    """The command that continues the run, where it isn't complete."""
+    """The command that continues an incomplete run."""
     link: str = ""
-    """Neuroglancer link, once there is a volume."""
+    """Neuroglancer link of a published volume."""
     chunks_compared: int = 0
-    """By cloud-volume, outside the holes."""
+    """Number of chunks outside the holes compared by cloud-volume."""
 
     @property
     def numbers(self) -> dict[str, Any]:
-        """The numbers that `report.json` and `provenance` have in common."""
+        """The numbers in both `report.json` and `provenance`."""
         tasks, plan = self.tasks, self.plan
         return {
             **asdict(self.program),
@@ -137,7 +137,7 @@ class RunReport:
 
     @property
     def entry(self) -> dict[str, Any]:
-        """The document `report.json`, without what is known of the page."""
+        """The document `report.json`, without the fields about `report.html`."""
         ended = {
             "status": self.status,
             "link": self.link,
