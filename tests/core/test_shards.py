@@ -169,7 +169,7 @@ def test_a_damaged_index_is_an_error():
     with pytest.raises(ValueError, match="minishard index of 23 bytes"):
         decode_minishard_index(Sharding(4, 0, 0), bytes(23))
     source, _ = reader(bytes(9), Sharding(6, 0, 0))
-    with pytest.raises(ValueError, match=r"0\.shard ends in its index"):
+    with pytest.raises(ValueError, match=r"0\.shard is truncated in its index"):
         source.read(Vec(0, 0, 0), 30)
     source, _ = reader(struct.pack("<QQ", 9, 3), Sharding(6, 0, 0))
     with pytest.raises(ValueError, match="index of -6 bytes"):

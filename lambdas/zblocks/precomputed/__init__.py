@@ -1,1 +1,1 @@
-"""OUT: all that zblocks knows of Neuroglancer's precomputed volume format."""
+"""Reads and writes Neuroglancer's precomputed volume format."""

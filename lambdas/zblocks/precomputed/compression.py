@@ -1,4 +1,4 @@
-"""Compression of chunks, and its undoing up to a limit, since what is stored may be a bomb."""
+"""Compresses chunks, and decompresses untrusted data up to a size limit."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import zlib
 from collections.abc import Callable
 
 UNPACKED = {"", "identity"}
-"""Content-Encodings that change nothing."""
+"""Content-Encodings that mean no compression."""
 
 ALIASES = {"x-gzip": "gzip"}
-"""Names that browsers take for others (RFC 9110, 8.4.1)."""
-
+"""Equivalent names of Content-Encodings (RFC 9110, 8.4.1)."""
 
 Buffer = bytes | memoryview
 
 BROTLI_QUALITY = 5
-"""Half of the gain of the best one at fifty times its speed."""
+"""Half the gain of the best quality at fifty times its speed."""
 
 SMALL = 4096
-"""Bytes below which zlib packs: igzip was seen to pack the same 20 bytes in two ways, and a block
-that is delivered twice must write the same bytes."""
+"""Bytes below which zlib is used: igzip was seen to compress the same 20 bytes in two ways, but a
+block that is converted twice must write the same bytes."""
 
 GZIP_LEVEL = 1
-"""igzip's level 1: on 8-bit sections within 4 % of level 3's size at 1.15 times its speed."""
+"""igzip's level; on 8-bit sections within 4 % of level 3's size at 1.15 times its speed."""
 
 
 class MissingDecoderError(Exception):
@@ -34,38 +33,38 @@ def decompress(data: bytes, encoding: str, limit: int) -> bytes:
 
     Args:
         data: the stored bytes.
-        encoding: `gzip`, `br`, `zstd`, or empty; upper case means the same.
-        limit: bytes beyond which it can't be what is wanted.
+        encoding: `gzip`, `br`, `zstd`, or empty, in any case.
+        limit: maximum size of the result, in bytes.
 
     Raises:
-        ValueError: no reader knows the encoding, the bytes are not of it, or go on after its end.
-        MissingDecoderError: there is no decoder for it.
+        ValueError: the encoding is unknown, or the data is damaged, has trailing bytes, or exceeds
+            the limit.
+        MissingDecoderError: no decoder for the encoding is installed.
     """
     name = encoding.strip().lower()
     name = ALIASES.get(name, name)
     if name in UNPACKED:
         return data
     if "," in name:
-        msg = f"has two Content-Encodings, {encoding}, which no viewer undoes"
+        msg = f"has two Content-Encodings, {encoding}, which no viewer supports"
         raise ValueError(msg)
-    if name not in _HOW:
-        msg = f"has the Content-Encoding {encoding}, which readers of volumes don't undo"
+    if name not in _DECOMPRESS:
+        msg = f"has the Content-Encoding {encoding}, which no reader of volumes supports"
         raise ValueError(msg)
-    return _HOW[name](data, limit)
+    return _DECOMPRESS[name](data, limit)
 
 
 def _gunzip(data: bytes, limit: int) -> bytes:
-    """Undo gzip: one member, and nothing after it."""
     if data[:2] != b"\x1f\x8b":
-        msg = "is said to be gzipped and isn't"
+        msg = "is labelled as gzip but is not gzip data"
         raise ValueError(msg)
     stream = zlib.decompressobj(31)
     try:
         raw = stream.decompress(data, limit + 1)
     except zlib.error as error:
-        msg = f"can't be unzipped ({error})"
+        msg = f"can't be decompressed as gzip ({error})"
         raise ValueError(msg) from error
-    _hold(len(raw), limit, ended=stream.eof, after=len(stream.unused_data), name="gzip")
+    _check_stream(len(raw), limit, ended=stream.eof, after=len(stream.unused_data), name="gzip")
     return raw
 
 
@@ -85,14 +84,13 @@ def _unbrotli(data: bytes, limit: int) -> bytes:
             if stream.is_finished() or not part or stream.can_accept_more_data():
                 break
     except brotli.error as error:
-        msg = f"is said to be brotli and isn't, or has bytes after its end ({error})"
+        msg = f"is not valid brotli data or has bytes after its end ({error})"
         raise ValueError(msg) from error
-    _hold(size, limit, ended=stream.is_finished(), after=0, name="brotli")
+    _check_stream(size, limit, ended=stream.is_finished(), after=0, name="brotli")
     return b"".join(parts)
 
 
 def _unzstd(data: bytes, limit: int) -> bytes:
-    """Undo Zstandard: one frame, and nothing after it."""
     try:
         import zstandard
     except ImportError as error:
@@ -101,30 +99,29 @@ def _unzstd(data: bytes, limit: int) -> bytes:
     try:
         decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27)
         size = len(decoder.stream_reader(data, read_across_frames=False).read(limit + 1))
-        _hold(size, limit, ended=True, after=0, name="zstd")
-        stream = decoder.decompressobj()  # the reader doesn't tell a cut frame from a whole one
+        _check_stream(size, limit, ended=True, after=0, name="zstd")
+        stream = decoder.decompressobj()  # unlike the reader, it tells a truncated frame
         raw = stream.decompress(data)
     except zstandard.ZstdError as error:
-        msg = f"is said to be zstd and isn't ({error})"
+        msg = f"is not valid zstd data ({error})"
         raise ValueError(msg) from error
-    _hold(len(raw), limit, ended=stream.eof, after=len(stream.unused_data), name="zstd")
+    _check_stream(len(raw), limit, ended=stream.eof, after=len(stream.unused_data), name="zstd")
     return raw
 
 
-def _hold(size: int, limit: int, *, ended: bool, after: int, name: str) -> None:
-    """Refuse a stream that is too long, cut, or goes on."""
+def _check_stream(size: int, limit: int, *, ended: bool, after: int, name: str) -> None:
     if size > limit:
-        msg = f"unpacks to more than {limit} bytes"
+        msg = f"decompresses to more than {limit} bytes"
         raise ValueError(msg)
     if not ended:
-        msg = f"ends in the middle of its {name} stream"
+        msg = f"is truncated: its {name} stream has no end"
         raise ValueError(msg)
     if after:
         msg = f"has {after} bytes after the end of its {name} stream"
         raise ValueError(msg)
 
 
-_HOW: dict[str, Callable[[bytes, int], bytes]] = {
+_DECOMPRESS: dict[str, Callable[[bytes, int], bytes]] = {
     "gzip": _gunzip,
     "br": _unbrotli,
     "zstd": _unzstd,
@@ -132,7 +129,7 @@ _HOW: dict[str, Callable[[bytes, int], bytes]] = {
 
 
 def compress(data: Buffer, how: str) -> Buffer:
-    """Compress bytes with `gzip` (without a time stamp), `br`, or not at all (empty)."""
+    """Compress bytes with `gzip` (without timestamp) or `br`; return them as they are if empty."""
     if how == "gzip":
         if len(data) < SMALL:
             return zlib.compress(data, wbits=31)

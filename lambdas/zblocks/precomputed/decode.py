@@ -1,4 +1,4 @@
-"""Bytes of a chunk, of any encoding, back to voxels (z, y, x, c)."""
+"""Decodes chunks of every encoding to voxels."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zblocks.precomputed.scale import ChunkFormat
 
 
 def decode_chunk(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
-    """Return the voxels of a chunk.
+    """Return the voxels (z, y, x, c) of a chunk.
 
     Raises:
-        ValueError: the bytes are not a chunk of this box.
-        MissingDecoderError: there is no decoder for its encoding.
+        ValueError: the data is not a chunk of this box and format.
+        MissingDecoderError: no decoder for the encoding is installed.
     """
     if chunk_format.encoding == "raw":
         return _raw(chunk_format, data, box)
@@ -41,12 +41,12 @@ def _raw(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
 
 
 def _image(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
-    """Decode a JPEG or PNG of as many pixels as the box has voxels, whatever its width."""
+    """Decode a JPEG or PNG of any width that has one pixel per voxel of the box."""
     shape = _jpeg_shape(data) if chunk_format.encoding == "jpeg" else _png_shape(data)
     expected = (box.voxels, chunk_format.channels, chunk_format.dtype)
     if shape != expected:
         is_, expected_ = (f"{n} pixels × {c} channels of {t}" for n, c, t in (shape, expected))
-        msg = f"is {is_} where {expected_} are expected"
+        msg = f"holds {is_} where {expected_} are expected"
         raise ValueError(msg)
     image = (
         decode_jpeg(chunk_format, data) if chunk_format.encoding == "jpeg" else _decode_png(data)
@@ -57,21 +57,21 @@ def _image(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
 
 @dataclass(frozen=True, slots=True)
 class JpegHeader:
-    """What a JPEG says of itself."""
+    """The header of a JPEG."""
 
     height: int
     width: int
     colours: str
     """`Gray`, `YCbCr`, `RGB`, `CMYK` or `YCCK`."""
     subsampling: str
-    """Such as `444`."""
+    """Chroma subsampling, such as `444`."""
 
     @classmethod
     def of(cls, data: bytes) -> JpegHeader:
         """Read the header.
 
         Raises:
-            ValueError: it is not a JPEG.
+            ValueError: the data is not a JPEG.
         """
         import simplejpeg
 
@@ -94,7 +94,7 @@ def _png_shape(data: bytes) -> tuple[int, int, str]:
         raise ValueError(msg)
     width, height, depth, colours = struct.unpack_from(">IIBB", data, 16)
     if colours == 3:
-        msg = "is a PNG with a palette, which viewers take for grey"
+        msg = "is a PNG with a palette, which viewers show as greyscale"
         raise ValueError(msg)
     return width * height, {0: 1, 2: 3, 4: 2, 6: 4}.get(colours, 0), f"uint{depth}"
 
@@ -103,7 +103,7 @@ def decode_jpeg(chunk_format: ChunkFormat, data: bytes) -> Voxels:
     """Return the pixels of a JPEG, (rows, columns, c).
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: the JPEG is damaged.
     """
     import simplejpeg
 
@@ -125,13 +125,13 @@ def _decode_png(data: bytes) -> Voxels:
 
 
 def _labels(chunk_format: ChunkFormat, data: bytes, box: Box, block: Vec) -> Voxels:
-    """Decode compressed_segmentation, every offset held against the end of the data.
+    """Decode compressed_segmentation, checking every offset.
 
-    Format: Neuroglancer, `src/sliceview/compressed_segmentation/README.md`. The library that the
-    field uses reads beyond the end of damaged chunks.
+    Format: Neuroglancer, `src/sliceview/compressed_segmentation/README.md`. The common library,
+    compressed_segmentation, reads beyond the end of damaged chunks.
     """
     if len(data) % 4 or len(data) < 4 * chunk_format.channels:
-        msg = f"is {len(data)} bytes, not whole words with an offset for each channel"
+        msg = f"has {len(data)} bytes, not a multiple of 4 with an offset for each channel"
         raise ValueError(msg)
     words = np.frombuffer(data, "<u4")
     size = box.shape
@@ -145,13 +145,13 @@ def _labels_of(words: Voxels, box: Box, block: Vec, out: Voxels) -> None:
     grid = box.grid(block)
     blocks = grid.x * grid.y * grid.z
     if len(words) < 2 * blocks:
-        msg = f"ends in its block headers: {len(words)} words for {blocks} blocks"
+        msg = f"is truncated in its block headers: {len(words)} words for {blocks} blocks"
         raise ValueError(msg)
     headers = words[: 2 * blocks].reshape(-1, 2).tolist()
     for cell, (first, values_at) in zip(box.cells(block), headers, strict=True):
         bits, table_at = first >> 24, first & 0xFFFFFF
         if bits not in (0, 1, 2, 4, 8, 16, 32):
-            msg = f"has a block of {bits} bits a voxel"
+            msg = f"has a block with {bits} bits per voxel"
             raise ValueError(msg)
         voxels = block.x * block.y * block.z
         count = -(-bits * voxels // 32)
@@ -161,7 +161,7 @@ def _labels_of(words: Voxels, box: Box, block: Vec, out: Voxels) -> None:
             f"<u{out.itemsize}"
         )
         if len(packed) < count:
-            msg = "ends in the values of a block"
+            msg = "is truncated in the values of a block"
             raise ValueError(msg)
         size = cell.shape
         inside = np.zeros((size.z, size.y, size.x), np.uint32)
@@ -172,7 +172,7 @@ def _labels_of(words: Voxels, box: Box, block: Vec, out: Voxels) -> None:
             whole = values.reshape(block.z, block.y, block.x)
             inside = whole[: size.z, : size.y, : size.x]
         if int(inside.max()) >= len(table):
-            msg = "names a label beyond the end of its table"
+            msg = "has a label index beyond the end of its table"
             raise ValueError(msg)
         out[cell.slices(Vec(0, 0, 0))] = table[inside]
 
@@ -184,12 +184,12 @@ def _compresso(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
         raise MissingDecoderError(chunk_format.encoding) from error
     try:
         found = compresso.decompress(data)
-    except Exception as error:  # whatever it raises, it isn't readable
+    except Exception as error:  # compresso raises errors of many types
         msg = f"can't be decoded ({error})"
         raise ValueError(msg) from error
     size = box.shape
     if tuple(found.shape) != tuple(size):
-        msg = f"is {tuple(found.shape)} where {tuple(size)} is expected"
+        msg = f"has the shape {tuple(found.shape)} where {tuple(size)} is expected"
         raise ValueError(msg)
     voxels: Voxels = found.transpose(2, 1, 0)[..., np.newaxis].astype(chunk_format.dtype)
     return voxels

@@ -1,4 +1,4 @@
-"""The JSON documents of a volume, whatever they hold: read up to a limit, and checked values."""
+"""Reads a volume's JSON documents, which are untrusted, and checks their values."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from zblocks.precomputed.compression import decompress
 from zblocks.storage import Store
 
 DOCUMENT_LIMIT = 1 << 28
-"""Bytes of a document that are still read."""
+"""Maximum size of a document, in bytes."""
 
 MALFORMED = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError,
 )  # fmt: skip
-"""What reading a document that may hold anything can raise."""
+"""Errors that reading a malformed document can raise."""
 
 SAFE = 2**53
-"""Whole numbers up to here are the same in every reader (ECMA-262, MAX_SAFE_INTEGER)."""
+"""Integers up to this are exact in every reader (ECMA-262, MAX_SAFE_INTEGER is one less)."""
 
 NM = (1e-9, 1e18)
-"""Smallest and largest size of a voxel, nm."""
+"""Smallest and largest accepted size of a voxel, in nm."""
 
 
 def read_bytes(store: Store, key: str) -> bytes:
@@ -29,21 +29,21 @@ def read_bytes(store: Store, key: str) -> bytes:
 
     Raises:
         FileNotFoundError: it doesn't exist.
-        ValueError: it is too large, or isn't what its Content-Encoding says.
-        MissingDecoderError: there is no decoder for its Content-Encoding.
+        ValueError: it is too large or can't be decompressed.
+        MissingDecoderError: no decoder for its Content-Encoding is installed.
     """
     meta = store.head(key)
     if meta is not None and meta.bytes > DOCUMENT_LIMIT:
-        msg = f"is {meta.bytes} bytes, too large for such a document"
+        msg = f"has {meta.bytes} bytes, too large for such a document"
         raise ValueError(msg)
     return decompress(*store.get_packed(key), DOCUMENT_LIMIT)
 
 
 def load_json(data: bytes) -> Any:
-    """Parse JSON as the viewer does: UTF-8, without NaN, and 64.0 is 64.
+    """Parse JSON as the viewer does: UTF-8, no NaN or infinity, and 64.0 equals 64.
 
     Raises:
-        ValueError: it isn't JSON.
+        ValueError: it is not valid JSON.
         RecursionError: it is nested too deeply.
     """
 
@@ -59,17 +59,17 @@ def load_json(data: bytes) -> Any:
 
 
 def is_whole(value: object, least: int = -SAFE, most: int = SAFE) -> TypeGuard[int]:
-    """Tell whether a value is a whole number in a range."""
+    """Return whether a value is an integer from `least` to `most`."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def are_whole(value: object, least: int = -SAFE) -> bool:
-    """Tell whether a value is three whole numbers."""
+    """Return whether a value is a list of three integers of at least `least`."""
     return isinstance(value, list) and len(value) == 3 and all(is_whole(v, least) for v in value)
 
 
 def are_nm(value: object) -> bool:
-    """Tell whether a value is three lengths in nm."""
+    """Return whether a value is a list of three lengths in nm, within `NM`."""
     return (
         isinstance(value, list)
         and len(value) == 3

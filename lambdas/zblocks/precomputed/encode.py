@@ -1,8 +1,8 @@
-"""Voxels of one chunk become the bytes of its object.
+"""Encodes the voxels of a chunk.
 
-Raw: little-endian, x fastest, then y, z, and channel slowest, clipped at the volume's edges.
-JPEG, PNG: an image of width x and height y·z whose rows, one after the other, are the chunk in that
-same order (Neuroglancer, `volume.md`, "Chunk encoding"). Labels: by the libraries of their formats.
+Raw: little-endian, x fastest, then y, z and channel; clipped at the volume's edges. JPEG and PNG:
+an image of width x and height y·z, its pixels in the same order (Neuroglancer, `volume.md`, "Chunk
+encoding").
 """
 
 from __future__ import annotations
@@ -15,29 +15,22 @@ PNG_LEVEL = 3
 
 
 def encode_chunk(chunk_format: ChunkFormat, voxels: Voxels) -> Buffer:
-    """Return the bytes of one chunk of voxels (z, y, x, c), contiguous, compressed where due.
+    """Return a chunk of contiguous voxels (z, y, x, c), encoded and compressed as its format says.
 
-    Uncompressed voxels of one channel are returned as they lie, without a copy.
+    Uncompressed raw voxels of one channel are returned as a view, without a copy.
     """
     if chunk_format.encoding == "jpeg":
-        return _jpeg(voxels, chunk_format.jpeg_quality)
+        depth, height, width, channels = voxels.shape
+        image = voxels.reshape(depth * height, width, channels)
+        return encode_jpeg(image, chunk_format.jpeg_quality)
     if chunk_format.encoding == "png":
         return _png(voxels)
     if chunk_format.encoding == "raw":
-        data = voxels.data.cast("B") if voxels.shape[3] == 1 else _channels_first(voxels)
+        one = voxels.shape[3] == 1
+        data = voxels.data.cast("B") if one else voxels.transpose(3, 0, 1, 2).tobytes()
     else:
         data = _labels(voxels, chunk_format.encoding)
     return compress(data, chunk_format.compression)
-
-
-def _channels_first(voxels: Voxels) -> bytes:
-    return voxels.transpose(3, 0, 1, 2).tobytes()
-
-
-def _jpeg(voxels: Voxels, quality: int) -> bytes:
-    """Return the chunk as a baseline JPEG without chroma subsampling."""
-    depth, height, width, channels = voxels.shape
-    return encode_jpeg(voxels.reshape(depth * height, width, channels), quality)
 
 
 def encode_jpeg(image: Voxels, quality: int, subsampling: str = "444") -> bytes:
@@ -45,8 +38,8 @@ def encode_jpeg(image: Voxels, quality: int, subsampling: str = "444") -> bytes:
 
     Args:
         image: contiguous, 1 or 3 channels.
-        quality: from 1 to 100, libjpeg's scale.
-        subsampling: of the colours.
+        quality: libjpeg's, 1 to 100.
+        subsampling: of chroma; `444` is none.
     """
     import simplejpeg
 

@@ -1,4 +1,4 @@
-"""What each encoding of chunks can hold.
+"""The data types and channels that each encoding of chunks supports.
 
 Source: Neuroglancer, `src/datasource/precomputed/volume.md`, "Chunk encoding", and its decoders.
 """
@@ -12,7 +12,7 @@ import numpy as np
 DATA_TYPES = frozenset(
     ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32")
 )  # fmt: skip
-"""Types of voxels that viewers read."""
+"""Data types that viewers read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,9 @@ class Encoding:
 
     dtypes: frozenset[str] = DATA_TYPES
     channels: tuple[int, ...] = ()
-    """Numbers of channels; empty: any."""
+    """Allowed numbers of channels; empty for any."""
     lossy: bool = False
-    """Whether voxels change."""
+    """Whether encoding changes voxels."""
 
     @property
     def bits(self) -> int:
@@ -31,7 +31,7 @@ class Encoding:
         return max(8 * np.dtype(t).itemsize for t in self.dtypes)
 
     def holds_channels(self, count: int) -> bool:
-        """Tell whether a voxel may have so many channels."""
+        """Return whether the encoding supports this number of channels."""
         return not self.channels or count in self.channels
 
 

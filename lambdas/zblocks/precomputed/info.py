@@ -1,4 +1,4 @@
-"""The `info` document of a precomputed volume, both ways.
+"""Builds and parses the `info` document of a precomputed volume.
 
 Format: Neuroglancer, `src/datasource/precomputed/volume.md`.
 """
@@ -28,7 +28,7 @@ INFO = "info"
 PROVENANCE = "provenance"
 
 MAX_CHANNELS = 1 << 16
-"""More than any image has."""
+"""Maximum number of channels; more than any image has."""
 
 
 class ScaleInfo(TypedDict, total=False):
@@ -78,10 +78,10 @@ def _scale_info(scale: Scale) -> ScaleInfo:
 
 
 def parse_info(document: Any) -> Volume:
-    """Read `info`, as strictly as reading voxels needs it; `zblocks verify` checks the rest.
+    """Parse `info`, checking what reading voxels requires; `zblocks verify` checks the rest.
 
     Args:
-        document: as `load_json` returns it.
+        document: as returned by `load_json`.
 
     Raises:
         ValueError: names the field that is missing or wrong.
@@ -133,7 +133,7 @@ def _parse_sharding(entry: object) -> Sharding:
     bits = [_given(entry, name, lambda n: is_whole(n, 0, 64)) for name in SHARDING_BITS]
     preshift, minishard, shard = bits
     if sum(bits) > 64:
-        raise ValueError(f"{', '.join(SHARDING_BITS)} are {bits}, more than 64 bits in all")
+        raise ValueError(f"{', '.join(SHARDING_BITS)} are {bits}, more than 64 bits in total")
     return Sharding(
         preshift=preshift,
         minishard=minishard,
@@ -147,11 +147,6 @@ def _parse_sharding(entry: object) -> Sharding:
 def _given(
     entry: dict[str, Any], name: str, fits: Callable[[Any], bool], default: object = None
 ) -> Any:
-    """Return a field's value.
-
-    Raises:
-        ValueError: it is missing or doesn't fit.
-    """
     value = entry.get(name, default)
     if not fits(value):
         raise ValueError(f"{name} is {value!r:.100}" if name in entry else f"{name} is missing")
@@ -161,7 +156,7 @@ def _given(
 def _text(
     entry: dict[str, Any], name: str, known: Collection[str], default: str | None = None
 ) -> str:
-    """Return a field that is one of some names, in lower case as the viewer takes it."""
+    """Return a field that must be one of some names; like the viewer, ignore case."""
     value = _given(entry, name, lambda v: isinstance(v, str) and v.lower() in known, default)
     return str(value).lower()
 
@@ -179,5 +174,5 @@ def _are_chunk_sizes(value: object) -> bool:
 
 
 def _is_key(value: object) -> bool:
-    """Tell whether a key is the name of a folder in the volume."""
+    """Return whether a key is a folder inside the volume."""
     return isinstance(value, str) and posixpath.normpath(value).split("/")[0] not in ("", ".", "..")

@@ -1,4 +1,4 @@
-"""The objects of a scale: their names, relative to the volume, and their headers."""
+"""The keys of a scale's objects, relative to the volume, and their HTTP headers."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from zblocks.precomputed.scale import IMAGES, Scale
 from zblocks.precomputed.sharding import chunk_id, shard_boxes, shard_name, shard_of
 
 ENDINGS = {"gzip": ".gz", "br": ".br", "zstd": ".zstd"}
-"""What the names of compressed chunks end with in a folder, where there are no headers."""
+"""File name suffixes of compressed chunks in a local folder, which has no headers."""
 
 
 def chunk_key(scale: Scale, box: Box) -> str:
-    """Return the name of a chunk that is an object of its own."""
+    """Return the key of an unsharded chunk."""
     return f"{scale.key}/{box.name}"
 
 
 def shard_key(scale: Scale, number: int) -> str:
-    """Return the name of a shard.
+    """Return the key of a shard.
 
     Raises:
-        ValueError: the scale has no shards.
+        ValueError: the scale is not sharded.
     """
     if scale.sharding is None:
-        raise ValueError(f"scale {scale.key} has no shards")
+        raise ValueError(f"scale {scale.key} is not sharded")
     return f"{scale.key}/{shard_name(scale.sharding, number)}"
 
 
 def object_key(scale: Scale, cell: Vec) -> str:
-    """Return the name of the object that holds a cell's chunk."""
+    """Return the key of the object that holds a cell's chunk."""
     if scale.sharding is None:
         return chunk_key(scale, scale.chunk_box(cell))
     shard, _ = shard_of(scale.sharding, chunk_id(cell, scale.grid))
@@ -37,11 +37,11 @@ def object_key(scale: Scale, cell: Vec) -> str:
 
 
 def object_keys(scale: Scale, holes: Sequence[Span] = ()) -> Iterator[str]:
-    """Walk the names of all objects of a scale.
+    """Yield the keys of all objects of a scale.
 
     Args:
-        scale: its grid; the hash of its shards is the identity.
-        holes: z ranges in voxels, whole layers of chunks, that are left out.
+        scale: if sharded, with the identity as hash.
+        holes: z ranges in voxels, of whole layers of chunks, that are left out.
     """
     if scale.sharding is None:
         cells = scale.box.cells(scale.chunk)
@@ -56,7 +56,7 @@ def object_keys(scale: Scale, holes: Sequence[Span] = ()) -> Iterator[str]:
 def content_encoding(scale: Scale) -> str:
     """Return the Content-Encoding of a scale's objects; empty for none.
 
-    Shards have none: a browser would undo it, and ranges of the object would mean nothing.
+    Shards have none, since they are read by byte ranges, which browsers can't decompress.
     """
     return scale.format.compression if scale.sharding is None else ""
 

@@ -1,4 +1,4 @@
-"""Reads the chunks of a stored scale: of any tool, in objects of their own or in shards."""
+"""Reads the chunks of a stored scale, written by any tool, unsharded or sharded."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ from zblocks.precomputed.sharding import (
 from zblocks.storage import Store
 
 UNREADABLE = (ValueError, MissingDecoderError, OSError, ZblocksError)
-"""What reading a chunk may raise."""
+"""Errors that reading a chunk may raise."""
 
 INDEX_LIMIT = 1 << 28
-"""Bytes of a minishard index that are still read."""
+"""Maximum size of a minishard index, in bytes."""
 
 TABLE_PIECE = 1 << 20
-"""Bytes of a shard index that are read at a time."""
+"""Bytes of a shard index to read at a time."""
 
 KEPT_ENTRIES = 1 << 22
-"""Chunks whose place in their shard is kept in memory."""
+"""Maximum number of minishard index entries kept in memory."""
 
 _ENTRY = struct.Struct("<QQ")
 
 
 class ChunkSource(Protocol):
-    """The objects of one scale."""
+    """A source of the stored chunks of one scale."""
 
     def has(self, cell: Vec) -> bool:
-        """Tell whether a chunk is known to be there, without reading it."""
+        """Return whether a chunk is known to exist, without reading it."""
 
     def read(self, cell: Vec, limit: int) -> bytes | None:
-        """Return a chunk of at most `limit` bytes, decompressed; None if it isn't there.
+        """Return a decompressed chunk of at most `limit` bytes; None if it doesn't exist.
 
         Raises:
-            ValueError: it can't be decompressed, or is too large.
-            MissingDecoderError: there is no decoder for its compression.
+            ValueError: it can't be decompressed or is too large.
+            MissingDecoderError: no decoder for its compression is installed.
         """
 
 
@@ -62,25 +62,25 @@ class ListedChunk(NamedTuple):
     """An object that holds one chunk."""
 
     name: str
-    """In the scale's folder."""
+    """Relative to the scale's folder."""
     bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkObjects:
-    """Chunks that are objects of their own."""
+    """Unsharded chunks, one per object."""
 
     store: Store
     scale: Scale
     listing: Mapping[Vec, ListedChunk] | None = None
-    """The objects that are there, by cell; None: unknown, so that names are tried."""
+    """The existing objects by cell; None if unknown, so that possible names are tried."""
 
     def has(self, cell: Vec) -> bool:
-        """Tell whether a chunk is listed."""
+        """Return whether a chunk is listed."""
         return self.listing is not None and cell in self.listing
 
     def names(self, cell: Vec) -> tuple[str, ...]:
-        """Return the names that a cell's chunk may have; in a folder some have endings."""
+        """Return the possible names of a cell's chunk; in a local folder, with suffixes."""
         name = self.scale.chunk_box(cell).name
         if not self.store.local:
             return (name,)
@@ -91,7 +91,7 @@ class ChunkObjects:
         """Return a chunk; see `ChunkSource`.
 
         Raises:
-            FileNotFoundError: it is listed and isn't there.
+            FileNotFoundError: it is listed but doesn't exist.
         """
         if self.listing is None:
             return self._try(self.names(cell), limit)
@@ -99,7 +99,7 @@ class ChunkObjects:
             return None
         name, size = self.listing[cell]
         if size > 2 * limit:
-            raise ValueError(f"is {size} bytes, where at most {limit} can be right")
+            raise ValueError(f"has {size} bytes; at most {limit} are possible")
         return self._get(name, limit)
 
     def _try(self, names: Iterable[str], limit: int) -> bytes | None:
@@ -116,16 +116,16 @@ class ChunkObjects:
 
 @dataclass(frozen=True, slots=True)
 class ShardIndices:
-    """The indices of a scale's shards: a shard's index lists its minishards, theirs the chunks."""
+    """Reads the indices of a scale's shards and minishards."""
 
     store: Store
     scale: Scale
     sharding: Sharding
 
     def minishards(self, shard: int) -> Iterator[tuple[int, int, int]]:
-        """Walk a shard's minishards that aren't empty: number, and the span of its index.
+        """Yield the number of each minishard that isn't empty, and the span of its index.
 
-        Spans are start and end in bytes after the shard index.
+        Spans are start and end in bytes, counted from the end of the shard index.
         """
         key, size = shard_key(self.scale, shard), self.sharding.index_bytes
         for at in range(0, size, TABLE_PIECE):
@@ -135,20 +135,20 @@ class ShardIndices:
                     yield at // _ENTRY.size + i, start, end
 
     def span(self, shard: int, minishard: int) -> tuple[int, int]:
-        """Return the span of a minishard's index, as `minishards` does; equal if it is empty.
+        """Return the span of a minishard's index, as in `minishards`; if empty, start equals end.
 
         Raises:
-            ValueError: the shard ends before it.
+            ValueError: the shard is truncated.
         """
         key = shard_key(self.scale, shard)
         entry = self.store.get_range(key, minishard * _ENTRY.size, _ENTRY.size)
         if len(entry) != _ENTRY.size:
-            raise ValueError(f"{key} ends in its index")
+            raise ValueError(f"{key} is truncated in its index")
         start, end = _ENTRY.unpack(entry)
         return start, end
 
     def read(self, shard: int, start: int, end: int) -> MinishardIndex:
-        """Return the index of a minishard as it is stored, from its span.
+        """Return the minishard index in a span, unchecked.
 
         Raises:
             ValueError: it is damaged.
@@ -162,10 +162,10 @@ class ShardIndices:
         return decode_minishard_index(self.sharding, decompress(data, gzipped, limit))
 
     def load(self, shard: int, minishard: int) -> MinishardIndex:
-        """Return the index of a minishard as it is stored; empty if there is none.
+        """Return the index of a minishard, unchecked; empty if there is none.
 
         Raises:
-            FileNotFoundError: there is no such shard.
+            FileNotFoundError: the shard doesn't exist.
             ValueError: it is damaged.
         """
         start, end = self.span(shard, minishard)
@@ -174,24 +174,24 @@ class ShardIndices:
 
 @dataclass(slots=True)
 class ChunkShards:
-    """Chunks in shards. Indices are kept in memory, up to a number of chunks."""
+    """Sharded chunks, with a cache of up to `KEPT_ENTRIES` minishard index entries."""
 
     indices: ShardIndices
     load: Callable[[int, int], MinishardIndex]
-    """Returns what may be used of an index, ids ascending, given shard and minishard."""
+    """Given shard and minishard, returns the usable part of the index, IDs ascending."""
     _kept: OrderedDict[tuple[int, int], MinishardIndex] = field(default_factory=OrderedDict)
     _room: int = field(default_factory=lambda: KEPT_ENTRIES)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def keep(self, shard: int, minishard: int, index: MinishardIndex) -> None:
-        """Keep an index, and forget the oldest when there are too many."""
+        """Cache an index; evict the least recently used ones if there are too many."""
         self._kept[shard, minishard] = index
         self._room -= len(index.ids) + 8
         while self._room < 0 and len(self._kept) > 1:
             self._room += len(self._kept.popitem(last=False)[1].ids) + 8
 
     def index(self, shard: int, minishard: int) -> MinishardIndex:
-        """Return an index, loaded where it isn't kept. Raises what `load` does."""
+        """Return an index, from the cache or loaded. Raises what `load` raises."""
         at = (shard, minishard)
         with self._lock:
             if at in self._kept:
@@ -201,7 +201,7 @@ class ChunkShards:
             return self._kept[at]
 
     def find(self, cell: Vec) -> tuple[int, int, int] | None:
-        """Return a chunk's shard, and its start and length there; None if it isn't there."""
+        """Return a chunk's shard, start and length in bytes; None if it doesn't exist."""
         scale, sharding = self.indices.scale, self.indices.sharding
         number = chunk_id(cell, scale.grid)
         shard, minishard = shard_of(sharding, number)
@@ -212,7 +212,7 @@ class ChunkShards:
         return (shard, *place) if place and place[1] else None
 
     def has(self, cell: Vec) -> bool:
-        """Tell whether a chunk is in its shard's index."""
+        """Return whether a chunk is in its shard's index."""
         return self.find(cell) is not None
 
     def read(self, cell: Vec, limit: int) -> bytes | None:
@@ -223,17 +223,17 @@ class ChunkShards:
         shard, start, length = found
         key = shard_key(self.indices.scale, shard)
         if length > 2 * limit:
-            raise ValueError(f"is {length} bytes in {key}, where at most {limit} can be right")
+            raise ValueError(f"has {length} bytes in {key}; at most {limit} are possible")
         data = self.indices.store.get_range(key, start, length)
         if len(data) != length:
-            raise ValueError(f"{key} returned {len(data)} bytes where {length} were asked for")
+            raise ValueError(f"{key} returned {len(data)} bytes where {length} were requested")
         gzipped = "gzip" if self.indices.sharding.data_encoding == "gzip" else ""
         return decompress(data, gzipped, limit)
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleReader:
-    """One stored scale, cut in one way."""
+    """Reads a stored scale in one of its chunk sizes."""
 
     scale: Scale
     source: ChunkSource
@@ -247,24 +247,24 @@ class ScaleReader:
         return cls(scale, ChunkShards(indices, indices.load))
 
     def read_encoded(self, cell: Vec) -> bytes | None:
-        """Return the bytes of a chunk; None if it isn't there. Raises as `ChunkSource.read`."""
+        """Return an encoded chunk; None if it doesn't exist. Raises as `ChunkSource.read`."""
         return self.source.read(cell, self.scale.format.limit(self.scale.chunk_box(cell)))
 
     def decode(self, cell: Vec, data: bytes) -> Voxels:
         """Return the voxels (z, y, x, c) of a chunk.
 
         Raises:
-            ValueError: it isn't a chunk of its box.
-            MissingDecoderError: there is no decoder for its encoding.
+            ValueError: the data is not a chunk of this cell.
+            MissingDecoderError: no decoder for its encoding is installed.
         """
         return decode_chunk(self.scale.format, data, self.scale.chunk_box(cell))
 
     def read(self, cell: Vec) -> Voxels | None:
-        """Return the voxels (z, y, x, c) of a chunk; None if it isn't there."""
+        """Return the voxels (z, y, x, c) of a chunk; None if it doesn't exist."""
         data = self.read_encoded(cell)
         return None if data is None else self.decode(cell, data)
 
     def empty(self, box: Box, value: float = 0) -> Voxels:
-        """Return a box (z, y, x, c) of one value."""
+        """Return voxels (z, y, x, c) of a box, all of one value."""
         size, voxels = box.shape, self.scale.format
         return np.full((size.z, size.y, size.x, voxels.channels), value, voxels.dtype)

@@ -1,4 +1,4 @@
-"""A precomputed volume as `info` describes it: its scales, how each is cut, stored and sharded.
+"""A precomputed volume as described by `info`: its scales, chunks and sharding.
 
 Format: Neuroglancer, `src/datasource/precomputed/volume.md`.
 """
@@ -17,13 +17,13 @@ from zblocks.precomputed.sharding import Sharding, shard_size
 LAYERS = ("image", "segmentation")
 
 IMAGES = ("jpeg", "png", "jxl")
-"""Encodings that compress by themselves."""
+"""Encodings that are themselves compressed."""
 
 LABEL_BLOCK = Vec(8, 8, 8)
-"""Voxels of a block of compressed_segmentation as zblocks writes it, xyz."""
+"""Block size of compressed_segmentation as zblocks writes it, in voxels, xyz."""
 
 SMALL_CHUNK, LARGE_CHUNK = 1 << 16, 1 << 26
-"""Bytes that any small chunk may have, and those beyond which only a large one can be right."""
+"""Smallest limit of an encoded chunk, and the largest allowed for blocks of labels, in bytes."""
 
 Resolution = tuple[float, float, float]
 """nm per voxel, xyz."""
@@ -41,16 +41,16 @@ class ChunkFormat:
     encoding: str
     """`raw`, `jpeg`, `png`, `compressed_segmentation` or `compresso`."""
     compression: str = ""
-    """What encoded chunks are compressed with when they are written: `gzip`, `br` or empty."""
+    """Compression of encoded chunks when written: `gzip`, `br` or empty."""
     jpeg_quality: int = 0
     block: Vec | None = None
-    """Of compressed_segmentation, voxels, xyz."""
+    """Block size of compressed_segmentation, in voxels, xyz."""
 
     @classmethod
     def written(
         cls, dtype: str, channels: int, encoding: str, compression: str, jpeg_quality: int
     ) -> ChunkFormat:
-        """Return the format of chunks that zblocks writes, without what doesn't apply to them."""
+        """Return the format of chunks that zblocks writes; ignore options that don't apply."""
         return cls(
             dtype,
             channels,
@@ -62,14 +62,14 @@ class ChunkFormat:
 
     @property
     def voxel_bytes(self) -> int:
-        """Bytes of all channels of a voxel."""
+        """Bytes per voxel, all channels together."""
         return self.channels * np.dtype(self.dtype).itemsize
 
     def limit(self, box: Box) -> int:
-        """Return the bytes that a chunk of this box can have once it is encoded, at most.
+        """Return the maximum size of an encoded chunk of this box, in bytes.
 
-        Twice its voxels are enough for most; compressed_segmentation stores whole blocks, each with
-        up to 32 bits a voxel and as many labels as voxels.
+        Twice the raw size is enough for most; compressed_segmentation stores whole blocks, each
+        with up to 32 bits per voxel and as many labels as voxels.
         """
         enough = max(2 * box.voxels * self.voxel_bytes, SMALL_CHUNK)
         if self.block is None:
@@ -96,9 +96,9 @@ class Scale:
     """Chunk size in voxels, xyz; chunks at the far edges are clipped."""
     format: ChunkFormat
     sharding: Sharding | None = None
-    """How chunks share objects; None: one object per chunk."""
+    """None if each chunk is an object of its own."""
     other_chunks: tuple[Vec, ...] = ()
-    """Further chunk sizes: each is a complete copy of the scale, cut in another way."""
+    """Further chunk sizes, each with a complete copy of the scale."""
 
     @property
     def grid(self) -> Vec:
@@ -113,14 +113,14 @@ class Scale:
 
     @property
     def objects(self) -> int:
-        """Number of objects that hold the chunks."""
+        """Number of objects that hold the chunks, with the identity as hash."""
         if self.sharding is None:
             return self.chunks
         shards = Box(Vec(0, 0, 0), self.grid).grid(shard_size(self.sharding, self.grid))
         return shards.x * shards.y * shards.z
 
     def layer(self, z: int) -> tuple[int, int]:
-        """Return the z range, in voxels, of a layer of chunks."""
+        """Return the z range [z0, z1), in voxels, of a layer of chunks."""
         first = self.box.start.z + z * self.chunk.z
         return first, min(first + self.chunk.z, self.box.stop.z)
 
@@ -130,12 +130,12 @@ class Scale:
         return Vec(*((a - o) // c for a, o, c in starts))
 
     def cells(self) -> Iterator[Vec]:
-        """Walk the grid, x fastest, then y, z."""
+        """Yield all cells of the grid, x fastest, then y, z."""
         grid = self.grid
         return (Vec(x, y, z) for z in range(grid.z) for y in range(grid.y) for x in range(grid.x))
 
     def cell_at(self, number: int) -> Vec:
-        """Return a cell by its number in the order of `cells`."""
+        """Return the cell with this index in the order of `cells`."""
         grid = self.grid
         rest, x = divmod(number, grid.x)
         z, y = divmod(rest, grid.y)
@@ -148,7 +148,7 @@ class Scale:
         return Box(start, Vec(*map(min, self.box.stop, ends)))
 
     def touching(self, box: Box) -> Iterator[Vec]:
-        """Walk the cells that a box touches, x fastest."""
+        """Yield the cells that intersect a box, x fastest, then y, z."""
         start, chunk = self.box.start, self.chunk
         first = [(b - s) // c for b, s, c in zip(box.start, start, chunk, strict=True)]
         last = [ceil_div(b - s, c) for b, s, c in zip(box.stop, start, chunk, strict=True)]
@@ -156,7 +156,7 @@ class Scale:
         return (Vec(i, j, k) for k in z for j in y for i in x)
 
     def cell_named(self, name: str) -> Vec | None:
-        """Return the cell whose chunk has this name; None if there is no such cell."""
+        """Return the cell whose chunk has this name; None if there is none."""
         match = _CHUNK.fullmatch(name)
         if match is None or len(name) > 200:
             return None
@@ -167,7 +167,7 @@ class Scale:
         return cell if inside and self.chunk_box(cell).name == name else None
 
     def copies(self) -> tuple[Scale, ...]:
-        """Return the scale once for each chunk size."""
+        """Return one scale for each chunk size."""
         return tuple(
             replace(self, chunk=c, other_chunks=()) for c in (self.chunk, *self.other_chunks)
         )
@@ -175,31 +175,31 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A volume: what `info` says."""
+    """A volume as described by `info`."""
 
     layer: str
     """`image` or `segmentation`."""
     scales: tuple[Scale, ...]
-    """The finest first."""
+    """Finest first."""
     segment_properties: str = ""
-    """Folder of the labels' names, relative to the volume; empty: none."""
+    """Folder of the labels' names, relative to the volume; empty if none."""
 
     @property
     def format(self) -> ChunkFormat:
-        """How the chunks of scale 0 are stored; type and channels are those of every scale."""
+        """The format of scale 0; all scales have its data type and channels."""
         return self.scales[0].format
 
     @property
     def box(self) -> Box:
-        """Scale 0 voxels."""
+        """All voxels of scale 0."""
         return self.scales[0].box
 
 
 def scale_key(resolution: Resolution) -> str:
-    """Return a scale's folder as zblocks names it: its resolution, `x_y_z` in nm."""
+    """Return the key of a scale that zblocks writes: its resolution in nm, as `x_y_z`."""
     return "_".join(f"{r:.6f}".rstrip("0").rstrip(".") for r in resolution)
 
 
 def looks_like_a_chunk(name: str) -> bool:
-    """Tell whether a name is that of a chunk, of whatever grid."""
+    """Return whether a name has the form of a chunk's name, in any grid."""
     return _CHUNK.fullmatch(name) is not None

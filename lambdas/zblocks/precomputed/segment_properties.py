@@ -1,11 +1,11 @@
-"""Read a table of label names and write `segment_properties`, which viewers list and search.
+"""Reads tables of label names and builds the `segment_properties` document.
 
 Format: Neuroglancer, `src/datasource/precomputed/segment_properties.md`, inline properties of the
-type `label`. The table is text, one line per label:
+type `label`. A table is text with one line per label:
 
 * with a header: columns `id` and `name` (or `label`), separated by tabs or commas; others are
   ignored;
-* without one: the id, then the name, separated by a tab, a comma or white space.
+* without a header: ID and name, separated by a tab, a comma or a space.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from zblocks.errors import InvalidConfig, quote, several
 
 FOLDER = "segment_properties"
-"""Folder of the document, as `info` gives it."""
+"""Folder of the document, as given in `info`."""
 
 DOCUMENT = f"{FOLDER}/info"
 """Key of the document, relative to the volume."""
@@ -42,10 +42,10 @@ def parse_names(text: str, where: str) -> tuple[SegmentName, ...]:
 
     Args:
         text: the table.
-        where: names it in errors.
+        where: the table's name in error messages.
 
     Raises:
-        InvalidConfig: names each line without a valid label and name, or with a repeated label.
+        InvalidConfig: lines lack a valid label or name, or repeat a label.
     """
     lines = [line for line in text.removeprefix("\ufeff").splitlines() if line.strip()]
     rows = _columns(lines, where) if lines and not _is_label(_split(lines[0])[0]) else _plain(lines)
@@ -53,10 +53,10 @@ def parse_names(text: str, where: str) -> tuple[SegmentName, ...]:
 
 
 def names_of(table: Mapping[str, str], where: str) -> tuple[SegmentName, ...]:
-    """Read a table given in the config: label → name.
+    """Read a table, label → name, given in the config.
 
     Raises:
-        InvalidConfig: names what is wrong, as `parse_names`.
+        InvalidConfig: as `parse_names`.
     """
     return _checked([(f"{key!r}", key, name) for key, name in table.items()], where)
 
@@ -77,7 +77,7 @@ def build_segment_properties(names: Iterable[SegmentName]) -> bytes:
 
 
 _Row = tuple[str, str, str]
-"""Where it stands, the label, and its name, as written."""
+"""Position for error messages, label and name, as written."""
 
 
 def _columns(lines: list[str], where: str) -> Iterator[_Row]:

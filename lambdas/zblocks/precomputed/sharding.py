@@ -1,12 +1,13 @@
-"""Shards: many chunks in one object (`neuroglancer_uint64_sharded_v1`).
+"""Shards, objects of many chunks: chunk IDs, layout and indices (`neuroglancer_uint64_sharded_v1`).
 
-Format: Neuroglancer, `src/datasource/precomputed/sharded.md`; chunk ids: `volume.md`, "Sharded
-chunk storage". zblocks writes the identity as the hash, so that neighbouring chunks share a shard.
+Format: Neuroglancer, `src/datasource/precomputed/sharded.md`; chunk IDs: `volume.md`, "Sharded
+chunk storage".
 
-A chunk's id interleaves the bits of its grid cell, x, y, z, lowest first, leaving out bits that no
-cell of the grid uses. Its lowest `preshift` bits are its place in a minishard, the next ones name
-the minishard, the rest name the shard. So a shard is a box of cells, 2^bits along each axis, and a
-worker that owns the box writes the shard in one piece.
+A chunk's ID interleaves the bits of its grid cell, x, y, z, lowest first, without the bits that no
+cell of the grid uses. Its lowest `preshift` bits are the position in a minishard. The others are
+hashed; the lowest bits of the hash are the minishard, the next ones the shard. zblocks uses the
+identity as hash, so that a shard is a box of cells, a power of two along each axis, and one task
+can write it as a whole.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ import numpy.typing as npt
 from zblocks.geometry import Box, Vec
 
 MAX_BITS = 9
-"""Chunks of a shard: at most 2^9."""
+"""A shard that zblocks writes has at most 2^`MAX_BITS` chunks."""
 
 SHARDING_TYPE = "neuroglancer_uint64_sharded_v1"
 
 SHARDING_BITS = ("preshift_bits", "minishard_bits", "shard_bits")
-"""Fields of `sharding`: how the bits of a chunk id are split, lowest first."""
+"""Fields of `sharding` that split the bits of a chunk ID, lowest first."""
 
 HASHES = ("identity", "murmurhash3_x86_128")
+
 SHARD_ENCODINGS = ("raw", "gzip")
-"""Of minishard indices and of chunks in shards."""
+"""Encodings of minishard indices and of chunks in shards."""
 
 _ENTRY = 16
 """Bytes of a minishard's entry in the shard index: start and end, uint64."""
-
 
 ShardingInfo = TypedDict(
     "ShardingInfo",
@@ -50,12 +51,12 @@ ShardingInfo = TypedDict(
         "data_encoding": str,
     },
 )
-"""The `sharding` member of a scale's `info`."""
+"""The `sharding` field of a scale's `info`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sharding:
-    """How chunks are spread over shards: a chunk's id is split, lowest bits first."""
+    """How a chunk's ID maps to its shard: numbers of bits, lowest first, hash and encodings."""
 
     preshift: int
     minishard: int
@@ -63,9 +64,9 @@ class Sharding:
     hash: str = "identity"
     """`identity` or `murmurhash3_x86_128`."""
     index_encoding: str = "gzip"
-    """Of minishard indices: `gzip` or `raw`."""
+    """Encoding of minishard indices: `gzip` or `raw`."""
     data_encoding: str = "raw"
-    """Of encoded chunks: `gzip` or `raw`."""
+    """Compression of encoded chunks: `gzip` or `raw`."""
 
     @property
     def index_bytes(self) -> int:
@@ -74,19 +75,19 @@ class Sharding:
 
     @property
     def low(self) -> int:
-        """Bits that chunks of one shard may differ in."""
+        """Number of ID bits in which chunks of one shard differ."""
         return self.preshift + self.minishard
 
 
 @lru_cache(maxsize=64)
 def axis_bits(grid: Vec) -> tuple[int, ...]:
-    """Return which axis (0, 1, 2 for x, y, z) each bit of a chunk id comes from, lowest first."""
+    """Return the axis (0, 1, 2 for x, y, z) of each bit of a chunk ID, lowest bit first."""
     longest = max(grid).bit_length()
     return tuple(a for bit in range(longest) for a in range(3) if (1 << bit) < grid[a])
 
 
 def cell_of(number: int, grid: Vec) -> Vec | None:
-    """Return the cell of a chunk id; None if it is outside the grid."""
+    """Return the cell, xyz, of a chunk ID; None if it is outside the grid."""
     axes = axis_bits(grid)
     if number >> len(axes):
         return None
@@ -98,7 +99,7 @@ def cell_of(number: int, grid: Vec) -> Vec | None:
 
 
 def chunk_id(cell: Vec, grid: Vec) -> int:
-    """Return the compressed Morton code of a grid cell, xyz."""
+    """Return the ID of a cell's chunk: the compressed Morton code of the cell, xyz."""
     code, taken = 0, [0, 0, 0]
     for place, axis in enumerate(axis_bits(grid)):
         code |= ((cell[axis] >> taken[axis]) & 1) << place
@@ -107,12 +108,12 @@ def chunk_id(cell: Vec, grid: Vec) -> int:
 
 
 def choose_sharding(grid: Vec, z_bits: int, data_encoding: str) -> Sharding:
-    """Split ids so that a worker who owns 2^z_bits layers of chunks owns whole shards.
+    """Return a sharding in which a task that owns 2^z_bits layers of chunks owns whole shards.
 
     Args:
         grid: chunks per axis, xyz.
-        z_bits: how many of the lowest bits may be z's.
-        data_encoding: of encoded chunks, `gzip` or `raw`.
+        z_bits: maximum number of z bits within a shard.
+        data_encoding: compression of encoded chunks, `gzip` or `raw`.
     """
     axes = axis_bits(grid)
     low = 0
@@ -126,27 +127,27 @@ def choose_sharding(grid: Vec, z_bits: int, data_encoding: str) -> Sharding:
 
 
 def shard_size(sharding: Sharding, grid: Vec) -> Vec:
-    """Return how many cells a shard spans, per axis, xyz."""
+    """Return the size of a shard in cells, xyz."""
     axes = axis_bits(grid)[: sharding.low]
     return Vec(*(1 << axes.count(a) for a in range(3)))
 
 
 def shard_boxes(sharding: Sharding, grid: Vec) -> Iterator[tuple[int, Box]]:
-    """Walk the shards of a grid: number, and the box of cells that it holds."""
+    """Yield the number of each shard of a grid, and its box of cells (identity hash)."""
     cells = Box(Vec(0, 0, 0), grid)
     for box in cells.cells(shard_size(sharding, grid)):
         yield chunk_id(box.start, grid) >> sharding.low, box
 
 
 def shard_of(sharding: Sharding, number: int) -> tuple[int, int]:
-    """Return the shard and the minishard of a chunk id."""
+    """Return the shard and the minishard of a chunk ID."""
     code = _hash(sharding, number >> sharding.preshift)
     minishard = code & ((1 << sharding.minishard) - 1)
     return (code >> sharding.minishard) & ((1 << sharding.shard) - 1), minishard
 
 
 def _hash(sharding: Sharding, code: int) -> int:
-    """Hash a shifted chunk id; murmurhash's low 8 bytes, of the id as little-endian uint64."""
+    """Hash a shifted chunk ID; of MurmurHash, the low 8 bytes for a little-endian uint64."""
     if sharding.hash == "identity":
         return code
     import mmh3
@@ -156,12 +157,12 @@ def _hash(sharding: Sharding, code: int) -> int:
 
 
 def shard_name(sharding: Sharding, number: int) -> str:
-    """Return a shard's file name: its number in hexadecimal, padded to the bits that it has."""
+    """Return a shard's file name: its number in hexadecimal, padded to `shard` bits."""
     return f"{number:0{-(-sharding.shard // 4)}x}.shard"
 
 
 def sharding_info(sharding: Sharding) -> ShardingInfo:
-    """Return the `sharding` member of a scale's `info`."""
+    """Return the `sharding` field of a scale's `info`."""
     return {
         "@type": SHARDING_TYPE,
         "preshift_bits": sharding.preshift,
@@ -174,10 +175,10 @@ def sharding_info(sharding: Sharding) -> ShardingInfo:
 
 
 def build_shard(sharding: Sharding, chunks: Mapping[int, bytes]) -> bytes:
-    """Return the bytes of one shard from its chunks, encoded, by id.
+    """Return the bytes of one shard, given its encoded chunks by ID.
 
-    Layout: the shard index; the chunks by ascending id; the minishard indices. All offsets count
-    from the end of the shard index.
+    Layout: shard index, chunks by ascending ID, minishard indices. Offsets count from the end of
+    the shard index.
     """
     data: list[bytes] = []
     at = 0
@@ -198,7 +199,7 @@ def build_shard(sharding: Sharding, chunks: Mapping[int, bytes]) -> bytes:
 
 
 def _minishard_index(entries: list[tuple[int, int, int]]) -> bytes:
-    """Return the index of one minishard: ids, starts and sizes, the first two as differences."""
+    """Return a minishard index: IDs and starts, both delta-encoded, and sizes."""
     ids, starts, sizes = np.array(entries, "<u8").T
     ends = starts + sizes
     rows = np.zeros((3, len(entries)), "<u8")
@@ -211,14 +212,14 @@ def _minishard_index(entries: list[tuple[int, int, int]]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class MinishardIndex:
-    """Where the chunks of a minishard are; starts in bytes of the shard's file."""
+    """The IDs of a minishard's chunks, and their starts and sizes in bytes of the shard's file."""
 
     ids: npt.NDArray[np.uint64]
     starts: npt.NDArray[np.uint64]
     sizes: npt.NDArray[np.uint64]
 
     def find(self, number: int) -> tuple[int, int] | None:
-        """Return start and size of a chunk by its id; ids must ascend."""
+        """Return a chunk's start and size by its ID; None if absent. IDs must ascend."""
         at = int(np.searchsorted(self.ids, np.uint64(number)))
         if at == len(self.ids) or int(self.ids[at]) != number:
             return None
@@ -229,10 +230,10 @@ EMPTY_INDEX = MinishardIndex(*(np.zeros(0, np.uint64) for _ in range(3)))
 
 
 def decode_minishard_index(sharding: Sharding, raw: bytes) -> MinishardIndex:
-    """Return a minishard's index from its decompressed bytes, in the order that they have.
+    """Return a minishard index from its decompressed bytes, in stored order.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: its size is wrong.
     """
     if len(raw) % 24:
         msg = f"minishard index of {len(raw)} bytes, not a multiple of 24"
