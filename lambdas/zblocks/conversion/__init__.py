@@ -1,1 +1,1 @@
-"""One task: rows of slices become the chunks of every scale. It knows no run, lock or receipt."""
+"""Converts slices to the chunks of every scale, one task at a time."""

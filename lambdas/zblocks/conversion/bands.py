@@ -1,4 +1,4 @@
-"""The slices of a block as bands of rows: opened as the plan says, decoded in lockstep."""
+"""Decodes the slices of a block together, in bands of rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zblocks.slices.transforms.rows import OpenSlice, opener
 from zblocks.storage import Store, StoredFile
 
 _Counted = tuple[SliceRef, SliceStatsCounter]
-"""A slice, and what counts its voxels."""
+"""A slice and the counter of its statistics."""
 
 
 def read_bands(
@@ -26,21 +26,21 @@ def read_bands(
     pool: ThreadPoolExecutor,
     counters: Sequence[SliceStatsCounter] | None = None,
 ) -> Iterator[Voxels]:
-    """Decode slices in lockstep, `plan.rows` rows at a time, into one array.
+    """Decode slices together, `plan.rows` rows at a time.
 
     Args:
-        plan: what every slice is, and how many rows to decode at a time.
-        source: where the slices are.
+        plan: the format of the slices, and the number of rows to decode at a time.
+        source: store of the slices.
         slices: in z order.
-        pool: decodes.
-        counters: count each slice's voxels, where that is wanted.
+        pool: threads that decode.
+        counters: one per slice, for its statistics; None if they are not needed.
 
     Yields:
-        The next rows of all slices (z, y, x, c): one array, filled anew each time.
+        The next rows of all slices (z, y, x, c), in an array that is reused.
 
     Raises:
         SliceError: a slice is damaged.
-        SourceChanged: a slice isn't the object any more that the plan names.
+        SourceChanged: a slice has changed since it was planned.
     """
     voxels, size = plan.volume.format, plan.box.shape
     counters = counters or [SliceStatsCounter(s.z, voxels.dtype) for s in slices]
@@ -50,7 +50,7 @@ def read_bands(
     held = size.y if whole else plan.rows
     slab = np.empty((len(slices), held, size.x, voxels.channels), voxels.dtype)
     if whole:
-        # Opened one after the other, so that no decoder outlives its slice.
+        # Each slice is opened, decoded and closed by one job, so that few decoders are open.
         jobs = zip(counted, slab, strict=True)
         _wait([pool.submit(_read_whole, open_one, one, rows) for one, rows in jobs])
         for y in range(0, size.y, plan.rows):
@@ -87,7 +87,7 @@ def _file_opener(plan: Plan, source: Store) -> OpenSlice:
         size = (ref.width, ref.height) if ref.width else (rows.width, rows.height)
         header = SliceHeader(ref.kind, *size, rows.channels, rows.dtype, page=ref.page, at=ref.at)
         file = StoredFile(source, ref.key or "", ref.bytes, ref.etag)
-        # Of no rows at a time: as a stream, so that no more is held than what is passed on.
+        # 0 rows at a time: as a stream, which keeps in memory only what it returns.
         return open_slice(file, header, plan.rows if in_place else 0, selection)
 
     return open_file

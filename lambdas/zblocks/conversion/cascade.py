@@ -1,11 +1,11 @@
-"""Rows of a slab go in at the finest scale; finished rows of chunks of every scale come out.
+"""Makes all scales of a slab from the rows of its finest scale, in one pass.
 
-1. Rows of scale k collect until they fill a row of chunks (or the volume ends).
-2. A full row of chunks goes out, and its means go in at scale k + 1.
-3. Two fine rows that make one coarse row may lie in different rows of chunks, where the offset is
-   odd: the first of them is kept until the second comes.
+1. Rows of scale k are collected until they fill a row of chunks, or the volume ends.
+2. A full row of chunks is output, and its downsampled rows are passed on to scale k + 1.
+3. With an odd offset, the two fine rows of a coarse row may be in different rows of chunks: the
+   first is kept until the second is available.
 
-Each scale is made from the stored values of the next finer one, so that a reader can check it
+Each scale is computed from the output values of the next finer one, so that a reader can check it
 without the slices.
 """
 
@@ -28,14 +28,14 @@ class Band:
 
     scale: int
     box: Box
-    """Global, in voxels of the scale."""
+    """In voxels of the scale."""
     voxels: Voxels
-    """(z, y, x, c); only valid until the next band is asked for."""
+    """(z, y, x, c); valid only until the next band is requested."""
 
 
 @dataclass(slots=True)
 class _Level:
-    """One scale on its way."""
+    """The state of one scale."""
 
     index: int
     scale: Scale
@@ -43,36 +43,36 @@ class _Level:
     """Voxels of the next finer scale per voxel, xyz."""
     z0: int
     z1: int
-    """z range that is computed: what is owned, and what the coarser scales need."""
+    """z range [z0, z1) to compute: the owned one, and what the coarser scales need."""
     owned: tuple[int, int]
-    """z range that goes out."""
+    """z range to output."""
     pool: Downsample
-    """Makes it from the next finer scale."""
+    """Makes this scale from the next finer one."""
     rows: Voxels
     """The row of chunks being filled (z, y, x, c)."""
     y: int
-    """Global row that comes next."""
+    """The next row, in voxels of the scale."""
     filled: int = 0
     kept: list[Voxels] = field(default_factory=list)
-    """The odd row of the finer scale that waits for its second half."""
+    """The first of a pair of finer rows, until the second is available."""
 
     @property
     def row_end(self) -> int:
-        """Global row at which the current row of chunks ends."""
+        """End of the current row of chunks, in voxels of the scale."""
         box, size = self.scale.box, self.scale.chunk.y
         begun = self.y - self.filled - box.start.y
         return min(box.start.y + (begun // size + 1) * size, box.stop.y)
 
 
 class Cascade:
-    """The scales of one slab.
+    """Makes the scales of one slab.
 
     Args:
-        scales: consecutive scales, finest first; the first is the one that rows go in at.
-        owned: per scale, the z range [z0, z1) to put out, in its voxels.
+        scales: consecutive scales, finest first; `push` takes rows of the first.
+        owned: per scale, the z range [z0, z1) to output, in its voxels.
         dtype: of the voxels.
         channels: of the voxels.
-        pools: gives for a scale what makes the next coarser one, as `pool_mean` does.
+        pools: returns, for a scale, the function that makes the next coarser one.
     """
 
     def __init__(
@@ -104,13 +104,11 @@ class Cascade:
                 )
             )
 
-    @property
-    def z_range(self) -> tuple[int, int]:
-        """The z range of the first scale that `push` expects."""
-        return self._levels[0].z0, self._levels[0].z1
-
     def push(self, rows: Voxels) -> Iterator[Band]:
-        """Take the next rows (z, y, x, c) of the first scale; yield every finished band."""
+        """Take the next rows (z, y, x, c) of the first scale; yield finished bands of all scales.
+
+        The rows' z range is the first one that `needed_z` returns.
+        """
         level = self._levels[0]
         done = 0
         while done < rows.shape[1]:
@@ -125,7 +123,7 @@ class Cascade:
             yield from self._advance(level, take)
 
     def _advance(self, level: _Level, rows: int) -> Iterator[Band]:
-        """Count rows that were written to the level; put them out when they are complete."""
+        """Count rows written to the level; output the row of chunks when it is full."""
         end = level.row_end
         level.filled += rows
         level.y += rows
@@ -135,7 +133,7 @@ class Cascade:
             yield from self._finish(level, full)
 
     def _finish(self, level: _Level, rows: Voxels) -> Iterator[Band]:
-        """Put out a finished row of chunks and pass it on to the coarser scale."""
+        """Output a finished row of chunks and pass it on to the coarser scale."""
         y0 = level.y - rows.shape[1]
         z0, z1 = level.owned
         if z0 < z1:
@@ -147,7 +145,7 @@ class Cascade:
                 yield from self._coarsen(coarser, level, rows, y0)
 
     def _coarsen(self, level: _Level, finer: _Level, rows: Voxels, y: int) -> Iterator[Band]:
-        """Pool finished rows of the finer scale, which begin at its global row `y`."""
+        """Downsample finished rows of the finer scale, the first of which is row `y`."""
         z0 = max(level.z0 * level.step.z, finer.z0)
         rows = rows[z0 - finer.z0 : min(level.z1 * level.step.z, finer.z1) - finer.z0]
         if level.kept:
@@ -162,7 +160,7 @@ class Cascade:
             yield from self._pool(level, rows, Vec(finer.scale.box.start.x, y, z0))
 
     def _pool(self, level: _Level, rows: Voxels, start: Vec) -> Iterator[Band]:
-        """Write the means of whole coarse rows to the level, one row of chunks after the other."""
+        """Downsample whole coarse rows into the level, one row of chunks at a time."""
         y, stop = start.y, start.y + rows.shape[1]
         while y < stop:
             until = min(level.row_end * level.step.y, stop)
@@ -175,7 +173,7 @@ class Cascade:
 
 
 def needed_z(scales: Sequence[Scale], owned: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return per scale the z range to compute: what is owned, and what the coarser ones need."""
+    """Return, per scale, the z range to compute: what is owned and what coarser scales need."""
     needed = list(owned)
     for k in range(len(scales) - 2, -1, -1):
         c0, c1 = needed[k + 1]

@@ -1,4 +1,4 @@
-"""Finished chunks are encoded and stored by a pool of threads, alone or in shards."""
+"""Encodes and stores finished chunks, unsharded or in shards, with a pool of threads."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from zblocks.precomputed.sharding import build_shard, chunk_id, shard_size
 from zblocks.storage import IMMUTABLE, Store
 
 PUTS_PER_CORE = 8
-"""Threads that encode and store: more than cores, since a PUT mostly waits."""
+"""Threads per core that encode and store; more than one, since a PUT mostly waits."""
 
 LOCAL_PUTS_PER_CORE = 2
-"""A file mostly doesn't wait; more threads would only queue for the interpreter's lock."""
+"""Writing a file hardly waits; more threads would only contend for the interpreter lock."""
 
 
 class Written(NamedTuple):
     """One object of the volume."""
 
     key: str
-    """Relative to the volume, without the `.gz` of a side file."""
+    """Relative to the volume, without the `.gz` or `.br` of a local file."""
     bytes: int
     crc32: int
     etag: str
-    """What the store called it when it was written."""
+    """As the store returned it."""
 
 
 @dataclass(slots=True)
 class OpenShards:
-    """Chunks that wait until their shard is whole."""
+    """Chunks of shards that are not complete yet."""
 
     _chunks: dict[tuple[str, int], dict[int, bytes]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -52,12 +52,12 @@ class OpenShards:
     def add(
         self, scale: Scale, box: Box, data: bytes, holes: Sequence[Span]
     ) -> dict[int, bytes] | None:
-        """Take an encoded chunk; return the chunks of its shard, by id, if it was the last.
+        """Add an encoded chunk; return the chunks of its shard by ID if the shard is complete.
 
-        Layers of chunks in `holes`, z ranges in voxels, never come.
+        Layers of chunks in `holes`, z ranges in voxels, are not expected.
         """
         sharding = scale.sharding
-        assert sharding is not None  # noqa: S101 - scales without shards don't come here
+        assert sharding is not None  # noqa: S101 - checked by the caller
         cell, grid = scale.cell(box), scale.grid
         number = chunk_id(cell, grid)
         size = shard_size(sharding, grid)
@@ -74,15 +74,14 @@ class OpenShards:
             return self._chunks.pop(key) if len(chunks) == expected else None
 
     def __bool__(self) -> bool:
-        """Tell whether a shard is unfinished."""
+        """Return whether a shard is incomplete."""
         return bool(self._chunks)
 
 
 class ChunkWriter:
     """Encodes and stores the chunks of one task.
 
-    Chunks are copied into buffers that are allocated once and go round; when all are under way,
-    `add` waits for one to come back.
+    Chunks are copied into buffers, which are reused; when all are in use, `add` waits for one.
     """
 
     def __init__(self, target: Store, plan: Plan) -> None:
@@ -98,15 +97,15 @@ class ChunkWriter:
         self._unused, self._size = _buffer_count(plan)
 
     def __enter__(self) -> ChunkWriter:
-        """Start."""
+        """Return itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait for what is being stored; drop what hasn't begun."""
+        """Wait for chunks that are being stored; drop those not started."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def add(self, scale: Scale, box: Box, voxels: Voxels) -> None:
-        """Take a chunk, a view (z, y, x, c) of a slab; it is copied before this returns."""
+        """Add a chunk (z, y, x, c); it is copied before this returns."""
         buffer = self._buffer()
         if self._failed.is_set():
             self.finish()
@@ -115,19 +114,20 @@ class ChunkWriter:
         self._pending.append(self._pool.submit(self._store, scale, box, chunk, buffer))
 
     def finish(self) -> tuple[Written, ...]:
-        """Wait for every object and return what was written.
+        """Wait for all objects and return them.
 
         Raises:
-            RuntimeError: a shard is unfinished: the plan gave this task a part of one.
+            RuntimeError: a shard is incomplete, since the plan gave this task only a part of it.
+            ZblocksError: an object can't be stored.
         """
         written = tuple(w for w in (done.result() for done in self._pending) if w is not None)
         if self._shards:
-            msg = "a task ended with unfinished shards; its plan is wrong"
+            msg = "a task ended with incomplete shards; its plan is wrong"
             raise RuntimeError(msg)
         return written
 
     def _buffer(self) -> Voxels:
-        """Return a buffer that is free: one that came back, a new one, or wait."""
+        """Return a free buffer: a used one, a new one, or else the next one that is returned."""
         try:
             return self._buffers.get_nowait()
         except queue.Empty:
@@ -137,7 +137,7 @@ class ChunkWriter:
             return np.empty(self._size, self._plan.volume.format.dtype)
 
     def _store(self, scale: Scale, box: Box, chunk: Voxels, buffer: Voxels) -> Written | None:
-        """Encode a chunk and store it, or its shard if that is whole now."""
+        """Encode a chunk and store it, or its shard once complete."""
         try:
             data = encode_chunk(scale.format, chunk)
             sharding = scale.sharding
@@ -161,7 +161,7 @@ class ChunkWriter:
 
 
 def _buffer_count(plan: Plan) -> tuple[int, int]:
-    """Return how many buffers there may be, and how many values each holds."""
+    """Return the maximum number of buffers, and the number of values of each."""
     sizes = [s.chunk.x * s.chunk.y * s.chunk.z for s in plan.scales]
     chunk_bytes = max(sizes) * plan.volume.format.voxel_bytes
     return max(4, QUEUE_BYTES // chunk_bytes), max(sizes) * plan.volume.format.channels

@@ -1,14 +1,14 @@
-"""Neighbouring voxels made one: means, rounded half to even, and modes of labels.
+"""Downsamples voxels (z, y, x, c) by 2: means of images, rounded half to even, and modes of labels.
 
-Half to even keeps the brightness of a volume the same over all scales; truncating makes each
-scale darker by up to half a grey level. Arrays are (z, y, x, c), C order.
+Rounding half to even keeps the brightness of all scales the same; truncation would make each scale
+darker by up to half a grey level.
 
-A coarse voxel at the edge of the volume covers fewer fine voxels. Counting each of those twice
-along the short axis leaves their mean as it is and makes every count a power of two, so that the
-division is a shift.
+A coarse voxel at the edge of the volume covers fewer fine voxels. Counting each of them twice along
+the short axis doesn't change their mean and makes every count a power of two, so that division is
+a shift.
 
-Work goes in tiles that fit in a core's L2 cache, through buffers that are allocated once: fresh
-ones of this size would cost more in page faults than the sums themselves.
+Means are computed in tiles that fit in a core's L2 cache, in buffers that are reused: new ones
+would cost more in page faults than the sums.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ import numpy.typing as npt
 from zblocks.geometry import Vec, Voxels
 
 Downsample = Callable[[Voxels, Vec, Vec, Voxels], None]
-"""Fine voxels, their global start, the step, and room for the coarse ones."""
+"""Takes fine voxels, their start in the scale, the step, and the array for coarse voxels."""
 
 _SUM: dict[np.dtype[Any], np.dtype[np.unsignedinteger[Any]]] = {
     np.dtype(np.uint8): np.dtype("<u2"),
     np.dtype(np.uint16): np.dtype("<u4"),
 }
-"""A type that holds the sum of eight voxels."""
+"""Types that can hold the sum of eight voxels."""
 
 _TILE_BYTES = 1 << 18
-"""Input bytes pooled at a time."""
+"""Bytes of fine voxels per tile."""
 
 
 def pool_mean(voxels: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
-    """Write the mean of every coarse voxel's fine voxels into `out`.
+    """Write the mean of the fine voxels of each coarse voxel into `out`.
 
     Args:
-        voxels: fine voxels (z, y, x, c); 8 and 16 bits go the fast way.
-        start: global position of `voxels[0, 0, 0]`, xyz; its parity decides what pairs up.
+        voxels: fine voxels (z, y, x, c); uint8 and uint16 are fast.
+        start: position of `voxels[0, 0, 0]` in the fine scale, xyz; its parity determines pairs.
         step: 1 or 2 fine voxels per coarse voxel, xyz.
         out: coarse voxels (z, y, x, c), ceil(stop / step) - floor(start / step) per axis.
     """
@@ -63,17 +63,16 @@ def pool_mean(voxels: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
 
 
 def pool_mode(voxels: Voxels, start: Vec, step: Vec, out: Voxels, *, sparse: bool) -> None:
-    """Write the commonest label of every coarse voxel's fine voxels into `out`.
+    """Write the most frequent label of the fine voxels of each coarse voxel into `out`.
 
-    Of labels that are equally common the smallest is taken, so that none depends on the order of
-    voxels; none is ever made up.
+    Of equally frequent labels the smallest is taken, whatever the order of the voxels.
 
     Args:
         voxels: fine labels (z, y, x, c).
-        start: global position of `voxels[0, 0, 0]`, xyz.
+        start: position of `voxels[0, 0, 0]` in the fine scale, xyz.
         step: 1 or 2 fine voxels per coarse voxel, xyz.
         out: coarse labels (z, y, x, c).
-        sparse: 0 is background: it is taken only where there is nothing else.
+        sparse: whether 0 is taken only where there is no other label.
     """
     for z in range(out.shape[0]):
         planes = _fine(z, z + 1, start.z, step.z, voxels.shape[0])
@@ -90,20 +89,20 @@ def pool_mode(voxels: Voxels, start: Vec, step: Vec, out: Voxels, *, sparse: boo
 
 
 def downsampler(layer: str, *, sparse: bool) -> Downsample:
-    """Return how the coarser scales of a layer are made: means of images, modes of labels."""
+    """Return `pool_mean` for images, or `pool_mode` for labels."""
     return pool_mean if layer == "image" else partial(pool_mode, sparse=sparse)
 
 
 @dataclass(frozen=True, slots=True)
 class DownsamplePresent:
-    """Downsamples the planes that hold data; where there are none, those without."""
+    """Downsamples only planes with data; where there are none, those without."""
 
     downsample: Downsample
     absent: Sequence[tuple[int, int]]
-    """Runs [z0, z1) of fine planes without data, global, ascending and apart."""
+    """z ranges [z0, z1) of fine planes without data, ascending and disjoint."""
 
     def __call__(self, voxels: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
-        """Write coarse voxels into `out`; arguments as of `pool_mean`."""
+        """Write coarse voxels into `out`; the arguments are those of `pool_mean`."""
         there = [not _is_in(self.absent, z) for z in range(start.z, start.z + len(voxels))]
         if all(there):
             self.downsample(voxels, start, step, out)
@@ -111,7 +110,7 @@ class DownsamplePresent:
         for z in range(len(out)):
             fine = _fine(z, z + 1, start.z, step.z, len(voxels))
             both = range(fine.start, fine.stop)
-            # One of two planes alone is pooled as at an edge of the volume.
+            # A single plane is downsampled as at the edge of the volume.
             planes = [p for p in both if there[p]] or both
             part = voxels[planes[0] : planes[-1] + 1]
             self.downsample(part, start._replace(z=start.z + planes[0]), step, out[z : z + 1])
@@ -125,7 +124,7 @@ def _is_in(runs: Sequence[tuple[int, int]], z: int) -> bool:
 def _samples(
     part: Voxels, start: Vec, step: Vec, shape: tuple[int, ...]
 ) -> tuple[Voxels, npt.NDArray[np.bool_]]:
-    """Return the fine voxels of each coarse one, (sample, y, x, c), and which of them exist."""
+    """Return the fine voxels of each coarse voxel, (sample, y, x, c), and which of them exist."""
     y, x = start.y % step.y, start.x % step.x
     room = (len(part), shape[0] * step.y, shape[1] * step.x, shape[2])
     padded, exists = np.zeros(room, part.dtype), np.zeros(room, np.bool_)
@@ -141,7 +140,7 @@ def _samples(
 
 
 def _pool_plainly(voxels: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
-    """Write means of types that are rare; whole numbers rounded half to even."""
+    """Write means of any type; those of integers rounded half to even."""
     whole = np.issubdtype(out.dtype, np.integer)
     for z in range(out.shape[0]):
         planes = _fine(z, z + 1, start.z, step.z, voxels.shape[0])
@@ -151,13 +150,13 @@ def _pool_plainly(voxels: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
 
 
 def _fine(a: int, b: int, start: int, step: int, size: int) -> slice:
-    """Return which fine indices the coarse indices [a, b) cover."""
+    """Return the fine indices that the coarse indices [a, b) cover."""
     shift = start % step
     return slice(max(a * step - shift, 0), min(b * step - shift, size))
 
 
 class _Buffers:
-    """Room for one tile of `rows` coarse rows of width `width`."""
+    """The arrays for a tile of `rows` coarse rows of `width` voxels."""
 
     def __init__(self, voxels: Voxels, step: Vec, rows: int, width: int) -> None:
         wide, channels = _SUM[voxels.dtype], voxels.shape[3]
@@ -171,7 +170,7 @@ class _Buffers:
 
 
 def _pool_tile(part: Voxels, start: Vec, step: Vec, out: Voxels, buffers: _Buffers) -> None:
-    """Pool the one or two planes of `part` into the one plane `out` (y, x, c)."""
+    """Downsample the one or two planes of `part` to the plane `out` (y, x, c)."""
     planes, rows = len(part), len(out)
     part = _paired(part, start, step, buffers.even[:planes, : rows * step.y])
     total = buffers.along_x[:planes, : rows * step.y]
@@ -191,7 +190,7 @@ def _pool_tile(part: Voxels, start: Vec, step: Vec, out: Voxels, buffers: _Buffe
 
 
 def _paired(part: Voxels, start: Vec, step: Vec, room: Voxels) -> Voxels:
-    """Return `part` with every voxel's partner in x and y: at an edge, the voxel itself again."""
+    """Return `part` with a partner for every voxel in x and y; at an edge, the voxel itself."""
     if part.shape == room.shape and part[0].flags.c_contiguous:
         return part
     y, x = start.y % step.y, start.x % step.x
@@ -223,8 +222,8 @@ def _divide(plane: Voxels, shift: int, odd: Voxels, out: Voxels) -> None:
 def _add_along_x(part: Voxels, out: Voxels, high: Voxels) -> None:
     """Add pairs of x neighbours in the wider type.
 
-    Two neighbours of one channel are the low and the high half of one wider integer: three passes
-    over half as many items, several times faster than adding strided halves.
+    With one channel, two neighbours are read as the low and high half of one wider integer. Three
+    passes over half as many items are several times faster than adding strided halves.
     """
     if part.shape[3] > 1:
         np.add(part[:, :, ::2], part[:, :, 1::2], out=out, dtype=out.dtype)

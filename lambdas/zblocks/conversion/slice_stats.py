@@ -1,7 +1,7 @@
-"""Statistics of each slice, counted while its voxels pass, for receipts and for the report.
+"""Computes the statistics of each slice during conversion, for receipts and reports.
 
-Lowest and highest value are of every voxel; mean and histogram are of every `EVERY`th row, which is
-enough to see a blank, burnt or outlying slice and costs a few percent of the conversion.
+Minimum and maximum are of all voxels; mean and histogram are of every `EVERY`th row, which is
+enough to find blank, burnt or outlying slices and takes a few percent of the conversion's time.
 """
 
 from __future__ import annotations
@@ -13,32 +13,33 @@ import numpy as np
 from zblocks.geometry import Voxels
 
 EVERY = 8
-"""Rows of the volume, counted from its first, that mean and histogram look at."""
+"""Mean and histogram use one of this many rows, from the first row on."""
 
 BINS = 256
+"""Maximum number of bins in a result."""
 
 _COARSE_BITS = 4
-"""Bits that 16-bit values lose before they are counted: 4096 counters a slice, not 65536."""
+"""Low bits of 16-bit values that are dropped: 4096 counters per slice, not 65536."""
 
 
 @dataclass(frozen=True, slots=True)
 class SliceStats:
-    """What one slice holds, all channels together."""
+    """Statistics of one slice, all channels together."""
 
     z: int
-    """Scale 0 voxel."""
+    """In scale 0 voxels."""
     low: int | float
     high: int | float
     mean: float
     step: int
-    """Values of one bin of the histogram; 0 where there is none."""
+    """Width of a bin of the histogram; 0 if there is no histogram."""
     histogram: tuple[int, ...]
-    """Voxels with a value of [i·step, (i + 1)·step), up to the last bin that isn't empty; of 8 and
-    16 bits only."""
+    """Voxels with a value in [i·step, (i + 1)·step), up to the last bin that isn't empty; for uint8
+    and uint16 only."""
 
 
 class SliceStatsCounter:
-    """Counts one slice as its rows come."""
+    """Computes the statistics of one slice from its rows."""
 
     def __init__(self, z: int, dtype: str) -> None:
         self.z = z
@@ -49,7 +50,7 @@ class SliceStatsCounter:
         self._rows = self._seen = 0
 
     def add(self, rows: Voxels) -> None:
-        """Count the next rows (y, x, c)."""
+        """Add the next rows (y, x, c)."""
         low, high = rows.min().item(), rows.max().item()
         self._low = min(self._low, low) if self._rows else low
         self._high = max(self._high, high) if self._rows else high
@@ -63,11 +64,11 @@ class SliceStatsCounter:
                 self._counts += np.bincount(values, minlength=self._counts.size)
 
     def result(self) -> SliceStats:
-        """Return what was counted."""
+        """Return the statistics of the rows added so far."""
         mean = round(self._sum / self._seen, 3) if self._seen else 0.0
         if not self._counts.size:
             return SliceStats(self.z, self._low, self._high, mean, 0, ())
-        # The narrowest bins that BINS of them hold every value; no finer than what was counted.
+        # The narrowest bins of which BINS cover all values, but no narrower than the counters.
         bits = max(self._shift, int(self._high).bit_length() - BINS.bit_length() + 1, 0)
         folded = self._counts.reshape(-1, 1 << (bits - self._shift)).sum(axis=1)
         used = int(folded.nonzero()[0].max(initial=-1)) + 1

@@ -1,4 +1,4 @@
-"""A scale that this plan has stored, read back: by Coarsen, for pictures, and to be compared."""
+"""Reads a stored scale of a planned volume, with its holes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class StoredScale:
     target: Store
     scale: Scale
     allow_holes: bool = False
-    """Whether a chunk that isn't there is read as the fill value."""
+    """Whether a missing chunk is read as the fill value."""
     holes: int = 0
-    """How many such chunks were read; planned holes, which are always read so, don't count."""
+    """Number of missing chunks read; planned holes, which are always allowed, don't count."""
     _reader: ScaleReader = field(init=False)
     _planned: tuple[Span, ...] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -39,8 +39,8 @@ class StoredScale:
         """Return the voxels (z, y, x, c) of one chunk.
 
         Raises:
-            IncompleteVolume: it isn't there, and holes are not allowed.
-            SliceError: it isn't what was stored.
+            IncompleteVolume: it is missing, and holes are not allowed.
+            SliceError: it is damaged.
         """
         if is_covered(self._planned, box.start.z, box.stop.z):
             return self._reader.empty(box, self.plan.missing.fill)
@@ -48,12 +48,12 @@ class StoredScale:
         try:
             found = self._reader.read(self.scale.cell(box))
         except (ValueError, OSError, zlib.error) as error:
-            msg = f"{place}: {error}; run again with overwrite true"
+            msg = f"{place}: {error}; rerun with overwrite true"
             raise SliceError(msg) from error
         if found is not None:
             return found
         if not self.allow_holes:
-            msg = f"{place}: not there; run again to convert what is missing"
+            msg = f"{place}: missing; rerun to convert what is missing"
             raise IncompleteVolume(msg)
         with self._lock:
             self.holes += 1

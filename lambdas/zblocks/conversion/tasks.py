@@ -1,8 +1,8 @@
-"""One task: slices, or a finer scale, become the chunks of every scale that the task owns.
+"""Converts the slices of a block, or a part of a finer scale, to the chunks that a task owns.
 
-1. Slices are decoded some rows at a time, all in lockstep, into one array (z, y, x, c).
-2. The rows go through the cascade; what comes out is cut into chunks, encoded and stored by a few
-   threads while the next rows are decoded.
+1. All slices are decoded together, some rows at a time, into one array (z, y, x, c).
+2. The cascade makes all scales from the rows; threads encode and store their chunks while the next
+   rows are decoded.
 """
 
 from __future__ import annotations
@@ -34,37 +34,37 @@ Progress = Callable[[int], None]
 """Called with the number of scale 0 voxels done since the last call."""
 
 TURN = 7
-"""Chunks by which one block begins further on than the block before it."""
+"""Chunks by which the start of each block is shifted from that of the block before."""
 
 
 class ReadSlice(NamedTuple):
-    """One slice that was read, as the plan named it."""
+    """One slice that was read, as planned."""
 
     z: int
-    """Scale 0 voxel."""
+    """In scale 0 voxels."""
     key: str
     bytes: int
     etag: str
     page: int = 0
-    """Of the file."""
+    """Of a multi-page file."""
 
 
 def read_slices(slices: Iterable[SliceRef]) -> tuple[ReadSlice, ...]:
-    """Return what is read for `slices`: themselves, or their substitutes; for fills nothing."""
+    """Return what is read for `slices`: their files or substitutes; for filled ones, nothing."""
     found = (r for s in slices for r in s.reads)
     return tuple(ReadSlice(r.z, r.key or "", r.bytes, r.etag, r.page) for r in found)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What a task read and wrote."""
+    """The objects that a task wrote, and the slices that it read."""
 
     objects: tuple[Written, ...]
     read: tuple[ReadSlice, ...] = ()
     slices: tuple[SliceStats, ...] = ()
-    """Of the slices that a block owns, in z order."""
+    """Statistics of the slices that a block owns, in z order."""
     partial: bool = False
-    """Whether it was made from a scale with holes."""
+    """Whether a coarse task read a scale with missing chunks."""
 
 
 def convert_block(
@@ -77,14 +77,14 @@ def convert_block(
     """Convert one z-block.
 
     Args:
-        plan: the job.
+        plan: of the volume.
         task: the block.
-        source: where the slices are.
-        target: where the volume goes.
-        progress: called with the number of voxels done.
+        source: store of the slices.
+        target: store of the volume.
+        progress: called with the number of voxels done since the last call.
 
     Raises:
-        IncompleteVolume: the task lacks slices that the block needs.
+        IncompleteVolume: the task doesn't list all slices of the block.
         ZblocksError: a slice can't be read, or an object can't be stored.
     """
     scales = plan.scales[: plan.owned]
@@ -92,7 +92,7 @@ def convert_block(
     z0, z1 = needed_z(scales, owned)[0]
     slices = tuple(s for s in task.slices if z0 <= s.z < z1)
     if [s.z for s in slices] != list(range(z0, z1)):
-        msg = f"{task.name}: its item lacks slices of z {z0}–{z1}; start again to plan anew"
+        msg = f"{task.name}: its work item lacks slices of z {z0}–{z1 - 1}; rerun to plan again"
         raise IncompleteVolume(msg)
     counters = [SliceStatsCounter(s.z, plan.volume.format.dtype) for s in slices]
     with (
@@ -109,17 +109,18 @@ def convert_block(
 def convert_coarse(
     plan: Plan, task: CoarseTask, target: Store, *, allow_holes: bool = False
 ) -> TaskResult:
-    """Make a part of the scales that no block owns from the finer scale that is stored.
+    """Make a part of the scales that no block owns from the stored finer scale.
 
     Args:
-        plan: the job.
+        plan: of the volume.
         task: the part.
-        target: where the volume is.
-        allow_holes: take chunks that aren't there for the fill value; the result says so then.
-            Planned holes are always read so.
+        target: store of the volume.
+        allow_holes: read missing chunks as the fill value, and say so in `TaskResult.partial`.
+            Planned holes are always allowed.
 
     Raises:
-        IncompleteVolume: a chunk isn't there, and holes are not allowed.
+        IncompleteVolume: a chunk is missing, and holes are not allowed.
+        ZblocksError: a chunk can't be read, or an object can't be stored.
     """
     scales = plan.scales[task.first - 1 : task.last]
     stored = StoredScale(plan, target, scales[0], allow_holes=allow_holes)
@@ -136,14 +137,14 @@ def convert_coarse(
 
 @dataclass(frozen=True, slots=True)
 class _Out:
-    """Where finished chunks go, and who hears of progress."""
+    """Writes finished chunks and reports progress."""
 
     writer: ChunkWriter
     progress: Progress
     plan: Plan
     turn: int
-    """Where in a row of chunks to begin: another place for each block, so that workers who start
-    together don't all write keys with the same beginning."""
+    """Sets the chunk that is written first in each row of chunks: different for each block, so
+    that workers that start together don't write keys with the same prefix."""
 
 
 def _feed(
@@ -152,7 +153,6 @@ def _feed(
     bands: Iterable[Voxels],
     out: _Out,
 ) -> None:
-    """Pass rows through the cascade and give every finished chunk to the writer."""
     cascade: Cascade | None = None
     pools = downsamplers(out.plan)
     holes = [planned_holes(out.plan, scale) for scale in scales]
@@ -164,7 +164,7 @@ def _feed(
 
 
 def downsamplers(plan: Plan) -> Callable[[Scale], Downsample]:
-    """Return how the scale above any given one is made, absent planes kept out."""
+    """Return a function from a scale to the downsampler of the next coarser one."""
     downsample = downsampler(plan.volume.layer, sparse=plan.sparse_labels)
     if not absent_spans(plan):
         return lambda _: downsample
@@ -172,7 +172,7 @@ def downsamplers(plan: Plan) -> Callable[[Scale], Downsample]:
 
 
 def _cut(band: Band, scale: Scale, holes: Sequence[Span], out: _Out) -> None:
-    """Cut a finished band into chunks, but for planned holes."""
+    """Give the chunks of a finished band to the writer, except planned holes."""
     cells = scale.box.cells(scale.chunk, within=band.box)
     boxes = [c for c in cells if not is_covered(holes, c.start.z, c.stop.z)]
     first = out.turn * TURN % max(len(boxes), 1)
@@ -181,7 +181,7 @@ def _cut(band: Band, scale: Scale, holes: Sequence[Span], out: _Out) -> None:
 
 
 def _read_scale(stored: StoredScale, z: Span, pool: ThreadPoolExecutor) -> Iterator[Voxels]:
-    """Read slices [z0, z1) of a stored scale back, one row of chunks at a time."""
+    """Yield the z range of a stored scale (z, y, x, c), one row of chunks at a time."""
     scale, voxels = stored.scale, stored.scale.format
     box, size = scale.box, scale.chunk
     first = box.start.z + (z[0] - box.start.z) // size.z * size.z
