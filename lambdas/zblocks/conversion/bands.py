@@ -15,9 +15,6 @@ from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.rows import OpenSlice, opener
 from zblocks.storage import Store, StoredFile
 
-_Counted = tuple[SliceRef, SliceStatsCounter]
-"""A slice and the counter of its statistics."""
-
 
 def read_bands(
     plan: Plan,
@@ -44,15 +41,14 @@ def read_bands(
     """
     voxels, size = plan.volume.format, plan.box.shape
     counters = counters or [SliceStatsCounter(s.z, voxels.dtype) for s in slices]
-    counted = list(zip(slices, counters, strict=True))
     open_one = opener(plan.stack.transforms, _file_opener(plan, source))
     whole = plan.rows >= size.y or any(s.needs_whole_slice for s in plan.stack.transforms)
     held = size.y if whole else plan.rows
     slab = np.empty((len(slices), held, size.x, voxels.channels), voxels.dtype)
     if whole:
         # Each slice is opened, decoded and closed by one job, so that few decoders are open.
-        jobs = zip(counted, slab, strict=True)
-        _wait([pool.submit(_read_whole, open_one, one, rows) for one, rows in jobs])
+        jobs = zip(slices, counters, slab, strict=True)
+        _wait([pool.submit(_read_whole, open_one, *job) for job in jobs])
         for y in range(0, size.y, plan.rows):
             yield slab[:, y : y + plan.rows]
         return
@@ -64,8 +60,9 @@ def read_bands(
         yield rows
 
 
-def _read_whole(open_one: OpenSlice, one: _Counted, rows: Voxels) -> None:
-    ref, counter = one
+def _read_whole(
+    open_one: OpenSlice, ref: SliceRef, counter: SliceStatsCounter, rows: Voxels
+) -> None:
     _read_rows(open_one(ref, True), counter, rows)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -94,19 +94,16 @@ class ChunkObjects:
             FileNotFoundError: it is listed but doesn't exist.
         """
         if self.listing is None:
-            return self._try(self.names(cell), limit)
+            for name in self.names(cell):
+                with suppress(FileNotFoundError):
+                    return self._get(name, limit)
+            return None
         if cell not in self.listing:
             return None
         name, size = self.listing[cell]
         if size > 2 * limit:
             raise ValueError(f"has {size} bytes; at most {limit} are possible")
         return self._get(name, limit)
-
-    def _try(self, names: Iterable[str], limit: int) -> bytes | None:
-        for name in names:
-            with suppress(FileNotFoundError):
-                return self._get(name, limit)
-        return None
 
     def _get(self, name: str, limit: int) -> bytes:
         data, encoding = self.store.get_packed(f"{self.scale.key}/{name}")

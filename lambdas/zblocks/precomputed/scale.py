@@ -131,8 +131,7 @@ class Scale:
 
     def cells(self) -> Iterator[Vec]:
         """Yield all cells of the grid, x fastest, then y, z."""
-        grid = self.grid
-        return (Vec(x, y, z) for z in range(grid.z) for y in range(grid.y) for x in range(grid.x))
+        return self.touching(self.box)
 
     def cell_at(self, number: int) -> Vec:
         """Return the cell with this index in the order of `cells`."""

@@ -15,7 +15,7 @@ from zblocks.geometry import Span
 from zblocks.planning.plan import Plan, block_name
 from zblocks.report import formats
 from zblocks.report.charts import Mark, Series, band, bars, log_bars
-from zblocks.report.flags import Flags, find_flags, gravest
+from zblocks.report.flags import KINDS, Flags, find_flags, gravest
 from zblocks.report.outliers import histogram, present, spare_bits
 from zblocks.report.pictures import Pictures
 from zblocks.report.run_report import RunReport
@@ -69,6 +69,7 @@ def render(report: RunReport, pictures: Pictures, gone: tuple[Span, ...]) -> str
         name=report.location.rstrip("/").rpartition("/")[2],
         pictures=pictures,
         flags=flags,
+        kinds=KINDS,
         gravest=lambda thumb: gravest(flags, thumb.z0, thumb.z1) if thumb.picture else "gone",
         looked_for=_looked_for(report, with_histogram=histogram(stats) is not None),
         brightness=_brightness(report, flags),

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zblocks.geometry import Voxels
+from zblocks.precomputed.encode import encode_jpeg
 
 Pixels = npt.NDArray[np.uint8]
 """Grey (rows, columns, 1) or RGB (rows, columns, 3)."""
@@ -144,10 +145,5 @@ def encode_all(pictures: Sequence[Pixels], limit: int) -> list[str]:
 
 
 def _encode(pixels: Pixels, quality: int) -> str:
-    import simplejpeg
-
-    space = "GRAY" if pixels.shape[2] == 1 else "RGB"
-    data = simplejpeg.encode_jpeg(
-        np.ascontiguousarray(pixels), quality=quality, colorspace=space, colorsubsampling="444"
-    )
+    data = encode_jpeg(np.ascontiguousarray(pixels), quality)
     return "data:image/jpeg;base64," + base64.b64encode(data).decode()
