@@ -81,7 +81,7 @@ def convert_block(
         task: the block.
         source: store of the slices.
         target: store of the volume.
-        progress: called with voxels as they are done.
+        progress: called with the number of voxels done since the last call.
 
     Raises:
         IncompleteVolume: the task doesn't list all slices of the block.
