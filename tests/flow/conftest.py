@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -139,11 +140,14 @@ class Cloud:
     s3: Any
 
     def upload(self, folder: Path, bucket: str, prefix: str) -> None:
-        """Put a folder's files below a prefix, past the network: the S3 is in this process."""
+        """Put a folder's files below a prefix."""
         for path in folder.iterdir():
-            s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(
-                bucket, prefix + path.name, path.read_bytes()
-            )
+            self.put(bucket, prefix + path.name, path.read_bytes())
+
+    def put(self, bucket: str, key: str, data: bytes, packing: str = "") -> None:
+        """Put an object past the network, with a Content-Encoding: the S3 is in this process."""
+        made = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(bucket, key, data)
+        made.set_metadata({"Content-Encoding": packing} if packing else {})
 
     def keys(self, bucket: str) -> set[str]:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
@@ -154,23 +158,26 @@ class Cloud:
 
 
 @pytest.fixture(scope="session")
-def moto() -> Iterator[str]:
-    """Serve S3 on the loopback."""
+def moto() -> Iterator[tuple[str, Any]]:
+    """Serve S3 on the loopback: its address and a client."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
-    yield f"http://localhost:{port}"
+    endpoint = f"http://localhost:{port}"
+    session = boto3.Session("testing", "testing", "testing", "us-east-1")
+    yield endpoint, session.client("s3", endpoint_url=endpoint)
     server.stop()
 
 
 @pytest.fixture
-def cloud(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def cloud(moto: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """An empty S3 with the buckets `slices` and `volumes`, in this process's environment, too."""
-    env = {**AWS, "AWS_ENDPOINT_URL": moto}
+    endpoint, s3 = moto
+    env = {**AWS, "AWS_ENDPOINT_URL": endpoint}
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    s3 = boto3.client("s3", endpoint_url=moto, region_name="us-east-1")
     for bucket in ("slices", "volumes"):
         s3.create_bucket(Bucket=bucket)
-    yield Cloud(moto, env, s3)
-    urlopen(Request(f"{moto}/moto-api/reset", method="POST")).close()
+    yield Cloud(endpoint, env, s3)
+    urlopen(Request(f"{endpoint}/moto-api/reset", method="POST")).close()

@@ -67,8 +67,8 @@ def test_from_bucket_to_bucket_with_the_seeds_own_config(tmp_path, write_config,
     lines = []
     for z in range(33):
         if z != 9:
-            path = str(tmp_path / "in" / f"s_{z:03d}.png")
-            cloud.s3.upload_file(path, "slices", f"stack/s_{z:03d}_gray.png")
+            path = tmp_path / "in" / f"s_{z:03d}.png"
+            cloud.put("slices", f"stack/s_{z:03d}_gray.png", path.read_bytes())
         name = f"Placeholder{z}" if z == 9 else f"s_{z:03d}"
         lines.append(f"{name}   {z + 4}")
     (tmp_path / "names.txt").write_text("\r\n".join(lines))

@@ -631,8 +631,7 @@ def upload(cloud, folder: Path) -> None:
 
 
 def store(cloud, key: str, data: bytes, packing: str = "") -> None:
-    more = {"ContentEncoding": packing} if packing else {}
-    cloud.s3.put_object(Bucket="volumes", Key=key, Body=data, **more)
+    cloud.put("volumes", key, data, packing)
 
 
 def stored(cloud, key: str) -> bytes:

@@ -28,7 +28,7 @@ def upload_slices(tmp_path, cloud):
     voxels = write_stack(tmp_path / "in", textured((2, 20, 30, 1), "uint8"))
     for z, name in enumerate("ab"):
         path = tmp_path / "in" / f"s_{z:03d}.png"
-        cloud.s3.upload_file(str(path), "slices", f"st/{name}.png")
+        cloud.put("slices", f"st/{name}.png", path.read_bytes())
     return np.stack([voxels[0], np.zeros_like(voxels[0]), voxels[1]])
 
 

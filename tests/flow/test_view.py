@@ -300,7 +300,7 @@ def bucket(cloud, volume):
     """A private bucket with the sharded volume, and one with packed chunks."""
     shards, grey = volume("shards"), volume("grey")
     for path in (p for p in shards.rglob("*") if p.is_file()):
-        cloud.s3.upload_file(str(path), "volumes", f"shards/{path.relative_to(shards)}")
+        cloud.put("volumes", f"shards/{path.relative_to(shards)}", path.read_bytes())
     for path in (p for p in grey.rglob("*") if p.is_file()):
         packed = {"ContentEncoding": "gzip", "ContentType": "image/x-chunk"}
         more = packed if path.suffix == ".gz" else {}
