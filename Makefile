@@ -26,8 +26,8 @@ demo: setup ## a brain in slices becomes a volume in an emulated AWS; serves it 
 
 test: setup lint ## everything; fast tests first
 	$(PY) -m pytest tests/core tests/test_rooms.py -n $(WORKERS) -q
-	$(PY) -m pytest tests/flow tests/formats tests/stack tests/fuzz tests/chaos -n $(WORKERS) -q
-	$(PY) -m pytest tests/deployed tests/docs -q
+	$(PY) -m pytest tests/deployed tests/docs tests/stack tests/flow tests/formats tests/fuzz tests/chaos \
+	  -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -q
 
 fast: setup ## the pure core, in seconds
 	$(PY) -m pytest tests/core tests/test_rooms.py -n $(WORKERS) -q

@@ -8,6 +8,7 @@
 5. The result is kept under .cache/layers/<key> and copied to wherever CDK wants it.
 """
 
+import fcntl
 import hashlib
 import re
 import shutil
@@ -82,11 +83,17 @@ def build_layer(name: str, target: Target) -> Path:
     if built.exists():
         return built
     CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+    with (
+        built.with_suffix(".lock").open("w") as lock,
+        tempfile.TemporaryDirectory(dir=CACHE) as scratch,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if built.exists():  # by another process, meanwhile
+            return built
         print(f"layer {name}: pip install for {target}", file=sys.stderr)
         _install(REQUIREMENTS / f"{name}.txt", target, Path(scratch))
         strip(Path(scratch) / "layer")
-        _publish(Path(scratch) / "layer", built)
+        (Path(scratch) / "layer").rename(built)
     return built
 
 
@@ -143,15 +150,6 @@ def _pip(*arguments: str) -> None:
     done = subprocess.run(command, stdout=sys.stderr, check=False)
     if done.returncode:
         raise RuntimeError(f"pip failed ({done.returncode}); its messages are above: {command}")
-
-
-def _publish(layer: Path, built: Path) -> None:
-    try:
-        layer.rename(built)
-    except OSError:
-        # Another process built the same layer meanwhile; its result is as good as ours.
-        if not built.exists():
-            raise
 
 
 def _flat(requirements: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import random
+import re
 import socket
 import struct
 import threading
@@ -49,7 +50,7 @@ class Weather:
             self.injected[fault] += 1
             return fault
 
-    def wait(self, method: str, path: str) -> None:
+    def wait(self, request: str) -> None:
         """Return when a request may be passed on: at once."""
 
     def note(self, method: str, path: str, status: int) -> None:
@@ -61,23 +62,28 @@ class Weather:
 
 
 class Held(Weather):
-    """Spoils nothing, but stores no more chunks once a block has a receipt, until it is released.
+    """Spoils nothing, but holds some requests up from some moment on, until it is released.
 
     So a run stands still in the middle of its work for as long as a test needs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, since: str, what: str) -> None:
+        """Take two patterns of `METHOD /path`, with the AWS operation where a header names it.
+
+        Args:
+            since: of the request from which on others are held.
+            what: of those.
+        """
         super().__init__(0, 0.0)
         self.reached, self.released = threading.Event(), threading.Event()
-        self._begun = False
+        self._since, self._what, self._begun = since, what, False
 
-    def wait(self, method: str, path: str) -> None:
+    def wait(self, request: str) -> None:
         """Return when a request may be passed on."""
-        if method == "PUT" and "/receipts/block-" in path:
-            self._begun = True
-        elif method == "PUT" and self._begun and "/.zblocks/" not in path:
+        if self._begun and re.search(self._what, request):
             self.reached.set()
             self.released.wait()
+        self._begun = self._begun or bool(re.search(self._since, request))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -95,7 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
         if len(body) < length:
             self._reset()  # of a killed client: S3 stores whole bodies only
             return
-        self.server.weather.wait(self.command, self.path)
+        operation = self.headers.get("X-Amz-Target", "")
+        self.server.weather.wait(f"{self.command} {self.path} {operation}")
         fault = self.server.weather.next_fault(self.command)
         if fault == "stall":
             threading.Event().wait(STALL_S)

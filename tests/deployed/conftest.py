@@ -1,4 +1,4 @@
-"""The stack, deployed for real to an AWS that runs on this machine; once for all tests."""
+"""The stack, deployed as docs/deploying.md says to an AWS on this machine; once for all tests."""
 
 import io
 import json
@@ -13,20 +13,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo.deploy import bootstrap, deploy
+from demo.deploy import ROOT, deploy
 from demo.emulator import Emulator, command, emulator, tail
 from demo.signals import default_signals
+from tests.docs.pages import Reader, settle
 
-SOURCE, VOLUMES = "slices", "volumes"
-SECONDS_TO_END = 180
+PAGE, REMOVING = ROOT / "docs/deploying.md", "## Removing everything"
+SOURCE, VOLUMES = "my-slices", "my-volumes"
+"""The page's."""
+SECONDS_TO_END = 600
 
 
 def pytest_collection_modifyitems(items):
-    """Everything here deploys: minutes, not seconds."""
+    """Everything here waits for a deployment: minutes, not seconds."""
     for item in items:
         if "deployed" in item.path.parts:
             item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.timeout(900))
+            item.add_marker(pytest.mark.timeout(1800))
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Cloud:
     """The deployed stack, used through the AWS command line only."""
 
     aws: Emulator
+    reader: Reader
+    """Who has deployed it."""
     machine: str
     """ARN of the state machine."""
     topic: str
@@ -48,20 +53,21 @@ class Cloud:
         assert done.returncode == 0, f"aws {arguments}: {done.stderr}\n{tail(self.aws.log)}"
         return done.stdout
 
-    def start(self, config: Path) -> str:
+    def start(self, config: Path, machine: str = "") -> str:
         """Start an execution as the README says; its ARN."""
         reply = self.cli(
-            *("stepfunctions", "start-execution", "--state-machine-arn", self.machine),
+            *("stepfunctions", "start-execution", "--state-machine-arn", machine or self.machine),
             *("--input", f"file://{config}"),
         )
         return json.loads(reply)["executionArn"]
 
-    def zblocks(self, *arguments: str | Path) -> subprocess.Popen[str]:
+    def zblocks(self, *arguments: str | Path, endpoint: str = "") -> subprocess.Popen[str]:
         """Begin `zblocks …` as a user would here; ask it how it went with `communicate`."""
+        env = {**self.aws.env, "AWS_ENDPOINT_URL": endpoint or self.aws.endpoint}
         with default_signals():
             return subprocess.Popen(
                 [sys.executable, "-m", "zblocks", *map(str, arguments)],
-                env=dict(self.aws.env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             )  # fmt: skip
 
     def wait(self, execution: str) -> dict:
@@ -98,14 +104,16 @@ class Cloud:
         self.cli("s3", "cp", path, f"s3://{VOLUMES}/{key}")
 
 
-@pytest.fixture(scope="session")
-def cloud() -> Iterator[Cloud]:
+@pytest.fixture(scope="package")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """What the page makes, up to the chapter that removes it all: that is followed at the end."""
+    context = {"destination_bucket": VOLUMES, "source_buckets": SOURCE, "create_buckets": "true"}
     with emulator(wait_scale=0.05) as aws:
-        bootstrap(aws)
-        context = {"destination_bucket": VOLUMES, "source_buckets": SOURCE}
-        more = {"create_buckets": "true", "notify_email": "lab@example.org"}
-        outputs = deploy(aws, context | more)
-        yield Cloud(aws, outputs["StateMachineArn"], outputs["NoticesTopic"])
+        reader = settle(tmp_path_factory.mktemp("deployer") / "zblocks", aws.env)
+        reader.follow(PAGE, until=REMOVING)
+        outputs = deploy(aws, context | {"notify_email": "lab@example.org"})
+        yield Cloud(aws, reader, outputs["StateMachineArn"], outputs["NoticesTopic"])
+        reader.follow(PAGE, since=REMOVING)
 
 
 @pytest.fixture

@@ -8,31 +8,30 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from demo import __main__ as steps
 from demo.__main__ import (
     FOLDER,
-    VOLUMES,
     check,
     convert,
-    demo_context,
     run_aws,
     upload_slices,
     viewer_url,
     write_config,
 )
 from demo.browser import find_chromium, open_page, viewing, with_client
-from demo.deploy import bootstrap, deploy
-from demo.emulator import emulator
+
+from .conftest import SOURCE, VOLUMES
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """The demo's own steps: an emulator that goes on serving, and the execution's output."""
-    folder = tmp_path_factory.mktemp("demo")
-    with emulator() as aws:
-        bootstrap(aws)
-        outputs = deploy(aws, demo_context())
+def demo(cloud, tmp_path_factory):
+    """The demo's own steps, in the buckets that are there: the account, and the run's output."""
+    folder, aws = tmp_path_factory.mktemp("demo"), cloud.aws
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps, "SLICES", SOURCE)
+        patch.setattr(steps, "VOLUMES", VOLUMES)
         lines = upload_slices(aws, folder)
-        ending = convert(aws, outputs["StateMachineArn"], write_config(folder))
+        ending = convert(aws, cloud.machine, write_config(folder))
         check(aws, folder, lines)
         yield aws, ending
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from zblocks.planning.plan import VERSION
 
-from .conftest import VOLUMES
+from .conftest import SOURCE, VOLUMES
 
 READ_BACK = """
 import sys
@@ -36,8 +36,12 @@ def read_back(cloud, folder: str, tmp_path) -> np.ndarray:
     return np.load(target)
 
 
+def test_the_page_names_the_machine(cloud):
+    assert cloud.reader.run_line("echo $MACHINE").strip() == cloud.machine
+
+
 def test_start_execution_makes_a_volume_that_others_read(cloud, stack, job, tmp_path):
-    cloud.upload(stack.folder, "s3://slices/plain/")
+    cloud.upload(stack.folder, f"s3://{SOURCE}/plain/")
     lines = [f"{name.removesuffix('.jpg')} {z}" for z, name in enumerate(stack.names)]
     lines[41] = "Placeholder 41"
     ended = cloud.wait(cloud.start(job("plain", {"sorted_filename": lines})))
@@ -53,7 +57,7 @@ def test_start_execution_makes_a_volume_that_others_read(cloud, stack, job, tmp_
 
 
 def test_the_state_stays_small(cloud, stack, job):
-    cloud.upload(stack.folder, "s3://slices/small/")
+    cloud.upload(stack.folder, f"s3://{SOURCE}/small/")
     execution = cloud.start(job("small"))
     assert cloud.wait(execution)["status"] == "SUCCEEDED"
     what = ("stepfunctions", "get-execution-history", "--execution-arn", execution)
@@ -71,7 +75,7 @@ def test_the_state_stays_small(cloud, stack, job):
 
 
 def test_an_upload_converts_once_however_often_it_is_delivered(cloud, stack, job, tmp_path):
-    cloud.upload(stack.folder, "s3://slices/dropped/")
+    cloud.upload(stack.folder, f"s3://{SOURCE}/dropped/")
     before = cloud.executions()
     cloud.cli("s3", "cp", job("dropped"), f"s3://{VOLUMES}/jobs/dropped.json")
     (execution,) = new_executions(cloud, before)
@@ -101,11 +105,15 @@ def new_executions(cloud, before: dict[str, str]) -> list[str]:
 
 
 def test_an_upload_elsewhere_starts_nothing(cloud, job):
+    """By the time that a later one has started something."""
     before = cloud.executions()
     cloud.cli("s3", "cp", job("elsewhere"), f"s3://{VOLUMES}/elsewhere.json")
     cloud.cli("s3", "cp", job("elsewhere"), f"s3://{VOLUMES}/jobs/notes.txt")
-    time.sleep(2)
-    assert cloud.executions() == before
+    cloud.cli("s3", "cp", job("nothing", {"ext": ".nothing"}), f"s3://{VOLUMES}/jobs/last.json")
+    (execution,) = new_executions(cloud, before)
+    ended = cloud.wait(execution)
+    assert json.loads(ended["input"])["trigger"]["key"] == "jobs/last.json"
+    assert set(cloud.executions()) == {*before, execution}
 
 
 def test_one_broken_slice_fails_the_execution_and_is_named(cloud, stack, job):
@@ -113,7 +121,7 @@ def test_one_broken_slice_fails_the_execution_and_is_named(cloud, stack, job):
     whole = broken.read_bytes()
     # The header still says what it is, so that planning passes; the rest is gone.
     broken.write_bytes(whole[: whole.index(b"\xff\xda") + 40])
-    cloud.upload(stack.folder, "s3://slices/broken/")
+    cloud.upload(stack.folder, f"s3://{SOURCE}/broken/")
 
     ended = cloud.wait(cloud.start(job("broken")))
 
@@ -137,7 +145,7 @@ def test_failed_blocks_become_declared_holes_by_leave(cloud, stack, job):
     broken = stack.folder / "s0100.jpg"
     whole = broken.read_bytes()
     broken.write_bytes(whole[: whole.index(b"\xff\xda") + 40])
-    cloud.upload(stack.folder, "s3://slices/holes/")
+    cloud.upload(stack.folder, f"s3://{SOURCE}/holes/")
 
     ended = cloud.wait(cloud.start(job("holes", {"allow_partial": True})))
 
@@ -147,20 +155,25 @@ def test_failed_blocks_become_declared_holes_by_leave(cloud, stack, job):
     assert {"scale": "3680_3680_20000", "box": "0-90_0-70_64-128"} in holes
 
 
-def test_a_second_execution_on_one_destination_ends_at_once(cloud, stack, job, tmp_path):
-    """The first one holds the lock as long as it runs; the lock of an ended one is void."""
-    cloud.upload(stack.folder, "s3://slices/locked/")
-    first = cloud.start(job("locked"))
-    second = cloud.start(job("locked"))
-    endings = [cloud.wait(first), cloud.wait(second)]
-    failed = [e for e in endings if e["status"] == "FAILED"]
-    if failed:  # else the first had ended when the second began
-        assert len(failed) == 1
-        assert "is being written by" in failed[0]["cause"]
-    lock = {"version": VERSION, "execution": first, "host": "", "process": 0}
+def test_a_destination_that_is_being_written_is_refused(cloud, stack, job, tmp_path):
+    """As long as the execution runs that holds the lock."""
+    cloud.upload(stack.folder, f"s3://{SOURCE}/locked/")
+    states = {"Hold": {"Type": "Wait", "Seconds": 10**6, "End": True}}
+    made = json.loads(cloud.cli(
+        *("stepfunctions", "create-state-machine", "--name", "holds"),
+        *("--definition", json.dumps({"StartAt": "Hold", "States": states})),
+        *("--role-arn", "arn:aws:iam::000000000000:role/holds"),
+    ))  # fmt: skip
+    holder = cloud.start(job("locked"), made["stateMachineArn"])
+    lock = {"version": VERSION, "execution": holder, "host": "", "process": 0}
     now = time.time()
     lock |= {"begun": now, "refreshed": now}
     cloud.put("brains/locked/.zblocks/lock.json", lock, tmp_path / "lock.json")
+    ended = cloud.wait(cloud.start(job("locked")))
+    assert ended["status"] == "FAILED"
+    assert f"is being written by {holder}" in ended["cause"]
+    assert list(cloud.keys("brains/locked/")) == ["brains/locked/.zblocks/lock.json"]
+    cloud.cli("stepfunctions", "stop-execution", "--execution-arn", holder)
     ended = cloud.wait(cloud.start(job("locked")))
     assert ended["status"] == "SUCCEEDED", ended.get("cause")
 
@@ -169,11 +182,11 @@ def test_a_mended_slice_and_a_second_start_finish_the_volume(cloud, stack, job, 
     broken = stack.folder / "s0007.jpg"
     whole = broken.read_bytes()
     broken.write_bytes(whole[: whole.index(b"\xff\xda") + 40])
-    cloud.upload(stack.folder, "s3://slices/mended/")
+    cloud.upload(stack.folder, f"s3://{SOURCE}/mended/")
     assert cloud.wait(cloud.start(job("mended")))["status"] == "FAILED"
 
     broken.write_bytes(whole)
-    cloud.upload(stack.folder, "s3://slices/mended/")
+    cloud.upload(stack.folder, f"s3://{SOURCE}/mended/")
     ended = cloud.wait(cloud.start(job("mended", {"overwrite": True})))
 
     assert ended["status"] == "SUCCEEDED", ended.get("cause")
@@ -181,10 +194,10 @@ def test_a_mended_slice_and_a_second_start_finish_the_volume(cloud, stack, job, 
 
 
 def test_a_destination_in_another_bucket_is_refused_before_anything_is_written(cloud, stack, job):
-    cloud.upload(stack.folder, "s3://slices/astray/")
-    ended = cloud.wait(cloud.start(job("astray", {"s3_bucket_name_for_upload": "slices"})))
+    cloud.upload(stack.folder, f"s3://{SOURCE}/astray/")
+    ended = cloud.wait(cloud.start(job("astray", {"s3_bucket_name_for_upload": SOURCE})))
     assert ended["status"] == "FAILED"
-    assert "-c destination_bucket=slices" in ended["cause"]
+    assert f"-c destination_bucket={SOURCE}" in ended["cause"]
     assert cloud.keys("brains/astray/") == {}
 
 
@@ -197,7 +210,7 @@ def test_an_unknown_field_is_refused_with_the_nearest_known_one(cloud, job):
 
 
 def test_the_end_of_each_execution_is_mailed_with_its_link_or_its_reason(cloud, stack, job, mails):
-    cloud.upload(stack.folder, "s3://slices/told/")
+    cloud.upload(stack.folder, f"s3://{SOURCE}/told/")
     ended = cloud.wait(cloud.start(job("told")))
     assert ended["status"] == "SUCCEEDED", ended.get("cause")
     (text,) = mails(1)

@@ -4,13 +4,15 @@ import json
 import re
 import signal
 
-from .conftest import VOLUMES
+from tests.chaos.proxy import Held, failing
 
-MINUTES = 180
+from .conftest import SOURCE, VOLUMES
+
+SECONDS = 600
 
 
 def ended(process):
-    out, err = process.communicate(timeout=MINUTES)
+    out, err = process.communicate(timeout=SECONDS)
     return process.returncode, out, err
 
 
@@ -22,7 +24,7 @@ def break_slice(stack, name="s0100.jpg"):
 
 def test_start_watches_until_the_volume_is_complete(cloud, stack, job, tmp_path):
     """From a list on this machine's disk: its lines travel in the input."""
-    cloud.upload(stack.folder, "s3://slices/begun/")
+    cloud.upload(stack.folder, f"s3://{SOURCE}/begun/")
     names = [f"{name.removesuffix('.jpg')} {z}" for z, name in enumerate(stack.names)]
     (tmp_path / "names.txt").write_text("\n".join(names))
     config = job("begun", {"sorted_filename": "names.txt", "max_cost_usd": 5})
@@ -52,7 +54,7 @@ def test_start_watches_until_the_volume_is_complete(cloud, stack, job, tmp_path)
 
 def test_a_failing_block_is_named_and_the_command_fails(cloud, stack, job):
     break_slice(stack)
-    cloud.upload(stack.folder, "s3://slices/failing/")
+    cloud.upload(stack.folder, f"s3://{SOURCE}/failing/")
 
     code, _, err = ended(cloud.zblocks("start", job("failing"), "--no-plan"))
 
@@ -64,14 +66,16 @@ def test_a_failing_block_is_named_and_the_command_fails(cloud, stack, job):
 
 
 def test_ctrl_c_leaves_the_execution_running(cloud, stack, job):
-    cloud.upload(stack.folder, "s3://slices/left/")
-    process = cloud.zblocks("start", job("left"), "--no-plan")
-    line = process.stderr.readline()
-    arn = line.removeprefix("started ").strip()
-    assert arn.startswith("arn:")
-    process.send_signal(signal.SIGINT)
-    code, _, err = ended(process)
+    cloud.upload(stack.folder, f"s3://{SOURCE}/left/")
+    held = Held(since=r"\.StartExecution", what=r"\.DescribeExecution")
+    with failing(cloud.aws.endpoint, held) as endpoint:
+        process = cloud.zblocks("start", job("left"), "--no-plan", endpoint=endpoint)
+        assert held.reached.wait(SECONDS)
+        process.send_signal(signal.SIGINT)
+        code, _, err = ended(process)
+        held.released.set()
     assert code == 130
+    (arn,) = re.findall(r"^started (arn:\S+)$", err, re.MULTILINE)
     assert f"zblocks watch {arn}" in err
     assert f"aws stepfunctions stop-execution --execution-arn {arn}" in err
     code, out, err = ended(cloud.zblocks("watch", arn))
@@ -80,7 +84,7 @@ def test_ctrl_c_leaves_the_execution_running(cloud, stack, job):
 
 
 def test_what_is_above_its_ceiling_is_never_started(cloud, stack, job):
-    cloud.upload(stack.folder, "s3://slices/dear/")
+    cloud.upload(stack.folder, f"s3://{SOURCE}/dear/")
     before = cloud.executions()
     code, _, err = ended(cloud.zblocks("start", job("dear", {"max_cost_usd": 1e-6})))
     assert code == 2

@@ -1,4 +1,4 @@
-"""A reader for the pages that need S3 only, and one with a whole account."""
+"""A reader for the pages that need S3 only; tests/deployed has one with a whole account."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from collections.abc import Iterator
 import pytest
 from moto.server import ThreadedMotoServer
 
-from demo.emulator import emulator
-
 from .pages import ROOT, Reader, settle
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """Who has read docs/first-volume.md, where the other pages go on from."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -26,10 +24,3 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     someone.follow(ROOT / "docs/first-volume.md")
     yield someone
     server.stop()
-
-
-@pytest.fixture
-def deployer(tmp_path) -> Iterator[Reader]:
-    """Who has an account with nothing in it."""
-    with emulator(wait_scale=0.05) as aws:
-        yield settle(tmp_path / "zblocks", aws.env)

@@ -26,7 +26,7 @@ FENCE = re.compile(
     r"(?:^<!-- (?P<note>[^>]*) -->\n+)?^(?P<indent> *)```(?P<kind>\w+)\n(?P<text>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
-SECONDS = 300
+SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,13 @@ class Reader:
     folder: Path
     env: Mapping[str, str]
 
-    def follow(self, page: Path) -> None:
-        """Run the blocks of a page and compare their output."""
+    def follow(self, page: Path, since: str = "", until: str = "") -> None:
+        """Run the blocks of a page, or between two of its headings, and compare their output."""
+        lines = page.read_text().splitlines()
+        first = lines.index(since) if since else 0
+        last = lines.index(until) if until else len(lines)
         printed, place = "", "nothing"
-        for block in blocks_of(page):
+        for block in (b for b in blocks_of(page) if first < b.line <= last):
             if block.is_run:
                 printed, place = self.run(block), block.place
             elif block.kind == "sh":

@@ -17,6 +17,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 TOP = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 DEPLOYED = "deploying.md"
+"""Followed by tests/deployed, which use what it deploys."""
 FIRST = "first-volume.md"
 NO_COMMANDS = {
     "architecture.md": "for developers; tests/core/test_architecture.py checks its file names",
@@ -43,12 +44,6 @@ def test_the_first_volume(reader):
 )
 def test_the_commands_of_a_page(page, reader):
     reader.follow(page)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_the_commands_of_deploying(deployer):
-    deployer.follow(DOCS / DEPLOYED)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)

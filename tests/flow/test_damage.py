@@ -40,7 +40,7 @@ class Damage:
 # --- sound volumes, made once
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sound(tmp_path_factory):
     """Folder of sound volumes: gzip, raw, jpeg, shards, labels."""
     root = tmp_path_factory.mktemp("sound")

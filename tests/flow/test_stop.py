@@ -28,7 +28,7 @@ SECONDS = 120
 @pytest.fixture
 def held(cloud):
     """What holds runs up in the middle of their work, and the address where it does."""
-    weather = Held()
+    weather = Held(since=r"PUT .*/receipts/block-", what=r"PUT (?!.*/\.zblocks/)")
     with failing(cloud.endpoint, weather) as endpoint:
         yield weather, endpoint
         weather.released.set()
