@@ -117,6 +117,18 @@ def test_documents_travel():
     assert tuple(map(task_from_item, json.loads(tasks_to_json(tasks)))) == tasks
 
 
+def test_an_item_of_the_deepest_chunk_fits_in_a_state():
+    """2048 slices with names of 40 letters: Step Functions passes on 256 KiB at most."""
+    base = a_stack((40, 30, 2048), options={"chunk": Vec(8, 8, 2048)})
+    slices = tuple(
+        msgspec.structs.replace(s, key="x" * 40, bytes=10**6, etag=f'"{s.z:032x}"')
+        for s in base.slices
+    )
+    _, tasks = make_plan(dataclasses.replace(base, slices=slices), WorkerSpec.on_lambda(3538))
+    assert len(tasks) == 1
+    assert len(tasks_to_json(tasks)) < 256 * 1024
+
+
 def test_a_block_that_takes_too_long_is_made_smaller():
     """64 slices of 40000×30000 RGB PNG take a Lambda more than 10 minutes; fewer don't."""
     big = a_stack((40000, 30000, 256), (4.0, 4.0, 40.0), voxels=RGB)
