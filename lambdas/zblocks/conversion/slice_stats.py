@@ -6,6 +6,7 @@ enough to find blank, burnt or outlying slices and takes a few percent of the co
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,7 @@ class SliceStats:
     low: int | float
     high: int | float
     mean: float
+    """Of the finite values; all three are 0 if there are none."""
     step: int
     """Width of a bin of the histogram; 0 if there is no histogram."""
     histogram: tuple[int, ...]
@@ -46,16 +48,22 @@ class SliceStatsCounter:
         self._shift = _COARSE_BITS if dtype == "uint16" else 0
         bins = {"uint8": 1 << 8, "uint16": (1 << 16) >> _COARSE_BITS}.get(dtype, 0)
         self._counts = np.zeros(bins, np.int64)
-        self._low = self._high = self._sum = 0.0
+        self._low: float = math.inf
+        self._high: float = -math.inf
+        self._sum = 0.0
         self._rows = self._seen = 0
 
     def add(self, rows: Voxels) -> None:
         """Add the next rows (y, x, c)."""
-        low, high = rows.min().item(), rows.max().item()
-        self._low = min(self._low, low) if self._rows else low
-        self._high = max(self._high, high) if self._rows else high
         looked_at = rows[-self._rows % EVERY :: EVERY]
         self._rows += rows.shape[0]
+        low, high = rows.min().item(), rows.max().item()
+        if not math.isfinite(high - low):
+            looked_at = looked_at[np.isfinite(looked_at)]
+            finite = rows[np.isfinite(rows)]
+            low = finite.min(initial=math.inf).item()
+            high = finite.max(initial=-math.inf).item()
+        self._low, self._high = min(self._low, low), max(self._high, high)
         if looked_at.size:
             self._seen += looked_at.size
             self._sum += looked_at.sum(dtype=np.float64).item()
@@ -66,6 +74,8 @@ class SliceStatsCounter:
     def result(self) -> SliceStats:
         """Return the statistics of the rows added so far."""
         mean = round(self._sum / self._seen, 3) if self._seen else 0.0
+        if self._low > self._high:
+            return SliceStats(self.z, 0.0, 0.0, mean, 0, ())
         if not self._counts.size:
             return SliceStats(self.z, self._low, self._high, mean, 0, ())
         # The narrowest bins of which BINS cover all values, but no narrower than the counters.

@@ -107,7 +107,8 @@ def paint(plane: Voxels, display: Display) -> Pixels:
     if display.layer != "image":
         return _colours(plane[..., 0])
     span = max(display.high - display.low, 1e-9)
-    scaled = (np.nan_to_num(plane.astype(np.float64)) - display.low) * (255 / span)
+    shown = np.nan_to_num(plane.astype(np.float64), posinf=display.high, neginf=display.low)
+    scaled = (shown - display.low) * (255 / span)
     pixels: Pixels = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
     return pixels
 

@@ -49,7 +49,7 @@ def compare_samples(job: Job, holes: Sequence[Hole]) -> int:
             raise IncompleteVolume(msg) from error
         stored = StoredScale(plan, job.target, scale)
         for box, voxels in found.items():
-            if not np.array_equal(voxels, stored.read(box)):
+            if not np.array_equal(voxels, stored.read(box), equal_nan=True):
                 msg = f"{place}/{box.name}: cloud-volume reads other voxels than were stored"
                 raise IncompleteVolume(msg)
         count += len(found)

@@ -58,14 +58,15 @@ def compare(
             found.problem("missing-chunk", place, f"{text}{expected.size} voxels", REWRITE)
         return True
     lossy = checked.scale.format.encoding == "jpeg"
-    if not (np.array_equal(chunk.voxels, expected) or (lossy and _is_near(chunk, expected, rule))):
+    same = np.array_equal(chunk.voxels, expected, equal_nan=True)
+    if not (same or (lossy and _is_near(chunk, expected, rule))):
         text = _difference(chunk.voxels, expected, rule)
         found.problem(rule.kind, place, text + ": more than JPEG changes" * lossy, REWRITE)
     return True
 
 
 def _difference(actual: Voxels, expected: Voxels, rule: Rule) -> str:
-    differs = actual != expected
+    differs = (actual != expected) & ~(np.isnan(actual) & np.isnan(expected))
     z, y, x, _ = (int(n[0]) for n in np.nonzero(differs))
     return (
         f"differs from {rule.name} in {np.count_nonzero(differs)} of {expected.size} voxels; the "

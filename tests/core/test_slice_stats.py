@@ -1,0 +1,64 @@
+"""What is counted of each slice, against numpy over the whole of it; and it travels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zblocks.conversion.slice_stats import EVERY, SliceStatsCounter
+from zblocks.run.receipt import Receipt
+
+TYPES = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "float32"]
+
+
+def counted(plane, strip):
+    counter = SliceStatsCounter(7, str(plane.dtype))
+    for y in range(0, len(plane), strip):
+        counter.add(plane[y : y + strip])
+    return counter.result()
+
+
+def travelled(stats):
+    receipt = Receipt("g", "block-00000", (), (), (stats,), 1.0, 9, 1)
+    return Receipt.from_json(receipt.to_json()).slices[0]
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 40))
+def test_strips_of_any_height_count_the_same(dtype, seed, height, strip):
+    rng = np.random.default_rng(seed)
+    if dtype == "float32":
+        plane = rng.normal(0, 9, (height, 5, 2)).astype(dtype)
+    else:
+        info = np.iinfo(dtype)
+        low = rng.integers(info.min, info.max, dtype=dtype, endpoint=True)
+        plane = rng.integers(low, info.max, (height, 5, 2), dtype=dtype, endpoint=True)
+    found = counted(plane, strip)
+    assert (found.z, found.low, found.high) == (7, plane.min().item(), plane.max().item())
+    looked_at = plane[::EVERY]
+    assert found.mean == pytest.approx(looked_at.mean(dtype=np.float64), rel=1e-9, abs=6e-4)
+    assert bool(found.histogram) == (dtype in ("uint8", "uint16"))
+    if found.histogram:
+        assert list(found.histogram) == np.bincount(looked_at.ravel() // found.step).tolist()
+    there = travelled(found)
+    assert there == found
+    assert type(there.low) is type(found.low)  # labels of 64 bits are no real numbers
+
+
+@pytest.mark.parametrize("strip", [1, 3, 16])
+def test_of_real_numbers_only_finite_ones_count(strip):
+    plane = np.arange(16 * 4, dtype=np.float32).reshape(16, 4, 1)
+    plane[0], plane[5, 1], plane[8, 2], plane[15] = np.nan, np.inf, -np.inf, np.nan
+    found = counted(plane, strip)
+    assert (found.low, found.high) == (4, 59)
+    assert found.mean == pytest.approx(np.mean([32, 33, 35]), abs=6e-4)
+    assert travelled(found) == found
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_slice_without_a_finite_value(value):
+    found = counted(np.full((9, 4, 1), value, np.float32), 4)
+    assert (found.low, found.high, found.mean, found.step) == (0, 0, 0, 0)
+    assert travelled(found) == found
