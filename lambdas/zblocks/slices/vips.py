@@ -9,6 +9,7 @@ none, whether a JPEG stores them so or inverted, as Adobe does.
 from __future__ import annotations
 
 from functools import cache
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -56,13 +57,21 @@ _DTYPES = {
 }  # fmt: skip
 
 
-@cache
+_configuring = Lock()
+
+
 def configure() -> None:
     """Set libvips up, once per process: one thread, no cache of operations, four decoders only.
 
     Blocks run in parallel already, a cache would only hold memory, and no other decoder may see a
-    file from outside.
+    file from outside. Threads wait for the one that does it: meanwhile no decoder is allowed.
     """
+    with _configuring:
+        _configure()
+
+
+@cache
+def _configure() -> None:
     pyvips.concurrency_set(1)
     pyvips.cache_set_max(0)
     pyvips.operation_block_set("VipsForeignLoad", True)
