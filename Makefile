@@ -27,7 +27,7 @@ demo: setup ## a brain in slices becomes a volume in an emulated AWS; serves it 
 test: setup lint ## everything; fast tests first
 	$(PY) -m pytest tests/core tests/test_rooms.py -n $(WORKERS) -q
 	$(PY) -m pytest tests/deployed tests/docs tests/stack tests/flow tests/formats tests/fuzz tests/chaos \
-	  -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -q
+	  -n $(WORKERS) -q
 
 fast: setup ## the pure core, in seconds
 	$(PY) -m pytest tests/core tests/test_rooms.py -n $(WORKERS) -q

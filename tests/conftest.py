@@ -2,8 +2,8 @@
 
 import os
 
-import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 # Hundreds of processes are started, and needn't compile everything again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -14,14 +14,19 @@ settings.load_profile("zblocks")
 
 TOGETHER = (
     "tests/deployed/", "tests/docs/", "tests/flow/test_damage.py", "tests/flow/test_view.py",
-    "tests/flow/test_wheel.py", "tests/stack/",
+    "tests/flow/test_wheel.py", "tests/stack/test_checkers.py", "tests/stack/test_permissions.py",
+    "tests/stack/test_watch.py", "tests/stack/test_wiring.py",
 )  # fmt: skip
-"""What shares fixtures that take long: `--dist loadgroup` gives it to one process."""
+"""Tests that share fixtures which take long to set up."""
 
 
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if "test_layers.py" in item.nodeid:  # builds them, however many processes there are
-            continue
-        if group := next((name for name in TOGETHER if item.nodeid.startswith(name)), None):
-            item.add_marker(pytest.mark.xdist_group(group))
+class Scheduler(LoadScopeScheduling):
+    """Of pytest-xdist's processes, gives one all tests that belong together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((group for group in TOGETHER if nodeid.startswith(group)), nodeid)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False  # those that take longest are named first
+    return Scheduler(config, log)

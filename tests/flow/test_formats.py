@@ -96,7 +96,7 @@ REFUSED = {
     "channel 3": ({"page": 0, "channels": [3]}, "has channels 0 to 0, not 3"),
     "a missing file of pages": (
         {"page": "all", "sorted_filename": ["stack 0", "gone 1"]},
-        "the number of pages of gone is not known",
+        "the number of pages in gone is not known",
     ),
 }  # fmt: skip
 

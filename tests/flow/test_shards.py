@@ -90,4 +90,4 @@ def test_many_chunks_are_sharded_by_themselves(tmp_path, write_config):
         )
         assert zblocks("convert", config).code == 0
         plans.append(json.loads((tmp_path / name / ".zblocks/plan.json").read_text()))
-    assert [bool(p["scales"][0]["sharding"]) for p in plans] == [True, False, False]
+    assert [bool(p["volume"]["scales"][0]["sharding"]) for p in plans] == [True, False, False]
