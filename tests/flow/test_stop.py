@@ -138,3 +138,18 @@ def first_to_end(runs):
             return ended[0]
         time.sleep(0.02)
     raise AssertionError("both runs go on")
+
+
+def test_a_killed_worker_is_named_and_the_rest_is_kept(write_config, cloud, held, expected):
+    """As the system kills a process when memory runs out."""
+    weather, endpoint = held
+    config = write_config(destination=PLACE)
+    run = begin(config, endpoint)
+    assert weather.reached.wait(SECONDS)
+    workers = children(run.pid)
+    os.kill(workers[0], signal.SIGKILL)
+    _, err = run.communicate(timeout=SECONDS)
+    assert run.returncode == 2
+    assert "DoesNotFit: a worker process was killed, probably for lack of memory" in err
+    assert not any(lives(pid) for pid in workers)
+    check_resumes(config, cloud, expected)

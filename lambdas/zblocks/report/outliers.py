@@ -185,7 +185,7 @@ def _outliers(
         return ()
     usual = _usual(means)
     off = np.abs(means - usual)
-    limit = ODD * max(NORMAL * float(np.median(off)), FLOOR * span)
+    limit = ODD * max(NORMAL * _median(off), FLOOR * span)
     return tuple(
         Outlier(s.z, sources[s.z].key, s.mean, round(float(usual[i]), 3))
         for i, s in enumerate(stats)
@@ -205,7 +205,7 @@ def _usual(means: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     usual = means.copy()
     for i in range(1, last):
         reach = min(NEIGHBOURS, i, last - i)
-        usual[i] = np.median(means[i - reach : i + reach + 1])
+        usual[i] = _median(means[i - reach : i + reach + 1])
     for end, next_one, second in ((0, 1, 2), (last, last - 1, last - 2)):
         a, b = means[next_one], means[second]
         usual[end] = min((a, b, 2 * a - b), key=lambda guess: abs(guess - means[end]))
@@ -213,4 +213,10 @@ def _usual(means: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _usual_span(stats: Sequence[SliceStats]) -> float:
-    return float(np.median([s.high - s.low for s in stats])) if stats else 0.0
+    return _median(np.array([s.high - s.low for s in stats])) if stats else 0.0
+
+
+def _median(values: npt.NDArray[np.float64]) -> float:
+    """Return the median; numpy's own would import numpy.ma, in a tenth of a small run's time."""
+    ordered = np.sort(values)
+    return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

@@ -160,9 +160,9 @@ def _sheet(
         return None
     box, gone, factor = scale.box, seen.gone(scale), scale.factor.z
     depth = box.shape.z
-    chosen = np.unique(np.linspace(0, depth - 1, min(depth, THUMBS)).round().astype(int))
+    chosen = sorted({round(z) for z in np.linspace(0, depth - 1, min(depth, THUMBS)).tolist()})
     size = _fit(scale, "xy", THUMB_SIDE)
-    shown = [z for z in chosen.tolist() if not gone[z]]
+    shown = [z for z in chosen if not gone[z]]
     planes = _shown_planes(seen, scale, shown, pool)
     pixels = [paint(shrink(p, seen.plan.volume.layer, *size), seen.display) for p in planes]
     urls = dict(zip(shown, encode_all(pixels, SHEET_CHARACTERS), strict=True))
@@ -173,7 +173,7 @@ def _sheet(
             min((z + box.start.z + 1) * factor, last),
             Picture(urls[z], *size) if z in urls else None,
         )
-        for z in chosen.tolist()
+        for z in chosen
     )
     return thumbs, depth, scale.key
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from zblocks.geometry import Span
@@ -87,8 +90,11 @@ def render(report: RunReport, pictures: Pictures, gone: tuple[Span, ...]) -> str
 
 @cache
 def _template() -> Any:
+    compiled = Path(__file__).parent / "__pycache__"
+    keep = not sys.dont_write_bytecode and os.access(compiled, os.W_OK)
     environment = Environment(
         loader=PackageLoader("zblocks", "report"),
+        bytecode_cache=FileSystemBytecodeCache(str(compiled)) if keep else None,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
