@@ -53,8 +53,9 @@ class Weather:
     def wait(self, request: str) -> None:
         """Return when a request may be passed on: at once."""
 
-    def note(self, method: str, path: str, status: int) -> None:
+    def note(self, request: str, status: int) -> None:
         """Count a request that got through."""
+        method, path, _ = request.split(" ", 2)
         with self._lock:
             self.passed[method] += 1
         if method == "PUT" and status == 200:
@@ -71,7 +72,7 @@ class Held(Weather):
         """Take two patterns of `METHOD /path`, with the AWS operation where a header names it.
 
         Args:
-            since: of the request from which on others are held.
+            since: of the request after whose answer others are held.
             what: of those.
         """
         super().__init__(0, 0.0)
@@ -83,6 +84,10 @@ class Held(Weather):
         if self._begun and re.search(self._what, request):
             self.reached.set()
             self.released.wait()
+
+    def note(self, request: str, status: int) -> None:
+        """Begin to hold requests once the one that they wait for was answered."""
+        super().note(request, status)
         self._begun = self._begun or bool(re.search(self._since, request))
 
 
@@ -101,8 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
         if len(body) < length:
             self._reset()  # of a killed client: S3 stores whole bodies only
             return
-        operation = self.headers.get("X-Amz-Target", "")
-        self.server.weather.wait(f"{self.command} {self.path} {operation}")
+        self.server.weather.wait(self._request)
         fault = self.server.weather.next_fault(self.command)
         if fault == "stall":
             threading.Event().wait(STALL_S)
@@ -117,9 +121,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = serve
 
+    @property
+    def _request(self) -> str:
+        return f"{self.command} {self.path} {self.headers.get('X-Amz-Target', '')}"
+
     def _pass_on(self, body: bytes, fault: str) -> None:
         status, headers, data = self._forward(body)
-        self.server.weather.note(self.command, self.path, status)
+        self.server.weather.note(self._request, status)
         if fault == "reset after":
             self._reset()
         elif fault == "short body" and len(data) > 1:
