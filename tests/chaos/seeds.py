@@ -91,7 +91,7 @@ def children(parent: int) -> list[int]:
             if entry.name.isdigit():
                 stat = (entry / "stat").read_text().rpartition(")")[2].split()
                 line = (entry / "cmdline").read_bytes()
-                if int(stat[1]) == parent and b"zblocks.run.local.worker" in line:
+                if int(stat[1]) == parent and b"zblocks.run.local.workers" in line:
                     found.append(int(entry.name))
         except OSError:
             continue

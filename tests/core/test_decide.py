@@ -14,7 +14,7 @@ from zblocks.planning.planner import make_plan
 from zblocks.planning.time import WorkerSpec
 from zblocks.run.audit import Audit, Verdict, task_names
 from zblocks.run.decide import Destination, Planned, decide
-from zblocks.run.receipt import Receipt
+from zblocks.run.records import Receipt
 
 WORKER, SMALL = WorkerSpec(4000), WorkerSpec(95)
 STACK = a_stack((197, 233, 189))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zblocks.conversion.slice_stats import EVERY, SliceStatsCounter
-from zblocks.run.receipt import Receipt
+from zblocks.run.records import Receipt
 
 TYPES = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "float32"]
 

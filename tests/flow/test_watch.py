@@ -18,8 +18,8 @@ from zblocks.planning.prices import Prices
 from zblocks.run.cloud import executions
 from zblocks.run.cloud.executions import INPUT_BYTES, Execution
 from zblocks.run.cloud.watch import Watch
-from zblocks.run.failure import Failure
 from zblocks.run.progress import State, duration
+from zblocks.run.records import Failure
 
 ARN = "arn:aws:states:eu-west-1:111122223333:execution:zblocks:run-1"
 
@@ -56,7 +56,7 @@ def test_blocks_are_done_when_their_receipts_are_there(run):
         path.write_bytes(kept[path])
         state = look(watcher)
         assert state.done == count + 1
-    assert state.voxels_done == state.voxels_due == 150 * 64 * 96
+    assert state.voxels_done == state.voxels_expected == 150 * 64 * 96
     done = [json.loads(kept[p]) for p in receipts if "block" in p.name]
     plan = json.loads((work / "plan.json").read_text())
     seconds, objects = sum(r["seconds"] for r in done), sum(len(r["objects"]) for r in done)

@@ -41,7 +41,7 @@ class Display:
         if self._bar:
             self._bar.update(
                 self._bar.task_ids[0],
-                total=state.voxels_due if state.blocks else None,
+                total=state.voxels_expected if state.blocks else None,
                 completed=state.voxels_done,
                 visible=True,
                 counts=counts,

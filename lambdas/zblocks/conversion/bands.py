@@ -1,15 +1,23 @@
-"""Decodes the slices of a block together, in bands of rows."""
+"""Reads what a task converts, in bands of rows: a block's slices, or a stored scale."""
 
 from __future__ import annotations
 
+import threading
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from zblocks.conversion.slice_stats import SliceStatsCounter
-from zblocks.geometry import Voxels
+from zblocks.errors import IncompleteVolume, SliceError
+from zblocks.geometry import Box, Span, Voxels, is_covered
+from zblocks.planning.missing import planned_holes
 from zblocks.planning.plan import Plan
+from zblocks.precomputed.objects import chunk_key
+from zblocks.precomputed.reader import ScaleReader
+from zblocks.precomputed.scale import Scale
 from zblocks.slices import ChannelSelection, SliceHeader, SliceReader, open_slice
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.rows import OpenSlice, opener
@@ -88,3 +96,67 @@ def _file_opener(plan: Plan, source: Store) -> OpenSlice:
         return open_slice(file, header, plan.rows if in_place else 0, selection)
 
     return open_file
+
+
+@dataclass(slots=True)
+class StoredScale:
+    """One stored scale of a planned volume."""
+
+    plan: Plan
+    target: Store
+    scale: Scale
+    allow_holes: bool = False
+    """Whether a missing chunk is read as the fill value."""
+    holes: int = 0
+    """Number of missing chunks read; planned holes, which are always allowed, don't count."""
+    _reader: ScaleReader = field(init=False)
+    _planned: tuple[Span, ...] = field(init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._reader = ScaleReader.open(self.target, self.scale)
+        self._planned = planned_holes(self.plan, self.scale)
+
+    def read(self, box: Box) -> Voxels:
+        """Return the voxels (z, y, x, c) of one chunk.
+
+        Raises:
+            IncompleteVolume: it is missing, and holes are not allowed.
+            SliceError: it is damaged.
+        """
+        if is_covered(self._planned, box.start.z, box.stop.z):
+            return self._reader.empty(box, self.plan.missing.fill)
+        place = f"{self.target.url}/{chunk_key(self.scale, box)}"
+        try:
+            found = self._reader.read(self.scale.cell(box))
+        except (ValueError, OSError, zlib.error) as error:
+            msg = f"{place}: {error}; rerun with overwrite true"
+            raise SliceError(msg) from error
+        if found is not None:
+            return found
+        if not self.allow_holes:
+            msg = f"{place}: missing; rerun to convert what is missing"
+            raise IncompleteVolume(msg)
+        with self._lock:
+            self.holes += 1
+        return self._reader.empty(box, self.plan.missing.fill)
+
+
+def read_scale(stored: StoredScale, z: Span, pool: ThreadPoolExecutor) -> Iterator[Voxels]:
+    """Yield the z range of a stored scale (z, y, x, c), one row of chunks at a time."""
+    scale, voxels = stored.scale, stored.scale.format
+    box, size = scale.box, scale.chunk
+    first = box.start.z + (z[0] - box.start.z) // size.z * size.z
+    for y in range(box.start.y, box.stop.y, size.y):
+        area = box.with_y(y, min(y + size.y, box.stop.y)).with_z(*z)
+        shape = area.shape
+        rows: Voxels = np.empty((shape.z, shape.y, shape.x, voxels.channels), voxels.dtype)
+
+        def fill(cell: Box, rows: Voxels = rows, area: Box = area) -> None:
+            inside = cell & area
+            rows[inside.slices(area.start)] = stored.read(cell)[inside.slices(cell.start)]
+
+        cells = box.cells(size, within=area.with_z(first, z[1]))
+        for _ in pool.map(fill, cells):
+            pass
+        yield rows

@@ -7,21 +7,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
-from zblocks.conversion.bands import read_bands
+from zblocks.conversion.bands import StoredScale, read_bands, read_scale
 from zblocks.conversion.cascade import Band, Cascade, needed_z
 from zblocks.conversion.chunk_writer import ChunkWriter, Written
 from zblocks.conversion.downsample import Downsample, DownsamplePresent, downsampler
 from zblocks.conversion.slice_stats import SliceStats, SliceStatsCounter
-from zblocks.conversion.stored_scale import StoredScale
 from zblocks.errors import IncompleteVolume
-from zblocks.geometry import Box, Span, Voxels, is_covered
+from zblocks.geometry import Span, Voxels, is_covered
 from zblocks.host import cores
 from zblocks.planning.memory import DECODERS
 from zblocks.planning.missing import absent_planes, absent_spans, planned_holes
@@ -68,11 +65,7 @@ class TaskResult:
 
 
 def convert_block(
-    plan: Plan,
-    task: BlockTask,
-    source: Store,
-    target: Store,
-    progress: Progress = lambda _: None,
+    plan: Plan, task: BlockTask, source: Store, target: Store, progress: Progress = lambda _: None
 ) -> TaskResult:
     """Convert one z-block.
 
@@ -95,10 +88,7 @@ def convert_block(
         msg = f"{task.name}: its work item lacks slices of z {z0}–{z1 - 1}; rerun to plan again"
         raise IncompleteVolume(msg)
     counters = [SliceStatsCounter(s.z, plan.volume.format.dtype) for s in slices]
-    with (
-        ChunkWriter(target, plan) as writer,
-        ThreadPoolExecutor(max(cores(), DECODERS)) as pool,
-    ):
+    with ChunkWriter(target, plan) as writer, ThreadPoolExecutor(max(cores(), DECODERS)) as pool:
         bands = read_bands(plan, source, slices, pool, counters)
         _feed(scales, owned, bands, _Out(writer, progress, plan, task.index))
         objects = writer.finish()
@@ -129,7 +119,7 @@ def convert_coarse(
         ChunkWriter(target, plan) as writer,
         ThreadPoolExecutor(max(cores(), DECODERS) * 2) as pool,
     ):
-        bands = _read_scale(stored, needed_z(scales, owned)[0], pool)
+        bands = read_scale(stored, needed_z(scales, owned)[0], pool)
         _feed(scales, owned, bands, _Out(writer, lambda _: None, plan, 0))
         objects = writer.finish()
     return TaskResult(objects, partial=stored.holes > 0)
@@ -148,10 +138,7 @@ class _Out:
 
 
 def _feed(
-    scales: Sequence[Scale],
-    owned: Sequence[Span],
-    bands: Iterable[Voxels],
-    out: _Out,
+    scales: Sequence[Scale], owned: Sequence[Span], bands: Iterable[Voxels], out: _Out
 ) -> None:
     cascade: Cascade | None = None
     pools = downsamplers(out.plan)
@@ -178,23 +165,3 @@ def _cut(band: Band, scale: Scale, holes: Sequence[Span], out: _Out) -> None:
     first = out.turn * TURN % max(len(boxes), 1)
     for box in boxes[first:] + boxes[:first]:
         out.writer.add(scale, box, band.voxels[box.slices(band.box.start)])
-
-
-def _read_scale(stored: StoredScale, z: Span, pool: ThreadPoolExecutor) -> Iterator[Voxels]:
-    """Yield the z range of a stored scale (z, y, x, c), one row of chunks at a time."""
-    scale, voxels = stored.scale, stored.scale.format
-    box, size = scale.box, scale.chunk
-    first = box.start.z + (z[0] - box.start.z) // size.z * size.z
-    for y in range(box.start.y, box.stop.y, size.y):
-        area = box.with_y(y, min(y + size.y, box.stop.y)).with_z(*z)
-        shape = area.shape
-        rows: Voxels = np.empty((shape.z, shape.y, shape.x, voxels.channels), voxels.dtype)
-
-        def fill(cell: Box, rows: Voxels = rows, area: Box = area) -> None:
-            inside = cell & area
-            rows[inside.slices(area.start)] = stored.read(cell)[inside.slices(cell.start)]
-
-        cells = box.cells(size, within=area.with_z(first, z[1]))
-        for _ in pool.map(fill, cells):
-            pass
-        yield rows

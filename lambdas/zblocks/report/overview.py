@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from zblocks.conversion.stored_scale import StoredScale
+from zblocks.conversion.bands import StoredScale
 from zblocks.geometry import Box, Vec, Voxels, ceil_div
 from zblocks.planning.plan import Plan, block_name, part_z
 from zblocks.precomputed.compression import MissingDecoderError

@@ -12,9 +12,8 @@ from zblocks.geometry import Span
 from zblocks.host import peak_mb
 from zblocks.planning.plan import BlockTask, CoarseTask, part_z
 from zblocks.run import lock
-from zblocks.run.failure import Failure
 from zblocks.run.job import FAILURES, RECEIPTS, Job
-from zblocks.run.receipt import Receipt
+from zblocks.run.records import Failure, Receipt
 
 
 def attempt_block(job: Job, task: BlockTask, progress: Progress = lambda _: None) -> str:

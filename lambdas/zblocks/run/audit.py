@@ -13,7 +13,7 @@ from zblocks.planning.missing import planned_holes
 from zblocks.planning.plan import Plan, block_name
 from zblocks.precomputed.objects import content_encoding, object_keys
 from zblocks.run.job import RECEIPTS
-from zblocks.run.receipt import Receipt
+from zblocks.run.records import Receipt
 from zblocks.storage import Store
 
 READS = 32

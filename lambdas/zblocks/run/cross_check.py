@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zblocks.conversion.stored_scale import StoredScale
+from zblocks.conversion.bands import StoredScale
 from zblocks.errors import IncompleteVolume
 from zblocks.geometry import Box, Vec, Voxels
 from zblocks.planning.missing import Hole

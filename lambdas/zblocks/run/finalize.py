@@ -22,7 +22,6 @@ from zblocks.report.render import Rendered, render_report
 from zblocks.report.run_report import RunReport
 from zblocks.run import lock
 from zblocks.run.audit import Verdict, audit
-from zblocks.run.failure import Failure
 from zblocks.run.job import (
     CONFIG,
     FAILURES,
@@ -36,6 +35,7 @@ from zblocks.run.job import (
     read_tasks,
 )
 from zblocks.run.outcome import build_report, judge_run, to_blame
+from zblocks.run.records import Failure
 from zblocks.run.start import Run, withdraw_tasks
 from zblocks.storage import Store
 

@@ -19,9 +19,8 @@ from zblocks.planning.prices import Prices
 from zblocks.report.outliers import contrast, find_anomalies, spare_bits
 from zblocks.report.run_report import Bills, FailedTask, Program, RunReport, TaskNumbers
 from zblocks.run.audit import Audit, Verdict
-from zblocks.run.failure import Failure
 from zblocks.run.job import Job, read_tasks
-from zblocks.run.receipt import Receipt
+from zblocks.run.records import Failure, Receipt
 from zblocks.run.start import Run
 from zblocks.slices.slice_ref import SliceRef
 

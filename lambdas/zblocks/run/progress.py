@@ -20,7 +20,7 @@ class State:
     """None where that isn't known."""
     voxels_done: int = 0
     """Scale 0 voxels converted by this run."""
-    voxels_due: int = 0
+    voxels_expected: int = 0
     """Scale 0 voxels that this run has to convert."""
     seconds: float = 0.0
     """Since the first block was begun."""
@@ -37,7 +37,7 @@ class State:
     @property
     def eta(self) -> float | None:
         """Seconds until the last block, at the rate so far; None while that isn't known."""
-        left = self.voxels_due - self.voxels_done
+        left = self.voxels_expected - self.voxels_done
         return left / self.rate if self.voxels_done and left > 0 else None
 
     @property

@@ -19,11 +19,7 @@ from zblocks.planning.read_stack import read_stack
 from zblocks.planning.stores import Stores
 from zblocks.planning.time import WorkerSpec
 from zblocks.precomputed.info import INFO, PROVENANCE
-from zblocks.precomputed.segment_properties import (
-    DOCUMENT,
-    SegmentName,
-    build_segment_properties,
-)
+from zblocks.precomputed.segment_properties import DOCUMENT, SegmentName, build_segment_properties
 from zblocks.run import lock
 from zblocks.run.decide import Decision, Planned, decide, look_at_destination
 from zblocks.run.job import (

@@ -11,7 +11,7 @@ from zblocks.planning.plan import VERSION
 from zblocks.precomputed.compression import MissingDecoderError
 from zblocks.precomputed.documents import MALFORMED, load_json, read_bytes
 from zblocks.run.job import RECEIPTS
-from zblocks.run.receipt import Receipt
+from zblocks.run.records import Receipt
 from zblocks.storage import SIDE_FILES, Store
 from zblocks.verify.findings import Findings
 from zblocks.verify.parallel import for_each

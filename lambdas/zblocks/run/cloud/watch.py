@@ -20,10 +20,9 @@ from zblocks.planning.plan import BlockTask, Plan, plan_from_json, tasks_from_js
 from zblocks.planning.prices import Prices
 from zblocks.run.cloud import executions
 from zblocks.run.cloud.executions import Execution
-from zblocks.run.failure import Failure
 from zblocks.run.job import FAILURES, PENDING, PLAN, RECEIPTS
 from zblocks.run.progress import State
-from zblocks.run.receipt import Receipt
+from zblocks.run.records import Failure, Receipt
 from zblocks.storage import Store, StoredObject, open_store
 
 READS = 8
@@ -140,7 +139,7 @@ class Watch:
             failed=len(failed),
             running=running,
             voxels_done=sum(len(t.slices) for t in done) * area,
-            voxels_due=sum(len(t.slices) for t in work.due.values()) * area,
+            voxels_expected=sum(len(t.slices) for t in work.due.values()) * area,
             seconds=max(now - self._first, 0.0),
             dollars=so_far(seconds, objects, memory, self._pool, self._prices),
             failures=lines,

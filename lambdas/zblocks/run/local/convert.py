@@ -21,8 +21,7 @@ from zblocks.planning.time import WorkerSpec
 from zblocks.run import lock
 from zblocks.run.finalize import Ending, finalize
 from zblocks.run.job import Job, open_job
-from zblocks.run.local.pool import Pool, WorkerKilled
-from zblocks.run.local.worker import WorkItem
+from zblocks.run.local.workers import Pool, WorkerKilled, WorkItem
 from zblocks.run.progress import State
 from zblocks.run.start import Run, prepare
 from zblocks.storage import Credentials
@@ -132,7 +131,7 @@ class _Watch:
             failed=len(self.failures),
             running=sum(j.running() for j in jobs),
             voxels_done=self.pool.voxels,
-            voxels_due=self.voxels,
+            voxels_expected=self.voxels,
             seconds=time.monotonic() - self.begun,
             failures=tuple(self.failures.values()),
         )

@@ -1,4 +1,4 @@
-"""A pool of worker processes on this machine; work items and answers are pickles in their pipes.
+"""Worker processes of a local run; work items and answers are pickles in their pipes.
 
 `multiprocessing` isn't used because its processes import the caller's main module, so that a script
 without a `__main__` guard would convert again in each of them, and because it starts one more
@@ -13,10 +13,19 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+import traceback
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
+from queue import SimpleQueue
 
-from zblocks.run.local.worker import WorkItem
+from zblocks.errors import ZblocksError
+from zblocks.planning.plan import BlockTask, CoarseTask
+from zblocks.run.attempt import attempt_block, attempt_coarse
+from zblocks.run.job import open_job
+from zblocks.storage import Credentials
 
 ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
 """Environment of workers, where the user hasn't set it.
@@ -25,7 +34,20 @@ By default glibc keeps freed memory in a heap per thread: up to a fifth more mem
 block on. BLAS isn't used, but starting its threads takes a third of numpy's import time.
 """
 
-PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; import zblocks.run.local.worker as w; w.serve()"
+PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; import zblocks.run.local.workers as w; w.serve()"
+
+COUNT_EVERY = 0.1
+"""Seconds between two answers that count voxels."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """One task, and what a process needs for it."""
+
+    destination: str
+    task: BlockTask | CoarseTask
+    credentials: Credentials | None
+    allow_holes: bool
 
 
 class WorkerKilled(Exception):  # noqa: N818 - names what happened
@@ -104,3 +126,69 @@ class Pool:
 def _hold_signals() -> None:
     """Leave SIGINT and SIGTERM to the main thread; processes started here inherit that."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+
+
+def serve() -> None:
+    """Do the work items from stdin; answer each on stdout with counts of voxels, then its result.
+
+    SIGINT and SIGTERM are for the parent. When its end closes stdin, this process ends.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    answers, items = _Answers(), SimpleQueue[WorkItem]()
+    threading.Thread(target=_read_items, args=(items,), daemon=True).start()
+    while True:
+        answers.send(_result(items.get(), answers.count))
+
+
+def _read_items(items: SimpleQueue[WorkItem]) -> None:
+    """Read ahead, so that the parent's end is noticed in the middle of a task, too."""
+    with suppress(EOFError, pickle.UnpicklingError):
+        while True:
+            items.put(pickle.load(sys.stdin.buffer))  # noqa: S301 - written by the parent
+    os._exit(1)
+
+
+def _result(item: WorkItem, count: Callable[[int], None]) -> str | BaseException:
+    try:
+        return work(item, count)
+    except ZblocksError as error:
+        return error
+    except BaseException:
+        return RuntimeError(f"in a worker process:\n{traceback.format_exc()}")
+
+
+def work(item: WorkItem, count: Callable[[int], None]) -> str:
+    """Do one task; return the key of its receipt."""
+    job = open_job(item.destination, item.credentials)
+    if isinstance(item.task, CoarseTask):
+        return attempt_coarse(job, item.task, allow_holes=item.allow_holes)
+    return attempt_block(job, item.task, count)
+
+
+class _Answers:
+    """Writes answers to the pipe that was stdout."""
+
+    def __init__(self) -> None:
+        self._pipe = os.fdopen(os.dup(1), "wb")
+        with suppress(OSError):
+            os.dup2(2, 1)  # what a library prints goes to stderr
+        self._voxels = 0
+        self._sent = 0.0
+
+    def count(self, voxels: int) -> None:
+        """Add voxels that are done; tell the parent from time to time."""
+        self._voxels += voxels
+        if time.monotonic() - self._sent > COUNT_EVERY:
+            self._write(self._voxels)
+            self._voxels, self._sent = 0, time.monotonic()
+
+    def send(self, result: str | BaseException) -> None:
+        """Send the voxels not yet counted, and the result."""
+        self._write(self._voxels)
+        self._voxels = 0
+        self._write(result)
+
+    def _write(self, answer: int | str | BaseException) -> None:
+        pickle.dump(answer, self._pipe)
+        self._pipe.flush()
