@@ -1,4 +1,4 @@
-"""How far a run is: what one display shows of a run here or in the cloud."""
+"""Progress of a run, on this machine or in the cloud, as displays show it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One look at a run."""
+    """The progress of a run at one moment."""
 
     phase: str
-    """What is being done, in a word or two."""
+    """The current step, in a few words."""
     blocks: int = 0
-    """Of the whole plan; 0 while it is made."""
+    """Of the whole plan; 0 while it is being made."""
     done: int = 0
-    """Blocks with a receipt, those of earlier runs, too."""
+    """Blocks with a receipt, including those of earlier runs."""
     failed: int = 0
     running: int | None = None
-    """None where that isn't known."""
+    """None if unknown."""
     voxels_done: int = 0
     """Scale 0 voxels converted by this run."""
     voxels_expected: int = 0
@@ -25,18 +25,18 @@ class State:
     seconds: float = 0.0
     """Since the first block was begun."""
     dollars: float | None = None
-    """So far; None where nothing is charged."""
+    """Cost so far; None where nothing is charged."""
     failures: tuple[str, ...] = ()
     """What failed and why, in the order it happened."""
 
     @property
     def rate(self) -> float:
-        """Voxels a second."""
+        """Voxels per second."""
         return self.voxels_done / max(self.seconds, 1e-3)
 
     @property
     def eta(self) -> float | None:
-        """Seconds until the last block, at the rate so far; None while that isn't known."""
+        """Seconds until the last block is done, at the rate so far; None while unknown."""
         left = self.voxels_expected - self.voxels_done
         return left / self.rate if self.voxels_done and left > 0 else None
 
@@ -47,7 +47,7 @@ class State:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it."""
+    """Return seconds as text, such as `5 min`."""
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 99.5 * 60 else f"{seconds / 3600:.1f} h"

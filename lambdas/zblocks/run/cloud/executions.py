@@ -1,7 +1,6 @@
-"""The deployed state machine, asked from here: find it, start it, look at it.
+"""Finds the deployed state machine, starts its executions, and reads their state.
 
-The only module besides `storage` that knows boto3. Calls are repeated by boto3 itself where AWS
-throttles; what is then still wrong gets a message of ours.
+The only module besides `storage` that uses boto3, which repeats calls that AWS throttles.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from typing import Any
 from zblocks.errors import InvalidConfig, StorageError
 
 INPUT_BYTES = 256 * 1024
-"""What an execution's input may hold. Source: quotas of Step Functions."""
+"""Maximum size of an execution's input. Source: quotas of Step Functions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What Step Functions says of one."""
+    """The state of one execution, from Step Functions."""
 
     arn: str
     status: str
@@ -35,23 +34,23 @@ class Execution:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing happens any more."""
+        """Whether it has ended and is not to be redriven."""
         return self.status not in ("RUNNING", "PENDING_REDRIVE")
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """What the deployed function of blocks has."""
+    """Memory and architecture of the deployed function that converts blocks."""
 
     memory_mb: int
     architecture: str
 
 
 def find_machine(stack: str) -> str:
-    """Return the ARN of a stack's state machine, as the stack itself says; an ARN as it is.
+    """Return the ARN of a stack's state machine, from the stack's outputs; an ARN as it is.
 
     Raises:
-        InvalidConfig: there is no such stack here, or it is none of zblocks.
+        InvalidConfig: there is no such stack here, or it isn't one of zblocks.
     """
     if stack.startswith("arn:"):
         return stack
@@ -59,13 +58,13 @@ def find_machine(stack: str) -> str:
         stacks = _client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     outputs = {o["OutputKey"]: o["OutputValue"] for o in stacks[0].get("Outputs", [])}
     if "StateMachineArn" not in outputs:
-        msg = f"the stack {stack}: has no output StateMachineArn, so it is none of zblocks"
+        msg = f"the stack {stack}: has no output StateMachineArn, so it isn't a stack of zblocks"
         raise InvalidConfig(msg)
     return str(outputs["StateMachineArn"])
 
 
 def workers_of(machine: str) -> Workers | None:
-    """Return what the machine's workers have; None where we may not ask."""
+    """Return what the machine's workers have; None without permission to ask."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     name = f"{machine.rpartition(':')[2]}-block"
@@ -103,10 +102,10 @@ def execution_of(machine: str, name: str) -> str:
 
 
 def describe(arn: str) -> Execution:
-    """Look at an execution.
+    """Return the state of an execution.
 
     Raises:
-        InvalidConfig: there is none.
+        InvalidConfig: it doesn't exist.
         StorageError: AWS doesn't answer; asking again may help.
     """
     with _asked(arn, "give the ARN that starting it printed"):

@@ -1,7 +1,7 @@
-"""A run in the cloud, seen from here: by its receipts and failures, which say what is so.
+"""Follows a run in the cloud from here, by its receipts and failures.
 
-1. Step Functions says whether the execution runs, and how many blocks are under way.
-2. Once this run's list of due blocks lies at the destination, its plan is made.
+1. Step Functions tells whether the execution is running, and how many blocks are being converted.
+2. Once this run's list of pending blocks is at the destination, its plan has been made.
 3. Each look lists receipts and failures, from the first block on that isn't done, and reads the
    new ones. Records of earlier runs are older than this execution and don't count.
 """
@@ -37,17 +37,11 @@ class _Work:
     """What this run has to do."""
 
     plan: Plan
-    due: dict[str, BlockTask]
+    pending: dict[str, BlockTask]
     """By name, in the order of z."""
     began: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """What one receipt tells."""
-
-    seconds: float
-    objects: int
+    planned: float
+    """When the pending blocks were listed, by the store's clock."""
 
 
 class Watch:
@@ -58,15 +52,14 @@ class Watch:
         self._pool, self._prices = WorkerPool(1, architecture), prices
         self._store: Store | None = None
         self._work: _Work | None = None
-        self._done: dict[str, _Done] = {}
+        self._done: dict[str, tuple[float, int]] = {}
+        """Seconds and objects of each finished task."""
         self._failed: dict[str, str] = {}
         """ETag of the last record of each task that failed."""
         self._lines: list[str] = []
-        self._first = 0.0
-        """When the first block was seen to be due, by the store's clock."""
 
     def look(self, now: float) -> tuple[Execution, State]:
-        """Ask how the execution is, then what there is of its work.
+        """Ask for the execution's state, then read the records of its tasks.
 
         Args:
             now: seconds since the epoch.
@@ -86,73 +79,64 @@ class Watch:
         return found, self._state(found, running, now)
 
     def _begin(self, store: Store, found: Execution) -> None:
-        """Read what is due, if it is this run's: written after the execution began."""
-        due = store.head(PENDING)
-        if due is None or due.modified < found.begun - CLOCKS:
+        """Read the pending blocks, if they were listed after the execution began."""
+        listed = store.head(PENDING)
+        if listed is None or listed.modified < found.begun - CLOCKS:
             return
         tasks = tasks_from_json(store.get(PENDING))
         plan = plan_from_json(store.get(PLAN))
-        self._work = _Work(plan, {t.name: t for t in tasks}, found.begun)
-        self._first = due.modified
+        self._work = _Work(plan, {t.name: t for t in tasks}, found.begun, listed.modified)
         self._done = {}
 
     def _read(self, store: Store, work: _Work) -> None:
         """Read receipts and failures that are new."""
         after = ""
-        for name in work.due:
+        for name in work.pending:
             if name not in self._done:
                 break
             after = f"{RECEIPTS}/{name}.json"
-        new = [
-            o
-            for o in store.list(RECEIPTS, after)
-            if o.modified >= work.began - CLOCKS and _task(o) not in self._done
-        ]
-        bad = [
-            o
-            for o in store.list(FAILURES)
-            if o.modified >= work.began - CLOCKS and self._failed.get(_task(o)) != o.etag
-        ]
+        earliest = work.began - CLOCKS
+        receipts = [o for o in store.list(RECEIPTS, after) if o.modified >= earliest]
+        receipts = [o for o in receipts if _task(o) not in self._done]
+        failures = [o for o in store.list(FAILURES) if o.modified >= earliest]
+        failures = [o for o in failures if self._failed.get(_task(o)) != o.etag]
+        failures.sort(key=lambda o: o.modified)
         with ThreadPoolExecutor(READS) as pool:
-            receipts = [Receipt.from_json(d) for d in pool.map(store.get, (o.key for o in new))]
-            failures = [Failure.from_json(d) for d in pool.map(store.get, (o.key for o in bad))]
-        self._done |= {r.task: _Done(r.seconds, len(r.objects)) for r in receipts}
-        self._failed |= {_task(o): o.etag for o in bad}
-        bad_ones = zip(bad, failures, strict=True)
-        self._lines += [f.line for _, f in sorted(bad_ones, key=lambda p: p[0].modified)]
+            for data in pool.map(store.get, (o.key for o in receipts)):
+                receipt = Receipt.from_json(data)
+                self._done[receipt.task] = (receipt.seconds, len(receipt.objects))
+            for data in pool.map(store.get, (o.key for o in failures)):
+                self._lines.append(Failure.from_json(data).line)
+        self._failed |= {_task(o): o.etag for o in failures}
 
     def _state(self, found: Execution, running: int | None, now: float) -> State:
-        """Return what is known."""
         work, lines = self._work, tuple(self._lines)
         if work is None:
             return State("" if found.ended else "planning", failures=lines)
         area = work.plan.box.shape.x * work.plan.box.shape.y
-        done = [t for n, t in work.due.items() if n in self._done]
-        failed = [n for n in work.due if n in self._failed and n not in self._done]
-        spent = self._done.values()
-        seconds, objects = sum(d.seconds for d in spent), sum(d.objects for d in spent)
-        memory = work.plan.memory_mb
+        done = [t for n, t in work.pending.items() if n in self._done]
+        seconds = sum(seconds for seconds, _ in self._done.values())
+        objects = sum(objects for _, objects in self._done.values())
         return State(
             phase="" if found.ended else "coarser scales and checks",
             blocks=work.plan.blocks,
-            done=work.plan.blocks - len(work.due) + len(done),
-            failed=len(failed),
+            done=work.plan.blocks - len(work.pending) + len(done),
+            failed=sum(n in self._failed and n not in self._done for n in work.pending),
             running=running,
             voxels_done=sum(len(t.slices) for t in done) * area,
-            voxels_expected=sum(len(t.slices) for t in work.due.values()) * area,
-            seconds=max(now - self._first, 0.0),
-            dollars=so_far(seconds, objects, memory, self._pool, self._prices),
+            voxels_expected=sum(len(t.slices) for t in work.pending.values()) * area,
+            seconds=max(now - work.planned, 0.0),
+            dollars=so_far(seconds, objects, work.plan.memory_mb, self._pool, self._prices),
             failures=lines,
         )
 
 
 def _task(stored: StoredObject) -> str:
-    """Return whose record it is."""
     return PurePosixPath(stored.key).stem
 
 
 def _destination(found: Execution) -> Store | None:
-    """Return where an execution writes, by its input; None if no one can tell: it will fail."""
+    """Return where an execution writes; None if its input doesn't tell, so that it will fail."""
     given = found.given
     try:
         if "trigger" in given:
