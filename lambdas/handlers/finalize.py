@@ -46,13 +46,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     logger.info(
         "volume published", location=ending.location, access_problems=ending.access_problems
     )
-    result = {
-        "status": ending.status,
-        "location": ending.location,
-        "link": ending.link,
-        "report": ending.report,
-        "page": ending.page,
-    }
+    names = ("status", "location", "link", "report", "page")
+    result: dict[str, str] = {name: getattr(ending, name) for name in names}
     announce("Volume published", result, execution)
     return result
 

@@ -119,14 +119,7 @@ def convert(
 def convert_job(config: Config, machine: Machine, observe: Observer, resume: str) -> Ending:
     """Convert on this machine; then check that a browser can read the volume, if in a bucket.
 
-    Args:
-        config: the job.
-        machine: workers, and their memory.
-        observe: called a few times a second with the progress.
-        resume: the command that resumes this run, for the report.
-
-    Raises:
-        ZblocksError: as `convert`.
+    `resume` is the command that resumes this run, for the report. Raises as `convert`.
     """
     keys = keys_of(config)
     ending = convert_here(config, machine, keys, observe, resume)
@@ -134,9 +127,8 @@ def convert_job(config: Config, machine: Machine, observe: Observer, resume: str
         return ending
     from zblocks.view.public_access import access_problems
 
-    return add_access_problems(
-        open_store(ending.location, keys), ending, access_problems(ending.location)
-    )
+    problems = access_problems(ending.location)
+    return add_access_problems(open_store(ending.location, keys), ending, problems)
 
 
 def keys_of(config: Config | None) -> Credentials | None:

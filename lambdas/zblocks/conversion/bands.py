@@ -54,9 +54,12 @@ def read_bands(
     held = size.y if whole else plan.rows
     slab = np.empty((len(slices), held, size.x, voxels.channels), voxels.dtype)
     if whole:
-        # Each slice is opened, decoded and closed by one job, so that few decoders are open.
-        jobs = zip(slices, counters, slab, strict=True)
-        _wait([pool.submit(_read_whole, open_one, *job) for job in jobs])
+
+        def read_whole(ref: SliceRef, counter: SliceStatsCounter, rows: Voxels) -> None:
+            # Opened, decoded and closed by one job, so that few decoders are open.
+            _read_rows(open_one(ref, True), counter, rows)
+
+        _wait([pool.submit(read_whole, *job) for job in zip(slices, counters, slab, strict=True)])
         for y in range(0, size.y, plan.rows):
             yield slab[:, y : y + plan.rows]
         return
@@ -64,14 +67,8 @@ def read_bands(
     for y in range(0, size.y, plan.rows):
         rows = slab[:, : min(plan.rows, size.y - y)]
         strips = zip(readers, counters, rows, strict=True)
-        _wait([pool.submit(_read_rows, reader, counter, into) for reader, counter, into in strips])
+        _wait([pool.submit(_read_rows, *strip) for strip in strips])
         yield rows
-
-
-def _read_whole(
-    open_one: OpenSlice, ref: SliceRef, counter: SliceStatsCounter, rows: Voxels
-) -> None:
-    _read_rows(open_one(ref, True), counter, rows)
 
 
 def _read_rows(reader: SliceReader, counter: SliceStatsCounter, rows: Voxels) -> None:
@@ -108,7 +105,7 @@ class StoredScale:
     allow_holes: bool = False
     """Whether a missing chunk is read as the fill value."""
     holes: int = 0
-    """Number of missing chunks read; planned holes, which are always allowed, don't count."""
+    """Number of missing chunks read, without planned holes, which are always allowed."""
     _reader: ScaleReader = field(init=False)
     _planned: tuple[Span, ...] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -130,13 +127,11 @@ class StoredScale:
         try:
             found = self._reader.read(self.scale.cell(box))
         except (ValueError, OSError, zlib.error) as error:
-            msg = f"{place}: {error}; rerun with overwrite true"
-            raise SliceError(msg) from error
+            raise SliceError(f"{place}: {error}; rerun with overwrite true") from error
         if found is not None:
             return found
         if not self.allow_holes:
-            msg = f"{place}: missing; rerun to convert what is missing"
-            raise IncompleteVolume(msg)
+            raise IncompleteVolume(f"{place}: missing; rerun to convert what is missing")
         with self._lock:
             self.holes += 1
         return self._reader.empty(box, self.plan.missing.fill)

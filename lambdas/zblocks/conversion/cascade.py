@@ -87,30 +87,19 @@ class Cascade:
         self._levels: list[_Level] = []
         for k, scale in enumerate(scales):
             before = scales[k - 1].factor if k else scale.factor
-            z0, z1 = needed[k]
-            size = scale.box.shape
-            rows = min(scale.chunk.y, size.y) if z1 > z0 else 0
-            self._levels.append(
-                _Level(
-                    index=k,
-                    scale=scale,
-                    step=Vec(*(f // b for f, b in zip(scale.factor, before, strict=True))),
-                    z0=z0,
-                    z1=z1,
-                    owned=owned[k],
-                    pool=pools(scales[max(k - 1, 0)]),
-                    rows=np.empty((z1 - z0, rows, size.x, channels), dtype),
-                    y=scale.box.start.y,
-                )
-            )
+            step = Vec(*(f // b for f, b in zip(scale.factor, before, strict=True)))
+            (z0, z1), size = needed[k], scale.box.shape
+            height = min(scale.chunk.y, size.y) if z1 > z0 else 0
+            rows = np.empty((z1 - z0, height, size.x, channels), dtype)
+            pool, y = pools(scales[max(k - 1, 0)]), scale.box.start.y
+            self._levels.append(_Level(k, scale, step, z0, z1, owned[k], pool, rows, y))
 
     def push(self, rows: Voxels) -> Iterator[Band]:
         """Take the next rows (z, y, x, c) of the first scale; yield finished bands of all scales.
 
         The rows' z range is the first one that `needed_z` returns.
         """
-        level = self._levels[0]
-        done = 0
+        level, done = self._levels[0], 0
         while done < rows.shape[1]:
             take = min(level.row_end - level.y, rows.shape[1] - done)
             part = rows[:, done : done + take]

@@ -59,11 +59,9 @@ class OpenShards:
         sharding = scale.sharding
         assert sharding is not None  # noqa: S101 - checked by the caller
         cell, grid = scale.cell(box), scale.grid
-        number = chunk_id(cell, grid)
-        size = shard_size(sharding, grid)
-        expected = 1
-        for at, span, end in list(zip(cell, size, grid, strict=True))[:2]:
-            expected *= min(span, end - at // span * span)
+        number, size = chunk_id(cell, grid), shard_size(sharding, grid)
+        expected = min(size.x, grid.x - cell.x // size.x * size.x)
+        expected *= min(size.y, grid.y - cell.y // size.y * size.y)
         first = cell.z // size.z * size.z
         layers = range(first, min(first + size.z, grid.z))
         expected *= sum(not is_covered(holes, *scale.layer(z)) for z in layers)
@@ -94,7 +92,10 @@ class ChunkWriter:
         self._pending: list[Future[Written | None]] = []
         self._failed = threading.Event()
         self._buffers: queue.SimpleQueue[Voxels] = queue.SimpleQueue()
-        self._unused, self._size = _buffer_count(plan)
+        values = max(s.chunk.x * s.chunk.y * s.chunk.z for s in plan.scales)
+        self._size = values * plan.volume.format.channels
+        self._unused = max(4, QUEUE_BYTES // (values * plan.volume.format.voxel_bytes))
+        """Buffers that may still be made."""
 
     def __enter__(self) -> ChunkWriter:
         """Return itself."""
@@ -122,8 +123,7 @@ class ChunkWriter:
         """
         written = tuple(w for w in (done.result() for done in self._pending) if w is not None)
         if self._shards:
-            msg = "a task ended with incomplete shards; its plan is wrong"
-            raise RuntimeError(msg)
+            raise RuntimeError("a task ended with incomplete shards; its plan is wrong")
         return written
 
     def _buffer(self) -> Voxels:
@@ -158,10 +158,3 @@ class ChunkWriter:
         kind, compression = content_type(scale), content_encoding(scale)
         etag = self._target.put(key, data, kind, compression, IMMUTABLE)
         return Written(key, len(data), isal_zlib.crc32(data), etag)
-
-
-def _buffer_count(plan: Plan) -> tuple[int, int]:
-    """Return the maximum number of buffers, and the number of values of each."""
-    sizes = [s.chunk.x * s.chunk.y * s.chunk.z for s in plan.scales]
-    chunk_bytes = max(sizes) * plan.volume.format.voxel_bytes
-    return max(4, QUEUE_BYTES // chunk_bytes), max(sizes) * plan.volume.format.channels

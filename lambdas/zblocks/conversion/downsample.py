@@ -17,6 +17,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -132,9 +133,7 @@ def _samples(
     padded[inside], exists[inside] = part, True
     corners = [
         (z, slice(dy, None, step.y), slice(dx, None, step.x))
-        for z in range(len(part))
-        for dy in range(step.y)
-        for dx in range(step.x)
+        for z, dy, dx in product(range(len(part)), range(step.y), range(step.x))
     ]
     return np.stack([padded[c] for c in corners]), np.stack([exists[c] for c in corners])
 

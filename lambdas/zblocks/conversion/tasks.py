@@ -67,14 +67,7 @@ class TaskResult:
 def convert_block(
     plan: Plan, task: BlockTask, source: Store, target: Store, progress: Progress = lambda _: None
 ) -> TaskResult:
-    """Convert one z-block.
-
-    Args:
-        plan: of the volume.
-        task: the block.
-        source: store of the slices.
-        target: store of the volume.
-        progress: called with the number of voxels done since the last call.
+    """Convert one z-block from the store of the slices to that of the volume.
 
     Raises:
         IncompleteVolume: the task doesn't list all slices of the block.
@@ -101,12 +94,8 @@ def convert_coarse(
 ) -> TaskResult:
     """Make a part of the scales that no block owns from the stored finer scale.
 
-    Args:
-        plan: of the volume.
-        task: the part.
-        target: store of the volume.
-        allow_holes: read missing chunks as the fill value, and say so in `TaskResult.partial`.
-            Planned holes are always allowed.
+    With `allow_holes`, missing chunks are read as the fill value, and `TaskResult.partial` says so;
+    planned holes are always allowed.
 
     Raises:
         IncompleteVolume: a chunk is missing, and holes are not allowed.

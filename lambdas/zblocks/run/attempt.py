@@ -25,22 +25,20 @@ def attempt_block(job: Job, task: BlockTask, progress: Progress = lambda _: None
     Raises:
         ZblocksError: the task failed; the message names the slice, and is stored as a record.
     """
-    return _attempt(
-        job,
-        task.name,
-        (task.z0, task.z1),
-        lambda: convert_block(job.plan, task, job.source, job.target, progress),
-    )
+
+    def convert() -> TaskResult:
+        return convert_block(job.plan, task, job.source, job.target, progress)
+
+    return _attempt(job, task.name, (task.z0, task.z1), convert)
 
 
 def attempt_coarse(job: Job, task: CoarseTask, *, allow_holes: bool = False) -> str:
     """Make a part of the coarser scales unless it has a receipt; otherwise as `attempt_block`."""
-    return _attempt(
-        job,
-        task.name,
-        part_z(job.plan.scales[0], task.depth, task.part),
-        lambda: convert_coarse(job.plan, task, job.target, allow_holes=allow_holes),
-    )
+
+    def convert() -> TaskResult:
+        return convert_coarse(job.plan, task, job.target, allow_holes=allow_holes)
+
+    return _attempt(job, task.name, part_z(job.plan.scales[0], task.depth, task.part), convert)
 
 
 def _attempt(job: Job, name: str, z: Span, convert: Callable[[], TaskResult]) -> str:
@@ -78,11 +76,7 @@ def find_receipt(job: Job, name: str) -> Receipt | None:
 def note_failure(job: Job, task: BlockTask | CoarseTask, error: str, cause: str) -> None:
     """Record a failure that the worker itself could not record, because it was killed.
 
-    Args:
-        job: the plan and its stores.
-        task: the task that failed.
-        error: the error's name, as Step Functions caught it.
-        cause: its cause: an exception as JSON by Lambda, or text.
+    `error` is the error's name as Step Functions caught it, `cause` an exception as JSON or text.
     """
     found = _find_failure(job, task.name)
     if found and (found.error == error or task.name in cause):

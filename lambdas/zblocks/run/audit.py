@@ -30,7 +30,6 @@ class Verdict:
     missing_tasks: tuple[str, ...]
     """Tasks without a receipt, in the plan's order."""
     missing_objects: tuple[str, ...]
-    """Planned objects that don't exist."""
     corrupt_objects: tuple[str, ...]
     """Objects whose bytes differ from their receipt."""
     extra_objects: tuple[str, ...]
@@ -61,22 +60,15 @@ class Audit:
 
 
 def audit(plan: Plan, target: Store) -> Audit:
-    """Read all receipts and list all objects.
-
-    Objects are compared by size and ETag; those whose ETag differs are read, to compare their
-    checksums.
-    """
-    receipts = tuple(r for r in _read_receipts(target) if r.layout_id == plan.layout_id)
+    """Compare all objects with their receipts by size and ETag, or checksum if that differs."""
+    keys = [o.key for o in target.list(RECEIPTS)]
+    with ThreadPoolExecutor(READS) as pool:
+        stored = (Receipt.from_json(data) for data in pool.map(target.get, keys))
+        receipts = tuple(r for r in stored if r.layout_id == plan.layout_id)
     suffix = target.stored_name("", content_encoding(plan.scales[0]))
     listing = _list(plan, target)
     corrupt = _corrupt(target, doubtful(receipts, listing, suffix), suffix)
     return Audit(receipts, judge(plan, receipts, listing, suffix, corrupt))
-
-
-def _read_receipts(target: Store) -> list[Receipt]:
-    keys = [o.key for o in target.list(RECEIPTS)]
-    with ThreadPoolExecutor(READS) as pool:
-        return [Receipt.from_json(data) for data in pool.map(target.get, keys)]
 
 
 def _list(plan: Plan, target: Store) -> Listing:
@@ -124,12 +116,8 @@ def judge(
 ) -> Verdict:
     """Compare receipts and a listing with the plan.
 
-    Args:
-        plan: what has to exist.
-        receipts: the receipts that exist.
-        listing: the objects that exist.
-        suffix: the ending of stored chunks' names, such as `.gz` in a folder.
-        corrupt: keys (`Written.key`) of objects whose checksum differs from their receipt.
+    `suffix` is the ending of stored chunks' names, such as `.gz` in a folder; `corrupt` are keys
+    (`Written.key`) of objects whose checksum differs from their receipt.
     """
     done = {r.task: r for r in receipts if r.layout_id == plan.layout_id}
     expected = {

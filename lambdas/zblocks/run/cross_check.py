@@ -24,16 +24,15 @@ def compare_samples(job: Job, holes: Sequence[Hole]) -> int:
     Returns:
         How many chunks were compared.
 
-
     Raises:
         IncompleteVolume: cloud-volume can't read a chunk, or reads other voxels.
     """
     plan = job.plan
     encoding = plan.volume.format.encoding
-    if encoding == "jpeg" and plan.volume.format.channels == 3:
-        return 0  # cloud-volume 12.15 reads the planes of a colour JPEG as rows
-    if encoding == "png":
-        return 0  # its PNG decoder is an extra that isn't deployed
+    # cloud-volume 12.15 reads the planes of a colour JPEG as rows; its PNG decoder is an extra that
+    # isn't deployed.
+    if encoding == "png" or (encoding == "jpeg" and plan.volume.format.channels == 3):
+        return 0
     from cloudvolume import CloudVolume
 
     info, count = json.loads(build_info(plan.volume)), 0

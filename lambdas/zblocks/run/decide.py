@@ -13,7 +13,6 @@ from zblocks.planning.time import WorkerSpec
 from zblocks.precomputed.info import INFO
 from zblocks.run.audit import Audit, audit
 from zblocks.run.job import ITEMS, PLAN, is_work, read_tasks
-from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.canvas import Canvas
 from zblocks.slices.transforms.contrast import Contrast
 from zblocks.storage import Store
@@ -82,14 +81,7 @@ def look_at_destination(target: Store, new: Planned) -> Destination:
 
 
 def decide(there: Destination, new: Planned, worker: WorkerSpec, *, overwrite: bool) -> Decision:
-    """Decide whether to begin or to resume; touches nothing.
-
-    Args:
-        there: what is at the destination.
-        new: the plan of this run.
-        worker: memory and time of one worker.
-        overwrite: whether another volume may be replaced.
-    """
+    """Decide whether to begin or to resume; changes nothing at the destination."""
     chosen = _choose(there, new, overwrite=overwrite)
     refusal = None if overwrite else _conflict(there, new)
     if chosen.action == "resume" and chosen.plan.predicted_peak_mb > worker.memory_mb:
@@ -156,9 +148,7 @@ def _conflict(there: Destination, new: Planned) -> ZblocksError | None:
     return DestinationConflict(f"{there.url}: already holds a different volume ({what}); {advice}")
 
 
-def _too_small(plan: Plan, worker: WorkerSpec) -> DoesNotFit | None:
-    if plan.predicted_peak_mb <= worker.memory_mb:
-        return None
+def _too_small(plan: Plan, worker: WorkerSpec) -> DoesNotFit:
     return DoesNotFit(
         f"{plan.destination}: was begun with blocks that need {plan.predicted_peak_mb} MiB per "
         f"worker, but workers now have {worker.memory_mb} MiB; give them as much, or set "
@@ -168,11 +158,10 @@ def _too_small(plan: Plan, worker: WorkerSpec) -> DoesNotFit | None:
 
 def _changed_slices(old: Iterable[BlockTask], new: Iterable[BlockTask]) -> list[str]:
     changed = {s for t in new for s in t.slices} - {s for t in old for s in t.slices}
-    return [f"{_read_for(s)} (z {s.z})" for s in sorted(changed, key=lambda s: s.z)]
-
-
-def _read_for(ref: SliceRef) -> str:
-    return " and ".join(r.key or "" for r in ref.reads) or "nothing"
+    return [
+        f"{' and '.join(r.key or '' for r in s.reads) or 'nothing'} (z {s.z})"
+        for s in sorted(changed, key=lambda s: s.z)
+    ]
 
 
 def _differences(a: Plan, b: Plan) -> list[str]:

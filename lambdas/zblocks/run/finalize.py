@@ -71,11 +71,7 @@ def finalize(
 ) -> Ending:
     """Audit the volume, publish it, and release the lock.
 
-    Args:
-        job: plan and stores.
-        run: this run.
-        error: why an earlier step failed, if it did.
-        second_reader: compares the volume with what another reader reads.
+    `error` says why an earlier step failed, if it did.
 
     Raises:
         IncompleteVolume: names what is missing, as the report does; `info` is not written.
@@ -89,7 +85,9 @@ def finalize(
 def _finalize(job: Job, run: Run, error: str, second_reader: SecondReader | None) -> Ending:
     target, found = job.target, audit(job.plan, job.target)
     config = json.loads(target.get(CONFIG))
-    failures = _read_failures(target, found.verdict)
+    records = (Failure.from_json(target.get(o.key)) for o in target.list(FAILURES))
+    blamed = to_blame(found.verdict)
+    failures = sorted((f for f in records if f.task in blamed), key=lambda f: f.task)
     allowed = bool(config.get("allow_partial"))
     outcome = judge_run(job.plan, found.verdict, failures, error, allow_partial=allowed)
     report = build_report(job, run, config, found, outcome)
@@ -166,11 +164,6 @@ def resume_after_redrive(job: Job, run: Run) -> bool:
     tasks = [t for t in read_tasks(target) if t.name in pending]
     target.put_json(PENDING, tasks_to_json(tasks))
     return True
-
-
-def _read_failures(target: Store, verdict: Verdict) -> list[Failure]:
-    found = [Failure.from_json(target.get(o.key)) for o in target.list(FAILURES)]
-    return sorted((f for f in found if f.task in to_blame(verdict)), key=lambda f: f.task)
 
 
 def _clear(job: Job, verdict: Verdict) -> None:

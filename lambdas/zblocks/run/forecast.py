@@ -183,12 +183,6 @@ class Workers:
 def forecast(config: Config, stack: PlanInput, target: Store, workers: Workers) -> Forecast:
     """Plan, look at the destination, and predict.
 
-    Args:
-        config: the job.
-        stack: the slices.
-        target: the store of the destination.
-        workers: the workers and their prices.
-
     Raises:
         DoesNotFit: the work doesn't fit the workers.
     """

@@ -64,12 +64,7 @@ class Lock:
 
 
 def acquire(target: Store, execution: str, is_running: IsRunning | None = None) -> None:
-    """Lock a destination for this run.
-
-    Args:
-        target: the destination.
-        execution: id of the execution, or empty for this process.
-        is_running: tells whether the holder of a lock is still running.
+    """Lock a destination for this run: an execution, or this process if `execution` is empty.
 
     Raises:
         DestinationClaimed: another run holds the lock; the message names it.
@@ -146,5 +141,5 @@ def _lives(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass  # another user's process
     return True

@@ -48,14 +48,10 @@ def judge_run(
     *,
     allow_partial: bool = False,
 ) -> Outcome:
-    """Judge a run.
+    """Judge a run by its audit and the records of failed tasks.
 
-    Args:
-        plan: the run's plan.
-        verdict: the audit's verdict.
-        failures: records of the failed tasks.
-        error: why an earlier step failed, if it did.
-        allow_partial: whether failed blocks may become holes.
+    `error` says why an earlier step failed, if it did; with `allow_partial`, failed blocks may
+    become holes.
     """
     if verdict.complete:
         return Outcome("COMPLETE")
@@ -69,9 +65,8 @@ def judge_run(
 
 def to_blame(verdict: Verdict) -> tuple[str, ...]:
     """Return the missing blocks; if there are none, the missing coarse tasks, which need blocks."""
-    return (
-        tuple(t for t in verdict.missing_tasks if t.startswith("block-")) or verdict.missing_tasks
-    )
+    missing = verdict.missing_tasks
+    return tuple(t for t in missing if t.startswith("block-")) or missing
 
 
 def _holes(plan: Plan, verdict: Verdict) -> tuple[Hole, ...]:
@@ -92,12 +87,9 @@ def _problems(verdict: Verdict, failures: Sequence[Failure]) -> list[str]:
     silent = [t for t in to_blame(verdict) if t not in reported]
     if silent:
         lines.append(f"{_counted(silent, 'task')} did not report: {_some(silent)}")
-    if verdict.missing_objects and not verdict.missing_tasks:
-        missing = verdict.missing_objects
-        lines.append(f"not there: {_counted(missing, 'object')}, {_some(missing)}")
-    if verdict.corrupt_objects and not verdict.missing_tasks:
-        corrupt = verdict.corrupt_objects
-        lines.append(f"not as written: {_counted(corrupt, 'object')}, {_some(corrupt)}")
+    if not verdict.missing_tasks:
+        bad = {"not there": verdict.missing_objects, "not as written": verdict.corrupt_objects}
+        lines += [f"{k}: {_counted(v, 'object')}, {_some(v)}" for k, v in bad.items() if v]
     return lines
 
 
@@ -112,20 +104,11 @@ def _some(names: Sequence[str]) -> str:
 def build_report(
     job: Job, run: Run, config: Mapping[str, Any], found: Audit, outcome: Outcome
 ) -> RunReport:
-    """Return the report of a run.
-
-    Args:
-        job: plan and stores.
-        run: the run.
-        config: as given, without secrets.
-        found: the audit.
-        outcome: the judgement.
-    """
+    """Return the report of a run; `config` is as given, without secrets."""
     plan, receipts, tasks = job.plan, found.receipts, read_tasks(job.target)
     slices = tuple(s for r in receipts for s in r.slices)
     read = tuple(s for r in receipts for s in r.read)
-    shown = contrast(plan, slices)
-    bits = spare_bits(plan, slices)
+    shown, bits = contrast(plan, slices), spare_bits(plan, slices)
     published = outcome.status != "FAILED"
     return RunReport(
         status=outcome.status,
@@ -156,8 +139,8 @@ def _numbers(receipt: Receipt) -> TaskNumbers:
         peak_mb=receipt.peak_mb,
         tries=receipt.tries,
         objects=len(receipt.objects),
-        bytes_written=receipt.bytes_written,
-        bytes_read=receipt.bytes_read,
+        bytes_written=sum(o.bytes for o in receipt.objects),
+        bytes_read=sum(s.bytes for s in receipt.read),
     )
 
 

@@ -33,20 +33,10 @@ class Receipt:
     peak_mb: int
     """Highest resident memory of the worker so far, MiB."""
     tries: int
-    """Attempts at the task, this one included."""
+    """Attempts at the task, including this one."""
     partial: bool = False
     """Whether its input scale had holes."""
     version: int = VERSION
-
-    @property
-    def bytes_read(self) -> int:
-        """Bytes of the slices that were read."""
-        return sum(s.bytes for s in self.read)
-
-    @property
-    def bytes_written(self) -> int:
-        """Bytes of its objects."""
-        return sum(o.bytes for o in self.objects)
 
     def to_json(self) -> bytes:
         """Return the document."""

@@ -70,12 +70,6 @@ class Prepared:
 def prepare(config: Config, stores: Stores, worker: WorkerSpec, run: Run) -> Prepared:
     """Plan, lock the destination, decide what to do there, and store the plan.
 
-    Args:
-        config: the job.
-        stores: of the slices and the volume.
-        worker: memory and time of one worker.
-        run: this run.
-
     Raises:
         DestinationClaimed: another run is writing there.
         CostCeiling: the run is predicted to cost more than the config allows.
@@ -85,7 +79,9 @@ def prepare(config: Config, stores: Stores, worker: WorkerSpec, run: Run) -> Pre
     new = Planned(*make_plan(read_stack(config, stores), worker))
     names = read_names(config, stores.open_folder)
     target = stores.target
-    if run.trigger and not _first_of_trigger(target, run):
+    trigger = f"{TRIGGERS}/{hashlib.sha256(run.trigger.encode()).hexdigest()[:32]}.json"
+    mark = json.dumps({"trigger": run.trigger, "execution": run.execution}).encode()
+    if run.trigger and not target.put_if_absent(trigger, mark):
         return Prepared(new.plan, (), duplicate=True)
     try:
         with target.folders_undone(WORK):
@@ -96,7 +92,8 @@ def prepare(config: Config, stores: Stores, worker: WorkerSpec, run: Run) -> Pre
                 _refuse(config, decision, run)
                 _apply(decision, config, names, target)
     except BaseException:
-        _forget_trigger(target, run)
+        if run.trigger:  # another delivery of the upload may start a run
+            target.delete([trigger])
         raise
     return Prepared(decision.plan, decision.pending_blocks)
 
@@ -161,19 +158,3 @@ def _foreign_folders(target: Store) -> list[str]:
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return []
     return [k for k in keys if k and ".." not in k.split("/") and not is_work(k)]
-
-
-def _first_of_trigger(target: Store, run: Run) -> bool:
-    """Tell whether this run is the first that the upload started."""
-    mark = json.dumps({"trigger": run.trigger, "execution": run.execution}).encode()
-    return target.put_if_absent(_mark_of(run), mark)
-
-
-def _forget_trigger(target: Store, run: Run) -> None:
-    """Let another delivery of the upload start a run, since this one was refused."""
-    if run.trigger:
-        target.delete([_mark_of(run)])
-
-
-def _mark_of(run: Run) -> str:
-    return f"{TRIGGERS}/{hashlib.sha256(run.trigger.encode()).hexdigest()[:32]}.json"

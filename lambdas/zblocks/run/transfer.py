@@ -85,8 +85,16 @@ def upload(config: Config, credentials: Credentials | None, progress: Progress) 
         raise InvalidConfig(msg)
     source = open_store(f"file://{config.upload_folder}")
     target = open_store(config.destination, credentials)
-    info = _read_info(source)
-    _refuse_another(target, info, overwrite=config.overwrite)
+    if not source.head(INFO):
+        msg = f"{source.url} holds no finished volume (no info); convert first"
+        raise InvalidConfig(f"folder_to_convert_to: {msg}")
+    info = source.get(INFO)
+    found = None if config.overwrite or not target.head(INFO) else target.get(INFO)
+    if found is not None and json.loads(found) != json.loads(info):
+        raise DestinationConflict(
+            f"{target.url}: already holds a different volume; choose another s3_dir_to_write_to, "
+            'or set "overwrite": true to replace it'
+        )
     last = [k for k in (PROVENANCE, INFO) if source.head(k)]
     chunks = [o.key for o in source.list() if not is_work(o.key) and o.key not in last]
     there = set() if config.overwrite else {o.key for o in target.list()}
@@ -113,27 +121,6 @@ def _unpacked(key: str) -> tuple[str, str]:
         if key.endswith(ending):
             return key.removesuffix(ending), packing
     return key, ""
-
-
-def _read_info(source: Store) -> bytes:
-    try:
-        return source.get(INFO)
-    except FileNotFoundError as error:
-        msg = (
-            f"folder_to_convert_to: {source.url} holds no finished volume (no info); convert first"
-        )
-        raise InvalidConfig(msg) from error
-
-
-def _refuse_another(target: Store, info: bytes, *, overwrite: bool) -> None:
-    if overwrite or not target.head(INFO):
-        return
-    if json.loads(target.get(INFO)) != json.loads(info):
-        msg = (
-            f"{target.url}: already holds a different volume; choose another s3_dir_to_write_to, "
-            'or set "overwrite": true to replace it'
-        )
-        raise DestinationConflict(msg)
 
 
 def _each(copy: Callable[[str], None], keys: Iterable[str], progress: Progress) -> None:

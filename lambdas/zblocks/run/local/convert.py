@@ -20,11 +20,11 @@ from zblocks.planning.stores import open_stores
 from zblocks.planning.time import WorkerSpec
 from zblocks.run import lock
 from zblocks.run.finalize import Ending, finalize
-from zblocks.run.job import Job, open_job
+from zblocks.run.job import open_job
 from zblocks.run.local.workers import Pool, WorkerKilled, WorkItem
 from zblocks.run.progress import State
 from zblocks.run.start import Run, prepare
-from zblocks.storage import Credentials
+from zblocks.storage import Credentials, Store
 
 MIB = 1 << 20
 SHARE = 0.7
@@ -60,12 +60,8 @@ def convert(
 ) -> Ending:
     """Convert on this machine.
 
-    Args:
-        config: the job.
-        machine: what the run may use of this machine.
-        credentials: keys to use instead of the environment's.
-        observe: called with the run's progress a few times a second.
-        resume: the command that resumes the run, for the report.
+    `credentials` replace the environment's; `observe` is called with the run's progress a few times
+    a second; `resume` is the command that resumes the run, for the report.
 
     Raises:
         ZblocksError: bad input, or a task failed.
@@ -73,37 +69,23 @@ def convert(
     run = Run(resume=resume)
     prepared = prepare(config, open_stores(config, credentials), WorkerSpec(machine.memory_mb), run)
     job = open_job(prepared.plan.destination, credentials)
-    options = _Options(config.allow_partial, credentials, observe)
-    with lock.released_on_error(job.target, run.execution):
-        _do_all(job, prepared.pending, machine, options)
-    return finalize(job, run)
-
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """What all tasks of a run have in common."""
-
-    allow_partial: bool
-    credentials: Credentials | None
-    observe: Observer
-
-
-def _do_all(job: Job, pending: Sequence[BlockTask], machine: Machine, options: _Options) -> None:
-    """Convert the pending blocks, then the scales that no block owns."""
-    plan = job.plan
+    plan, pending, partial = job.plan, prepared.pending, config.allow_partial
 
     def submit(task: BlockTask | CoarseTask) -> Future[str]:
-        item = WorkItem(plan.destination, task, options.credentials, options.allow_partial)
-        return pool.submit(item)
+        return pool.submit(WorkItem(plan.destination, task, credentials, partial))
 
-    with Pool(min(machine.workers, max(len(pending), 1))) as pool:
+    with (
+        lock.released_on_error(job.target, run.execution),
+        Pool(min(machine.workers, max(len(pending), 1))) as pool,
+    ):
         blocks = [submit(task) for task in pending]
-        watch = _Watch(plan, len(pending), _voxels(plan, pending), pool, options.observe)
-        _await(blocks, watch, lambda: lock.refresh(job.target))
-        if options.allow_partial or not any(block.exception() for block in blocks):
+        voxels = sum(len(t.slices) for t in pending) * plan.box.shape.x * plan.box.shape.y
+        _await(blocks, _Watch(plan, len(pending), voxels, pool, observe), job.target)
+        if partial or not any(block.exception() for block in blocks):
             for stage in plan.stages():
                 done, _ = wait([submit(plan.coarse[i]) for i in stage])
                 _refuse_killed(done)
+    return finalize(job, run)
 
 
 @dataclass(slots=True)
@@ -119,7 +101,6 @@ class _Watch:
     failures: dict[Future[str], str] = field(default_factory=dict)
 
     def tell(self, jobs: Sequence[Future[str]]) -> None:
-        """Call the observer."""
         done = [j for j in jobs if j.done()]
         for job in done:
             if (error := job.exception()) and job not in self.failures:
@@ -138,14 +119,14 @@ class _Watch:
         self.observe(state)
 
 
-def _await(jobs: list[Future[str]], watch: _Watch, live: Callable[[], None]) -> None:
+def _await(jobs: list[Future[str]], watch: _Watch, target: Store) -> None:
     """Wait for all jobs and report progress; errors of blocks are left to `finalize`."""
     pending: set[Future[str]] = set(jobs)
     alive = time.monotonic()
     while True:
         if time.monotonic() - alive > lock.REFRESH:
             alive = time.monotonic()
-            live()
+            lock.refresh(target)
         watch.tell(jobs)
         done = [j for j in jobs if j.done()]
         _refuse_killed(done)
@@ -167,7 +148,3 @@ def _refuse_killed(jobs: Iterable[Future[str]]) -> None:
                 "are kept"
             )
             raise DoesNotFit(msg) from error
-
-
-def _voxels(plan: Plan, tasks: Sequence[BlockTask]) -> int:
-    return sum(len(t.slices) for t in tasks) * plan.box.shape.x * plan.box.shape.y
