@@ -14,7 +14,7 @@ from zblocks.planning.stores import open_stores
 from zblocks.precomputed.info import INFO, PROVENANCE
 from zblocks.precomputed.scale import IMAGES
 from zblocks.run.job import is_work
-from zblocks.storage import IMMUTABLE, SIDE_FILES, Credentials, Store, open_store
+from zblocks.storage import IMMUTABLE, SIDE_FILES, Credentials, open_store
 
 THREADS = 32
 """Objects copied concurrently."""
