@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zblocks.geometry import Vec
-from zblocks.planning.bill import WorkerPool
+from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.cost import PUT_RATE, estimate
 from zblocks.planning.plan import (
     BlockTask,
@@ -23,7 +23,6 @@ from zblocks.planning.plan import (
     StackFormat,
 )
 from zblocks.planning.planner import make_plan
-from zblocks.planning.prices import Prices
 from zblocks.planning.time import LAMBDA_VCPU_MB, WorkerSpec
 from zblocks.precomputed.scale import ChunkFormat
 from zblocks.slices.header import STREAM_BYTES, STREAM_ROWS

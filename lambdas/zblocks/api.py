@@ -13,8 +13,7 @@ from typing import Literal
 
 from zblocks.config import Config
 from zblocks.errors import InvalidConfig
-from zblocks.planning.bill import WorkerPool
-from zblocks.planning.prices import Prices
+from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.read_stack import read_stack
 from zblocks.planning.stores import open_stores
 from zblocks.planning.time import WorkerSpec

@@ -11,7 +11,7 @@ import pytest
 from tests.plans import chunk_format
 from zblocks.errors import InvalidConfig
 from zblocks.geometry import Box, Vec
-from zblocks.planning.bill import WorkerPool
+from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.cost import (
     CHILD_TRANSITIONS,
     CONTROL_MEMORY_MB,
@@ -28,7 +28,6 @@ from zblocks.planning.cost import (
     slice_gets,
 )
 from zblocks.planning.plan import BlockTask, CoarseTask, MissingSlices, Plan, StackFormat
-from zblocks.planning.prices import Prices
 from zblocks.precomputed.scale import Scale, Volume
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.rows import RowFormat

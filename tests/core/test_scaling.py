@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.scaling import Rates, block_seconds, measured, plan_of
-from zblocks.planning.bill import WorkerPool
+from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.cost import PUT_RATE, estimate
-from zblocks.planning.prices import Prices
 from zblocks.planning.time import WorkerSpec
 
 RATES = Rates(cpu_ns=10.0, out_bytes=0.9, in_bytes=0.1, network=100e6, start_s=3.0)

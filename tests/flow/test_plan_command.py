@@ -10,10 +10,9 @@ import pytest
 from benchmarks.scaling import plan_of
 from tests.chaos.proxy import Weather, failing
 from tests.flow.conftest import textured, write_stack, zblocks
-from zblocks.planning.bill import WorkerPool
+from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.cost import estimate
 from zblocks.planning.plan import plan_from_json
-from zblocks.planning.prices import Prices
 from zblocks.run.forecast import _limits
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from demo.browser import CHROMIUM_FLAGS, find_chromium, state_of
 from tests.flow.conftest import write_stack, zblocks
 from zblocks.planning.bill import Bill, Line
-from zblocks.report.render import render_report
+from zblocks.report.page import render_report
 from zblocks.run.audit import audit
 from zblocks.run.job import open_job
 from zblocks.run.outcome import Outcome, build_report

@@ -14,7 +14,7 @@ from zblocks.cli.display import counts_of, pace_of
 from zblocks.cli.execution import cloud_input, exit_code, follow, message_of, name_of
 from zblocks.config import Config
 from zblocks.errors import InvalidConfig, StorageError
-from zblocks.planning.prices import Prices
+from zblocks.planning.bill import Prices
 from zblocks.run.cloud import executions
 from zblocks.run.cloud.executions import INPUT_BYTES, Execution
 from zblocks.run.cloud.watch import Watch

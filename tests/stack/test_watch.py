@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.watch import GB_SECOND, REQUEST
-from zblocks.planning.prices import Prices
+from zblocks.planning.bill import Prices
 
 HANDLERS = Path(__file__).parents[2] / "lambdas" / "handlers"
 FREE_METRICS = 50

@@ -16,9 +16,8 @@ from zblocks.cli.plan import describe_pending
 from zblocks.config import Config
 from zblocks.config.messages import read_file, read_object
 from zblocks.errors import InvalidConfig, StorageError, ZblocksError
-from zblocks.planning.bill import WorkerPool, show_dollars
+from zblocks.planning.bill import Prices, WorkerPool, show_dollars
 from zblocks.planning.find_slices import read_lines
-from zblocks.planning.prices import Prices
 from zblocks.planning.read_stack import read_stack
 from zblocks.planning.stores import open_stores
 from zblocks.planning.time import WorkerSpec

@@ -1,25 +1,73 @@
-"""Bills: how much of each service a run uses and at what price, and the config's cost limit."""
+"""Prices (AWS list prices, or a JSON file's), the bill of a run, and the config's cost limit."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Self
 
-from zblocks.errors import CostCeiling
-from zblocks.planning.prices import Prices
+from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, ValidationError
+
+from zblocks.config.messages import invalid, read_file, read_object, show, unknown_fields
+from zblocks.errors import CostCeiling, InvalidConfig
+
+Dollars = Annotated[float, Field(ge=0, le=1e9), AllowInfNan(False)]
+Label = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class Prices(BaseModel):
+    """Dollars, before free tiers, discounts and taxes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    date: Label = "2026-11"
+    region: Label = "us-east-1"
+    lambda_gb_s_arm64: Dollars = 0.0000133334
+    lambda_gb_s_x86_64: Dollars = 0.0000166667
+    lambda_million_requests: Dollars = 0.20
+    transitions_thousand: Dollars = 0.025  # state transitions of standard workflows
+    put_thousand: Dollars = 0.005  # S3 Standard: PUT and LIST
+    get_thousand: Dollars = 0.0004  # S3 Standard: GET and HEAD
+    logs_gb: Dollars = 0.50  # CloudWatch Logs, ingested
+    storage_gb_month: Dollars = 0.023  # S3 Standard, the first 50 TB
+
+    def lambda_gb_s(self, architecture: str) -> float:
+        """Return the price of a GB-second on `arm64` or `x86_64`."""
+        return self.lambda_gb_s_arm64 if architecture == "arm64" else self.lambda_gb_s_x86_64
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a file of prices.
+
+        Raises:
+            InvalidConfig: one line for each field that can't be used.
+        """
+        given = read_object(read_file(path), str(path))
+        known = list(cls.model_fields)
+        problems = [*unknown_fields(given, known)]
+        try:
+            prices = cls.model_validate({k: v for k, v in given.items() if k in known})
+        except ValidationError as error:
+            names = dict.fromkeys(str(e["loc"][0]) for e in error.errors(include_url=False))
+            texts = ("date", "region")
+            problems += [
+                f"{n}: found {show(given[n])}; give "
+                + ("a short text" if n in texts else "dollars, a number from 0 to 1e9")
+                for n in names
+            ]
+        if problems:
+            raise InvalidConfig(f"{path}: {invalid(problems)}")
+        return prices
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerPool:
     """The workers of a run."""
 
-    concurrency: int
-    """Workers at the same time."""
-    architecture: str = "arm64"
-    """`arm64` or `x86_64`."""
-    cloud: bool = True
-    """Whether they are Lambdas, not processes of one machine."""
+    concurrency: int  # workers at the same time
+    architecture: str = "arm64"  # `arm64` or `x86_64`
+    cloud: bool = True  # whether they are Lambdas, not processes of one machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +78,7 @@ class Line:
     what: str
     quantity: float
     unit: str
-    unit_price: float
-    """Dollars."""
+    unit_price: float  # dollars
 
     @property
     def dollars(self) -> float:

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zblocks.geometry import Span, ceil_div
-from zblocks.planning.bill import Bill, Line, WorkerPool, in_bucket
+from zblocks.planning.bill import Bill, Line, Prices, WorkerPool, in_bucket
 from zblocks.planning.plan import BlockTask, CoarseTask, Plan, part_z
-from zblocks.planning.prices import Prices
 from zblocks.planning.time import (
     LAMBDA_VCPU_MB,
     RATIO,
@@ -58,16 +57,12 @@ class Estimate:
 
     bill: Bill
     plan_s: float
-    blocks_s: float
-    """Seconds until all blocks are done."""
+    blocks_s: float  # seconds until all blocks are done
     coarse_s: float
     finalize_s: float
-    busy_s: float
-    """Seconds of all workers together, for blocks and coarse tasks."""
-    stored_gb: float
-    """Size of the volume."""
-    month: float
-    """Dollars a month for storing it; 0 in a folder."""
+    busy_s: float  # seconds of all workers together, for blocks and coarse tasks
+    stored_gb: float  # size of the volume
+    month: float  # dollars a month for storing it; 0 in a folder
 
     @property
     def seconds(self) -> float:
@@ -80,13 +75,10 @@ class WorkDone:
     """What tasks reported, or are predicted to report."""
 
     blocks: int
-    tasks: int
-    """Blocks and coarse tasks."""
-    seconds: float
-    """Of all tasks together."""
+    tasks: int  # blocks and coarse tasks
+    seconds: float  # of all tasks together
     objects: int
-    read: tuple[SliceRef, ...]
-    """Slices, once for each time that they were read."""
+    read: tuple[SliceRef, ...]  # slices, once for each time that they were read
 
 
 def estimate(

@@ -25,30 +25,18 @@ DECODERS = 4  # slices that are decoded at the same time, even by a worker with 
 class Footprint:
     """The sizes that decide a block's peak."""
 
-    width: int
-    """Of the volume, voxels."""
-    voxel_bytes: int
-    """Of all channels of a voxel."""
-    depth: int
-    """Slices that the block reads."""
-    rows: int
-    """Rows decoded at a time."""
-    height: int
-    """Of the volume, voxels."""
-    held: int
-    """Bytes that the decoder of one slice holds (`SliceHeader.held`), at most."""
-    in_place: bool
-    """Whether slices that are decoded as a whole are decoded directly into the slab."""
-    file_bytes: int
-    """Size of a slice's file, at most."""
-    coarse_bytes: int
-    """Unfinished rows of chunks of the coarser scales."""
-    shard_bytes: int
-    """Chunks of unfinished shards of all scales, before compression."""
-    interpolated: int = 0
-    """Slices of the block that are made from two others."""
-    kept: int = 0
-    """Bytes that row transforms keep for each open slice (`RowMemory.kept`)."""
+    width: int  # of the volume, voxels
+    voxel_bytes: int  # of all channels of a voxel
+    depth: int  # slices that the block reads
+    rows: int  # rows decoded at a time
+    height: int  # of the volume, voxels
+    held: int  # bytes that the decoder of one slice holds (`SliceHeader.held`), at most
+    in_place: bool  # whether slices that are decoded as a whole are decoded directly into the slab
+    file_bytes: int  # size of a slice's file, at most
+    coarse_bytes: int  # unfinished rows of chunks of the coarser scales
+    shard_bytes: int  # chunks of unfinished shards of all scales, before compression
+    interpolated: int = 0  # slices of the block that are made from two others
+    kept: int = 0  # bytes that row transforms keep for each open slice (`RowMemory.kept`)
     passing: int = 0
     """Bytes that row transforms need while rows of a slice are read (`RowMemory.passing`)."""
 

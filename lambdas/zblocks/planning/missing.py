@@ -27,10 +27,8 @@ from zblocks.slices.slice_ref import SliceRef
 class Hole:
     """Chunks that are left out."""
 
-    scale: str
-    """Key of the scale."""
-    box: Box
-    """In its voxels."""
+    scale: str  # key of the scale
+    box: Box  # in its voxels
 
     @property
     def entry(self) -> dict[str, str]:

@@ -42,8 +42,7 @@ class ContrastSample:
     file: StoredFile
     header: SliceHeader
     selection: ChannelSelection
-    crop: Crop
-    """The pixels of the slice that are in the region: x0, y0, x1, y1."""
+    crop: Crop  # the pixels of the slice that are in the region: x0, y0, x1, y1
 
     @property
     def values(self) -> int:

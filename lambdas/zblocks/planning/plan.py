@@ -30,20 +30,16 @@ from zblocks.slices.transforms.region import Region
 from zblocks.slices.transforms.rows import RowFormat, result
 from zblocks.slices.transforms.substitutes import Substitutes
 
-VERSION = 3
-"""Version of the documents in `.zblocks/`."""
+VERSION = 3  # version of the documents in `.zblocks/`
 
 
 @dataclass(frozen=True, slots=True)
 class GridOptions:
     """What the config says about scales and chunks; None: zblocks chooses."""
 
-    resolution: Resolution
-    """nm per voxel, xyz."""
-    offset: Vec
-    """Scale 0 voxels, xyz."""
-    chunk: Vec | None
-    """Voxels, xyz, at scale 0; at coarser scales chunks may be shallower."""
+    resolution: Resolution  # nm per voxel, xyz
+    offset: Vec  # scale 0 voxels, xyz
+    chunk: Vec | None  # voxels, xyz, at scale 0; at coarser scales chunks may be shallower
     scales: int | None
     sharding: bool | None = None
 
@@ -56,22 +52,17 @@ Step = Contrast | Cast | Canvas | Region | Substitutes
 class StackFormat:
     """What the decoders return for every slice, and how that becomes rows of the volume."""
 
-    rows: RowFormat
-    """Width and height are those of every slice, or of the canvas."""
-    channels: str
-    """Which of the file's channels are read, as `ChannelSelection.channels`."""
-    transforms: tuple[Step, ...]
-    """In order."""
+    rows: RowFormat  # width and height are those of every slice, or of the canvas
+    channels: str  # which of the file's channels are read, as `ChannelSelection.channels`
+    transforms: tuple[Step, ...]  # in order
 
 
 @dataclass(frozen=True, slots=True)
 class MissingSlices:
     """How missing slices are replaced."""
 
-    policy: str = "fill"
-    """`fill`, `nearest`, `interpolate` or `hole`."""
-    fill: int | float = 0
-    """Value of the voxels of a missing slice without substitutes."""
+    policy: str = "fill"  # `fill`, `nearest`, `interpolate` or `hole`
+    fill: int | float = 0  # value of the voxels of a missing slice without substitutes
     in_means: bool = True
     """Whether coarser scales are computed from filled slices, too; holes are always left out."""
 
@@ -84,10 +75,8 @@ class MissingSlices:
 class FilledSlice(NamedTuple):
     """A missing slice."""
 
-    z: int
-    """Scale 0 voxel."""
-    name: str
-    """As listed, or the number that no file has."""
+    z: int  # scale 0 voxel
+    name: str  # as listed, or the number that no file has
     why: str
 
 
@@ -96,28 +85,21 @@ class PlanInput:
     """Everything that `make_plan` decides from, besides the worker."""
 
     source: str
-    source_role: str
-    """ARN of the role that reads the slices, or empty."""
+    source_role: str  # ARN of the role that reads the slices, or empty
     destination: str
-    layer: str
-    """`image` or `segmentation`."""
+    layer: str  # `image` or `segmentation`
     chunk_format: ChunkFormat
     options: GridOptions
     stack: StackFormat
-    slices: tuple[SliceRef, ...]
-    """One for every z of the stack, in order."""
-    held: int
-    """Bytes that the decoder of one slice holds, at most."""
-    in_place: bool
-    """Whether every slice can be decoded directly into the volume's rows, as a whole."""
-    strips: bool
-    """Whether every slice can be decoded some rows at a time."""
+    slices: tuple[SliceRef, ...]  # one for every z of the stack, in order
+    held: int  # bytes that the decoder of one slice holds, at most
+    in_place: bool  # whether every slice can be decoded directly into the volume's rows, as a whole
+    strips: bool  # whether every slice can be decoded some rows at a time
     missing: MissingSlices
     filled: tuple[FilledSlice, ...] = ()
     region: Region | None = None
     sparse_labels: bool = False
-    segment_properties: str = ""
-    """Folder of the labels' names, or empty."""
+    segment_properties: str = ""  # folder of the labels' names, or empty
     notes: tuple[str, ...] = ()
 
     @property
@@ -137,10 +119,8 @@ class BlockTask:
 
     index: int
     z0: int
-    z1: int
-    """Its own slices [z0, z1), scale 0 voxels."""
-    slices: tuple[SliceRef, ...]
-    """All slices that it reads, in z order: its halo and its own."""
+    z1: int  # its own slices [z0, z1), scale 0 voxels
+    slices: tuple[SliceRef, ...]  # all slices that it reads, in z order: its halo and its own
 
     @property
     def name(self) -> str:
@@ -153,12 +133,10 @@ class CoarseTask:
     """A part, along z, of the scales [first, last), which is made from scale `first - 1`."""
 
     index: int
-    stage: int
-    """The tasks of a stage can run at the same time, once the stage before is done."""
+    stage: int  # the tasks of a stage can run at the same time, once the stage before is done
     first: int
     last: int
-    depth: int
-    """Scale 0 slices of a full part; 0: the task makes these scales as a whole."""
+    depth: int  # scale 0 slices of a full part; 0: the task makes these scales as a whole
     part: int
 
     @property
@@ -171,35 +149,24 @@ class CoarseTask:
 class Plan:
     """The whole job, except for the slices (these are in the tasks of the blocks)."""
 
-    volume_id: str
-    """Equal if the finished volumes would be equal: same slices, same options."""
+    volume_id: str  # equal if the finished volumes would be equal: same slices, same options
     source: str
-    source_role: str
-    """ARN of the role that reads the slices, or empty."""
+    source_role: str  # ARN of the role that reads the slices, or empty
     destination: str
     volume: Volume
     stack: StackFormat
     missing: MissingSlices
-    filled: tuple[FilledSlice, ...]
-    """The missing slices, in z order."""
-    sparse_labels: bool
-    """Whether any other label wins over label 0 in coarser scales."""
-    region: Region | None
-    """None: the whole stack, as it is."""
-    owned: int
-    """Blocks write scales [0, owned); coarse tasks write the others."""
-    block_depth: int
-    """Scale 0 slices of a full block."""
+    filled: tuple[FilledSlice, ...]  # the missing slices, in z order
+    sparse_labels: bool  # whether any other label wins over label 0 in coarser scales
+    region: Region | None  # None: the whole stack, as it is
+    owned: int  # blocks write scales [0, owned); coarse tasks write the others
+    block_depth: int  # scale 0 slices of a full block
     blocks: int
     coarse: tuple[CoarseTask, ...]
-    rows: int
-    """Rows of every slice that are decoded at a time; the volume's height: whole slices."""
-    memory_mb: int
-    """Of a worker, MiB."""
-    predicted_peak_mb: int
-    """Of a block, MiB."""
-    predicted_block_s: float
-    """Seconds that a worker needs for a full block."""
+    rows: int  # rows of every slice that are decoded at a time; the volume's height: whole slices
+    memory_mb: int  # of a worker, MiB
+    predicted_peak_mb: int  # of a block, MiB
+    predicted_block_s: float  # seconds that a worker needs for a full block
     notes: tuple[str, ...]
 
     @property

@@ -94,8 +94,7 @@ class _Block:
 
     depth: int
     rows: int
-    scales: tuple[Scale, ...]
-    """Of the whole volume, as blocks of this depth share them out."""
+    scales: tuple[Scale, ...]  # of the whole volume, as blocks of this depth share them out
     owned: int
     peak_mb: int
     seconds: float

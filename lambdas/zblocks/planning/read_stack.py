@@ -20,8 +20,13 @@ from zblocks.errors import SliceListError, several
 from zblocks.geometry import Vec
 from zblocks.planning.chunk_format import choose_chunk_format
 from zblocks.planning.crop import choose_region, chosen_slots, region_notes, volume_resolution
-from zblocks.planning.find_slices import list_slices
-from zblocks.planning.headers import FileHeader, common_header, header_notes, read_headers
+from zblocks.planning.find_slices import (
+    FileHeader,
+    common_header,
+    header_notes,
+    list_slices,
+    read_headers,
+)
 from zblocks.planning.missing import with_substitutes
 from zblocks.planning.percentiles import ContrastSample, measure
 from zblocks.planning.plan import (

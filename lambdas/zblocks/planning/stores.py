@@ -16,10 +16,8 @@ OpenFolder = Callable[[str], Store]
 class Stores:
     """Where a job reads and writes."""
 
-    source: Store
-    """Of the slices."""
-    target: Store
-    """Of the volume."""
+    source: Store  # of the slices
+    target: Store  # of the volume
     open_folder: OpenFolder
 
 

@@ -40,11 +40,9 @@ LAMBDA_VCPU_MB = 1769  # that come with one vCPU; AWS: Configure Lambda function
 class WorkerSpec:
     """What one worker has."""
 
-    memory_mb: int
-    """MiB."""
+    memory_mb: int  # MiB
     cores: float = 1.0
-    limit_s: float = float("inf")
-    """Seconds that a block may be predicted to take."""
+    limit_s: float = float("inf")  # seconds that a block may be predicted to take
 
     @classmethod
     def on_lambda(cls, memory_mb: int) -> WorkerSpec:

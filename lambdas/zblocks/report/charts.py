@@ -16,8 +16,7 @@ import numpy.typing as npt
 Values = npt.NDArray[np.float64]
 
 COLUMNS = 800
-HEIGHT = 200
-"""Of the SVG view box; its width is 1000."""
+HEIGHT = 200  # of the SVG view box; its width is 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +24,8 @@ class Mark:
     """A vertical line or stripe across a chart."""
 
     x0: float
-    x1: float
-    """Left and right edge, as fractions of the chart's width."""
-    kind: str
-    """CSS class."""
+    x1: float  # left and right edge, as fractions of the chart's width
+    kind: str  # CSS class
 
 
 @dataclass(frozen=True, slots=True)

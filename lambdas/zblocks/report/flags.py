@@ -28,8 +28,7 @@ class Flag:
     """A finding about a slice or a range of slices."""
 
     z: str
-    name: str
-    """Key of its file, or empty."""
+    name: str  # key of its file, or empty
     found: str
 
 
@@ -37,8 +36,7 @@ class Flag:
 class Flags:
     """The flagged slices of one kind."""
 
-    kind: str
-    """A key of `KINDS`."""
+    kind: str  # a key of `KINDS`
     zs: tuple[int, ...]
     rows: tuple[Flag, ...]
 

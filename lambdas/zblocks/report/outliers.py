@@ -14,17 +14,10 @@ from zblocks.conversion.slice_stats import SliceStats
 from zblocks.conversion.tasks import ReadSlice
 from zblocks.planning.plan import Plan
 
-NEIGHBOURS = 3
-"""Slices on each side from which a slice's expected brightness is computed."""
-
-ODD = 6.0
-"""Standard deviations from its expected mean beyond which a slice is an outlier."""
-
-FLOOR = 0.005
-"""Smallest standard deviation assumed, as a fraction of the contrast range."""
-
-NORMAL = 1.4826
-"""Standard deviation over median absolute deviation of a normal distribution."""
+NEIGHBOURS = 3  # slices on each side from which a slice's expected brightness is computed
+ODD = 6.0  # standard deviations from its expected mean beyond which a slice is an outlier
+FLOOR = 0.005  # smallest standard deviation assumed, as a fraction of the contrast range
+NORMAL = 1.4826  # standard deviation over median absolute deviation of a normal distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +25,7 @@ class Blank:
     """A slice that was read and holds a single value."""
 
     z: int
-    slice: str
-    """Its key in the source."""
+    slice: str  # its key in the source
     value: int | float
 
 
@@ -43,8 +35,7 @@ class Duplicate:
 
     z: int
     slice: str
-    same_as: int
-    """z of the first such slice."""
+    same_as: int  # z of the first such slice
     certain: bool
     """Whether the two files are the same (size and ETag); otherwise only their statistics (minimum,
     maximum, mean and histogram) are."""
@@ -57,8 +48,7 @@ class Outlier:
     z: int
     slice: str
     mean: float
-    usual: float
-    """The mean expected from the slices around it."""
+    usual: float  # the mean expected from the slices around it
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +64,8 @@ class Anomalies:
 class Histogram:
     """The histogram of all slices and channels."""
 
-    step: int
-    """Width of a bin."""
-    counts: npt.NDArray[np.int64]
-    """Voxels with a value of [i·step, (i + 1)·step)."""
+    step: int  # width of a bin
+    counts: npt.NDArray[np.int64]  # voxels with a value of [i·step, (i + 1)·step)
 
     @property
     def contrast(self) -> tuple[int, int] | None:

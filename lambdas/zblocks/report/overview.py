@@ -43,20 +43,14 @@ SHEET_BYTES = (64 * MIB, 256 * MIB)
 PLANE_BYTES = (8 * MIB, 32 * MIB)
 """Limits of the bytes to read for each middle plane: 1/2048 of the volume, within these."""
 
-CHUNKS = 2048
-"""Most chunks to read for the contact sheet, and for the three middle planes together."""
-
-THUMBS = 400
-"""Most pictures in the contact sheet."""
-
-THUMB_SIDE, PLANE_SIDE = 96, 640
-"""Longest side of a picture, in pixels."""
+CHUNKS = 2048  # most chunks to read for the contact sheet, and for the three middle planes together
+THUMBS = 400  # most pictures in the contact sheet
+THUMB_SIDE, PLANE_SIDE = 96, 640  # longest side of a picture, in pixels
 
 SHEET_CHARACTERS, PLANE_CHARACTERS = 2_200_000, 800_000
 """Limits of all pictures together, in characters of `data:` URLs."""
 
-READERS = 16
-"""Chunks read at the same time."""
+READERS = 16  # chunks read at the same time
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +59,8 @@ class PartialVolume:
 
     plan: Plan
     target: Store
-    undone: frozenset[str]
-    """Names of the tasks whose chunks are missing or not as written."""
-    filled: frozenset[int]
-    """z of slices that hold the fill value; the middle plane avoids them."""
+    undone: frozenset[str]  # names of the tasks whose chunks are missing or not as written
+    filled: frozenset[int]  # z of slices that hold the fill value; the middle plane avoids them
     display: Display
     _gone: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 

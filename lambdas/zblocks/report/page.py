@@ -1,4 +1,4 @@
-"""Renders `report.html`, one self-contained page, from `report.html.jinja`."""
+"""Renders `report.html`, one self-contained page, or says why it can't."""
 
 from __future__ import annotations
 
@@ -11,46 +11,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemBytecodeCache, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
+from zblocks.errors import StorageError
 from zblocks.geometry import Span
 from zblocks.planning.plan import Plan, block_name
 from zblocks.report import formats
 from zblocks.report.charts import Mark, Series, band, bars, log_bars
 from zblocks.report.flags import KINDS, Flags, find_flags, gravest
 from zblocks.report.outliers import histogram, present, spare_bits
-from zblocks.report.pictures import Pictures
+from zblocks.report.overview import PartialVolume, make_pictures
+from zblocks.report.pictures import Display, Pictures
 from zblocks.report.run_report import RunReport
+from zblocks.storage import Store
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-ROWS = 500
-"""Most rows of a table or list; the page says how many more there are."""
-
-NAMED = 100
-"""Most slices of each kind listed with names; of the others, only z is given."""
-
-MANY = 20
-"""Rows and ranges of z beyond which they are folded away."""
-
-FEW = 12
-"""Most rows of a table that is unfolded at first, and lines of a list in the config."""
-
-CONFIG_CHARACTERS = 2_000
-"""Most characters of a config value."""
+ROWS = 500  # most rows of a table or list; the page says how many more there are
+NAMED = 100  # most slices of each kind listed with names; of the others, only z is given
+MANY = 20  # rows and ranges of z beyond which they are folded away
+FEW = 12  # most rows of a table that is unfolded at first, and lines of a list in the config
+CONFIG_CHARACTERS = 2_000  # most characters of a config value
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
     """An SVG and the labels of its axes."""
 
-    drawing: Markup
+    drawing: str
     top: str
     bottom: str
-    ends: tuple[str, ...]
-    """Labels of the x axis, from left to right."""
+    ends: tuple[str, ...]  # labels of the x axis, from left to right
     title: str = ""
 
 
@@ -90,6 +81,9 @@ def render(report: RunReport, pictures: Pictures, gone: tuple[Span, ...]) -> str
 
 @cache
 def _template() -> Any:
+    # Takes long to load.
+    from jinja2 import Environment, FileSystemBytecodeCache, PackageLoader, StrictUndefined
+
     compiled = Path(__file__).parent / "__pycache__"
     keep = not sys.dont_write_bytecode and os.access(compiled, os.W_OK)
     environment = Environment(
@@ -128,7 +122,7 @@ def _brightness(report: RunReport, flags: tuple[Flags, ...]) -> Chart | None:
     ends = (f"z {start}", str(start + depth // 2), str(start + depth - 1))
     drawing = band(Series(*values), top, bottom, marks, label)
     return Chart(
-        Markup(drawing),  # noqa: S704 - numbers and fixed words
+        drawing,
         formats.short(top),
         formats.short(bottom),
         ends if depth > 2 else ends[::2],
@@ -158,7 +152,7 @@ def _histogram(report: RunReport) -> Chart | None:
         )
     drawing = log_bars(found.counts.tolist(), marks, f"histogram; {shown}")
     top, right = formats.short(int(found.counts.max())), formats.number(end - 1)
-    return Chart(Markup(drawing), top, "0", ("0", right), shown)  # noqa: S704 - as above
+    return Chart(drawing, top, "0", ("0", right), shown)
 
 
 def _blocks(report: RunReport) -> tuple[Chart, ...]:
@@ -182,7 +176,7 @@ def _bar_chart(values: npt.NDArray[np.float64], predicted: float, unit: str) -> 
     )
     drawing = bars(values, top, [(predicted, "predicted")], label)
     ends = ("block 0", f"{len(values) - 1}")
-    return Chart(Markup(drawing), formats.short(round(top, 1)), "0", ends, unit)  # noqa: S704
+    return Chart(drawing, formats.short(round(top, 1)), "0", ends, unit)
 
 
 def _places(plan: Plan) -> dict[str, str]:
@@ -224,3 +218,46 @@ def _config(report: RunReport) -> list[tuple[str, str]]:
         (name, text[:CONFIG_CHARACTERS] + (" …" if len(text) > CONFIG_CHARACTERS else ""))
         for name, text in written
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The page, or the error that prevented it."""
+
+    html: bytes = b""
+    error: str = ""
+
+
+def render_report(report: RunReport, target: Store) -> Rendered:
+    """Return `report.html`, with pictures made from the stored scales.
+
+    Errors other than storage errors are returned, not raised: they must not prevent publication.
+
+    Raises:
+        StorageError: the store failed after retries; the run can be retried.
+    """
+    try:
+        return Rendered(_render(report, target).encode(errors="replace"))
+    except StorageError:
+        raise
+    except Exception as error:
+        return Rendered(error=f"{type(error).__name__}: {error}")
+
+
+def _render(report: RunReport, target: Store) -> str:
+    plan, undone = report.plan, report.undone
+    gone = tuple(plan.owned_z(0, i) for i in range(plan.blocks) if block_name(i) in undone)
+    filled = frozenset(f.z for f in plan.filled)
+    pictures = make_pictures(PartialVolume(plan, target, undone, filled, _display(report)))
+    return render(report, pictures, gone)
+
+
+def _display(report: RunReport) -> Display:
+    """Return the viewer's contrast, or else the full range of 8 bits or of the slices."""
+    volume = report.plan.volume
+    if report.contrast:
+        return Display(volume.layer, *report.contrast)
+    if volume.format.dtype == "uint8" or not report.slices:
+        return Display(volume.layer, 0, 255)
+    low = min(s.low for s in report.slices) if volume.format.channels == 1 else 0
+    return Display(volume.layer, low, max(s.high for s in report.slices))

@@ -18,8 +18,7 @@ Pixels = npt.NDArray[np.uint8]
 QUALITIES = (82, 65, 45, 25)
 """JPEG qualities to try, the best first, until the pictures are small enough."""
 
-HATCH = ((128, 92, 40), (70, 52, 26))
-"""RGB colours of the stripes where nothing was made."""
+HATCH = ((128, 92, 40), (70, 52, 26))  # RGB colours of the stripes where nothing was made
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """2^64 / golden ratio, the multiplier of Fibonacci hashing (Knuth, TAOCP 3, 6.4)."""
@@ -29,10 +28,8 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 class Picture:
     """A JPEG and the size to show it at."""
 
-    address: str
-    """`data:` URL."""
-    width: int
-    """CSS pixels."""
+    address: str  # `data:` URL
+    width: int  # CSS pixels
     height: int
 
 
@@ -41,22 +38,17 @@ class Thumb:
     """One picture of the contact sheet."""
 
     z0: int
-    z1: int
-    """The scale 0 slices [z0, z1) that it represents."""
-    picture: Picture | None
-    """None where nothing was made."""
+    z1: int  # the scale 0 slices [z0, z1) that it represents
+    picture: Picture | None  # None where nothing was made
 
 
 @dataclass(frozen=True, slots=True)
 class Plane:
     """A plane through the middle of a volume."""
 
-    axes: str
-    """`xy`, `xz` or `yz`; the first axis points right."""
-    at: str
-    """Its position in scale 0 voxels, such as `z 120`."""
-    scale: str
-    """Key of the scale that it was made from."""
+    axes: str  # `xy`, `xz` or `yz`; the first axis points right
+    at: str  # its position in scale 0 voxels, such as `z 120`
+    scale: str  # key of the scale that it was made from
     picture: Picture
 
 
@@ -65,24 +57,19 @@ class Pictures:
     """All pictures of a report."""
 
     thumbs: tuple[Thumb, ...] = ()
-    of: int = 0
-    """Number of slices of the contact sheet's scale."""
-    scale: str = ""
-    """Key of that scale."""
+    of: int = 0  # number of slices of the contact sheet's scale
+    scale: str = ""  # key of that scale
     planes: tuple[Plane, ...] = ()
-    problems: tuple[str, ...] = ()
-    """Why pictures are missing."""
+    problems: tuple[str, ...] = ()  # why pictures are missing
 
 
 @dataclass(frozen=True, slots=True)
 class Display:
     """How to convert voxels to pixels."""
 
-    layer: str
-    """`image` or `segmentation`."""
+    layer: str  # `image` or `segmentation`
     low: float
-    high: float
-    """The values shown black and white."""
+    high: float  # the values shown black and white
 
 
 def shrink(plane: Voxels, layer: str, width: int, height: int) -> Voxels:

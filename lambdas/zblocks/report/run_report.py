@@ -1,10 +1,13 @@
-"""The contents of a run's report, and their form in `report.json`."""
+"""The contents of a run's report, and their form in `report.json` and `provenance`."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import msgspec
 
 from zblocks.conversion.slice_stats import SliceStats
 from zblocks.conversion.tasks import ReadSlice
@@ -13,6 +16,7 @@ from zblocks.planning.bill import Bill
 from zblocks.planning.missing import Hole, describe_filled
 from zblocks.planning.plan import VERSION, Plan
 from zblocks.report.outliers import Anomalies
+from zblocks.slices.transforms.contrast import Contrast
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,7 @@ class FailedTask:
 
     task: str
     z: Span
-    slices: tuple[str, ...]
-    """Keys of the files that it reads."""
+    slices: tuple[str, ...]  # keys of the files that it reads
     error: str
     message: str
     tries: int
@@ -45,15 +48,12 @@ class FailedTask:
 class Bills:
     """The predicted and the actual cost of the whole volume."""
 
-    where: str
-    """`cloud` or `one machine`."""
-    prices: str
-    """Source and date of the prices."""
+    where: str  # `cloud` or `one machine`
+    prices: str  # source and date of the prices
     predicted: Bill
     actual: Bill
     predicted_task_seconds: float
-    month: float
-    """Storage, in US dollars per month."""
+    month: float  # storage, in US dollars per month
 
     @property
     def entry(self) -> dict[str, Any]:
@@ -74,11 +74,9 @@ class Bills:
 class Program:
     """The program and the execution that made the volume."""
 
-    zblocks: str
-    """Version."""
+    zblocks: str  # version
     python: str
-    execution: str
-    """ID of the Step Functions execution, or empty."""
+    execution: str  # ID of the Step Functions execution, or empty
     redrives: int
 
 
@@ -86,16 +84,12 @@ class Program:
 class RunReport:
     """The result of a run."""
 
-    status: str
-    """`COMPLETE`, `PARTIAL` (published with holes) or `FAILED` (not published)."""
-    location: str
-    """URL of the volume."""
+    status: str  # `COMPLETE`, `PARTIAL` (published with holes) or `FAILED` (not published)
+    location: str  # URL of the volume
     plan: Plan
-    config: Mapping[str, Any]
-    """As stored, without secrets."""
+    config: Mapping[str, Any]  # as stored, without secrets
     program: Program
-    tasks: tuple[TaskNumbers, ...]
-    """Those with a receipt."""
+    tasks: tuple[TaskNumbers, ...]  # those with a receipt
     slices: tuple[SliceStats, ...]
     read: tuple[ReadSlice, ...]
     anomalies: Anomalies
@@ -105,17 +99,12 @@ class RunReport:
     bills: Bills
     undone: frozenset[str] = frozenset()
     """Names of the tasks whose chunks are missing or not as written."""
-    holes: tuple[Hole, ...] = ()
-    """Boxes without data: planned, or left out with `allow_partial`."""
-    problems: tuple[str, ...] = ()
-    """Why the volume is incomplete."""
+    holes: tuple[Hole, ...] = ()  # boxes without data: planned, or left out with `allow_partial`
+    problems: tuple[str, ...] = ()  # why the volume is incomplete
     failed: tuple[FailedTask, ...] = ()
-    resume: str = ""
-    """The command that continues an incomplete run."""
-    link: str = ""
-    """Neuroglancer link of a published volume."""
-    chunks_compared: int = 0
-    """Number of chunks outside the holes compared by cloud-volume."""
+    resume: str = ""  # the command that continues an incomplete run
+    link: str = ""  # Neuroglancer link of a published volume
+    chunks_compared: int = 0  # number of chunks outside the holes compared by cloud-volume
 
     @property
     def numbers(self) -> dict[str, Any]:
@@ -164,3 +153,27 @@ class RunReport:
     def names(self) -> dict[int, str]:
         """Keys of the slices that were read, by z."""
         return {s.z: s.key for s in self.read}
+
+
+def build_provenance(report: RunReport) -> bytes:
+    """Return the `provenance` document of a published volume, as JSON."""
+    plan = report.plan
+    contrast = next((s for s in plan.stack.transforms if isinstance(s, Contrast)), None)
+    region = plan.region and {**msgspec.structs.asdict(plan.region), "box": asdict(plan.region.box)}
+    method: dict[str, Any] = {
+        "task": "zblocks",
+        "config": dict(report.config),
+        "run": report.numbers,
+    }
+    document = {
+        "description": "",
+        "owners": [],
+        "sources": [plan.source],
+        "processing": [{"method": method, "by": ""}],
+        "filled_slices": describe_filled(plan),
+        "holes": [hole.entry for hole in report.holes],
+        "contrast": msgspec.structs.asdict(contrast) if contrast else None,
+        "framing": region,
+        "notes": list(report.notes),
+    }
+    return json.dumps(document, indent=1).encode()

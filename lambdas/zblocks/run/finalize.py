@@ -17,9 +17,8 @@ from zblocks.planning.missing import Hole
 from zblocks.planning.plan import tasks_to_json
 from zblocks.precomputed.info import INFO, PROVENANCE, build_info
 from zblocks.precomputed.segment_properties import DOCUMENT
-from zblocks.report.provenance import build_provenance
-from zblocks.report.render import Rendered, render_report
-from zblocks.report.run_report import RunReport
+from zblocks.report.page import Rendered, render_report
+from zblocks.report.run_report import RunReport, build_provenance
 from zblocks.run import lock
 from zblocks.run.audit import Verdict, audit
 from zblocks.run.job import (

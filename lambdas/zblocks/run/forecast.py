@@ -10,11 +10,10 @@ import msgspec
 
 from zblocks.config import Config
 from zblocks.errors import CostCeiling, DoesNotFit
-from zblocks.planning.bill import Bill, WorkerPool, in_bucket, refuse_above
+from zblocks.planning.bill import Bill, Prices, WorkerPool, in_bucket, refuse_above
 from zblocks.planning.cost import Estimate, estimate, stored_ratio
 from zblocks.planning.plan import BlockTask, Plan, PlanInput
 from zblocks.planning.planner import make_plan
-from zblocks.planning.prices import Prices
 from zblocks.planning.time import WorkerSpec
 from zblocks.planning.warnings import find_warnings
 from zblocks.precomputed.scale import Scale

@@ -11,11 +11,10 @@ from typing import Any
 from zblocks import __version__, host
 from zblocks.geometry import Box
 from zblocks.neuroglancer import ViewedVolume, viewer_link
-from zblocks.planning.bill import WorkerPool
+from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.cost import WorkDone, actual, estimate
 from zblocks.planning.missing import Hole, missing_holes
 from zblocks.planning.plan import BlockTask, Plan, block_name
-from zblocks.planning.prices import Prices
 from zblocks.report.outliers import contrast, find_anomalies, spare_bits
 from zblocks.report.run_report import Bills, FailedTask, Program, RunReport, TaskNumbers
 from zblocks.run.audit import Audit, Verdict

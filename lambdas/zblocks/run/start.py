@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 from zblocks import host
 from zblocks.config import Config
-from zblocks.planning.bill import WorkerPool, refuse_above
+from zblocks.planning.bill import Prices, WorkerPool, refuse_above
 from zblocks.planning.cost import estimate
 from zblocks.planning.find_slices import read_names
 from zblocks.planning.plan import VERSION, BlockTask, Plan, plan_to_json, tasks_to_json
 from zblocks.planning.planner import make_plan
-from zblocks.planning.prices import Prices
 from zblocks.planning.read_stack import read_stack
 from zblocks.planning.stores import Stores
 from zblocks.planning.time import WorkerSpec

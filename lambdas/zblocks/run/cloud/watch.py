@@ -15,9 +15,8 @@ from pathlib import PurePosixPath
 from zblocks.config import Config
 from zblocks.config.messages import read_object
 from zblocks.errors import InvalidConfig
-from zblocks.planning.bill import WorkerPool, so_far
+from zblocks.planning.bill import Prices, WorkerPool, so_far
 from zblocks.planning.plan import BlockTask, Plan, plan_from_json, tasks_from_json
-from zblocks.planning.prices import Prices
 from zblocks.run.cloud import executions
 from zblocks.run.cloud.executions import Execution
 from zblocks.run.job import FAILURES, PENDING, PLAN, RECEIPTS
