@@ -105,12 +105,7 @@ class Bill:
 def so_far(seconds: float, objects: int, memory_mb: int, pool: WorkerPool, prices: Prices) -> float:
     """Return the dollars for workers' seconds and stored objects, the largest lines of most bills.
 
-    Args:
-        seconds: of all workers together.
-        objects: that were stored.
-        memory_mb: of a worker, MiB.
-        pool: the workers.
-        prices: dollars.
+    `seconds` are those of all workers together; `memory_mb` is a worker's, MiB.
     """
     gb_s = seconds * memory_mb / 1024 * prices.lambda_gb_s(pool.architecture)
     return (gb_s if pool.cloud else 0.0) + objects * prices.put_thousand / 1e3

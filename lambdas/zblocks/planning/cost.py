@@ -84,14 +84,7 @@ class WorkDone:
 def estimate(
     plan: Plan, pending: Sequence[BlockTask], pool: WorkerPool, prices: Prices
 ) -> Estimate:
-    """Predict what a run takes.
-
-    Args:
-        plan: what is to be done.
-        pending: the blocks that the run converts.
-        pool: the workers.
-        prices: dollars.
-    """
+    """Predict what a run takes that converts the pending blocks."""
     scales = plan.scales
     blocks = [block_seconds(plan, task) for task in pending]
     coarse = {c.index: coarse_seconds(plan, c, pool) for c in plan.coarse}
@@ -122,16 +115,9 @@ def estimate(
 def actual(
     plan: Plan, tasks: Sequence[BlockTask], done: WorkDone, pool: WorkerPool, prices: Prices
 ) -> Bill:
-    """Return the bill for work.
+    """Return the bill for work done in a run that converts `tasks`.
 
     The seconds of Plan and Finalize, and requests for documents, are predicted.
-
-    Args:
-        plan: what was to be done.
-        tasks: the blocks that the run converts.
-        done: the work.
-        pool: the workers.
-        prices: dollars.
     """
     slices = [s for t in tasks for s in t.slices]
     # A TIFF's tags may need a second request.

@@ -39,10 +39,8 @@ def chosen_slots(config: Config, slots: Sequence[Slot]) -> tuple[Slot, ...]:
 def choose_region(config: Config, size: tuple[int, int], count: int) -> Region | None:
     """Return the part of a stack that is kept, and its orientation; None: the whole stack as it is.
 
-    Args:
-        config: the job.
-        size: width and height of a slice, or of the canvas, pixels.
-        count: slots of the stack.
+    `size` is the width and height of a slice, or of the canvas, in pixels; the stack has `count`
+    slots.
 
     Raises:
         InvalidConfig: a range reaches beyond the stack.

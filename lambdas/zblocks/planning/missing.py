@@ -39,15 +39,9 @@ class Hole:
 def substitutes_of(policy: str, z: int, present: Sequence[int]) -> tuple[int, ...]:
     """Return the z of the slices that are read in place of the missing slice at `z`.
 
-    Args:
-        policy: as `MissingSlices.policy`.
-        z: of the missing slice.
-        present: the z of all slices that aren't missing, ascending; at least one.
-
-    Returns:
-        Nothing for `fill` and `hole`; for `nearest` one slice, the lower of two at the same
-        distance; for `interpolate` the next below and the next above, or at an end of the stack the
-        nearest.
+    `present` are the z of all slices that aren't missing, ascending, at least one. The result is
+    empty for `fill` and `hole`; for `nearest` one slice, the lower of two at the same distance; for
+    `interpolate` the next below and the next above, or at an end of the stack the nearest.
     """
     if policy not in ("nearest", "interpolate"):
         return ()
@@ -104,37 +98,30 @@ def spans_of(places: Iterable[int]) -> tuple[Span, ...]:
 
 
 def coarser_spans(spans: Iterable[Span], span: Span, factor: int) -> tuple[Span, ...]:
-    """Return the absent planes of a coarser scale.
+    """Return the absent planes of a coarser scale from those of scale 0.
 
-    Args:
-        spans: absent planes of scale 0.
-        span: z range of scale 0.
-        factor: its voxels per voxel of the coarser scale, along z.
+    `span` is the z range of scale 0, `factor` its voxels per coarser voxel along z.
     """
     found = []
     for a, b in spans:
         # A plane at an end of the volume may lie above fewer slices than the others.
         first = a // factor if a == span[0] else ceil_div(a, factor)
         last = ceil_div(b, factor) if b == span[1] else b // factor
-        found.append((first, last))
-    return tuple((first, last) for first, last in found if first < last)
+        if first < last:
+            found.append((first, last))
+    return tuple(found)
 
 
 def hole_spans(absent: Iterable[Span], box: Box, depth: int) -> tuple[Span, ...]:
-    """Return the layers of chunks whose planes are all absent.
-
-    Args:
-        absent: absent planes of the scale.
-        box: the scale's voxels.
-        depth: planes of a chunk.
-    """
+    """Return the layers of chunks, each `depth` planes of the scale, that are wholly absent."""
     start, stop = box.start.z, box.stop.z
     found = []
     for a, b in absent:
         first = start + ceil_div(a - start, depth) * depth
         last = stop if b == stop else start + (b - start) // depth * depth
-        found.append((first, last))
-    return tuple((first, last) for first, last in found if first < last)
+        if first < last:
+            found.append((first, last))
+    return tuple(found)
 
 
 def absent_planes(plan: Plan, scale: Scale) -> tuple[Span, ...]:

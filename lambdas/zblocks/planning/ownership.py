@@ -21,15 +21,9 @@ COARSE_SHARE = 0.02  # of all voxels: a coarse task may make so much from stored
 
 
 def share_out(scales: list[Scale], depth: int, *, sharded: bool) -> tuple[tuple[Scale, ...], int]:
-    """Give blocks of `depth` slices as many scales as they can write.
+    """Give blocks of `depth` slices as many of a volume's scales as they can write.
 
-    Args:
-        scales: of the volume, as `plan_scales` returns them.
-        depth: slices of a block.
-        sharded: whether chunks go into shards.
-
-    Returns:
-        The scales, those of the blocks with chunks no deeper than a block; how many are theirs.
+    Returns the scales, those of the blocks with chunks no deeper than a block; how many are theirs.
     """
     shared: list[Scale] = []
     for scale in scales:
@@ -76,13 +70,8 @@ def plan_coarse(
 ) -> tuple[tuple[Scale, ...], tuple[CoarseTask, ...]]:
     """Plan the scales that blocks don't write: one task, or stages of many where that is too much.
 
-    Args:
-        scales: of the volume.
-        owned: blocks write scales [0, owned).
-        worker: what one worker has.
-
-    Returns:
-        The scales, some with shallower chunks than before; the tasks.
+    Blocks write scales [0, owned). Returns the scales, some with shallower chunks than before, and
+    the tasks.
 
     Raises:
         DoesNotFit: not even the smallest tasks fit in the worker.

@@ -54,12 +54,9 @@ class ContrastSample:
 def measure(
     samples: Sequence[ContrastSample], percentiles: tuple[float, float], dtype: str
 ) -> Contrast:
-    """Return the values at two percentiles of the stack.
+    """Return the values at two percentiles, 0 to 100, for a volume of type `dtype`.
 
-    Args:
-        samples: all slices that aren't missing, in z order, of the same type.
-        percentiles: the lower and the higher one, 0 to 100.
-        dtype: of the volume.
+    `samples` are all slices that aren't missing, in z order, of the same type.
 
     Raises:
         InvalidConfig: both are the same value, the region is empty, or the slices are too large.

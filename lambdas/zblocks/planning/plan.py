@@ -44,8 +44,7 @@ class GridOptions:
     sharding: bool | None = None
 
 
-Step = Contrast | Cast | Canvas | Region | Substitutes
-"""Every kind of step that a plan's document may name."""
+Step = Contrast | Cast | Canvas | Region | Substitutes  # all that a plan's document may name
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +210,7 @@ class Plan:
 def part_z(scale: Scale, depth: int, part: int) -> Span:
     """Return the z range, in a scale's voxels, of one of the parts into which the stack is cut.
 
-    Args:
-        scale: any scale.
-        depth: scale 0 slices of a full part; 0: the stack is one part.
-        part: its number, from 0.
+    A full part has `depth` scale 0 slices; 0: the stack is one part. Parts are numbered from 0.
     """
     start, stop = scale.box.start.z, scale.box.stop.z
     if not depth:

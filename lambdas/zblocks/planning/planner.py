@@ -42,14 +42,7 @@ def volume_id(given: PlanInput) -> str:
 
 
 def make_plan(given: PlanInput, worker: WorkerSpec) -> tuple[Plan, tuple[BlockTask, ...]]:
-    """Decide everything.
-
-    Args:
-        given: what was asked for, and what the slices are.
-        worker: what one worker has.
-
-    Returns:
-        The plan, and the tasks of its blocks.
+    """Decide everything; return the plan, and the tasks of its blocks.
 
     Raises:
         DoesNotFit: not even the smallest block fits in the worker's memory and time.

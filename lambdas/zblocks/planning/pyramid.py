@@ -28,14 +28,7 @@ ONE = Vec(1, 1, 1)
 def plan_scales(
     box: Box, options: GridOptions, chunk_format: ChunkFormat, *, sharded: bool
 ) -> list[Scale]:
-    """Return all scales, the finest first, each with the best shape of chunks.
-
-    Args:
-        box: scale 0 voxels.
-        options: from the config.
-        chunk_format: how chunks are stored.
-        sharded: whether they go into shards.
-    """
+    """Return all scales of a scale 0 box, the finest first, each with the best shape of chunks."""
     scales: list[Scale] = []
     for factor, resolution, scaled in plan_steps(box, options.resolution):
         layered = sharded and factor.z * SHALLOWEST <= DEEPEST  # blocks may write this scale
@@ -75,11 +68,8 @@ def default_chunk(resolution: Resolution, deepest: int = 512) -> Vec:
     """Return the chunk of 2^18 voxels, with sides of 8 to 512, that is closest to a cube in nm.
 
     The closest has the smallest ratio of its longest to its shortest side; of several, one with
-    equal x and y is preferred, then the deepest.
-
-    Args:
-        resolution: nm per voxel, xyz.
-        deepest: limit for z, voxels.
+    equal x and y is preferred, then the deepest. `resolution` is in nm per voxel, xyz; `deepest`
+    limits z, in voxels.
     """
 
     def rank(bits: tuple[int, ...]) -> tuple[float, int, int]:

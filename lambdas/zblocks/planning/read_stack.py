@@ -105,9 +105,8 @@ def _read_slots(
 ) -> tuple[Sequence[Slot], list[FileHeader], int]:
     """Read the headers of the chosen slots.
 
-    Returns:
-        The chosen slots, numbered from z 0; the files and headers of those that aren't missing, in
-        the same order; the number of slots in the whole stack.
+    Returns these slots, numbered from z 0; the files and headers of those that aren't missing, in
+    the same order; the number of slots in the whole stack.
     """
     every_page = config.page == "all"
     slots = listed if every_page else chosen_slots(config, listed)

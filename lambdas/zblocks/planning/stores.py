@@ -24,12 +24,9 @@ class Stores:
 def open_stores(
     config: Config, credentials: Credentials | None = None, target: Store | None = None
 ) -> Stores:
-    """Open the stores that a config names.
+    """Open the stores that a config names; `target` replaces the config's destination.
 
-    Args:
-        config: the job.
-        credentials: keys to use instead of the environment's.
-        target: the volume's, if not the config's destination.
+    `credentials` are used instead of the environment's.
 
     Raises:
         InvalidConfig: there are no credentials for a bucket.

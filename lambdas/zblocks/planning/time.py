@@ -51,13 +51,7 @@ class WorkerSpec:
 
 
 def predict_seconds(given: PlanInput, depth: int, worker: WorkerSpec) -> float:
-    """Return the seconds that a block takes, network and cores one after the other.
-
-    Args:
-        given: what the slices are, and how chunks are stored.
-        depth: slices of the block.
-        worker: what one worker has.
-    """
+    """Return the seconds that a block of `depth` slices takes, network and cores in turn."""
     size, rows, pack = given.rows, given.stack.rows, packing(given.chunk_format)
     read = [r for s in given.slices for r in s.reads]
     count = min(depth, len(given.slices))

@@ -52,25 +52,19 @@ def band(series: Series, top: float, bottom: float, marks: Iterable[Mark], label
 
 
 def bars(heights: Values, top: float, lines: Iterable[tuple[float, str]], label: str) -> str:
-    """Return an SVG of bars and horizontal lines.
+    """Return an SVG of bars (NaN: none) and of horizontal lines (height and CSS class of each).
 
-    Args:
-        heights: of the bars; NaN for no bar.
-        top: the height that fills the chart.
-        lines: height and CSS class of each.
-        label: text for screen readers.
+    `top` is the height that fills the chart, `label` the text for screen readers.
     """
     tall = _columns(heights, "max")
     width = 1000 / max(len(tall), 1)
     gap = min(width * 0.15, 2.0) if width > 5 else 0  # gaps between narrow bars would flicker
-    edges = [
-        round(i * width, 1) for i in range(len(tall) + 1)
-    ]  # shared by neighbours, so that no seam shows
+    # Neighbours share an edge, so that no seam shows.
+    edges = [round(i * width, 1) for i in range(len(tall) + 1)]
+    tops = np.nan_to_num(tall) / max(top, 1e-9) * HEIGHT
     rects = [
         f'<rect x="{_n(x0)}" y="{_n(HEIGHT - h)}" width="{_n(x1 - x0 - gap)}" height="{_n(h)}"/>'
-        for x0, x1, h in zip(
-            edges, edges[1:], np.nan_to_num(tall) / max(top, 1e-9) * HEIGHT, strict=False
-        )
+        for x0, x1, h in zip(edges, edges[1:], tops, strict=False)
         if h > 0
     ]
     across = [

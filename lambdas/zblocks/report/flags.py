@@ -74,36 +74,37 @@ class Flags:
 def find_flags(report: RunReport, gone: Sequence[Span]) -> tuple[Flags, ...]:
     """Return the flagged slices by kind, the most serious first, without empty kinds.
 
-    Args:
-        report: of the run.
-        gone: scale 0 slices [z0, z1) of each block that was not made.
+    `gone` are the scale 0 slices [z0, z1) of each block that was not made.
     """
-    odd, filled = report.anomalies, report.plan.filled
-    rows = {
-        "gone": [Flag(span(*z), "", "their block failed or did not run") for z in gone],
-        "filled": [Flag(str(f.z), f.name, f"holds the fill value ({f.why})") for f in filled],
-        "blank": [Flag(str(b.z), b.slice, f"every pixel is {number(b.value)}") for b in odd.blank],
+    odd, why = report.anomalies, "their block failed or did not run"
+    found: dict[str, list[tuple[Iterable[int], Flag]]] = {
+        "gone": [(range(*z), Flag(span(*z), "", why)) for z in gone],
+        "filled": [
+            _flag(f.z, f.name, f"holds the fill value ({f.why})") for f in report.plan.filled
+        ],
+        "blank": [_flag(b.z, b.slice, f"every pixel is {number(b.value)}") for b in odd.blank],
         "duplicate": [
-            Flag(
-                str(d.z),
+            _flag(
+                d.z,
                 d.slice,
                 f"{'is the same file' if d.certain else 'looks the same'} as z {d.same_as}",
             )
             for d in odd.duplicates
         ],
         "outlier": [
-            Flag(str(o.z), o.slice, f"mean {number(o.mean)}, neighbours {number(o.usual)}")
+            _flag(o.z, o.slice, f"mean {number(o.mean)}, neighbours {number(o.usual)}")
             for o in odd.outliers
         ],
     }
-    zs = {
-        "gone": [z for z0, z1 in gone for z in range(z0, z1)],
-        "filled": [f.z for f in filled],
-        "blank": [b.z for b in odd.blank],
-        "duplicate": [d.z for d in odd.duplicates],
-        "outlier": [o.z for o in odd.outliers],
-    }
-    return tuple(Flags(kind, tuple(zs[kind]), tuple(rows[kind])) for kind in KINDS if zs[kind])
+    flags = (
+        Flags(kind, tuple(z for zs, _ in some for z in zs), tuple(flag for _, flag in some))
+        for kind, some in found.items()
+    )
+    return tuple(each for each in flags if each.zs)
+
+
+def _flag(z: int, name: str, found: str) -> tuple[Iterable[int], Flag]:
+    return (z,), Flag(str(z), name, found)
 
 
 def gravest(flags: Iterable[Flags], z0: int, z1: int) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from zblocks.planning.bill import show_dollars
+
 
 def number(value: float) -> str:
     """Return a number with thousands separators; fractions to about three digits."""
@@ -60,6 +62,4 @@ def lengths(nm: Sequence[float]) -> str:
 
 def dollars(amount: float | None) -> str:
     """Return an amount in US dollars; two significant digits below $1."""
-    if amount is None:
-        return "–"
-    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.2g}"
+    return "–" if amount is None else f"${show_dollars(amount)}"

@@ -46,13 +46,7 @@ class Chart:
 
 
 def render(report: RunReport, pictures: Pictures, gone: tuple[Span, ...]) -> str:
-    """Return the page as HTML.
-
-    Args:
-        report: of the run.
-        pictures: made from the volume's stored scales.
-        gone: scale 0 slices [z0, z1) of each block that was not made.
-    """
+    """Return the page as HTML; `gone` are the slices [z0, z1) of each block that was not made."""
     flags = find_flags(report, gone)
     stats = present(report.plan, report.slices)
     page: str = _template().render(
@@ -133,11 +127,8 @@ def _histogram(report: RunReport) -> Chart | None:
     found = histogram(present(report.plan, report.slices))
     if found is None or report.plan.volume.layer != "image":
         return None
-    end, marks, shown = (
-        len(found.counts) * found.step,
-        [],
-        "The viewer shows the type's full range.",
-    )
+    end, shown = len(found.counts) * found.step, "The viewer shows the type's full range."
+    marks = []
     if report.contrast:
         black, white = report.contrast
         low, high, thin = black / end, (white + 1) / end, 1.5 / 1000
