@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zblocks.geometry import Box, Vec
-from zblocks.precomputed.documents import load_json
-from zblocks.precomputed.info import build_info, parse_info
+from zblocks.precomputed.info import build_info, load_json, parse_info
 from zblocks.precomputed.scale import ChunkFormat, Scale, Volume
 from zblocks.precomputed.sharding import Sharding
 from zblocks.verify.findings import Findings

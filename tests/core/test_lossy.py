@@ -8,7 +8,7 @@ import simplejpeg
 
 from zblocks.conversion.downsample import pool_mean
 from zblocks.geometry import Vec
-from zblocks.verify.lossy import Coder, is_encoding_of, is_like
+from zblocks.verify.compare import Coder, is_encoding_of, is_like
 
 QUALITIES = (1, 5, 20, 50, 75, 100)
 FINE, COARSE = (16, 32, 32), (8, 16, 16)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from zblocks.verify.parallel import AHEAD, THREADS, for_each
+from zblocks.verify.chunks import AHEAD, THREADS, for_each
 
 
 def test_every_item_is_done_once_and_few_are_taken_ahead():

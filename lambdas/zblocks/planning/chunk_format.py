@@ -6,8 +6,7 @@ import numpy as np
 
 from zblocks.config import Config
 from zblocks.errors import InvalidConfig
-from zblocks.precomputed.encodings import ENCODINGS
-from zblocks.precomputed.scale import ChunkFormat
+from zblocks.precomputed.scale import ENCODINGS, ChunkFormat
 from zblocks.slices import SliceHeader
 
 WIDTH = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}  # bits of a label

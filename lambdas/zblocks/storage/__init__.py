@@ -1,10 +1,8 @@
 """Bytes in folders, buckets and behind public URLs: the only code that knows where they are."""
 
-from zblocks.storage.credentials import Credentials, load_credentials
-from zblocks.storage.file import StoredFile
 from zblocks.storage.objects import Fetched, Span, StoredObject
-from zblocks.storage.open import open_public, open_store
-from zblocks.storage.store import IMMUTABLE, SIDE_FILES, Store
+from zblocks.storage.open import Credentials, load_credentials, open_public, open_store
+from zblocks.storage.store import IMMUTABLE, SIDE_FILES, Store, StoredFile
 
 __all__ = [
     "IMMUTABLE", "SIDE_FILES", "Credentials", "Fetched", "Span", "Store", "StoredFile",

@@ -1,13 +1,15 @@
-"""Open stores: folders, buckets and public URLs.
+"""Opens stores: folders, buckets and public URLs.
 
 Reads the environment variables that AWS's own clients read: credentials, region, AWS_ENDPOINT_URL.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from functools import cache
 from pathlib import Path
@@ -17,11 +19,46 @@ from urllib.parse import unquote, urlsplit
 from obstore.store import HTTPStore, LocalStore, S3Store
 
 from zblocks.errors import InvalidConfig
-from zblocks.storage.credentials import Credentials
 from zblocks.storage.store import Store
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Keys for one account."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    region: str | None = None
+    """None: from the environment."""
+
+
+def load_credentials(path: Path) -> Credentials:
+    """Read the JSON file; errors never show its content.
+
+    Raises:
+        InvalidConfig: the file is missing, not a JSON object, or lacks a key.
+    """
+    try:
+        data = json.loads(path.read_text())
+    except OSError as error:
+        msg = f"s3_creds_file: {path} can't be read ({error.strerror}); correct the path"
+        raise InvalidConfig(msg) from None
+    except ValueError:
+        msg = f"s3_creds_file: {path} is not JSON; give access_key, secret_key and region in it"
+        raise InvalidConfig(msg) from None
+    values = [data.get(n) if isinstance(data, dict) else None for n in ("access_key", "secret_key")]
+    if not all(isinstance(v, str) and v.strip().isprintable() and v.strip() for v in values):
+        msg = f"s3_creds_file: {path} must have access_key and secret_key, both text"
+        raise InvalidConfig(msg)
+    region = data.get("region")
+    if region is not None and not isinstance(region, str):
+        msg = f"s3_creds_file: {path}: region is not text; give one such as us-east-1"
+        raise InvalidConfig(msg)
+    return Credentials(str(values[0]).strip(), str(values[1]).strip(), region or None)
+
 
 _RETRY = {
     "max_retries": 8,

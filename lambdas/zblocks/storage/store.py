@@ -26,6 +26,7 @@ from zblocks.storage.objects import Fetched, Span, StoredObject, Traffic
 if TYPE_CHECKING:
     from obstore import PutMode
 
+
 IMMUTABLE = "public, max-age=31536000"
 """Cache-Control of chunks: they never change unless the volume is overwritten."""
 
@@ -253,3 +254,39 @@ class Store:
 def _metadata(key: str, meta: obstore.ObjectMeta) -> StoredObject:
     modified = meta["last_modified"].timestamp()
     return StoredObject(key, meta["size"], meta["e_tag"] or "", modified)
+
+
+class StoredFile:
+    """The bytes of one object; of the version that `etag` names, if given."""
+
+    def __init__(self, store: Store, key: str, size: int, etag: str = "", ahead: int = 0) -> None:
+        self.name = f"{store.url}/{key}"
+        self.local = store.local
+        self.size = size
+        self._store, self._key, self._etag = store, key, etag
+        self._head = b""
+        self._ahead = ahead
+        """Bytes to fetch with the first read, so that a header costs one request."""
+
+    def read_at(self, start: int, length: int) -> bytes:
+        """Return up to `length` bytes from `start`; fewer only at the end.
+
+        Raises:
+            SourceChanged: the object was deleted, or its version isn't `etag`.
+        """
+        length = min(length, self.size - start)
+        if length <= 0:
+            return b""
+        if start + length <= len(self._head):
+            return self._head[start : start + length]
+        if start == 0 and length < self._ahead:
+            self._head = self._fetch(0, min(self._ahead, self.size))
+            return self._head[:length]
+        return self._fetch(start, length)
+
+    def _fetch(self, start: int, length: int) -> bytes:
+        try:
+            return self._store.get_range(self._key, start, length, self._etag)
+        except FileNotFoundError as error:
+            msg = f"{self.name}: deleted since the plan was made; rerun to make a new plan"
+            raise SourceChanged(msg) from error

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 from zblocks.errors import ZblocksError
 from zblocks.geometry import Box, Span, Vec, Voxels, is_covered
 from zblocks.precomputed.compression import MissingDecoderError
-from zblocks.precomputed.reader import UNREADABLE
+from zblocks.precomputed.reader import UNREADABLE, ScaleReader
 from zblocks.precomputed.scale import Scale
 from zblocks.verify.findings import KEPT, REWRITE, Findings
-from zblocks.verify.parallel import for_each
-from zblocks.verify.present import PresentChunks
 
 WALKED = 10**7
 """Cells of a grid that are still walked one by one; in a larger one, only the chunks present."""
@@ -161,3 +162,36 @@ def _name_absent(checked: CheckedScale, absent: int, found: Findings) -> int:
             do = f"{REWRITE}, or allow holes if they are meant"
             found.problem("missing-chunk", f"{scale.key}/{box.name}", "is missing", do)
     return seen
+
+
+@dataclass(frozen=True, slots=True)
+class PresentChunks:
+    """The chunks of a scale, cut in one way."""
+
+    reader: ScaleReader
+    count: int
+    cells: Callable[[], Iterator[Vec]]
+    """Walks the cells whose chunk is there."""
+
+
+T = TypeVar("T")
+
+THREADS = 8
+AHEAD = 4 * THREADS
+"""Calls that wait at the same time."""
+
+
+def for_each(action: Callable[[T], None], items: Iterable[T]) -> None:
+    """Call an action for each item; items are taken from the iterable as threads become free.
+
+    Raises:
+        Exception: the first that the action raised.
+    """
+    waiting: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for item in items:
+            waiting.append(pool.submit(action, item))
+            if len(waiting) >= AHEAD:
+                waiting.popleft().result()
+        for job in waiting:
+            job.result()

@@ -1,4 +1,4 @@
-"""The documents of a volume, read whatever they hold: `info`, `provenance`, the plan."""
+"""The documents of a volume: `info`, `provenance`, the plan, the names of labels."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from zblocks.errors import DestinationConflict, InvalidConfig
-from zblocks.geometry import Box, Vec
+from zblocks.geometry import Box, Span, Vec
+from zblocks.planning.missing import absent_spans, coarser_spans, hole_spans, spans_of
 from zblocks.planning.plan import Plan, plan_from_json
 from zblocks.precomputed.compression import MissingDecoderError
-from zblocks.precomputed.documents import MALFORMED, load_json, read_bytes
-from zblocks.precomputed.info import INFO, PROVENANCE, build_info
+from zblocks.precomputed.info import INFO, MALFORMED, PROVENANCE, build_info, load_json, read_bytes
+from zblocks.precomputed.scale import Scale
 from zblocks.run.job import PLAN
 from zblocks.storage import Store
 from zblocks.verify.findings import Findings
-from zblocks.verify.gaps import Gaps
 from zblocks.verify.info import LABEL_FIELDS
 
 RERUN = "run the config again with overwrite true, or restore it from a copy"
@@ -164,3 +164,74 @@ def _differences(actual: Any, planned: Any, place: str) -> Iterator[tuple[str, s
             yield f"{place}[{n}]", None
     elif actual != planned:
         yield place, f"is {actual!r:.100} where the plan says {planned!r:.100}"
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """Of one volume."""
+
+    absent: tuple[Span, ...] = ()
+    """Planes of scale 0 that no mean counts."""
+    holes: bool = False
+    """Whether chunks that lie wholly in them are left out."""
+
+    @classmethod
+    def of_plan(cls, plan: Plan) -> Gaps:
+        """Return those of a plan."""
+        return cls(absent_spans(plan), plan.missing.policy == "hole")
+
+    @classmethod
+    def of_provenance(cls, provenance: Any) -> Gaps:
+        """Return those that `provenance` tells of; none where it can't be read."""
+        try:
+            filled = provenance["filled_slices"]
+            left_out = [one for one in filled if one.get("in_means") is False]
+            absent = spans_of(int(one["z"]) for one in left_out)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return cls()
+        return cls(absent, any(one.get("how") == "hole" for one in left_out))
+
+    def at(self, scale: Scale, finest: Scale) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+        """Return the planes of a scale without data, and the layers of chunks left out."""
+        span = finest.box.start.z, finest.box.stop.z
+        absent = coarser_spans(self.absent, span, scale.factor.z)
+        return absent, hole_spans(absent, scale.box, scale.chunk.z) if self.holes else ()
+
+
+KIND = "segment-properties"
+
+
+def check_segments(store: Store, info: dict[str, Any], found: Findings) -> None:
+    """Check the document that `segment_properties` names, if it names one."""
+    folder = info.get("segment_properties")
+    if not isinstance(folder, str) or ".." in folder.split("/"):
+        return  # a wrong type is reported for `info`; what lies outside the volume isn't read
+    place = f"{folder.strip('/')}/info"
+    document = read_document(store, place, KIND, found)
+    if document is None:
+        if store.head(place) is None:
+            text = "is missing, and info refers to it"
+            found.problem(KIND, place, text, "restore it, or remove segment_properties from info")
+        return
+    try:
+        if fault := _fault(document):
+            found.problem(KIND, place, fault, RERUN)
+    except MALFORMED as error:
+        text = f"can't be read ({type(error).__name__}: {str(error)[:200]})"
+        found.problem(KIND, place, text, RERUN)
+
+
+def _fault(document: dict[str, Any]) -> str:
+    """Return what is wrong with a document; empty if nothing is."""
+    if document["@type"] != "neuroglancer_segment_properties":
+        return f"has the @type {document['@type']!r:.100}"
+    ids = document["inline"]["ids"]
+    odd = next((i for i in ids if not (isinstance(i, str) and i.isdecimal())), None)
+    if odd is not None:
+        return f"has the id {odd!r:.100}, which is not a whole number as text"
+    if len(set(ids)) < len(ids):
+        return "has an id twice"
+    for one in document["inline"]["properties"]:
+        if len(one["values"]) != len(ids):
+            return f"has {len(one['values'])} values of {one['id']!r:.100} for {len(ids)} ids"
+    return ""

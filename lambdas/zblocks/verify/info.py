@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from zblocks.precomputed.documents import is_whole
-from zblocks.precomputed.encodings import DATA_TYPES
-from zblocks.precomputed.info import MAX_CHANNELS, parse_info
-from zblocks.precomputed.scale import LAYERS, Scale, Volume
+from zblocks.precomputed.info import MAX_CHANNELS, is_whole, parse_info
+from zblocks.precomputed.scale import DATA_TYPES, LAYERS, Scale, Volume
 from zblocks.verify.findings import Findings
 from zblocks.verify.scale import check_scale, lower
 

@@ -9,12 +9,12 @@ from zblocks.conversion.chunk_writer import Written
 from zblocks.errors import ZblocksError
 from zblocks.planning.plan import VERSION
 from zblocks.precomputed.compression import MissingDecoderError
-from zblocks.precomputed.documents import MALFORMED, load_json, read_bytes
+from zblocks.precomputed.info import MALFORMED, load_json, read_bytes
 from zblocks.run.job import RECEIPTS
 from zblocks.run.records import Receipt
 from zblocks.storage import SIDE_FILES, Store
+from zblocks.verify.chunks import for_each
 from zblocks.verify.findings import Findings
-from zblocks.verify.parallel import for_each
 
 PIECE = 1 << 23
 """Bytes read at a time."""

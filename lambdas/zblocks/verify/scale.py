@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from zblocks.neuroglancer import EXACT_FLOAT, MAX_TEXTURE
-from zblocks.precomputed.documents import are_nm, are_whole, is_whole
-from zblocks.precomputed.encodings import ENCODINGS
-from zblocks.precomputed.info import INFO, PROVENANCE, parse_info
-from zblocks.precomputed.scale import IMAGES, Scale
+from zblocks.precomputed.info import INFO, PROVENANCE, are_nm, are_whole, is_whole, parse_info
+from zblocks.precomputed.scale import ENCODINGS, IMAGES, Scale
 from zblocks.precomputed.sharding import (
     HASHES,
     SHARD_ENCODINGS,

@@ -20,18 +20,20 @@ from zblocks.conversion.downsample import Downsample, downsampler
 from zblocks.planning.stores import Stores
 from zblocks.precomputed.scale import Scale, Volume
 from zblocks.storage import Store
-from zblocks.verify.chunks import CheckedScale, Holes, check_chunks
-from zblocks.verify.documents import ZblocksMetadata, compare_info, read_info, read_metadata
+from zblocks.verify.chunks import CheckedScale, Holes, PresentChunks, check_chunks
+from zblocks.verify.documents import (
+    Gaps,
+    ZblocksMetadata,
+    check_segments,
+    compare_info,
+    read_info,
+    read_metadata,
+)
 from zblocks.verify.findings import Findings
-from zblocks.verify.gaps import Gaps
 from zblocks.verify.info import check_cover, check_info
-from zblocks.verify.present import PresentChunks
+from zblocks.verify.objects import check_shards, check_unsharded
 from zblocks.verify.receipts import check_receipts
-from zblocks.verify.segments import check_segments
-from zblocks.verify.shards import check_shards
-from zblocks.verify.slices import SliceCheck, Slices
-from zblocks.verify.unsharded import check_unsharded
-from zblocks.verify.voxels import Sample, ScaleCheck, check_copy
+from zblocks.verify.voxels import Sample, ScaleCheck, SliceCheck, Slices, check_copy
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from zblocks.errors import InvalidConfig, ZblocksError
 from zblocks.geometry import Vec, Voxels
 from zblocks.neuroglancer import ViewedVolume
 from zblocks.precomputed.compression import MissingDecoderError
-from zblocks.precomputed.documents import MALFORMED, load_json, read_bytes
-from zblocks.precomputed.info import INFO, parse_info
+from zblocks.precomputed.info import INFO, MALFORMED, load_json, parse_info, read_bytes
 from zblocks.precomputed.reader import UNREADABLE, ChunkObjects, ListedChunk, ScaleReader
 from zblocks.precomputed.scale import Scale, Volume
 from zblocks.run.job import REPORT

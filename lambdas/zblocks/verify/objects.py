@@ -1,12 +1,12 @@
-"""Objects that hold many chunks each: every index is read and checked against the format's rules.
+"""The objects of a scale, of one chunk or many: their names and indices are checked.
 
-Format: Neuroglancer, `src/datasource/precomputed/sharded.md`.
+Format: Neuroglancer, `src/datasource/precomputed/volume.md` and `sharded.md`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,9 +14,15 @@ from numpy.typing import NDArray
 
 from zblocks.geometry import Vec
 from zblocks.precomputed.compression import UNPACKED
-from zblocks.precomputed.objects import shard_key
-from zblocks.precomputed.reader import ChunkShards, ScaleReader, ShardIndices
-from zblocks.precomputed.scale import Scale
+from zblocks.precomputed.objects import ENDINGS, shard_key
+from zblocks.precomputed.reader import (
+    ChunkObjects,
+    ChunkShards,
+    ListedChunk,
+    ScaleReader,
+    ShardIndices,
+)
+from zblocks.precomputed.scale import Scale, looks_like_a_chunk
 from zblocks.precomputed.sharding import (
     EMPTY_INDEX,
     MinishardIndex,
@@ -27,8 +33,75 @@ from zblocks.precomputed.sharding import (
     shard_of,
 )
 from zblocks.storage import Store
+from zblocks.verify.chunks import PresentChunks
 from zblocks.verify.findings import REWRITE, Findings
-from zblocks.verify.present import PresentChunks
+
+_ENCODINGS = {ending: name for name, ending in ENDINGS.items()}
+
+
+def check_unsharded(
+    store: Store, scale: Scale, listing: Mapping[str, int], found: Findings
+) -> list[PresentChunks]:
+    """Sort a scale's objects by the chunk size that they belong to, and find stray ones.
+
+    Args:
+        store: the volume's.
+        scale: with all its chunk sizes.
+        listing: bytes of each object in the scale's folder, by name.
+        found: what is wrong.
+
+    Returns:
+        The chunks of each chunk size.
+    """
+    copies = scale.copies()
+    listed: list[dict[Vec, ListedChunk]] = [{} for _ in copies]
+    for name in sorted(listing):
+        place, (chunk, ending) = f"{scale.key}/{name}", _split(name)
+        if not name and not listing[name]:
+            continue  # consoles put this to show an empty folder
+        cells = [copy.cell_named(chunk) for copy in copies]
+        if all(cell is None for cell in cells):
+            _stray(place, chunk, found)
+        elif ending and not store.local:
+            text = f"is not found by viewers, which ask for {chunk}"
+            do = f"store it as {chunk}, with the Content-Encoding {_ENCODINGS[ending]}"
+            found.problem("ending-in-bucket", place, text, do)
+        elif twin := _add(ListedChunk(name, listing[name]), cells, listed):
+            text, do = f"exists as {twin}, too", "remove the one that is not right"
+            found.problem("duplicate-chunk", place, text, do)
+    return [_present(store, *copy) for copy in zip(copies, listed, strict=True)]
+
+
+def _present(store: Store, scale: Scale, listed: dict[Vec, ListedChunk]) -> PresentChunks:
+    reader = ScaleReader(scale, ChunkObjects(store, scale, listed))
+    return PresentChunks(reader, len(listed), lambda: iter(sorted(listed, key=lambda c: c[::-1])))
+
+
+def _add(
+    chunk: ListedChunk, cells: Sequence[Vec | None], listed: Sequence[dict[Vec, ListedChunk]]
+) -> str:
+    """Put a chunk where its cell is; if one is there already, return the name of that."""
+    for cell, by_cell in zip(cells, listed, strict=True):
+        if cell in by_cell:
+            return by_cell[cell].name
+        if cell is not None:
+            by_cell[cell] = chunk
+    return ""
+
+
+def _stray(place: str, chunk: str, found: Findings) -> None:
+    if looks_like_a_chunk(chunk):
+        text = "is off the grid, perhaps of another chunk size or volume"
+        found.problem("off-grid-chunk", place, text, "remove it, or correct info")
+    else:
+        found.problem("stray-object", place, "is not a chunk of this scale", "remove it")
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return an object's name without its ending, and the ending of a compressed chunk."""
+    stem, dot, ending = name.rpartition(".")
+    return (stem, dot + ending) if dot + ending in _ENCODINGS else (name, "")
+
 
 _SHARD = re.compile(r"([0-9a-f]*)\.shard", re.ASCII)
 
