@@ -38,8 +38,7 @@ def ceil_div(a: int, b: int) -> int:
 class Box:
     """A half-open box [start, stop) in voxels of one scale, global coordinates, xyz.
 
-    Raises:
-        ValueError: stop is less than start on an axis.
+    Raises ValueError if stop is less than start on an axis.
     """
 
     start: Vec
@@ -63,8 +62,7 @@ class Box:
     @property
     def name(self) -> str:
         """`x0-x1_y0-y1_z0-z1`: the chunk's object name (Neuroglancer volume.md, unsharded)."""
-        pairs = zip(self.start, self.stop, strict=True)
-        return "_".join(f"{a}-{b}" for a, b in pairs)
+        return "_".join(f"{a}-{b}" for a, b in zip(self.start, self.stop, strict=True))
 
     def __and__(self, other: Box) -> Box:
         """Return the intersection; empty, at a corner of one of the boxes, if there is none."""
@@ -98,9 +96,7 @@ class Box:
     def cells(self, size: Vec, within: Box | None = None) -> Iterator[Box]:
         """Walk the cells of a grid from `start` on, clipped at `stop`; x fastest, then y, z.
 
-        Args:
-            size: a cell's size, voxels, xyz.
-            within: only cells that start inside this box.
+        `size` is a cell's, in voxels, xyz; only cells that start `within` that box are yielded.
         """
         area = within or self
         axes = zip(self.start, self.stop, size, area.start, area.stop, strict=True)

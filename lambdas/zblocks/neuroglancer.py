@@ -20,7 +20,7 @@ CORS_RULE = {
     "ExposeHeaders": list(EXPOSED_HEADERS),
     "MaxAgeSeconds": 3600,
 }
-"""Of a bucket whose objects its page may read, in S3's words."""
+"""Of a bucket whose objects its page may read, in S3's terms."""
 
 PANEL = 420
 """Screen pixels that the volume's longest side fills in a cross-section."""
@@ -57,14 +57,10 @@ class ViewedVolume:
 
 
 def viewer_link(volume: ViewedVolume, source: str, client: str = HOSTED) -> str:
-    """Return a link that opens the volume at its middle.
+    """Return a link to a Neuroglancer (`client`) that opens the volume at its middle.
 
-    Args:
-        volume: what is shown.
-        source: where the viewer finds it: `s3://bucket/prefix` or an `http(s)://` url.
-        client: address of a Neuroglancer.
+    `source` is where the viewer finds it: `s3://bucket/prefix` or an `http(s)://` URL.
     """
-    names = ("x", "y", "z")
     box, resolution = volume.box, volume.resolution
     middle = [(a + b) / 2 for a, b in zip(box.start, box.stop, strict=True)]
     extent = max(n * r for n, r in zip(box.shape, resolution, strict=True))
@@ -78,7 +74,7 @@ def viewer_link(volume: ViewedVolume, source: str, client: str = HOSTED) -> str:
         if volume.contrast:
             layer["shaderControls"] = {"normalized": {"range": list(volume.contrast)}}
     state = {
-        "dimensions": {n: [r * 1e-9, "m"] for n, r in zip(names, resolution, strict=True)},
+        "dimensions": {n: [r * 1e-9, "m"] for n, r in zip("xyz", resolution, strict=True)},
         "position": middle,
         "crossSectionScale": extent / min(resolution) / PANEL,
         "projectionScale": extent / min(resolution) * 1.5,

@@ -29,12 +29,7 @@ class MissingDecoderError(Exception):
 
 
 def decompress(data: bytes, encoding: str, limit: int) -> bytes:
-    """Undo a Content-Encoding.
-
-    Args:
-        data: the stored bytes.
-        encoding: `gzip`, `br`, `zstd`, or empty, in any case.
-        limit: maximum size of the result, in bytes.
+    """Undo a Content-Encoding (in any case; empty for none); the result is at most `limit` bytes.
 
     Raises:
         ValueError: the encoding is unknown, or the data is damaged, has trailing bytes, or exceeds
@@ -46,8 +41,7 @@ def decompress(data: bytes, encoding: str, limit: int) -> bytes:
     if name in UNPACKED:
         return data
     if "," in name:
-        msg = f"has two Content-Encodings, {encoding}, which no viewer supports"
-        raise ValueError(msg)
+        raise ValueError(f"has two Content-Encodings, {encoding}, which no viewer supports")
     if name not in _DECOMPRESS:
         msg = f"has the Content-Encoding {encoding}, which no reader of volumes supports"
         raise ValueError(msg)
@@ -56,14 +50,12 @@ def decompress(data: bytes, encoding: str, limit: int) -> bytes:
 
 def _gunzip(data: bytes, limit: int) -> bytes:
     if data[:2] != b"\x1f\x8b":
-        msg = "is labelled as gzip but is not gzip data"
-        raise ValueError(msg)
+        raise ValueError("is labelled as gzip but is not gzip data")
     stream = zlib.decompressobj(31)
     try:
         raw = stream.decompress(data, limit + 1)
     except zlib.error as error:
-        msg = f"can't be decompressed as gzip ({error})"
-        raise ValueError(msg) from error
+        raise ValueError(f"can't be decompressed as gzip ({error})") from error
     _check_stream(len(raw), limit, ended=stream.eof, after=len(stream.unused_data), name="gzip")
     return raw
 
@@ -72,8 +64,7 @@ def _unbrotli(data: bytes, limit: int) -> bytes:
     try:
         import brotli
     except ImportError as error:
-        msg = "Content-Encoding br"
-        raise MissingDecoderError(msg) from error
+        raise MissingDecoderError("Content-Encoding br") from error
     stream, size = brotli.Decompressor(), 0
     parts: list[bytes] = []
     try:
@@ -94,8 +85,7 @@ def _unzstd(data: bytes, limit: int) -> bytes:
     try:
         import zstandard
     except ImportError as error:
-        msg = "Content-Encoding zstd"
-        raise MissingDecoderError(msg) from error
+        raise MissingDecoderError("Content-Encoding zstd") from error
     try:
         decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27)
         size = len(decoder.stream_reader(data, read_across_frames=False).read(limit + 1))
@@ -103,22 +93,18 @@ def _unzstd(data: bytes, limit: int) -> bytes:
         stream = decoder.decompressobj()  # unlike the reader, it tells a truncated frame
         raw = stream.decompress(data)
     except zstandard.ZstdError as error:
-        msg = f"is not valid zstd data ({error})"
-        raise ValueError(msg) from error
+        raise ValueError(f"is not valid zstd data ({error})") from error
     _check_stream(len(raw), limit, ended=stream.eof, after=len(stream.unused_data), name="zstd")
     return raw
 
 
 def _check_stream(size: int, limit: int, *, ended: bool, after: int, name: str) -> None:
     if size > limit:
-        msg = f"decompresses to more than {limit} bytes"
-        raise ValueError(msg)
+        raise ValueError(f"decompresses to more than {limit} bytes")
     if not ended:
-        msg = f"is truncated: its {name} stream has no end"
-        raise ValueError(msg)
+        raise ValueError(f"is truncated: its {name} stream has no end")
     if after:
-        msg = f"has {after} bytes after the end of its {name} stream"
-        raise ValueError(msg)
+        raise ValueError(f"has {after} bytes after the end of its {name} stream")
 
 
 _DECOMPRESS: dict[str, Callable[[bytes, int], bytes]] = {

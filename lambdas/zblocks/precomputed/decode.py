@@ -15,9 +15,8 @@ from zblocks.precomputed.scale import ChunkFormat
 def decode_chunk(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
     """Return the voxels (z, y, x, c) of a chunk.
 
-    Raises:
-        ValueError: the data is not a chunk of this box and format.
-        MissingDecoderError: no decoder for the encoding is installed.
+    Raises ValueError if the data is not a chunk of this box and format, and MissingDecoderError if
+    no decoder for the encoding is installed.
     """
     if chunk_format.encoding == "raw":
         return _raw(chunk_format, data, box)
@@ -33,8 +32,7 @@ def decode_chunk(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
 def _raw(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
     expected = box.voxels * chunk_format.voxel_bytes
     if len(data) != expected:
-        msg = f"holds {len(data)} bytes where {expected} are expected"
-        raise ValueError(msg)
+        raise ValueError(f"holds {len(data)} bytes where {expected} are expected")
     size = box.shape
     flat: Voxels = np.frombuffer(data, np.dtype(chunk_format.dtype).newbyteorder("<"))
     return flat.reshape(chunk_format.channels, size.z, size.y, size.x).transpose(1, 2, 3, 0)
@@ -46,38 +44,31 @@ def _image(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
     expected = (box.voxels, chunk_format.channels, chunk_format.dtype)
     if shape != expected:
         is_, expected_ = (f"{n} pixels × {c} channels of {t}" for n, c, t in (shape, expected))
-        msg = f"holds {is_} where {expected_} are expected"
-        raise ValueError(msg)
-    image = (
-        decode_jpeg(chunk_format, data) if chunk_format.encoding == "jpeg" else _decode_png(data)
-    )
+        raise ValueError(f"holds {is_} where {expected_} are expected")
+    jpeg = chunk_format.encoding == "jpeg"
+    image = decode_jpeg(chunk_format, data) if jpeg else _decode_png(data)
     size = box.shape
     return image.reshape(size.z, size.y, size.x, chunk_format.channels)
 
 
 @dataclass(frozen=True, slots=True)
 class JpegHeader:
-    """The header of a JPEG."""
+    """Size, colours and chroma subsampling of a JPEG."""
 
     height: int
     width: int
     colours: str
     """`Gray`, `YCbCr`, `RGB`, `CMYK` or `YCCK`."""
     subsampling: str
-    """Chroma subsampling, such as `444`."""
+    """Such as `444`."""
 
     @classmethod
     def of(cls, data: bytes) -> JpegHeader:
-        """Read the header.
-
-        Raises:
-            ValueError: the data is not a JPEG.
-        """
+        """Read the header. Raises ValueError if the data is not a JPEG."""
         import simplejpeg
 
         if not data.startswith(b"\xff\xd8"):
-            msg = "is not a JPEG"
-            raise ValueError(msg)
+            raise ValueError("is not a JPEG")
         return cls(*simplejpeg.decode_jpeg_header(data))
 
 
@@ -90,21 +81,15 @@ def _jpeg_shape(data: bytes) -> tuple[int, int, str]:
 def _png_shape(data: bytes) -> tuple[int, int, str]:
     """Return pixels, channels and type of a PNG, from its first chunk (PNG 3rd edition, 11.2.1)."""
     if not data.startswith(b"\x89PNG\r\n\x1a\n") or data[12:16] != b"IHDR" or len(data) < 26:
-        msg = "is not a PNG"
-        raise ValueError(msg)
+        raise ValueError("is not a PNG")
     width, height, depth, colours = struct.unpack_from(">IIBB", data, 16)
     if colours == 3:
-        msg = "is a PNG with a palette, which viewers show as greyscale"
-        raise ValueError(msg)
+        raise ValueError("is a PNG with a palette, which viewers show as greyscale")
     return width * height, {0: 1, 2: 3, 4: 2, 6: 4}.get(colours, 0), f"uint{depth}"
 
 
 def decode_jpeg(chunk_format: ChunkFormat, data: bytes) -> Voxels:
-    """Return the pixels of a JPEG, (rows, columns, c).
-
-    Raises:
-        ValueError: the JPEG is damaged.
-    """
+    """Return the pixels of a JPEG, (rows, columns, c). Raises ValueError if the JPEG is damaged."""
     import simplejpeg
 
     space = "GRAY" if chunk_format.channels == 1 else "RGB"
@@ -151,8 +136,7 @@ def _labels_of(words: Voxels, box: Box, block: Vec, out: Voxels) -> None:
     for cell, (first, values_at) in zip(box.cells(block), headers, strict=True):
         bits, table_at = first >> 24, first & 0xFFFFFF
         if bits not in (0, 1, 2, 4, 8, 16, 32):
-            msg = f"has a block with {bits} bits per voxel"
-            raise ValueError(msg)
+            raise ValueError(f"has a block with {bits} bits per voxel")
         voxels = block.x * block.y * block.z
         count = -(-bits * voxels // 32)
         packed = words[values_at : values_at + count]
@@ -161,8 +145,7 @@ def _labels_of(words: Voxels, box: Box, block: Vec, out: Voxels) -> None:
             f"<u{out.itemsize}"
         )
         if len(packed) < count:
-            msg = "is truncated in the values of a block"
-            raise ValueError(msg)
+            raise ValueError("is truncated in the values of a block")
         size = cell.shape
         inside = np.zeros((size.z, size.y, size.x), np.uint32)
         if bits:
@@ -172,8 +155,7 @@ def _labels_of(words: Voxels, box: Box, block: Vec, out: Voxels) -> None:
             whole = values.reshape(block.z, block.y, block.x)
             inside = whole[: size.z, : size.y, : size.x]
         if int(inside.max()) >= len(table):
-            msg = "has a label index beyond the end of its table"
-            raise ValueError(msg)
+            raise ValueError("has a label index beyond the end of its table")
         out[cell.slices(Vec(0, 0, 0))] = table[inside]
 
 
@@ -185,11 +167,9 @@ def _compresso(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
     try:
         found = compresso.decompress(data)
     except Exception as error:  # compresso raises errors of many types
-        msg = f"can't be decoded ({error})"
-        raise ValueError(msg) from error
+        raise ValueError(f"can't be decoded ({error})") from error
     size = box.shape
     if tuple(found.shape) != tuple(size):
-        msg = f"has the shape {tuple(found.shape)} where {tuple(size)} is expected"
-        raise ValueError(msg)
+        raise ValueError(f"has the shape {tuple(found.shape)} where {tuple(size)} is expected")
     voxels: Voxels = found.transpose(2, 1, 0)[..., np.newaxis].astype(chunk_format.dtype)
     return voxels

@@ -34,12 +34,9 @@ def encode_chunk(chunk_format: ChunkFormat, voxels: Voxels) -> Buffer:
 
 
 def encode_jpeg(image: Voxels, quality: int, subsampling: str = "444") -> bytes:
-    """Return an image (rows, columns, c) as a baseline JPEG.
+    """Return an image (rows, columns, c), contiguous, of 1 or 3 channels, as a baseline JPEG.
 
-    Args:
-        image: contiguous, 1 or 3 channels.
-        quality: libjpeg's, 1 to 100.
-        subsampling: of chroma; `444` is none.
+    The quality is libjpeg's, 1 to 100; the subsampling is of chroma, where `444` is none.
     """
     import simplejpeg
 

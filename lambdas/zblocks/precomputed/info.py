@@ -9,7 +9,7 @@ import json
 import math
 import posixpath
 from collections.abc import Callable, Collection
-from typing import Any, TypedDict, TypeGuard
+from typing import Any, TypeGuard
 
 from zblocks.geometry import Box, Vec
 from zblocks.precomputed.compression import decompress
@@ -20,7 +20,6 @@ from zblocks.precomputed.sharding import (
     SHARDING_BITS,
     SHARDING_TYPE,
     Sharding,
-    ShardingInfo,
     sharding_info,
 )
 from zblocks.storage import Store
@@ -43,24 +42,19 @@ NM = (1e-9, 1e18)
 def read_bytes(store: Store, key: str) -> bytes:
     """Return a document, decompressed.
 
-    Raises:
-        FileNotFoundError: it doesn't exist.
-        ValueError: it is too large or can't be decompressed.
-        MissingDecoderError: no decoder for its Content-Encoding is installed.
+    Raises FileNotFoundError, ValueError (too large, or can't be decompressed), or
+    MissingDecoderError (no decoder for its Content-Encoding is installed).
     """
     meta = store.head(key)
     if meta is not None and meta.bytes > DOCUMENT_LIMIT:
-        msg = f"has {meta.bytes} bytes, too large for such a document"
-        raise ValueError(msg)
+        raise ValueError(f"has {meta.bytes} bytes, too large for such a document")
     return decompress(*store.get_packed(key), DOCUMENT_LIMIT)
 
 
 def load_json(data: bytes) -> Any:
     """Parse JSON as the viewer does: UTF-8, no NaN or infinity, and 64.0 equals 64.
 
-    Raises:
-        ValueError: it is not valid JSON.
-        RecursionError: it is nested too deeply.
+    Raises ValueError if it is not valid JSON, and RecursionError if it is nested too deeply.
     """
 
     def number(text: str) -> float:
@@ -68,8 +62,7 @@ def load_json(data: bytes) -> Any:
         return int(value) if value.is_integer() else value
 
     def refuse(name: str) -> None:
-        msg = f"{name} is not a JSON number"
-        raise ValueError(msg)
+        raise ValueError(f"{name} is not a JSON number")
 
     return json.loads(data.decode("utf-8-sig"), parse_float=number, parse_constant=refuse)
 
@@ -101,20 +94,6 @@ MAX_CHANNELS = 1 << 16
 """Maximum number of channels; more than any image has."""
 
 
-class ScaleInfo(TypedDict, total=False):
-    """One entry of `scales`; sizes in voxels, resolution in nm, all xyz."""
-
-    key: str
-    size: list[int]
-    resolution: list[float]
-    voxel_offset: list[int]
-    chunk_sizes: list[list[int]]
-    encoding: str
-    jpeg_quality: int
-    compressed_segmentation_block_size: list[int]
-    sharding: ShardingInfo
-
-
 def build_info(volume: Volume) -> bytes:
     """Return the `info` of a volume."""
     document: dict[str, Any] = {
@@ -129,8 +108,9 @@ def build_info(volume: Volume) -> bytes:
     return json.dumps(document, indent=1).encode()
 
 
-def _scale_info(scale: Scale) -> ScaleInfo:
-    entry: ScaleInfo = {
+def _scale_info(scale: Scale) -> dict[str, Any]:
+    """Return an entry of `scales`; sizes in voxels, resolution in nm, all xyz."""
+    entry: dict[str, Any] = {
         "key": scale.key,
         "size": list(scale.box.shape),
         "resolution": list(scale.resolution),
@@ -148,18 +128,15 @@ def _scale_info(scale: Scale) -> ScaleInfo:
 
 
 def parse_info(document: Any) -> Volume:
-    """Parse `info`, checking what reading voxels requires; `zblocks verify` checks the rest.
+    """Parse `info`, as `load_json` returns it, checking what reading voxels requires.
 
-    Args:
-        document: as returned by `load_json`.
+    `zblocks verify` checks the rest.
 
-    Raises:
-        ValueError: names the field that is missing or wrong.
+    Raises ValueError: names the field that is missing or wrong.
     """
     document = document if isinstance(document, dict) else {}
-    entries = _given(document, "scales", _are_objects)
     scales: list[Scale] = []
-    for entry in entries:
+    for entry in _given(document, "scales", _are_objects):
         scales.append(_parse_scale(document, entry, scales[0] if scales else None))
     labels = document.get("segment_properties") or ""
     return Volume(_text(document, "type", LAYERS), tuple(scales), str(labels))
@@ -201,17 +178,12 @@ def _parse_sharding(entry: object) -> Sharding:
     if not isinstance(entry, dict) or entry.get("@type") != SHARDING_TYPE:
         raise ValueError(f"sharding is {entry!r:.100}")
     bits = [_given(entry, name, lambda n: is_whole(n, 0, 64)) for name in SHARDING_BITS]
-    preshift, minishard, shard = bits
     if sum(bits) > 64:
         raise ValueError(f"{', '.join(SHARDING_BITS)} are {bits}, more than 64 bits in total")
-    return Sharding(
-        preshift=preshift,
-        minishard=minishard,
-        shard=shard,
-        hash=_text(entry, "hash", HASHES),
-        index_encoding=_text(entry, "minishard_index_encoding", SHARD_ENCODINGS, "raw"),
-        data_encoding=_text(entry, "data_encoding", SHARD_ENCODINGS, "raw"),
-    )
+    hash_ = _text(entry, "hash", HASHES)
+    index = _text(entry, "minishard_index_encoding", SHARD_ENCODINGS, "raw")
+    data = _text(entry, "data_encoding", SHARD_ENCODINGS, "raw")
+    return Sharding(bits[0], bits[1], bits[2], hash_, index, data)
 
 
 def _given(

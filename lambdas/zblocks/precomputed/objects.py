@@ -18,11 +18,7 @@ def chunk_key(scale: Scale, box: Box) -> str:
 
 
 def shard_key(scale: Scale, number: int) -> str:
-    """Return the key of a shard.
-
-    Raises:
-        ValueError: the scale is not sharded.
-    """
+    """Return the key of a shard. Raises ValueError if the scale is not sharded."""
     if scale.sharding is None:
         raise ValueError(f"scale {scale.key} is not sharded")
     return f"{scale.key}/{shard_name(scale.sharding, number)}"
@@ -37,11 +33,9 @@ def object_key(scale: Scale, cell: Vec) -> str:
 
 
 def object_keys(scale: Scale, holes: Sequence[Span] = ()) -> Iterator[str]:
-    """Yield the keys of all objects of a scale.
+    """Yield the keys of all objects of a scale (if sharded, with the identity as hash).
 
-    Args:
-        scale: if sharded, with the identity as hash.
-        holes: z ranges in voxels, of whole layers of chunks, that are left out.
+    Holes are z ranges in voxels, of whole layers of chunks, that are left out.
     """
     if scale.sharding is None:
         cells = scale.box.cells(scale.chunk)

@@ -52,9 +52,7 @@ class ChunkSource(Protocol):
     def read(self, cell: Vec, limit: int) -> bytes | None:
         """Return a decompressed chunk of at most `limit` bytes; None if it doesn't exist.
 
-        Raises:
-            ValueError: it can't be decompressed or is too large.
-            MissingDecoderError: no decoder for its compression is installed.
+        Raises ValueError if it can't be decompressed or is too large, and MissingDecoderError.
         """
 
 
@@ -79,19 +77,16 @@ class ChunkObjects:
         """Return whether a chunk is listed."""
         return self.listing is not None and cell in self.listing
 
-    def names(self, cell: Vec) -> tuple[str, ...]:
+    def names(self, cell: Vec) -> list[str]:
         """Return the possible names of a cell's chunk; in a local folder, with suffixes."""
-        name = self.scale.chunk_box(cell).name
-        if not self.store.local:
-            return (name,)
         usual = ENDINGS.get(self.scale.format.compression, "")
-        return tuple(name + ending for ending in dict.fromkeys((usual, "", *ENDINGS.values())))
+        endings = dict.fromkeys((usual, "", *ENDINGS.values())) if self.store.local else [""]
+        return [self.scale.chunk_box(cell).name + ending for ending in endings]
 
     def read(self, cell: Vec, limit: int) -> bytes | None:
         """Return a chunk; see `ChunkSource`.
 
-        Raises:
-            FileNotFoundError: it is listed but doesn't exist.
+        Raises FileNotFoundError if it is listed but doesn't exist.
         """
         if self.listing is None:
             for name in self.names(cell):
@@ -134,8 +129,7 @@ class ShardIndices:
     def span(self, shard: int, minishard: int) -> tuple[int, int]:
         """Return the span of a minishard's index, as in `minishards`; if empty, start equals end.
 
-        Raises:
-            ValueError: the shard is truncated.
+        Raises ValueError if the shard is truncated.
         """
         key = shard_key(self.scale, shard)
         entry = self.store.get_range(key, minishard * _ENTRY.size, _ENTRY.size)
@@ -145,11 +139,7 @@ class ShardIndices:
         return start, end
 
     def read(self, shard: int, start: int, end: int) -> MinishardIndex:
-        """Return the minishard index in a span, unchecked.
-
-        Raises:
-            ValueError: it is damaged.
-        """
+        """Return the minishard index in a span, unchecked. Raises ValueError if it is damaged."""
         limit = min(24 * self.scale.chunks + SMALL_CHUNK, INDEX_LIMIT)
         if not 0 <= end - start <= 2 * limit:
             raise ValueError(f"minishard index of {end - start} bytes, at {start}–{end}")
@@ -161,9 +151,7 @@ class ShardIndices:
     def load(self, shard: int, minishard: int) -> MinishardIndex:
         """Return the index of a minishard, unchecked; empty if there is none.
 
-        Raises:
-            FileNotFoundError: the shard doesn't exist.
-            ValueError: it is damaged.
+        Raises FileNotFoundError if the shard doesn't exist, and ValueError if it is damaged.
         """
         start, end = self.span(shard, minishard)
         return EMPTY_INDEX if start == end else self.read(shard, start, end)
@@ -248,12 +236,7 @@ class ScaleReader:
         return self.source.read(cell, self.scale.format.limit(self.scale.chunk_box(cell)))
 
     def decode(self, cell: Vec, data: bytes) -> Voxels:
-        """Return the voxels (z, y, x, c) of a chunk.
-
-        Raises:
-            ValueError: the data is not a chunk of this cell.
-            MissingDecoderError: no decoder for its encoding is installed.
-        """
+        """Return the voxels (z, y, x, c) of a chunk. Raises as `decode_chunk`."""
         return decode_chunk(self.scale.format, data, self.scale.chunk_box(cell))
 
     def read(self, cell: Vec) -> Voxels | None:

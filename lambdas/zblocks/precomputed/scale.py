@@ -206,9 +206,8 @@ class Scale:
 
     def copies(self) -> tuple[Scale, ...]:
         """Return one scale for each chunk size."""
-        return tuple(
-            replace(self, chunk=c, other_chunks=()) for c in (self.chunk, *self.other_chunks)
-        )
+        chunks = (self.chunk, *self.other_chunks)
+        return tuple(replace(self, chunk=chunk, other_chunks=()) for chunk in chunks)
 
 
 @dataclass(frozen=True, slots=True)

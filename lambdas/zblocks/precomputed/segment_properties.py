@@ -38,14 +38,9 @@ class SegmentName:
 
 
 def parse_names(text: str, where: str) -> tuple[SegmentName, ...]:
-    """Read a table of names.
+    """Read a table of names; `where` is its name in error messages.
 
-    Args:
-        text: the table.
-        where: the table's name in error messages.
-
-    Raises:
-        InvalidConfig: lines lack a valid label or name, or repeat a label.
+    Raises InvalidConfig if lines lack a valid label or name, or repeat a label.
     """
     lines = [line for line in text.removeprefix("\ufeff").splitlines() if line.strip()]
     rows = _columns(lines, where) if lines and not _is_label(_split(lines[0])[0]) else _plain(lines)
@@ -53,11 +48,7 @@ def parse_names(text: str, where: str) -> tuple[SegmentName, ...]:
 
 
 def names_of(table: Mapping[str, str], where: str) -> tuple[SegmentName, ...]:
-    """Read a table, label → name, given in the config.
-
-    Raises:
-        InvalidConfig: as `parse_names`.
-    """
+    """Read a table, label → name, given in the config. Raises InvalidConfig: as `parse_names`."""
     return _checked([(f"{key!r}", key, name) for key, name in table.items()], where)
 
 
@@ -68,9 +59,7 @@ def build_segment_properties(names: Iterable[SegmentName]) -> bytes:
         "@type": "neuroglancer_segment_properties",
         "inline": {
             "ids": [str(one.id) for one in ordered],
-            "properties": [
-                {"id": "label", "type": "label", "values": [one.name for one in ordered]}
-            ],
+            "properties": [{"id": "label", "type": "label", "values": [n.name for n in ordered]}],
         },
     }
     return json.dumps(document, indent=1, ensure_ascii=False).encode()
@@ -85,11 +74,10 @@ def _columns(lines: list[str], where: str) -> Iterator[_Row]:
     header = [title.strip().lower() for title in next(rows)]
     name = next((header.index(title) for title in NAME_COLUMNS if title in header), None)
     if "id" not in header or name is None:
-        msg = (
+        raise InvalidConfig(
             f'{where}: line 1: {quote(lines[0])} is neither "<id> <name>" nor a header with the '
             'columns "id" and "name"; correct it'
         )
-        raise InvalidConfig(msg)
     at = header.index("id")
     for number, row in enumerate(rows, 2):
         cells = [*row, *[""] * len(header)]

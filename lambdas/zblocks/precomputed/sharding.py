@@ -16,7 +16,6 @@ import gzip
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -38,20 +37,6 @@ SHARD_ENCODINGS = ("raw", "gzip")
 
 _ENTRY = 16
 """Bytes of a minishard's entry in the shard index: start and end, uint64."""
-
-ShardingInfo = TypedDict(
-    "ShardingInfo",
-    {
-        "@type": str,
-        "preshift_bits": int,
-        "hash": str,
-        "minishard_bits": int,
-        "shard_bits": int,
-        "minishard_index_encoding": str,
-        "data_encoding": str,
-    },
-)
-"""The `sharding` field of a scale's `info`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +93,7 @@ def chunk_id(cell: Vec, grid: Vec) -> int:
 
 
 def choose_sharding(grid: Vec, z_bits: int, data_encoding: str) -> Sharding:
-    """Return a sharding in which a task that owns 2^z_bits layers of chunks owns whole shards.
-
-    Args:
-        grid: chunks per axis, xyz.
-        z_bits: maximum number of z bits within a shard.
-        data_encoding: compression of encoded chunks, `gzip` or `raw`.
-    """
+    """Return a sharding in which a task that owns 2^z_bits layers of chunks owns whole shards."""
     axes = axis_bits(grid)
     low = 0
     for axis in axes[:MAX_BITS]:
@@ -134,8 +113,7 @@ def shard_size(sharding: Sharding, grid: Vec) -> Vec:
 
 def shard_boxes(sharding: Sharding, grid: Vec) -> Iterator[tuple[int, Box]]:
     """Yield the number of each shard of a grid, and its box of cells (identity hash)."""
-    cells = Box(Vec(0, 0, 0), grid)
-    for box in cells.cells(shard_size(sharding, grid)):
+    for box in Box(Vec(0, 0, 0), grid).cells(shard_size(sharding, grid)):
         yield chunk_id(box.start, grid) >> sharding.low, box
 
 
@@ -161,7 +139,7 @@ def shard_name(sharding: Sharding, number: int) -> str:
     return f"{number:0{-(-sharding.shard // 4)}x}.shard"
 
 
-def sharding_info(sharding: Sharding) -> ShardingInfo:
+def sharding_info(sharding: Sharding) -> dict[str, str | int]:
     """Return the `sharding` field of a scale's `info`."""
     return {
         "@type": SHARDING_TYPE,
@@ -232,12 +210,10 @@ EMPTY_INDEX = MinishardIndex(*(np.zeros(0, np.uint64) for _ in range(3)))
 def decode_minishard_index(sharding: Sharding, raw: bytes) -> MinishardIndex:
     """Return a minishard index from its decompressed bytes, in stored order.
 
-    Raises:
-        ValueError: its size is wrong.
+    Raises ValueError if its size is wrong.
     """
     if len(raw) % 24:
-        msg = f"minishard index of {len(raw)} bytes, not a multiple of 24"
-        raise ValueError(msg)
+        raise ValueError(f"minishard index of {len(raw)} bytes, not a multiple of 24")
     rows = np.frombuffer(raw, "<u8").reshape(3, -1).astype(np.uint64)
     ends = np.cumsum(rows[2], dtype=np.uint64)
     starts = np.cumsum(rows[1], dtype=np.uint64) + ends - rows[2] + np.uint64(sharding.index_bytes)

@@ -18,9 +18,7 @@ _DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 def translated(place: str, *, local: bool) -> Iterator[None]:
     """Raise the store's errors as ours; missing objects and failed conditions pass unchanged.
 
-    Args:
-        place: URL of the object, for the message.
-        local: whether it is in a folder.
+    `place` is the object's URL, for the message.
 
     Raises:
         InvalidConfig: access, bucket, region or name is wrong; no retry will help.
@@ -57,8 +55,8 @@ def _translate(place: str, error: Exception, *, local: bool) -> ZblocksError:
             "the file of s3_creds_file"
         )
     elif local and "os error 28" in said:
-        what = "the disk is full; free some space and rerun: finished work is kept"
-        return StorageError(f"{place}: {what}")
+        text = "the disk is full; free some space and rerun: finished work is kept"
+        return StorageError(f"{place}: {text}")
     else:
         return StorageError(f"{place}: the store failed after retries: {short}")
     return InvalidConfig(f"{place}: {what}")

@@ -15,14 +15,9 @@ _BAD_NAME = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def odd_entries(root: Path, folder: str) -> Iterator[tuple[str, str, bool]]:
-    """Walk the entries of a local folder that are neither regular files nor plain folders.
+    """Walk the entries of a store's local folder that are neither regular files nor plain folders.
 
-    Args:
-        root: folder of the store.
-        folder: relative to it.
-
-    Yields:
-        The key, what it is, and whether it keeps the folder from being listed.
+    Yields the key, what it is, and whether it keeps the folder from being listed.
     """
     try:
         entries = os.scandir(os.path.join(root, folder))  # noqa: PTH118 (a list may name many)

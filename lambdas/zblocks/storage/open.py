@@ -38,8 +38,7 @@ class Credentials:
 def load_credentials(path: Path) -> Credentials:
     """Read the JSON file; errors never show its content.
 
-    Raises:
-        InvalidConfig: the file is missing, not a JSON object, or lacks a key.
+    Raises InvalidConfig if the file is missing, not a JSON object, or lacks a key.
     """
     try:
         data = json.loads(path.read_text())
@@ -51,8 +50,7 @@ def load_credentials(path: Path) -> Credentials:
         raise InvalidConfig(msg) from None
     values = [data.get(n) if isinstance(data, dict) else None for n in ("access_key", "secret_key")]
     if not all(isinstance(v, str) and v.strip().isprintable() and v.strip() for v in values):
-        msg = f"s3_creds_file: {path} must have access_key and secret_key, both text"
-        raise InvalidConfig(msg)
+        raise InvalidConfig(f"s3_creds_file: {path} must have access_key and secret_key, both text")
     region = data.get("region")
     if region is not None and not isinstance(region, str):
         msg = f"s3_creds_file: {path}: region is not text; give one such as us-east-1"
@@ -79,13 +77,9 @@ _lock = threading.Lock()
 def open_store(url: str, credentials: Credentials | None = None, role: str = "") -> Store:
     """Return the store of a `file://` or `s3://` URL; the same one when called again.
 
-    Args:
-        url: folder, or bucket and prefix.
-        credentials: keys to use instead of the environment's.
-        role: ARN of an IAM role to assume, or empty.
+    Credentials replace the environment's; `role` is the ARN of an IAM role to assume, or empty.
 
-    Raises:
-        InvalidConfig: another kind of URL, or no AWS credentials.
+    Raises InvalidConfig: another kind of URL, or no AWS credentials.
     """
     with _lock:
         return _open(url.rstrip("/"), credentials, role, os.getpid())
@@ -105,8 +99,7 @@ def _open(url: str, credentials: Credentials | None, role: str, _pid: int) -> St
         # Rooted at "/", so that only the first write creates a missing folder.
         return Store(url, LocalStore(), str(Path(unquote(parts.path))).strip("/"))
     if parts.scheme == "s3":
-        raw = _open_bucket(parts.netloc, parts.path.strip("/"), credentials, role)
-        return Store(url, raw)
+        return Store(url, _open_bucket(parts.netloc, parts.path.strip("/"), credentials, role))
     msg = f"{url}: not a supported location; use s3://bucket/prefix or file:///folder"
     raise InvalidConfig(msg)
 
@@ -142,11 +135,10 @@ def _access(bucket: str, credentials: Credentials | None, role: str) -> dict[str
     try:
         return {"credential_provider": Boto3CredentialProvider()}
     except ValueError as error:
-        msg = (
+        raise InvalidConfig(
             f"s3://{bucket}: no AWS credentials found; set them up as for the AWS CLI (aws "
             'configure), or give "s3_creds_file", a file with access_key and secret_key'
-        )
-        raise InvalidConfig(msg) from error
+        ) from error
 
 
 def _assume(role: str, credentials: Credentials | None) -> Callable[[], S3Credential]:

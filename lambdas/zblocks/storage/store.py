@@ -58,9 +58,8 @@ class Store:
     def get(self, key: str) -> bytes:
         """Return a whole object.
 
-        Raises:
-            FileNotFoundError: there is none.
-            StorageError: the store failed after retries.
+        Raises FileNotFoundError if there is none, and StorageError if the store failed after
+        retries.
         """
         with self._translated(key):
             return self.traffic.read(bytes(obstore.get(self._raw, self._path(key)).bytes()))
@@ -77,8 +76,7 @@ class Store:
     def get_range(self, key: str, start: int, length: int, etag: str = "") -> bytes:
         """Return `length` bytes from `start`.
 
-        Raises:
-            SourceChanged: the object's ETag isn't `etag`.
+        Raises SourceChanged if the object's ETag isn't `etag`.
         """
         options: obstore.GetOptions = {"range": (start, start + length)}
         if etag:
@@ -94,9 +92,8 @@ class Store:
     def fetch(self, key: str, span: Span | None = None, *, body: bool = True) -> Fetched:
         """Return an object, or a part of it, as stored, with its headers.
 
-        Raises:
-            FileNotFoundError: there is none.
-            StorageError: the store failed after retries, or the object has no such bytes.
+        Raises FileNotFoundError if there is none, and StorageError if the store failed after
+        retries or the object has no such bytes.
         """
         options: obstore.GetOptions = {} if body else {"head": True}
         if span is not None:
@@ -110,14 +107,11 @@ class Store:
             found = obstore.get(self._raw, self._path(key), options=options)
             data = self.traffic.read(bytes(found.bytes()) if body else b"")
             attributes, meta = found.attributes, found.meta
-            return Fetched(
-                data,
-                *found.range,
-                meta["size"],
-                meta["e_tag"] or "",
-                str(attributes.get("Content-Type", "")),
-                str(attributes.get("Content-Encoding", "")),
+            kind, encoding = (
+                str(attributes.get(name, "")) for name in ("Content-Type", "Content-Encoding")
             )
+            etag = meta["e_tag"] or ""
+            return Fetched(data, *found.range, meta["size"], etag, kind, encoding)
 
     def head(self, key: str) -> StoredObject | None:
         """Return an object's metadata, or None if there is no such object."""
@@ -132,18 +126,15 @@ class Store:
         """Walk all objects below a folder, or only those whose keys sort after `after`."""
         offset = self._path(after) if after else None
         with self._translated(folder + "/*"):
-            for page in obstore.list(
-                self._raw, self._path(folder) or None, offset=offset, chunk_size=1000
-            ):
-                for meta in page:
-                    yield self._listed(meta)
+            path = self._path(folder) or None
+            for page in obstore.list(self._raw, path, offset=offset, chunk_size=1000):
+                yield from map(self._listed, page)
 
     def list_folder(self, folder: str) -> Iterator[StoredObject]:
         """Walk the objects directly in a folder."""
         with self._translated(folder + "/*"):
             found = obstore.list_with_delimiter(self._raw, self._path(folder) or None)
-            for meta in found["objects"]:
-                yield self._listed(meta)
+            yield from map(self._listed, found["objects"])
 
     def odd_entries(self, folder: str) -> Iterator[tuple[str, str, bool]]:
         """Walk what isn't a regular file in a local folder, as `folder.odd_entries`."""
@@ -172,14 +163,10 @@ class Store:
             headers["Content-Encoding"] = content_encoding
         self.traffic.wrote(data)
         with self._translated(name):
-            done = obstore.put(
-                self._raw,
-                self._path(name),
-                data,
-                use_multipart=False,
-                attributes=None if self.local else headers,
-            )
-        return done["e_tag"] or ""
+            attributes = None if self.local else headers
+            path = self._path(name)
+            put = obstore.put(self._raw, path, data, use_multipart=False, attributes=attributes)
+        return put["e_tag"] or ""
 
     def put_json(self, key: str, data: bytes) -> None:
         """Write a document."""
@@ -271,8 +258,7 @@ class StoredFile:
     def read_at(self, start: int, length: int) -> bytes:
         """Return up to `length` bytes from `start`; fewer only at the end.
 
-        Raises:
-            SourceChanged: the object was deleted, or its version isn't `etag`.
+        Raises SourceChanged if the object was deleted, or its version isn't `etag`.
         """
         length = min(length, self.size - start)
         if length <= 0:

@@ -34,20 +34,14 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Holes:
-    """Which chunks may be absent."""
-
-    declared: Sequence[Box] = ()
-    allowed: bool = False
-    """Whether any other absent chunk holds zeros, as readers take it."""
-
-
-@dataclass(frozen=True, slots=True)
 class CheckedScale:
     """One scale, cut in one way."""
 
     present: PresentChunks
-    holes: Holes = Holes()
+    declared: Sequence[Box] = ()
+    """Holes that `provenance` lists."""
+    allow_holes: bool = False
+    """Whether any other absent chunk holds zeros, as readers take it."""
     absent: tuple[Span, ...] = ()
     """Planes without data, which no mean counts."""
     left_out: tuple[Span, ...] = ()
@@ -55,7 +49,7 @@ class CheckedScale:
 
     @property
     def scale(self) -> Scale:
-        """The scale."""
+        """What `info` says of it."""
         return self.present.reader.scale
 
     def read(self, cell: Vec) -> Chunk | None:
@@ -85,11 +79,7 @@ class CheckedScale:
         """Tell whether the chunk of a box is known to hold zeros if it is absent."""
         if is_covered(self.left_out, box.start.z, box.stop.z):
             return True
-        return self.holes.allowed and not any((hole & box).voxels for hole in self.holes.declared)
-
-    def is_declared(self, box: Box) -> bool:
-        """Tell whether a box lies in a declared hole."""
-        return any((hole & box) == box for hole in self.holes.declared)
+        return self.allow_holes and not any((hole & box).voxels for hole in self.declared)
 
 
 def check_chunks(checked: CheckedScale, found: Findings) -> None:
@@ -123,21 +113,18 @@ def check_chunks(checked: CheckedScale, found: Findings) -> None:
 
 def _count_absent(checked: CheckedScale, found: Findings) -> None:
     """Say which chunks aren't there: declared, allowed, or missing."""
-    scale, holes, present = checked.scale, checked.holes, checked.present.count
+    scale, present, allowed = checked.scale, checked.present.count, checked.allow_holes
     absent = scale.chunks - present
-    if holes.allowed and not holes.declared:
-        if absent:
-            found.count("holes", absent, scale.key)
-        return
-    if absent > WALKED and present * FAR < scale.chunks and not holes.allowed:
+    if absent > WALKED and present * FAR < scale.chunks and not allowed:
         text = f"has a grid of {scale.chunks} chunks, of which {present} are there"
         do = "correct size and chunk_sizes, or allow holes if they are meant"
         found.problem("grid-too-large", f"info: {scale.key}", text, do)
         return
-    rest = absent - _name_absent(checked, absent, found)
-    if rest and holes.allowed:
+    walked = 0 if allowed and not checked.declared else _name_absent(checked, absent, found)
+    rest = absent - walked
+    if rest and allowed:
         found.count("holes", rest, scale.key)
-    elif rest and holes.declared:
+    elif rest and checked.declared:
         found.cannot(f"{scale.key}: {rest} absent chunks are too many to tell which were declared")
     elif rest:
         found.problem("missing-chunk", scale.key, "lacks more chunks", REWRITE, rest)
@@ -145,17 +132,17 @@ def _count_absent(checked: CheckedScale, found: Findings) -> None:
 
 def _name_absent(checked: CheckedScale, absent: int, found: Findings) -> int:
     """Walk the grid and name absent chunks, up to a number; return how many were found."""
-    scale, holes, seen, named = checked.scale, checked.holes, 0, 0
-    for cell in islice(scale.cells(), WALKED if holes.declared else None):
-        if seen == absent or (named >= KEPT and not holes.declared):
+    scale, declared, seen, named = checked.scale, checked.declared, 0, 0
+    for cell in islice(scale.cells(), WALKED if declared else None):
+        if seen == absent or (named >= KEPT and not declared):
             break
         if checked.present.reader.source.has(cell):
             continue
         seen += 1
         box = scale.chunk_box(cell)
-        if checked.is_declared(box):
+        if any((hole & box) == box for hole in declared):
             found.count("declared holes", 1, scale.key)
-        elif holes.allowed:
+        elif checked.allow_holes:
             found.count("holes", 1, scale.key)
         else:
             named += 1
@@ -184,8 +171,7 @@ AHEAD = 4 * THREADS
 def for_each(action: Callable[[T], None], items: Iterable[T]) -> None:
     """Call an action for each item; items are taken from the iterable as threads become free.
 
-    Raises:
-        Exception: the first that the action raised.
+    Raises Exception: the first that the action raised.
     """
     waiting: deque[Future[None]] = deque()
     with ThreadPoolExecutor(THREADS) as pool:

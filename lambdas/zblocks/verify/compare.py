@@ -43,8 +43,7 @@ def compare(
 ) -> bool:
     """Note a chunk whose voxels (z, y, x, c) aren't the expected ones.
 
-    Returns:
-        Whether it could be compared: one that can't be read, or is missing, has been noted before.
+    False if it can't be compared: one that can't be read, or is missing, has been noted before.
     """
     box = checked.scale.chunk_box(cell)
     try:
@@ -78,7 +77,6 @@ def _difference(actual: Voxels, expected: Voxels, rule: Rule) -> str:
 
 
 def _is_near(chunk: Chunk, expected: Voxels, rule: Rule) -> bool:
-    """Tell whether JPEG explains the difference."""
     if rule.known is Known.NEARLY:
         return is_like(chunk.voxels, expected, chunk.data)
     return is_encoding_of(chunk.voxels, expected, chunk.data, rule.quality)
@@ -116,14 +114,9 @@ _LUMA = np.array(
 )  # fmt: skip
 
 
-def _table(quality: int) -> Voxels:
-    """Return libjpeg's quantisation of a quality (`jpeg_quality_scaling`)."""
-    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    table: Voxels = np.clip((_LUMA * scale + 50) // 100, 1, 255)
-    return table
-
-
-_TABLES = np.stack([_table(quality) for quality in range(1, 101)])
+_PERCENT = np.array([5000 // q if q < 50 else 200 - 2 * q for q in range(1, 101)])
+_TABLES: Voxels = np.clip((_LUMA * _PERCENT[:, np.newaxis] + 50) // 100, 1, 255)
+"""libjpeg's quantisation of each quality from 1 on (`jpeg_quality_scaling`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +172,9 @@ def _quantisation(data: bytes) -> Voxels | None:
 
 
 def is_encoding_of(actual: Voxels, expected: Voxels, data: bytes, quality: int | None) -> bool:
-    """Tell whether a chunk is the expected voxels, encoded.
+    """Tell whether a chunk (z, y, x, c) is the expected voxels, encoded as `data`.
 
-    Args:
-        actual: what the chunk holds, (z, y, x, c).
-        expected: what it should hold.
-        data: the chunk.
-        quality: at which our own encoder encoded it; None for any other encoder.
+    Encoding them here must give nearly the same. `quality`: our encoder's; None for any other.
     """
     coder = Coder.of(data)
     if quality is not None:
@@ -201,7 +190,11 @@ def is_encoding_of(actual: Voxels, expected: Voxels, data: bytes, quality: int |
 
 
 def is_like(actual: Voxels, expected: Voxels, data: bytes) -> bool:
-    """Tell whether a chunk is voxels like the expected ones, encoded."""
+    """Tell whether a chunk is voxels like the expected ones, encoded as `data`.
+
+    Coarser scales are made before JPEG changes the finer one, so what is expected is not known
+    exactly.
+    """
     coder = Coder.of(data)
     again = coder.encode(expected).astype(np.float64)
     chance = coder.tolerance(actual.size)
@@ -215,7 +208,6 @@ def is_like(actual: Voxels, expected: Voxels, data: bytes) -> bool:
 
 
 def _follows(one: Voxels, other: Voxels) -> bool:
-    """Tell whether one chunk varies with another that isn't uniform."""
     a, b = one - one.mean(), other - other.mean()
     return bool((a * b).mean() >= ALIKE * (b * b).mean())
 

@@ -20,6 +20,7 @@ from zblocks.verify.findings import Findings
 from zblocks.verify.info import LABEL_FIELDS
 
 RERUN = "run the config again with overwrite true, or restore it from a copy"
+UNDECODED = "can't be decoded here; install its decoder and check again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,7 @@ class ZblocksMetadata:
 def read_info(store: Store, found: Findings) -> dict[str, Any] | None:
     """Read `info`; None where it can't be used, which is noted.
 
-    Raises:
-        InvalidConfig: it doesn't exist.
+    Raises InvalidConfig if it doesn't exist.
     """
     try:
         data = read_bytes(store, INFO)
@@ -46,7 +46,7 @@ def read_info(store: Store, found: Findings) -> dict[str, Any] | None:
         msg = f"{store.url}/{INFO}: not found, so there is no volume; check the location"
         raise InvalidConfig(msg) from error
     except MissingDecoderError as error:
-        found.cannot(_undecoded(INFO, error))
+        found.cannot(f"{INFO}: {error} {UNDECODED}")
         return None
     except ValueError as error:
         do = "store it with the Content-Encoding that it has, or none"
@@ -71,14 +71,10 @@ def read_document(store: Store, key: str, kind: str, found: Findings) -> Any:
     except FileNotFoundError:
         return None
     except MissingDecoderError as error:
-        found.cannot(_undecoded(key, error))
+        found.cannot(f"{key}: {error} {UNDECODED}")
     except MALFORMED as error:
         found.problem(kind, key, f"can't be read as JSON ({str(error)[:200]})", RERUN)
     return None
-
-
-def _undecoded(key: str, error: MissingDecoderError) -> str:
-    return f"{key}: {error} can't be decoded here; install its decoder and check again"
 
 
 def read_metadata(store: Store, found: Findings) -> ZblocksMetadata:
@@ -121,8 +117,7 @@ def _holes(provenance: Any, found: Findings) -> dict[str, list[Box]]:
         for entry in provenance.get("holes", []):
             holes.setdefault(str(entry["scale"]), []).append(_box(entry["box"]))
     except MALFORMED:
-        text = "its list of holes can't be read"
-        found.problem("bad-holes", PROVENANCE, text, RERUN)
+        found.problem("bad-holes", PROVENANCE, "its list of holes can't be read", RERUN)
     return holes
 
 
@@ -177,7 +172,7 @@ class Gaps:
 
     @classmethod
     def of_plan(cls, plan: Plan) -> Gaps:
-        """Return those of a plan."""
+        """Read them from a plan."""
         return cls(absent_spans(plan), plan.missing.policy == "hole")
 
     @classmethod
@@ -222,7 +217,6 @@ def check_segments(store: Store, info: dict[str, Any], found: Findings) -> None:
 
 
 def _fault(document: dict[str, Any]) -> str:
-    """Return what is wrong with a document; empty if nothing is."""
     if document["@type"] != "neuroglancer_segment_properties":
         return f"has the @type {document['@type']!r:.100}"
     ids = document["inline"]["ids"]

@@ -21,9 +21,7 @@ class Problem:
     place: str
     """The object, or the field of `info`."""
     message: str
-    """What was found there."""
     remedy: str
-    """What to do about it."""
 
 
 class Findings:

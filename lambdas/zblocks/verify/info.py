@@ -19,11 +19,7 @@ LABEL_FIELDS = ("mesh", "skeletons", "segment_properties")
 
 
 def check_info(document: dict[str, Any], found: Findings) -> Volume | None:
-    """Check `info` against the specification.
-
-    Returns:
-        What it says; None where too much is wrong to check any further.
-    """
+    """Check `info` against the specification; None: too much is wrong to check any further."""
     document = document | {
         name: lower(document[name], f"info: {name}", found)
         for name in ("type", "data_type")
@@ -37,28 +33,26 @@ def check_info(document: dict[str, Any], found: Findings) -> Volume | None:
         return None
     checked = [check_scale(document, n, entry, found) for n, entry in enumerate(scales)]
     usable = [s for s in checked if s is not None]
-    _check_keys(usable, found)
+    keys = [s.key for s in usable]
+    for key in sorted({k for k in keys if keys.count(k) > 1}):
+        text, do = f"use the key {key!r:.100} more than once", "give each scale its own folder"
+        found.problem("duplicate-key", "info: scales", text, do)
     if all(isinstance(s, dict) and s.get("hidden") is True for s in scales):
         do = 'remove "hidden" from one'
         found.problem("nothing-visible", "info: scales", "every scale is hidden", do)
-    if len(usable) < len(checked) or not _is_usable(document):
+    decodable = (
+        document.get("type") in LAYERS
+        and document.get("data_type") in tuple(DATA_TYPES)
+        and is_whole(document.get("num_channels"), 1, MAX_CHANNELS)
+    )
+    if len(usable) < len(checked) or not decodable:
         return None
     volume = parse_info(document)
     _check_order(volume.scales, found)
     return volume
 
 
-def _is_usable(document: dict[str, Any]) -> bool:
-    """Tell whether chunks can be decoded by what is said of the whole volume."""
-    return (
-        document.get("type") in LAYERS
-        and document.get("data_type") in tuple(DATA_TYPES)
-        and is_whole(document.get("num_channels"), 1, MAX_CHANNELS)
-    )
-
-
 def _check_top(document: dict[str, Any], found: Findings) -> None:
-    """Check the fields of the whole volume."""
     kind = document.get("@type", "neuroglancer_multiscale_volume")
     if kind != "neuroglancer_multiscale_volume":
         do = 'write "neuroglancer_multiscale_volume"'
@@ -95,14 +89,6 @@ def _check_type(document: dict[str, Any], found: Findings) -> None:
     if layer == "segmentation" and channels != 1:
         do = "store one volume for each channel"
         found.problem("label-channels", "info: num_channels", "labels have one channel", do)
-
-
-def _check_keys(scales: Sequence[Scale], found: Findings) -> None:
-    """Check that every scale has a folder of its own."""
-    keys = [s.key for s in scales]
-    for key in sorted({k for k in keys if keys.count(k) > 1}):
-        text, do = f"use the key {key!r:.100} more than once", "give each scale its own folder"
-        found.problem("duplicate-key", "info: scales", text, do)
 
 
 def _check_order(scales: Sequence[Scale], found: Findings) -> None:

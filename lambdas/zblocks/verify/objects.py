@@ -42,16 +42,9 @@ _ENCODINGS = {ending: name for name, ending in ENDINGS.items()}
 def check_unsharded(
     store: Store, scale: Scale, listing: Mapping[str, int], found: Findings
 ) -> list[PresentChunks]:
-    """Sort a scale's objects by the chunk size that they belong to, and find stray ones.
+    """Sort a scale's objects by chunk size, find stray ones; return the chunks of each size.
 
-    Args:
-        store: the volume's.
-        scale: with all its chunk sizes.
-        listing: bytes of each object in the scale's folder, by name.
-        found: what is wrong.
-
-    Returns:
-        The chunks of each chunk size.
+    `listing` is the bytes of each object in the scale's folder, by name.
     """
     copies = scale.copies()
     listed: list[dict[Vec, ListedChunk]] = [{} for _ in copies]
@@ -67,8 +60,8 @@ def check_unsharded(
             do = f"store it as {chunk}, with the Content-Encoding {_ENCODINGS[ending]}"
             found.problem("ending-in-bucket", place, text, do)
         elif twin := _add(ListedChunk(name, listing[name]), cells, listed):
-            text, do = f"exists as {twin}, too", "remove the one that is not right"
-            found.problem("duplicate-chunk", place, text, do)
+            do = "remove the one that is not right"
+            found.problem("duplicate-chunk", place, f"exists as {twin}, too", do)
     return [_present(store, *copy) for copy in zip(copies, listed, strict=True)]
 
 
@@ -112,18 +105,7 @@ Fault = tuple[str, str]
 def check_shards(
     store: Store, scale: Scale, sharding: Sharding, listing: Mapping[str, int], found: Findings
 ) -> PresentChunks:
-    """Check the shards of a scale.
-
-    Args:
-        store: the volume's.
-        scale: of the shards.
-        sharding: the scale's.
-        listing: bytes of each object in the scale's folder, by name.
-        found: what is wrong.
-
-    Returns:
-        The chunks that can be read.
-    """
+    """Check the shards of a scale, listed as above; return the chunks that can be read."""
     shards = _Shards(ShardIndices(store, scale, sharding), found)
     for name in sorted(listing):
         if name or listing[name]:
@@ -147,7 +129,6 @@ class _Shards:
         self.chunks = ChunkShards(self.indices, self._load)
 
     def check_object(self, name: str, size: int) -> None:
-        """Check one object of the scale's folder."""
         scale, sharding = self.indices.scale, self.indices.sharding
         place, match = f"{scale.key}/{name}", _SHARD.fullmatch(name)
         number = int(match[1] or "0", 16) if match and len(name) < 40 else -1
@@ -159,7 +140,7 @@ class _Shards:
         elif size < sharding.index_bytes:
             text = f"is {size} bytes, less than its index of {sharding.index_bytes}"
             self.found.problem("short-shard", place, text, REWRITE)
-        elif (encoding := self._content_encoding(place)).lower() not in UNPACKED:
+        elif (encoding := self.indices.store.packing(place)).lower() not in UNPACKED:
             text = f"has Content-Encoding {encoding}, so that viewers can't read ranges of it"
             do = "store the same bytes without a Content-Encoding"
             self.found.problem("shard-content-encoding", place, text, do)
@@ -178,9 +159,6 @@ class _Shards:
                     if cell is not None:
                         yield cell
 
-    def _content_encoding(self, place: str) -> str:
-        return "" if self.indices.store.local else self.indices.store.packing(place)
-
     def _can_hold(self, shard: int) -> bool:
         """Tell whether a shard of this number can hold a chunk of the grid."""
         grid, sharding = self.indices.scale.grid, self.indices.sharding
@@ -191,7 +169,6 @@ class _Shards:
         return cell_of(shard << sharding.low, grid) is not None
 
     def _check_indices(self, shard: int) -> None:
-        """Read all indices of a shard."""
         place, size = shard_key(self.indices.scale, shard), self.sizes[shard]
         spans, before, offset = [], self.count, self.indices.sharding.index_bytes
         for minishard, start, end in self.indices.minishards(shard):
@@ -211,7 +188,6 @@ class _Shards:
             self.found.note(f"{place}: holds no chunks; it may be removed")
 
     def _check_overlap(self, place: str, spans: NDArray[np.uint64]) -> None:
-        """Find bytes that are used twice."""
         spans = spans[np.lexsort((spans[:, 1], spans[:, 0]))]
         ends = np.maximum.accumulate(spans[:-1, 1])
         for at in np.nonzero(spans[1:, 0] < ends)[0][:1]:

@@ -31,11 +31,8 @@ def check_receipts(
 ) -> None:
     """Read every object that a receipt names, piece by piece.
 
-    Args:
-        store: the volume's.
-        listings: bytes of each object by its name, by the folder of its scale.
-        found: what is wrong.
-        allow_holes: leave absent objects to the checks of chunks.
+    Listings are bytes by name, by the scale's folder. Where holes are allowed, absent objects are
+    left to the checks of chunks.
     """
 
     def check(one: Written) -> None:
@@ -44,8 +41,7 @@ def check_receipts(
             if stored is None and allow_holes:
                 return
             if stored is None:
-                text = "has a receipt and is missing"
-                found.problem("receipt-differs", one.key, text, RERUN)
+                found.problem("receipt-differs", one.key, "has a receipt and is missing", RERUN)
                 return
             name, size = stored
             if size != one.bytes or _crc32(store, name, size) != one.crc32:
@@ -61,7 +57,6 @@ def check_receipts(
 
 
 def _read_receipts(store: Store, found: Findings) -> Iterator[Receipt]:
-    """Walk the receipts that can be read."""
     for meta in store.list(RECEIPTS):
         try:
             data = read_bytes(store, meta.key)

@@ -38,11 +38,7 @@ def lower(value: object, place: str, found: Findings) -> object:
 
 
 def check_scale(document: dict[str, Any], number: int, entry: Any, found: Findings) -> Scale | None:
-    """Check one scale of a volume.
-
-    Returns:
-        The scale, as if it were the only one; None where it can't be used.
-    """
+    """Check one scale of a volume; return it, as if it were the only one; None: it's unusable."""
     place = f"info: scales[{number}]"
     if not isinstance(entry, dict):
         found.problem("bad-scale", place, "is not a JSON object", "describe the scale")
@@ -80,15 +76,14 @@ def _check_place(entry: dict[str, Any], place: str, found: Findings) -> None:
     elif top in (".", WORK, INFO, PROVENANCE):
         text, do = f"{key!r:.100} is used for other things", "give the scale a folder of its own"
         found.problem("bad-key", f"{place}.key", text, do)
-    if not are_whole(size, 1):
-        text, do = f"is {size!r:.100}", "write three whole numbers of voxels above 0, xyz"
-        found.problem("bad-size", f"{place}.size", text, do)
-    if not are_nm(resolution):
-        text, do = f"is {resolution!r:.100}", "write three numbers of nm a voxel above 0, xyz"
-        found.problem("bad-resolution", f"{place}.resolution", text, do)
-    if not are_whole(offset):
-        text, do = f"is {offset!r:.100}", "write three whole numbers of voxels, xyz"
-        found.problem("bad-offset", f"{place}.voxel_offset", text, do)
+    for name, fits, unit in (
+        ("size", are_whole(size, 1), "whole numbers of voxels above 0"),
+        ("resolution", are_nm(resolution), "numbers of nm a voxel above 0"),
+        ("voxel_offset", are_whole(offset), "whole numbers of voxels"),
+    ):
+        if not fits:
+            kind, text = f"bad-{name.rpartition('_')[2]}", f"is {entry.get(name)!r:.100}"
+            found.problem(kind, f"{place}.{name}", text, f"write three {unit}, xyz")
 
 
 def _check_chunk_sizes(entry: dict[str, Any], place: str, found: Findings) -> None:
@@ -124,7 +119,6 @@ def _check_size(scale: Scale, document: dict[str, Any], place: str, found: Findi
 
 
 def _note_limits(scale: Scale, channels: int, place: str, found: Findings) -> None:
-    """Note what viewers may have trouble with."""
     longest = max(*scale.chunk, min(scale.chunk) * channels)
     if longest > MAX_TEXTURE:
         limit = f"viewers draw up to {MAX_TEXTURE}"

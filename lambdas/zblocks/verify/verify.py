@@ -20,7 +20,7 @@ from zblocks.conversion.downsample import Downsample, downsampler
 from zblocks.planning.stores import Stores
 from zblocks.precomputed.scale import Scale, Volume
 from zblocks.storage import Store
-from zblocks.verify.chunks import CheckedScale, Holes, PresentChunks, check_chunks
+from zblocks.verify.chunks import CheckedScale, PresentChunks, check_chunks
 from zblocks.verify.documents import (
     Gaps,
     ZblocksMetadata,
@@ -59,10 +59,6 @@ class VerifyOptions:
 
 def verify(store: Store, options: VerifyOptions) -> Findings:
     """Check a volume.
-
-    Args:
-        store: the volume's.
-        options: how closely to check.
 
     Raises:
         InvalidConfig: there is no volume, or it can't be read.
@@ -110,8 +106,7 @@ class _VolumeCheck:
             quality = plan.volume.format.jpeg_quality if plan else None
             SliceCheck(self.slices, quality, sample, found).check(volume, scales[0])
         if made_by_zblocks:
-            allow_holes = self.options.allow_holes
-            check_receipts(self.store, listings, found, allow_holes=allow_holes)
+            check_receipts(self.store, listings, found, allow_holes=self.options.allow_holes)
 
     def _list(self, scale: Scale) -> dict[str, int]:
         """List a scale's folder, without those of other scales in it: bytes by name."""
@@ -134,10 +129,10 @@ class _VolumeCheck:
     def _copies(self, scale: Scale, listing: Mapping[str, int]) -> list[CheckedScale]:
         """Compare a scale's objects with its grid; return the scale in each of its chunk sizes."""
         declared = self.metadata.holes.get(scale.key, ())
-        holes, finest = Holes(declared, self.options.allow_holes), self.volume.scales[0]
+        allow, finest = self.options.allow_holes, self.volume.scales[0]
         gaps = Gaps.of_plan(self.slices.plan) if self.slices else self.metadata.gaps
         return [
-            CheckedScale(present, holes, *gaps.at(present.reader.scale, finest))
+            CheckedScale(present, declared, allow, *gaps.at(present.reader.scale, finest))
             for present in self._present(scale, listing)
         ]
 
@@ -150,6 +145,5 @@ class _VolumeCheck:
     def _downsample(self) -> Downsample:
         """Return how coarser scales are made: as the config or the plan says, or by default."""
         plan = self.slices.plan if self.slices else self.metadata.plan
-        if plan is not None:
-            return downsampler(plan.volume.layer, sparse=plan.sparse_labels)
-        return downsampler(self.volume.layer, sparse=False)
+        layer = plan.volume.layer if plan else self.volume.layer
+        return downsampler(layer, sparse=plan is not None and plan.sparse_labels)

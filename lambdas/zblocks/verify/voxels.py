@@ -49,14 +49,11 @@ class Sample:
             count = min(self.number, present.count)
             picked = set(chosen.sample(range(present.count), count))
             some = islice(present.cells(), max(picked, default=-1) + 1)
-            return iter(sorted((c for i, c in enumerate(some) if i in picked), key=_order))
+            cells = (cell for i, cell in enumerate(some) if i in picked)
+            return iter(sorted(cells, key=lambda cell: cell[::-1]))
         if self.number is None or self.number >= scale.chunks:
             return scale.cells()
         return map(scale.cell_at, sorted(chosen.sample(range(scale.chunks), self.number)))
-
-
-def _order(cell: Vec) -> tuple[int, ...]:
-    return cell[::-1]
 
 
 def check_copy(first: CheckedScale, copy: CheckedScale, sample: Sample, found: Findings) -> None:
@@ -157,8 +154,7 @@ class Slices:
     def read(cls, config: Config, stores: Stores) -> Slices:
         """Read the headers of a config's slices, as a conversion would.
 
-        Raises:
-            ZblocksError: what a conversion would refuse.
+        Raises ZblocksError: what a conversion would refuse.
         """
         stack = read_stack(config, stores)
         plan, _ = make_plan(stack, WorkerSpec(1 << 20))
