@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy.typing as npt
@@ -57,7 +58,7 @@ class Box:
     @property
     def voxels(self) -> int:
         """Number of voxels inside."""
-        return self.shape.x * self.shape.y * self.shape.z
+        return prod(self.shape)
 
     @property
     def name(self) -> str:

@@ -25,7 +25,7 @@ from zblocks.planning.missing import (
 from zblocks.planning.plan import MissingSlices, task_from_item, tasks_to_json
 from zblocks.planning.planner import make_plan, volume_id
 from zblocks.planning.time import WorkerSpec
-from zblocks.precomputed.objects import chunk_key, object_keys, shard_key
+from zblocks.precomputed.scale import chunk_key, object_keys, shard_key
 from zblocks.precomputed.sharding import chunk_id
 from zblocks.slices import FillReader
 from zblocks.slices.transforms.substitutes import InterpolatedReader, Substitutes, blend

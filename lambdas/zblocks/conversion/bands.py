@@ -15,9 +15,8 @@ from zblocks.errors import IncompleteVolume, SliceError
 from zblocks.geometry import Box, Span, Voxels, is_covered
 from zblocks.planning.missing import planned_holes
 from zblocks.planning.plan import Plan
-from zblocks.precomputed.objects import chunk_key
 from zblocks.precomputed.reader import ScaleReader
-from zblocks.precomputed.scale import Scale
+from zblocks.precomputed.scale import Scale, chunk_key
 from zblocks.slices import ChannelSelection, SliceHeader, SliceReader, open_slice
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.rows import OpenSlice, opener

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -128,7 +129,7 @@ def _labels(chunk_format: ChunkFormat, data: bytes, box: Box, block: Vec) -> Vox
 
 def _labels_of(words: Voxels, box: Box, block: Vec, out: Voxels) -> None:
     grid = box.grid(block)
-    blocks = grid.x * grid.y * grid.z
+    blocks = prod(grid)
     if len(words) < 2 * blocks:
         msg = f"is truncated in its block headers: {len(words)} words for {blocks} blocks"
         raise ValueError(msg)
@@ -137,7 +138,7 @@ def _labels_of(words: Voxels, box: Box, block: Vec, out: Voxels) -> None:
         bits, table_at = first >> 24, first & 0xFFFFFF
         if bits not in (0, 1, 2, 4, 8, 16, 32):
             raise ValueError(f"has a block with {bits} bits per voxel")
-        voxels = block.x * block.y * block.z
+        voxels = prod(block)
         count = -(-bits * voxels // 32)
         packed = words[values_at : values_at + count]
         table = words[table_at:]

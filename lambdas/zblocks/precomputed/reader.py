@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from zblocks.errors import ZblocksError
 from zblocks.geometry import Box, Vec, Voxels
 from zblocks.precomputed.compression import MissingDecoderError, decompress
 from zblocks.precomputed.decode import decode_chunk
-from zblocks.precomputed.objects import ENDINGS, shard_key
-from zblocks.precomputed.scale import SMALL_CHUNK, Scale
+from zblocks.precomputed.scale import ENDINGS, SMALL_CHUNK, Scale, shard_key
 from zblocks.precomputed.sharding import (
     EMPTY_INDEX,
     MinishardIndex,
@@ -41,19 +40,6 @@ KEPT_ENTRIES = 1 << 22
 """Maximum number of minishard index entries kept in memory."""
 
 _ENTRY = struct.Struct("<QQ")
-
-
-class ChunkSource(Protocol):
-    """A source of the stored chunks of one scale."""
-
-    def has(self, cell: Vec) -> bool:
-        """Return whether a chunk is known to exist, without reading it."""
-
-    def read(self, cell: Vec, limit: int) -> bytes | None:
-        """Return a decompressed chunk of at most `limit` bytes; None if it doesn't exist.
-
-        Raises ValueError if it can't be decompressed or is too large, and MissingDecoderError.
-        """
 
 
 class ListedChunk(NamedTuple):
@@ -84,9 +70,12 @@ class ChunkObjects:
         return [self.scale.chunk_box(cell).name + ending for ending in endings]
 
     def read(self, cell: Vec, limit: int) -> bytes | None:
-        """Return a chunk; see `ChunkSource`.
+        """Return a decompressed chunk of at most `limit` bytes; None if it doesn't exist.
 
-        Raises FileNotFoundError if it is listed but doesn't exist.
+        Raises:
+            FileNotFoundError: it is listed but doesn't exist.
+            ValueError: it can't be decompressed or is too large.
+            MissingDecoderError: no decoder for its compression is installed.
         """
         if self.listing is None:
             for name in self.names(cell):
@@ -201,7 +190,7 @@ class ChunkShards:
         return self.find(cell) is not None
 
     def read(self, cell: Vec, limit: int) -> bytes | None:
-        """Return a chunk; see `ChunkSource`."""
+        """Return a chunk, as `ChunkObjects.read`."""
         found = self.find(cell)
         if found is None:
             return None
@@ -221,7 +210,7 @@ class ScaleReader:
     """Reads a stored scale in one of its chunk sizes."""
 
     scale: Scale
-    source: ChunkSource
+    source: ChunkObjects | ChunkShards
 
     @classmethod
     def open(cls, store: Store, scale: Scale) -> ScaleReader:
@@ -232,7 +221,7 @@ class ScaleReader:
         return cls(scale, ChunkShards(indices, indices.load))
 
     def read_encoded(self, cell: Vec) -> bytes | None:
-        """Return an encoded chunk; None if it doesn't exist. Raises as `ChunkSource.read`."""
+        """Return an encoded chunk; None if it doesn't exist. Raises as `ChunkObjects.read`."""
         return self.source.read(cell, self.scale.format.limit(self.scale.chunk_box(cell)))
 
     def decode(self, cell: Vec, data: bytes) -> Voxels:

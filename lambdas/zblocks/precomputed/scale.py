@@ -1,4 +1,4 @@
-"""A precomputed volume as described by `info`: its scales, chunks, encodings and sharding.
+"""A precomputed volume as described by `info`: scales, chunks, encodings, and keys of objects.
 
 Format: Neuroglancer, `src/datasource/precomputed/volume.md`, and the viewer's decoders.
 """
@@ -6,13 +6,21 @@ Format: Neuroglancer, `src/datasource/precomputed/volume.md`, and the viewer's d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 
-from zblocks.geometry import Box, Vec, ceil_div
-from zblocks.precomputed.sharding import Sharding, shard_size
+from zblocks.geometry import Box, Span, Vec, ceil_div, is_covered
+from zblocks.precomputed.sharding import (
+    Sharding,
+    chunk_id,
+    shard_boxes,
+    shard_name,
+    shard_of,
+    shard_size,
+)
 
 DATA_TYPES = frozenset(
     ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32")
@@ -113,10 +121,8 @@ class ChunkFormat:
         enough = max(2 * box.voxels * self.voxel_bytes, SMALL_CHUNK)
         if self.block is None:
             return enough
-        blocks = box.grid(self.block)
-        each = self.block.x * self.block.y * self.block.z
-        stored = 8 + each * (4 + np.dtype(self.dtype).itemsize)
-        size = self.channels * (4 + blocks.x * blocks.y * blocks.z * stored)
+        stored = 8 + prod(self.block) * (4 + np.dtype(self.dtype).itemsize)
+        size = self.channels * (4 + prod(box.grid(self.block)) * stored)
         return max(enough, min(size, LARGE_CHUNK))
 
 
@@ -147,16 +153,14 @@ class Scale:
     @property
     def chunks(self) -> int:
         """Number of chunks."""
-        grid = self.grid
-        return grid.x * grid.y * grid.z
+        return prod(self.grid)
 
     @property
     def objects(self) -> int:
         """Number of objects that hold the chunks, with the identity as hash."""
         if self.sharding is None:
             return self.chunks
-        shards = Box(Vec(0, 0, 0), self.grid).grid(shard_size(self.sharding, self.grid))
-        return shards.x * shards.y * shards.z
+        return prod(Box(Vec(0, 0, 0), self.grid).grid(shard_size(self.sharding, self.grid)))
 
     def layer(self, z: int) -> tuple[int, int]:
         """Return the z range [z0, z1), in voxels, of a layer of chunks."""
@@ -240,3 +244,53 @@ def scale_key(resolution: Resolution) -> str:
 def looks_like_a_chunk(name: str) -> bool:
     """Return whether a name has the form of a chunk's name, in any grid."""
     return _CHUNK.fullmatch(name) is not None
+
+
+ENDINGS = {"gzip": ".gz", "br": ".br", "zstd": ".zstd"}
+"""File name suffixes of compressed chunks in a local folder, which has no headers."""
+
+
+def chunk_key(scale: Scale, box: Box) -> str:
+    """Return the key of an unsharded chunk."""
+    return f"{scale.key}/{box.name}"
+
+
+def shard_key(scale: Scale, number: int) -> str:
+    """Return the key of a shard. Raises ValueError if the scale is not sharded."""
+    if scale.sharding is None:
+        raise ValueError(f"scale {scale.key} is not sharded")
+    return f"{scale.key}/{shard_name(scale.sharding, number)}"
+
+
+def object_key(scale: Scale, cell: Vec) -> str:
+    """Return the key of the object that holds a cell's chunk."""
+    if scale.sharding is None:
+        return chunk_key(scale, scale.chunk_box(cell))
+    return shard_key(scale, shard_of(scale.sharding, chunk_id(cell, scale.grid))[0])
+
+
+def object_keys(scale: Scale, holes: Sequence[Span] = ()) -> Iterator[str]:
+    """Yield the keys of all objects of a scale (if sharded, with the identity as hash).
+
+    Holes are z ranges in voxels, of whole layers of chunks, that are left out.
+    """
+    if scale.sharding is None:
+        cells = scale.box.cells(scale.chunk)
+        return (chunk_key(scale, c) for c in cells if not is_covered(holes, c.start.z, c.stop.z))
+    return (
+        shard_key(scale, number)
+        for number, cells in shard_boxes(scale.sharding, scale.grid)
+        if not is_covered(holes, scale.layer(cells.start.z)[0], scale.layer(cells.stop.z - 1)[1])
+    )
+
+
+def content_encoding(scale: Scale) -> str:
+    """Return the Content-Encoding of a scale's objects; empty for none, as for shards."""
+    # Shards are read by byte ranges, which browsers can't decompress.
+    return scale.format.compression if scale.sharding is None else ""
+
+
+def content_type(scale: Scale) -> str:
+    """Return the Content-Type of a scale's objects."""
+    plain = scale.format.encoding in IMAGES and scale.sharding is None
+    return f"image/{scale.format.encoding}" if plain else "application/octet-stream"

@@ -43,8 +43,9 @@ def parse_names(text: str, where: str) -> tuple[SegmentName, ...]:
     Raises InvalidConfig if lines lack a valid label or name, or repeat a label.
     """
     lines = [line for line in text.removeprefix("\ufeff").splitlines() if line.strip()]
-    rows = _columns(lines, where) if lines and not _is_label(_split(lines[0])[0]) else _plain(lines)
-    return _checked(list(rows), where)
+    if lines and not _is_label(_split(lines[0])[0]):
+        return _checked(list(_columns(lines, where)), where)
+    return _checked([(f"line {n}", *_split(line)) for n, line in enumerate(lines, 1)], where)
 
 
 def names_of(table: Mapping[str, str], where: str) -> tuple[SegmentName, ...]:
@@ -82,11 +83,6 @@ def _columns(lines: list[str], where: str) -> Iterator[_Row]:
     for number, row in enumerate(rows, 2):
         cells = [*row, *[""] * len(header)]
         yield f"line {number}", cells[at], cells[name]
-
-
-def _plain(lines: list[str]) -> Iterator[_Row]:
-    for number, line in enumerate(lines, 1):
-        yield f"line {number}", *_split(line)
 
 
 def _split(line: str) -> tuple[str, str]:

@@ -118,20 +118,18 @@ def shard_boxes(sharding: Sharding, grid: Vec) -> Iterator[tuple[int, Box]]:
 
 
 def shard_of(sharding: Sharding, number: int) -> tuple[int, int]:
-    """Return the shard and the minishard of a chunk ID."""
-    code = _hash(sharding, number >> sharding.preshift)
+    """Return the shard and the minishard of a chunk ID.
+
+    Of MurmurHash, the code is the low 8 bytes, for a little-endian uint64.
+    """
+    code = number >> sharding.preshift
+    if sharding.hash != "identity":
+        import mmh3
+
+        digest = mmh3.hash_bytes(code.to_bytes(8, "little"), 0, x64arch=False)
+        code = int.from_bytes(digest[:8], "little")
     minishard = code & ((1 << sharding.minishard) - 1)
     return (code >> sharding.minishard) & ((1 << sharding.shard) - 1), minishard
-
-
-def _hash(sharding: Sharding, code: int) -> int:
-    """Hash a shifted chunk ID; of MurmurHash, the low 8 bytes for a little-endian uint64."""
-    if sharding.hash == "identity":
-        return code
-    import mmh3
-
-    digest = mmh3.hash_bytes(code.to_bytes(8, "little"), 0, x64arch=False)
-    return int.from_bytes(digest[:8], "little")
 
 
 def shard_name(sharding: Sharding, number: int) -> str:

@@ -11,7 +11,7 @@ from isal import isal_zlib
 from zblocks.conversion.chunk_writer import Written
 from zblocks.planning.missing import planned_holes
 from zblocks.planning.plan import Plan, block_name
-from zblocks.precomputed.objects import content_encoding, object_keys
+from zblocks.precomputed.scale import content_encoding, object_keys
 from zblocks.run.job import RECEIPTS
 from zblocks.run.records import Receipt
 from zblocks.storage import Store

@@ -19,8 +19,7 @@ from obstore import exceptions
 from obstore.store import HTTPStore, LocalStore, S3Store
 
 from zblocks.errors import SourceChanged, StorageError
-from zblocks.storage.faults import translated
-from zblocks.storage.folder import odd_entries
+from zblocks.storage.faults import odd_entries, translated
 from zblocks.storage.objects import Fetched, Span, StoredObject, Traffic
 
 if TYPE_CHECKING:
@@ -68,10 +67,6 @@ class Store:
         """Return a whole object and its Content-Encoding (empty for none)."""
         found = self.fetch(key)
         return found.data, found.content_encoding
-
-    def packing(self, key: str) -> str:
-        """Return an object's Content-Encoding (empty for none)."""
-        return self.fetch(key, (0, 1)).content_encoding
 
     def get_range(self, key: str, start: int, length: int, etag: str = "") -> bytes:
         """Return `length` bytes from `start`.

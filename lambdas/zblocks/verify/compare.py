@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 
@@ -16,15 +15,6 @@ from zblocks.verify.chunks import CheckedScale, Chunk
 from zblocks.verify.findings import REWRITE, Findings
 
 
-class Known(Enum):
-    """How well the expected voxels are known where chunks are JPEG."""
-
-    EXACTLY = 1
-    """They are what was encoded."""
-    NEARLY = 2
-    """They were made from voxels that JPEG has changed since."""
-
-
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What a chunk is compared with."""
@@ -33,7 +23,8 @@ class Rule:
     """What a difference is called."""
     name: str
     """What the expected voxels are, in words."""
-    known: Known = Known.EXACTLY
+    exact: bool = True
+    """Whether they are what was encoded, not made from voxels that JPEG has changed since."""
     quality: int | None = None
     """At which zblocks encoded the chunks, where they are its JPEG."""
 
@@ -77,9 +68,9 @@ def _difference(actual: Voxels, expected: Voxels, rule: Rule) -> str:
 
 
 def _is_near(chunk: Chunk, expected: Voxels, rule: Rule) -> bool:
-    if rule.known is Known.NEARLY:
-        return is_like(chunk.voxels, expected, chunk.data)
-    return is_encoding_of(chunk.voxels, expected, chunk.data, rule.quality)
+    if rule.exact:
+        return is_encoding_of(chunk.voxels, expected, chunk.data, rule.quality)
+    return is_like(chunk.voxels, expected, chunk.data)
 
 
 SAME_MEAN, SAME_MOST = 0.5, 16

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from zblocks.geometry import Vec
 from zblocks.precomputed.compression import UNPACKED
-from zblocks.precomputed.objects import ENDINGS, shard_key
 from zblocks.precomputed.reader import (
     ChunkObjects,
     ChunkShards,
@@ -22,7 +21,7 @@ from zblocks.precomputed.reader import (
     ScaleReader,
     ShardIndices,
 )
-from zblocks.precomputed.scale import Scale, looks_like_a_chunk
+from zblocks.precomputed.scale import ENDINGS, Scale, looks_like_a_chunk, shard_key
 from zblocks.precomputed.sharding import (
     EMPTY_INDEX,
     MinishardIndex,
@@ -140,7 +139,7 @@ class _Shards:
         elif size < sharding.index_bytes:
             text = f"is {size} bytes, less than its index of {sharding.index_bytes}"
             self.found.problem("short-shard", place, text, REWRITE)
-        elif (encoding := self.indices.store.packing(place)).lower() not in UNPACKED:
+        elif (encoding := self._content_encoding(place)).lower() not in UNPACKED:
             text = f"has Content-Encoding {encoding}, so that viewers can't read ranges of it"
             do = "store the same bytes without a Content-Encoding"
             self.found.problem("shard-content-encoding", place, text, do)
@@ -148,6 +147,10 @@ class _Shards:
             self.found.count("shards", 1, scale.key)
             self.sizes[number] = size
             self._check_indices(number)
+
+    def _content_encoding(self, place: str) -> str:
+        store = self.indices.store
+        return "" if store.local else store.fetch(place, (0, 1)).content_encoding
 
     def cells(self) -> Iterator[Vec]:
         """Walk the cells whose chunk is there, shard by shard."""
@@ -229,13 +232,13 @@ class _Shards:
         self, shard: int, minishard: int, index: MinishardIndex, report: Callable[[Fault], None]
     ) -> MinishardIndex:
         """Return the entries that can be right, ids ascending; report the faults of the others."""
-        usable, seen = [], set[int]()
+        usable, seen, first = [], set[int](), self.indices.sharding.index_bytes
         entries = zip(index.ids.tolist(), index.starts.tolist(), index.sizes.tolist(), strict=True)
         for at, (number, start, length) in enumerate(entries):
             fault = self._fault_of_id(shard, minishard, number)
             if fault is None and number in seen:
                 fault = "chunk-twice", f"holds chunk {number} more than once"
-            if fault is None and not self._holds(shard, start, length):
+            if fault is None and not first <= start <= self.sizes[shard] - length:
                 text = f"chunk {number} is at {start}+{length}, outside the {self.sizes[shard]} "
                 fault = "chunk-range", text + "bytes"
             seen.add(number)
@@ -246,10 +249,6 @@ class _Shards:
         kept = np.array(usable, np.int64)
         kept = kept[np.argsort(index.ids[kept])]
         return MinishardIndex(index.ids[kept], index.starts[kept], index.sizes[kept])
-
-    def _holds(self, shard: int, start: int, length: int) -> bool:
-        """Tell whether a chunk lies in its shard, after the shard index."""
-        return self.indices.sharding.index_bytes <= start <= self.sizes[shard] - length
 
     def _fault_of_id(self, shard: int, minishard: int, number: int) -> Fault | None:
         sharding = self.indices.sharding

@@ -23,11 +23,7 @@ RERUN = "run the config again"
 
 
 def check_receipts(
-    store: Store,
-    listings: Mapping[str, Mapping[str, int]],
-    found: Findings,
-    *,
-    allow_holes: bool,
+    store: Store, listings: Mapping[str, Mapping[str, int]], found: Findings, *, allow_holes: bool
 ) -> None:
     """Read every object that a receipt names, piece by piece.
 

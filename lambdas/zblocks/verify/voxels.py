@@ -24,7 +24,7 @@ from zblocks.precomputed.scale import Scale, Volume
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.storage import Store
 from zblocks.verify.chunks import THREADS, WALKED, CheckedScale, for_each
-from zblocks.verify.compare import Known, Rule, compare
+from zblocks.verify.compare import Rule, compare
 from zblocks.verify.findings import Findings
 
 COARSER = "what the finer scale makes"
@@ -58,7 +58,7 @@ class Sample:
 
 def check_copy(first: CheckedScale, copy: CheckedScale, sample: Sample, found: Findings) -> None:
     """Compare a copy of a scale, cut in another way, with the first."""
-    rule = Rule("copy-differs", "the first chunk size's voxels", Known.NEARLY)
+    rule = Rule("copy-differs", "the first chunk size's voxels", exact=False)
 
     def check(cell: Vec) -> None:
         expected = first.read_box(copy.scale.chunk_box(cell))
@@ -115,7 +115,7 @@ class ScaleCheck:
         plan = self.plan
         if plan is not None and number in {task.first for task in plan.coarse}:
             return Rule("scale-differs", COARSER, quality=plan.volume.format.jpeg_quality)
-        return Rule("scale-differs", COARSER, Known.NEARLY)
+        return Rule("scale-differs", COARSER, exact=False)
 
 
 def _step(finer: Scale, coarser: Scale) -> Vec | None:

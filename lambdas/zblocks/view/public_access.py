@@ -20,8 +20,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from zblocks.neuroglancer import HOSTED
 from zblocks.precomputed.compression import MissingDecoderError, decompress
 from zblocks.precomputed.info import INFO, MALFORMED, load_json, parse_info
-from zblocks.precomputed.objects import object_key
-from zblocks.precomputed.scale import Scale
+from zblocks.precomputed.scale import Scale, object_key
 from zblocks.view.access_rules import (
     Address,
     Response,
