@@ -17,8 +17,7 @@ from PIL import Image
 from handlers.plan import read_input
 from tests.flow.conftest import zblocks
 from tests.hostile import CASES, KEY_ID, MIB, SECRET, judge, plane, png, run
-from zblocks.errors import InvalidConfig
-from zblocks.redaction import hide_keys
+from zblocks.errors import InvalidConfig, hide_keys
 
 
 @pytest.mark.parametrize("one", CASES, ids=lambda one: one.name)

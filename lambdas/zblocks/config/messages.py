@@ -8,8 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from zblocks.config.fields import Fields
-from zblocks.errors import InvalidConfig, printable
-from zblocks.redaction import find_key, names_a_key
+from zblocks.errors import InvalidConfig, find_key, names_a_key, printable
 
 COMMENT = "//"
 """Fields whose names begin so are comments, which JSON lacks."""

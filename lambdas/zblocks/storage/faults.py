@@ -11,8 +11,7 @@ from pathlib import Path
 
 from obstore import exceptions
 
-from zblocks.errors import InvalidConfig, StorageError, ZblocksError, printable
-from zblocks.redaction import hide_keys
+from zblocks.errors import InvalidConfig, StorageError, ZblocksError, hide_keys, printable
 
 NO_BUCKET = "NoSuchBucket"
 _DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)

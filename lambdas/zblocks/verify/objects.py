@@ -97,8 +97,8 @@ def _split(name: str) -> tuple[str, str]:
 
 _SHARD = re.compile(r"([0-9a-f]*)\.shard", re.ASCII)
 
-Fault = tuple[str, str]
-"""The kind of a problem, and the message."""
+Report = Callable[[str, str], None]
+"""Takes the kind of a problem, and the message."""
 
 
 def check_shards(
@@ -174,43 +174,25 @@ class _Shards:
     def _check_indices(self, shard: int) -> None:
         place, size = shard_key(self.indices.scale, shard), self.sizes[shard]
         spans, before, offset = [], self.count, self.indices.sharding.index_bytes
+
+        def report(kind: str, text: str) -> None:
+            self.found.problem(kind, place, text, REWRITE)
+
         for minishard, start, end in self.indices.minishards(shard):
             if not self._fits(shard, start, end):
                 text = f"minishard {minishard} is at {start}–{end}, outside the {size} bytes"
-                self.found.problem("minishard-range", place, text, REWRITE)
+                report("minishard-range", text)
                 continue
-            index = self._check_index(shard, minishard, start, end)
+            index = self._read_index(shard, minishard, start, end, report)
             self.chunks.keep(shard, minishard, index)
             self.count += len(index.ids)
             starts = index.starts - np.uint64(offset)
             spans.append(np.array([[start, end]], np.uint64))
             spans.append(np.stack([starts, starts + index.sizes], 1))
         if spans:
-            self._check_overlap(place, np.concatenate(spans))
+            _check_overlap(np.concatenate(spans), report)
         if self.count == before:
             self.found.note(f"{place}: holds no chunks; it may be removed")
-
-    def _check_overlap(self, place: str, spans: NDArray[np.uint64]) -> None:
-        spans = spans[np.lexsort((spans[:, 1], spans[:, 0]))]
-        ends = np.maximum.accumulate(spans[:-1, 1])
-        for at in np.nonzero(spans[1:, 0] < ends)[0][:1]:
-            text = f"uses bytes {spans[at + 1, 0]}–{ends[at]} after its index twice"
-            self.found.problem("shard-overlap", place, text, REWRITE)
-
-    def _check_index(self, shard: int, minishard: int, start: int, end: int) -> MinishardIndex:
-        """Return what can be used of an index, and say what is wrong with the rest."""
-        place = shard_key(self.indices.scale, shard)
-        try:
-            index = self.indices.read(shard, start, end)
-        except ValueError as error:
-            text = f"minishard {minishard}: {error}"
-            self.found.problem("minishard-index", place, text, REWRITE)
-            return EMPTY_INDEX
-        if not np.all(index.ids[:-1] < index.ids[1:]):
-            self.found.note(f"{place}: its ids don't ascend, which some readers expect")
-        return self._usable(
-            shard, minishard, index, lambda f: self.found.problem(f[0], place, f[1], REWRITE)
-        )
 
     def _load(self, shard: int, minishard: int) -> MinishardIndex:
         """Return what can be used of an index that isn't kept; its faults have been reported."""
@@ -219,38 +201,42 @@ class _Shards:
         start, end = self.indices.span(shard, minishard)
         if start == end or not self._fits(shard, start, end):
             return EMPTY_INDEX
-        try:
-            index = self.indices.read(shard, start, end)
-        except ValueError:
-            return EMPTY_INDEX
-        return self._usable(shard, minishard, index, lambda _: None)
+        return self._read_index(shard, minishard, start, end, lambda _kind, _text: None)
 
     def _fits(self, shard: int, start: int, end: int) -> bool:
         return start <= end and self.indices.sharding.index_bytes + end <= self.sizes[shard]
 
-    def _usable(
-        self, shard: int, minishard: int, index: MinishardIndex, report: Callable[[Fault], None]
+    def _read_index(
+        self, shard: int, minishard: int, start: int, end: int, report: Report
     ) -> MinishardIndex:
         """Return the entries that can be right, ids ascending; report the faults of the others."""
+        try:
+            index = self.indices.read(shard, start, end)
+        except ValueError as error:
+            report("minishard-index", f"minishard {minishard}: {error}")
+            return EMPTY_INDEX
+        if not np.all(index.ids[:-1] < index.ids[1:]):
+            place = shard_key(self.indices.scale, shard)
+            self.found.note(f"{place}: its ids don't ascend, which some readers expect")
         usable, seen, first = [], set[int](), self.indices.sharding.index_bytes
         entries = zip(index.ids.tolist(), index.starts.tolist(), index.sizes.tolist(), strict=True)
-        for at, (number, start, length) in enumerate(entries):
+        for at, (number, begin, length) in enumerate(entries):
             fault = self._fault_of_id(shard, minishard, number)
             if fault is None and number in seen:
                 fault = "chunk-twice", f"holds chunk {number} more than once"
-            if fault is None and not first <= start <= self.sizes[shard] - length:
-                text = f"chunk {number} is at {start}+{length}, outside the {self.sizes[shard]} "
+            if fault is None and not first <= begin <= self.sizes[shard] - length:
+                text = f"chunk {number} is at {begin}+{length}, outside the {self.sizes[shard]} "
                 fault = "chunk-range", text + "bytes"
             seen.add(number)
             if fault is not None:
-                report(fault)
+                report(*fault)
             elif length:  # a chunk of no bytes is absent
                 usable.append(at)
         kept = np.array(usable, np.int64)
         kept = kept[np.argsort(index.ids[kept])]
         return MinishardIndex(index.ids[kept], index.starts[kept], index.sizes[kept])
 
-    def _fault_of_id(self, shard: int, minishard: int, number: int) -> Fault | None:
+    def _fault_of_id(self, shard: int, minishard: int, number: int) -> tuple[str, str] | None:
         sharding = self.indices.sharding
         if cell_of(number, self.indices.scale.grid) is None:
             return "chunk-outside", f"holds chunk {number}, which is outside the grid"
@@ -259,3 +245,10 @@ class _Shards:
             return None
         text = f"holds chunk {number} in minishard {minishard}; it belongs in {right[1]} of "
         return "chunk-misplaced", text + shard_name(sharding, right[0])
+
+
+def _check_overlap(spans: NDArray[np.uint64], report: Report) -> None:
+    spans = spans[np.lexsort((spans[:, 1], spans[:, 0]))]
+    ends = np.maximum.accumulate(spans[:-1, 1])
+    for at in np.nonzero(spans[1:, 0] < ends)[0][:1]:
+        report("shard-overlap", f"uses bytes {spans[at + 1, 0]}–{ends[at]} after its index twice")
