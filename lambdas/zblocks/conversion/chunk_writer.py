@@ -18,7 +18,7 @@ from zblocks.planning.memory import QUEUE_BYTES
 from zblocks.planning.missing import planned_holes
 from zblocks.planning.plan import Plan
 from zblocks.precomputed.compression import Buffer
-from zblocks.precomputed.encode import encode_chunk
+from zblocks.precomputed.encoding import encode_chunk
 from zblocks.precomputed.scale import Scale, chunk_key, content_encoding, content_type, shard_key
 from zblocks.precomputed.sharding import build_shard, chunk_id, shard_size
 from zblocks.storage import IMMUTABLE, Store

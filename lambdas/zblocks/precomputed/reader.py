@@ -15,7 +15,7 @@ import numpy as np
 from zblocks.errors import ZblocksError
 from zblocks.geometry import Box, Vec, Voxels
 from zblocks.precomputed.compression import MissingDecoderError, decompress
-from zblocks.precomputed.decode import decode_chunk
+from zblocks.precomputed.encoding import decode_chunk
 from zblocks.precomputed.scale import ENDINGS, SMALL_CHUNK, Scale, shard_key
 from zblocks.precomputed.sharding import (
     EMPTY_INDEX,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zblocks.geometry import Voxels
-from zblocks.precomputed.encode import encode_jpeg
+from zblocks.precomputed.encoding import encode_jpeg
 
 Pixels = npt.NDArray[np.uint8]
 """Grey (rows, columns, 1) or RGB (rows, columns, 3)."""

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zblocks.geometry import Vec, Voxels
-from zblocks.precomputed.decode import JpegHeader, decode_jpeg
-from zblocks.precomputed.encode import encode_jpeg
+from zblocks.precomputed.encoding import JpegHeader, decode_jpeg, encode_jpeg
 from zblocks.precomputed.reader import UNREADABLE
 from zblocks.precomputed.scale import ChunkFormat
 from zblocks.verify.chunks import CheckedScale, Chunk

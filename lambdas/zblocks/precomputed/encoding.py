@@ -1,4 +1,9 @@
-"""Decodes chunks of every encoding to voxels."""
+"""Encodes the voxels of a chunk, and decodes chunks of every encoding.
+
+Raw: little-endian, x fastest, then y, z and channel; clipped at the volume's edges. JPEG and PNG:
+an image of width x and height y·z, its pixels in the same order (Neuroglancer, `volume.md`, "Chunk
+encoding").
+"""
 
 from __future__ import annotations
 
@@ -9,8 +14,68 @@ from math import prod
 import numpy as np
 
 from zblocks.geometry import Box, Vec, Voxels
-from zblocks.precomputed.compression import MissingDecoderError
-from zblocks.precomputed.scale import ChunkFormat
+from zblocks.precomputed.compression import Buffer, MissingDecoderError, compress
+from zblocks.precomputed.scale import LABEL_BLOCK, ChunkFormat
+
+PNG_LEVEL = 3
+
+
+def encode_chunk(chunk_format: ChunkFormat, voxels: Voxels) -> Buffer:
+    """Return a chunk of contiguous voxels (z, y, x, c), encoded and compressed as its format says.
+
+    Uncompressed raw voxels of one channel are returned as a view, without a copy.
+    """
+    if chunk_format.encoding == "jpeg":
+        depth, height, width, channels = voxels.shape
+        image = voxels.reshape(depth * height, width, channels)
+        return encode_jpeg(image, chunk_format.jpeg_quality)
+    if chunk_format.encoding == "png":
+        return _encode_png(voxels)
+    if chunk_format.encoding == "raw":
+        one = voxels.shape[3] == 1
+        data = voxels.data.cast("B") if one else voxels.transpose(3, 0, 1, 2).tobytes()
+    else:
+        data = _encode_labels(voxels, chunk_format.encoding)
+    return compress(data, chunk_format.compression)
+
+
+def encode_jpeg(image: Voxels, quality: int, subsampling: str = "444") -> bytes:
+    """Return an image (rows, columns, c), contiguous, of 1 or 3 channels, as a baseline JPEG.
+
+    The quality is libjpeg's, 1 to 100; the subsampling is of chroma, where `444` is none.
+    """
+    import simplejpeg
+
+    space = "GRAY" if image.shape[2] == 1 else "RGB"
+    data: bytes = simplejpeg.encode_jpeg(
+        image, quality=quality, colorspace=space, colorsubsampling=subsampling
+    )
+    return data
+
+
+def _encode_png(voxels: Voxels) -> bytes:
+    import pyvips
+
+    depth, height, width, channels = voxels.shape
+    kind = {"uint8": "uchar", "uint16": "ushort"}[str(voxels.dtype)]
+    image = pyvips.Image.new_from_memory(voxels.data, width, depth * height, channels, kind)
+    grey, colours = ("b-w", "srgb") if kind == "uchar" else ("grey16", "rgb16")
+    tagged = image.copy(interpretation=grey if channels < 3 else colours)
+    data: bytes = tagged.pngsave_buffer(compression=PNG_LEVEL, keep="none")
+    return data
+
+
+def _encode_labels(voxels: Voxels, encoding: str) -> bytes:
+    across = voxels[..., 0].T  # (x, y, z), Fortran order
+    if encoding == "compresso":
+        import compresso
+
+        packed: bytes = compresso.compress(across)
+        return packed
+    import compressed_segmentation
+
+    packed = compressed_segmentation.compress(across[..., None], block_size=LABEL_BLOCK, order="F")
+    return bytes(packed)
 
 
 def decode_chunk(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
@@ -20,17 +85,17 @@ def decode_chunk(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
     no decoder for the encoding is installed.
     """
     if chunk_format.encoding == "raw":
-        return _raw(chunk_format, data, box)
+        return _decode_raw(chunk_format, data, box)
     if chunk_format.encoding in ("jpeg", "png"):
-        return _image(chunk_format, data, box)
+        return _decode_image(chunk_format, data, box)
     if chunk_format.encoding == "compressed_segmentation" and chunk_format.block is not None:
-        return _labels(chunk_format, data, box, chunk_format.block)
+        return _decode_labels(chunk_format, data, box, chunk_format.block)
     if chunk_format.encoding == "compresso":
-        return _compresso(chunk_format, data, box)
+        return _decode_compresso(chunk_format, data, box)
     raise MissingDecoderError(chunk_format.encoding)
 
 
-def _raw(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
+def _decode_raw(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
     expected = box.voxels * chunk_format.voxel_bytes
     if len(data) != expected:
         raise ValueError(f"holds {len(data)} bytes where {expected} are expected")
@@ -39,7 +104,7 @@ def _raw(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
     return flat.reshape(chunk_format.channels, size.z, size.y, size.x).transpose(1, 2, 3, 0)
 
 
-def _image(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
+def _decode_image(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
     """Decode a JPEG or PNG of any width that has one pixel per voxel of the box."""
     shape = _jpeg_shape(data) if chunk_format.encoding == "jpeg" else _png_shape(data)
     expected = (box.voxels, chunk_format.channels, chunk_format.dtype)
@@ -110,7 +175,7 @@ def _decode_png(data: bytes) -> Voxels:
     return pixels
 
 
-def _labels(chunk_format: ChunkFormat, data: bytes, box: Box, block: Vec) -> Voxels:
+def _decode_labels(chunk_format: ChunkFormat, data: bytes, box: Box, block: Vec) -> Voxels:
     """Decode compressed_segmentation, checking every offset.
 
     Format: Neuroglancer, `src/sliceview/compressed_segmentation/README.md`. The common library,
@@ -123,11 +188,11 @@ def _labels(chunk_format: ChunkFormat, data: bytes, box: Box, block: Vec) -> Vox
     size = box.shape
     out: Voxels = np.empty((size.z, size.y, size.x, chunk_format.channels), chunk_format.dtype)
     for channel, start in enumerate(words[: chunk_format.channels].tolist()):
-        _labels_of(words[start:], Box(Vec(0, 0, 0), size), block, out[..., channel])
+        _decode_channel(words[start:], Box(Vec(0, 0, 0), size), block, out[..., channel])
     return out
 
 
-def _labels_of(words: Voxels, box: Box, block: Vec, out: Voxels) -> None:
+def _decode_channel(words: Voxels, box: Box, block: Vec, out: Voxels) -> None:
     grid = box.grid(block)
     blocks = prod(grid)
     if len(words) < 2 * blocks:
@@ -160,7 +225,7 @@ def _labels_of(words: Voxels, box: Box, block: Vec, out: Voxels) -> None:
         out[cell.slices(Vec(0, 0, 0))] = table[inside]
 
 
-def _compresso(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
+def _decode_compresso(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
     try:
         import compresso
     except ImportError as error:
