@@ -42,7 +42,7 @@ def plan(
 
     Args:
         config: a path, a dict or a Config.
-        workers: workers at the same time; default: `max_concurrency` of the config for Lambdas,
+        workers: how many at the same time; default: `max_concurrency` of the config for Lambdas,
             one per core on this machine.
         memory_mb: MiB per worker; default: 3538 for a Lambda, an equal share of 70 % of this
             machine's memory for a process.

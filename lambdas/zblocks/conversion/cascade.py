@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from zblocks.conversion.downsample import Downsample, pool_mean
-from zblocks.geometry import Box, Vec, Voxels, ceil_div
+from zblocks.geometry import Box, Span, Vec, Voxels, ceil_div
 from zblocks.precomputed.scale import Scale
 
 
@@ -44,7 +44,7 @@ class _Level:
     z0: int
     z1: int
     """z range [z0, z1) to compute: the owned one, and what the coarser scales need."""
-    owned: tuple[int, int]
+    owned: Span
     """z range to output."""
     pool: Downsample
     """Makes this scale from the next finer one."""
@@ -78,7 +78,7 @@ class Cascade:
     def __init__(
         self,
         scales: Sequence[Scale],
-        owned: Sequence[tuple[int, int]],
+        owned: Sequence[Span],
         dtype: np.dtype[Any],
         channels: int,
         pools: Callable[[Scale], Downsample] = lambda _: pool_mean,
@@ -161,7 +161,7 @@ class Cascade:
             yield from self._advance(level, count)
 
 
-def needed_z(scales: Sequence[Scale], owned: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def needed_z(scales: Sequence[Scale], owned: Sequence[Span]) -> list[Span]:
     """Return, per scale, the z range to compute: what is owned and what coarser scales need."""
     needed = list(owned)
     for k in range(len(scales) - 2, -1, -1):

@@ -13,7 +13,6 @@ would cost more in page faults than the sums.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zblocks.geometry import Vec, Voxels
+from zblocks.geometry import Span, Vec, Voxels, is_covered
 
 Downsample = Callable[[Voxels, Vec, Vec, Voxels], None]
 """Takes fine voxels, their start in the scale, the step, and the array for coarse voxels."""
@@ -99,12 +98,14 @@ class DownsamplePresent:
     """Downsamples only planes with data; where there are none, those without."""
 
     downsample: Downsample
-    absent: Sequence[tuple[int, int]]
+    absent: Sequence[Span]
     """z ranges [z0, z1) of fine planes without data, ascending and disjoint."""
 
     def __call__(self, voxels: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
         """Write coarse voxels into `out`; the arguments are those of `pool_mean`."""
-        there = [not _is_in(self.absent, z) for z in range(start.z, start.z + len(voxels))]
+        there = [
+            not is_covered(self.absent, z, z + 1) for z in range(start.z, start.z + len(voxels))
+        ]
         if all(there):
             self.downsample(voxels, start, step, out)
             return
@@ -112,14 +113,9 @@ class DownsamplePresent:
             fine = _fine(z, z + 1, start.z, step.z, len(voxels))
             both = range(fine.start, fine.stop)
             # A single plane is downsampled as at the edge of the volume.
-            planes = [p for p in both if there[p]] or both
-            part = voxels[planes[0] : planes[-1] + 1]
-            self.downsample(part, start._replace(z=start.z + planes[0]), step, out[z : z + 1])
-
-
-def _is_in(runs: Sequence[tuple[int, int]], z: int) -> bool:
-    at = bisect_right(runs, z, key=lambda run: run[0]) - 1
-    return at >= 0 and z < runs[at][1]
+            used = [p for p in both if there[p]] or both
+            part = voxels[used[0] : used[-1] + 1]
+            self.downsample(part, start._replace(z=start.z + used[0]), step, out[z : z + 1])
 
 
 def _samples(

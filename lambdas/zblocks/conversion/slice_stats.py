@@ -82,11 +82,5 @@ class SliceStatsCounter:
         bits = max(self._shift, int(self._high).bit_length() - BINS.bit_length() + 1, 0)
         folded = self._counts.reshape(-1, 1 << (bits - self._shift)).sum(axis=1)
         used = int(folded.nonzero()[0].max(initial=-1)) + 1
-        return SliceStats(
-            z=self.z,
-            low=self._low,
-            high=self._high,
-            mean=mean,
-            step=1 << bits,
-            histogram=tuple(int(n) for n in folded[:used]),
-        )
+        counts = tuple(folded[:used].tolist())
+        return SliceStats(self.z, self._low, self._high, mean, 1 << bits, counts)

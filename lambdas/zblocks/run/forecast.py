@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from zblocks.config import Config
-from zblocks.errors import CostCeiling, DoesNotFit
+from zblocks.errors import CostCeiling, DoesNotFit, ZblocksError
 from zblocks.planning.bill import Bill, Prices, WorkerPool, in_bucket, refuse_above
 from zblocks.planning.cost import Estimate, estimate, stored_ratio
 from zblocks.planning.plan import BlockTask, Plan, PlanInput
@@ -60,7 +60,6 @@ class Forecast:
     pending: tuple[BlockTask, ...]
     """The blocks that it has to convert."""
     resumes: bool
-    """Whether the run resumes an earlier one."""
     estimate: Estimate
     """Seconds, and the bill line by line."""
     prices: Prices
@@ -190,12 +189,12 @@ def forecast(config: Config, stack: PlanInput, target: Store, workers: Workers) 
     decision = decide(there, new, workers.spec, overwrite=config.overwrite)
     pending = decision.pending_blocks
     predicted = estimate(decision.plan, pending, pool, workers.prices)
-    refusals = [_named(decision.refusal)] if decision.refusal else []
+    refusals: list[ZblocksError] = [decision.refusal] if decision.refusal else []
     if config.max_cost_usd is not None:
         try:
             refuse_above(config.max_cost_usd, predicted.bill)
         except CostCeiling as error:
-            refusals.append(_named(error))
+            refusals.append(error)
     limits = _limits(predicted, pool, len(pending)) if pool.cloud else ()
     return Forecast(
         plan=decision.plan,
@@ -206,13 +205,9 @@ def forecast(config: Config, stack: PlanInput, target: Store, workers: Workers) 
         prices=workers.prices,
         max_cost_usd=config.max_cost_usd,
         warnings=(*find_warnings(decision.plan), *limits),
-        refusals=tuple(refusals),
+        refusals=tuple(f"{type(r).__name__}: {r}" for r in refusals),
         in_buckets=None if pool.cloud else _in_buckets(config, stack, workers.prices),
     )
-
-
-def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def _limits(predicted: Estimate, pool: WorkerPool, pending: int) -> Iterator[str]:

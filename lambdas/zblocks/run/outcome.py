@@ -108,7 +108,9 @@ def build_report(
     slices = tuple(s for r in receipts for s in r.slices)
     read = tuple(s for r in receipts for s in r.read)
     shown, bits = contrast(plan, slices), spare_bits(plan, slices)
-    published = outcome.status != "FAILED"
+    published, volume = outcome.status != "FAILED", plan.volume
+    resolution = volume.scales[0].resolution
+    viewed = ViewedVolume(volume.layer, volume.format.channels, volume.box, resolution, shown)
     return RunReport(
         status=outcome.status,
         location=job.target.url,
@@ -127,7 +129,7 @@ def build_report(
         problems=outcome.problems,
         failed=_failed(outcome, tasks),
         resume=run.resume if outcome.status != "COMPLETE" else "",
-        link=_link(job, shown) if published else "",
+        link=viewer_link(viewed, job.target.url) if published else "",
     )
 
 
@@ -141,13 +143,6 @@ def _numbers(receipt: Receipt) -> TaskNumbers:
         bytes_written=sum(o.bytes for o in receipt.objects),
         bytes_read=sum(s.bytes for s in receipt.read),
     )
-
-
-def _link(job: Job, shown: tuple[float, float] | None) -> str:
-    volume = job.plan.volume
-    resolution = volume.scales[0].resolution
-    what = ViewedVolume(volume.layer, volume.format.channels, volume.box, resolution, shown)
-    return viewer_link(what, job.target.url)
 
 
 def _failed(outcome: Outcome, tasks: Sequence[BlockTask]) -> tuple[FailedTask, ...]:

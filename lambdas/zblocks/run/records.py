@@ -6,6 +6,7 @@ A task without a receipt is not done.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import msgspec
 
@@ -15,8 +16,23 @@ from zblocks.conversion.tasks import ReadSlice
 from zblocks.planning.plan import VERSION
 
 
+class _Record:
+    """A document at the destination."""
+
+    __slots__ = ()
+
+    def to_json(self) -> bytes:
+        """Return the document."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Read the document back; raises ValueError if it is damaged."""
+        return msgspec.json.decode(data, type=cls)
+
+
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(_Record):
     """A finished task; stored after all the objects that it names."""
 
     layout_id: str
@@ -38,19 +54,6 @@ class Receipt:
     """Whether its input scale had holes."""
     version: int = VERSION
 
-    def to_json(self) -> bytes:
-        """Return the document."""
-        return msgspec.json.encode(self)
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Receipt:
-        """Read the document back.
-
-        Raises:
-            ValueError: it is damaged.
-        """
-        return msgspec.json.decode(data, type=cls)
-
 
 ADVICE = {
     "Sandbox.Timedout": "it ran out of time: raise worker_memory_mb, which buys cores, and deploy",
@@ -65,7 +68,7 @@ ADVICE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(_Record):
     """One task that failed."""
 
     task: str
@@ -85,12 +88,3 @@ class Failure:
         text = self.message if self.task in self.message else f"{self.task}: {self.message}"
         advice = ADVICE.get(self.error)
         return f"{text} ({advice})" if advice else text
-
-    def to_json(self) -> bytes:
-        """Return the document."""
-        return msgspec.json.encode(self)
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Failure:
-        """Read the document back."""
-        return msgspec.json.decode(data, type=cls)

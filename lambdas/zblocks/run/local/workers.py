@@ -150,20 +150,16 @@ def _read_items(items: SimpleQueue[WorkItem]) -> None:
 
 
 def _result(item: WorkItem, count: Callable[[int], None]) -> str | BaseException:
+    """Do one task; return the key of its receipt, or the error."""
     try:
-        return work(item, count)
+        job = open_job(item.destination, item.credentials)
+        if isinstance(item.task, CoarseTask):
+            return attempt_coarse(job, item.task, allow_holes=item.allow_holes)
+        return attempt_block(job, item.task, count)
     except ZblocksError as error:
         return error
     except BaseException:
         return RuntimeError(f"in a worker process:\n{traceback.format_exc()}")
-
-
-def work(item: WorkItem, count: Callable[[int], None]) -> str:
-    """Do one task; return the key of its receipt."""
-    job = open_job(item.destination, item.credentials)
-    if isinstance(item.task, CoarseTask):
-        return attempt_coarse(job, item.task, allow_holes=item.allow_holes)
-    return attempt_block(job, item.task, count)
 
 
 class _Answers:
