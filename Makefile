@@ -26,8 +26,8 @@ demo: setup ## a brain in slices becomes a volume in an emulated AWS; serves it 
 
 test: setup lint ## everything; fast tests first
 	$(PY) -m pytest tests/core tests/test_rooms.py -n $(WORKERS) -q
-	$(PY) -m pytest tests/deployed tests/docs tests/stack tests/flow tests/formats tests/fuzz tests/chaos \
-	  -n $(WORKERS) -q
+	$(PY) -m pytest tests/deployed tests/docs tests/stack tests/flow tests/field tests/formats tests/fuzz \
+	  tests/chaos -n $(WORKERS) -q
 
 fast: setup ## the pure core, in seconds
 	$(PY) -m pytest tests/core tests/test_rooms.py -n $(WORKERS) -q

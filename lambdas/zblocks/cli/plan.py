@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 from rich import box
@@ -16,6 +17,9 @@ from zblocks.run.forecast import LAMBDA_MEMORY_MB, Forecast, InBuckets, scale_ro
 from zblocks.run.progress import duration
 
 out = Console(highlight=False, soft_wrap=True)
+
+WIDE = 1000
+"""Characters of a line that no table reaches."""
 
 
 def print_forecast(found: Forecast, *, as_json: bool) -> NoReturn:
@@ -33,7 +37,7 @@ def _print(said: Forecast) -> None:
     voxels = plan.volume.format
     volume = f"{size} {voxels.dtype}, channels: {voxels.channels}, {plan.volume.layer}"
     out.print(f"{plan.source} → {plan.destination}\n{volume}", markup=False)
-    out.print(_scales(plan))
+    _show(*_scales(plan))
     full = f"{plan.blocks} blocks of {plan.block_depth} slices"
     coarser = f"tasks for coarser scales: {len(plan.coarse)}"
     out.print(f"{full}, {coarser}; {describe_pending(said)}", markup=False)
@@ -45,7 +49,7 @@ def _print(said: Forecast) -> None:
         markup=False,
     )
     if guess.bill.lines:
-        out.print(_bill(said))
+        _show(*_bill(said))
     asked = f"list prices of {said.prices.region}, {said.prices.date}, before free tiers"
     note = "" if pool.cloud else "; local runs cost only their requests to buckets"
     out.print(f"cost: ${show_dollars(guess.bill.dollars)} ({asked}{note})", markup=False)
@@ -74,32 +78,39 @@ def _on_lambda(also: InBuckets) -> str:
     return f"{where}: {blocks}, ${show_dollars(also.dollars)}"
 
 
-def _table(*columns: str) -> Table:
-    """Return an empty table: with rules on a terminal, plain elsewhere."""
+def _show(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, with rules on a terminal; on one that is too narrow, a line for each value."""
     table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    wide = Console(highlight=False, width=WIDE, file=out.file)
+    if not out.is_terminal or wide.measure(table).maximum <= out.width:
+        wide.print(table)
+        return
+    for row in rows:
+        lines = (f"{name}: {value}" for name, value in zip(names, row, strict=True))
+        out.print("\n  ".join(lines), markup=False)
 
 
-def _scales(plan: Plan) -> Table:
-    table = _table("scale", "size", "chunk", "chunks per shard", "objects", "MB")
+def _scales(plan: Plan) -> tuple[Sequence[str], list[Sequence[str]]]:
+    rows: list[Sequence[str]] = []
     for scale in plan.scales:
         row = scale_row(plan, scale)
         shapes = [row[n] and "×".join(map(str, row[n])) for n in ("size", "chunk")]
         shard = row["chunks_of_a_shard"]
         packed = "×".join(map(str, shard)) if shard else "–"
         numbers = f"{row['objects']:,}", f"{row['bytes'] / 1e6:,.1f}"
-        table.add_row(row["key"], *shapes, packed, *numbers)
-    return table
+        rows.append((row["key"], *shapes, packed, *numbers))
+    return ("scale", "size", "chunk", "chunks per shard", "objects", "MB"), rows
 
 
-def _bill(said: Forecast) -> Table:
-    table = _table("service", "what", "quantity", "unit", "$ per unit", "$")
+def _bill(said: Forecast) -> tuple[Sequence[str], list[Sequence[str]]]:
+    rows: list[Sequence[str]] = []
     for line in said.estimate.bill.lines:
         quantity = f"{line.quantity:,.0f}" if line.quantity >= 1 else f"{line.quantity:.2g}"
         price = f"{line.unit_price:.10f}".rstrip("0").rstrip(".")
-        table.add_row(
-            line.service, line.what, quantity, line.unit, price, show_dollars(line.dollars)
-        )
-    return table
+        money = price, show_dollars(line.dollars)
+        rows.append((line.service, line.what, quantity, line.unit, *money))
+    return ("service", "what", "quantity", "unit", "$ per unit", "$"), rows
