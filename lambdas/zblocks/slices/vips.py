@@ -21,6 +21,7 @@ from zblocks.slices.faults import changed, damaged, oversized
 from zblocks.slices.header import STREAM_BYTES, STREAM_ROWS, ByteSource, SliceHeader
 from zblocks.slices.pixels import AS_DECODED, ChannelSelection, Pixels, map_pixels
 from zblocks.slices.tiff.directory import directory_at
+from zblocks.slices.tiff.halves import stored_type, widen
 from zblocks.slices.tiff.read_page import read_page
 from zblocks.slices.tiff.single_page import OnePage
 
@@ -244,21 +245,27 @@ class VipsReader:
     ) -> None:
         self._source = source
         self._kind = header.kind.partition("-")[0]
-        if self._kind == "tiff":
-            self._opened, pixels = _open_page(source, header, selection)
+        page = read_page(directory_at(source, header.at)) if self._kind == "tiff" else None
+        if page:
+            channels = range(page.samples) if page.planar else [None]
+            alone = [OnePage(source, page, n, stored=selection.stored) for n in channels]
+            self._opened = [_load(each, "tiff") for each in alone]
+            pixels = page.pixels(stored=selection.stored)
         else:
             self._opened = [_load(source, self._kind)]
             pixels = _pixels(self._opened[0].image, selection)
         self._mapping = map_pixels(source.name, pixels, selection)
         images = [o.image for o in self._opened]
-        bands = sum(i.bands for i in images)
+        self._half = half = page if page and page.half else None
+        self._stored = stored_type(half) if half else pixels.dtype
+        bands = sum(i.bands for i in images) // (2 if half and half.bytewise else 1)
+        width = half.width if half else images[0].width
         found = SliceHeader(
-            header.kind, images[0].width, images[0].height, self._mapping.channels, pixels.dtype
+            header.kind, width, images[0].height, self._mapping.channels, pixels.dtype
         )
-        sound = bands == pixels.channels and _DTYPES.get(images[0].format) == pixels.dtype
+        sound = bands == pixels.channels and _DTYPES.get(images[0].format) == self._stored
         if not sound or str(found) != str(header):
             raise changed(source.name, f"{found} in {bands} bands", header)
-        self._pixels = pixels
         self._regions = [pyvips.Region.new(image) for image in images]
         self._y = 0
 
@@ -272,29 +279,20 @@ class VipsReader:
             self._fetch(out[y : y + FETCH_ROWS])
 
     def _fetch(self, out: Voxels) -> None:
-        rows, width, _ = out.shape
+        rows = len(out)
         parts = []
         for opened, region in zip(self._opened, self._regions, strict=True):
             try:
-                data = region.fetch(0, self._y, width, rows)
+                data = region.fetch(0, self._y, opened.image.width, rows)
             except pyvips.Error as error:
                 raise _failed(self._source, self._kind, opened.stream, error) from error
             if opened.stream.error is not None:
                 raise opened.stream.error
-            parts.append(np.frombuffer(data, self._pixels.dtype).reshape(rows, width, -1))
+            part = np.frombuffer(data, self._stored).reshape(rows, opened.image.width, -1)
+            parts.append(widen(self._half, part) if self._half else part)
         pixels = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
         if self._mapping.same:
             out[...] = pixels
         else:
             self._mapping.put(pixels, out)
         self._y += rows
-
-
-def _open_page(
-    source: ByteSource, header: SliceHeader, selection: ChannelSelection
-) -> tuple[list[_Opened], Pixels]:
-    """Open a page of a TIFF: as one image, or as one per channel if they are stored apart."""
-    page = read_page(directory_at(source, header.at))
-    channels = range(page.samples) if page.planar else [None]
-    opened = [_load(OnePage(source, page, n, stored=selection.stored), "tiff") for n in channels]
-    return opened, page.pixels(stored=selection.stored)

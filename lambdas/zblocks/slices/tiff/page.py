@@ -99,8 +99,7 @@ class Page:
             row = self.width * 3
         held = STREAM_ROWS["tiff"] * row
         if self.tile:
-            across = -(-self.width // self.tile[0]) * self.tile[0]
-            held = max(held, (TILED_ROWS + 4 * self.rows) * row * across // self.width)
+            held = max(held, (TILED_ROWS + 4 * self.rows) * row * self.across // self.width)
         elif self.rows < self.height:
             held += 3 * self.rows * row * (self.rows > 1)
         elif self.compression != NONE:
@@ -110,6 +109,21 @@ class Page:
             pieces = self.samples if self.planar else 1
             held += 3 * pieces * self.segment_bytes(0)
         return held + STREAM_BYTES * (self.samples if self.planar else 1)
+
+    @property
+    def half(self) -> bool:
+        """Whether samples are half floats."""
+        return (self.format, self.bits) == (3, 16)
+
+    @property
+    def bytewise(self) -> bool:
+        """Whether half floats are stored in planes of bytes (predictor 3)."""
+        return self.half and self.directory.value(t.PREDICTOR, 1) == 3
+
+    @property
+    def across(self) -> int:
+        """Pixels of a row with those that fill its last tile."""
+        return -(-self.width // self.tile[0]) * self.tile[0] if self.tile else self.width
 
     @property
     def recodes(self) -> bool:
