@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from decimal import Decimal
 from urllib.parse import quote, unquote
 
-from zblocks.geometry import Box
+import numpy as np
+
+from zblocks.geometry import Box, Voxels
 
 HOSTED = "https://neuroglancer-demo.appspot.com"
 
@@ -32,8 +35,23 @@ along one axis. Source: WebGL 2's usual MAX_3D_TEXTURE_SIZE."""
 EXACT_FLOAT = 1 << 24
 """Sizes and offsets are kept as 32-bit floats, which are exact up to here."""
 
-# Both shaders have the control `normalized`, whose range is the contrast; of several channels that
-# are no colours, its menu chooses the one that is shown.
+QUANTILES = ((0.001, 0.999), (0.01, 0.99), (0.05, 0.95), (0.25, 0.75))
+"""Of the values: which are shown black, and white; the first, or the next that isn't squeezed."""
+
+SQUEEZED = 4096
+"""A part of a range so small has one grey."""
+
+DARK, FLAT = 64, 32
+"""8-bit colours keep the type's whole range unless all are darker, or their range is smaller."""
+
+COLOURS = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (0, 1, 1), (1, 1, 0))
+"""Of channels that are no colours themselves: shares of red, green and blue."""
+
+Ranges = tuple[tuple[float, float] | None, ...]
+"""Values shown black and white of all channels together, or of each; None for the whole range."""
+
+# Both shaders have the control `normalized`, whose range is the contrast; of many channels, its
+# menu chooses the one that is shown.
 _GREY = "#uicontrol invlerp normalized\nvoid main() { emitGrayscale(normalized()); }\n"
 _RGB = (
     "#uicontrol invlerp normalized\nvoid main() {\n  emitRGB(vec3(normalized(getDataValue(0)), "
@@ -52,8 +70,55 @@ class ViewedVolume:
     """Of scale 0, voxels."""
     resolution: tuple[float, float, float]
     """Of scale 0, nm per voxel, xyz."""
-    contrast: tuple[float, float] | None = None
-    """Values shown black and white; None for the type's whole range."""
+    contrast: Ranges = (None,)
+
+
+def are_colours(channels: int, dtype: str) -> bool:
+    """Tell whether channels are red, green and blue of 8 bits, perhaps with alpha."""
+    return dtype == "uint8" and channels in (3, 4)
+
+
+def count_ranges(channels: int, dtype: str) -> int:
+    """Return how many ranges the viewer needs: for colours or a great many channels only one."""
+    together = channels == 3 or channels > len(COLOURS) or are_colours(channels, dtype)
+    return 1 if together else channels
+
+
+def in_ranges(voxels: Voxels) -> Voxels:
+    """Return voxels (…, c) as (n, ranges), without the alpha of colours."""
+    channels, dtype = voxels.shape[-1], str(voxels.dtype)
+    voxels = voxels[..., :3] if are_colours(channels, dtype) else voxels
+    return voxels.reshape(-1, count_ranges(channels, dtype))
+
+
+def visible_range(
+    values: Voxels, weights: Voxels | None, ends: tuple[float, float], *, colours: bool
+) -> tuple[float, float] | None:
+    """Return the values to show black and white; None for the type's whole range.
+
+    Args:
+        values: finite ones of a volume or channel, or a sample of them.
+        weights: how many voxels each stands for; None: all the same.
+        ends: the lowest and the highest of all, which a sample may lack.
+        colours: whether these are 8-bit colours, which are changed only where they can't be seen.
+    """
+    marks: list[list[float]] = []
+    if values.size:
+        found = np.quantile(values, QUANTILES, weights=weights, method="inverted_cdf")
+        marks = found.tolist()
+    low, high = marks[0] if marks and marks[0][0] < marks[0][1] else ends
+    for inner in marks[1:]:
+        if 0 < inner[1] - inner[0] < (high - low) / SQUEEZED:
+            low, high = inner
+    if low == high or (colours and high >= DARK and high - low >= FLAT):
+        return None
+    return low, high
+
+
+def whole_range(ranges: Ranges) -> tuple[float, float] | None:
+    """Return the range that holds all others."""
+    some = [r for r in ranges if r]
+    return (min(r[0] for r in some), max(r[1] for r in some)) if some else None
 
 
 def viewer_link(volume: ViewedVolume, source: str, client: str = HOSTED) -> str:
@@ -70,11 +135,9 @@ def viewer_link(volume: ViewedVolume, source: str, client: str = HOSTED) -> str:
         "source": f"precomputed://{source}",
     }
     if volume.layer == "image":
-        layer["shader"] = _RGB if volume.channels in (3, 4) else _GREY
-        if volume.contrast:
-            layer["shaderControls"] = {"normalized": {"range": list(volume.contrast)}}
+        layer |= _shading(volume)
     state = {
-        "dimensions": {n: [r * 1e-9, "m"] for n, r in zip("xyz", resolution, strict=True)},
+        "dimensions": {n: [_metres(r), "m"] for n, r in zip("xyz", resolution, strict=True)},
         "position": middle,
         "crossSectionScale": extent / min(resolution) / PANEL,
         "projectionScale": extent / min(resolution) * 1.5,
@@ -82,3 +145,24 @@ def viewer_link(volume: ViewedVolume, source: str, client: str = HOSTED) -> str:
         "layout": "4panel",
     }
     return f"{client}/#!{quote(json.dumps(state, separators=(',', ':')))}"
+
+
+def _metres(nm: float) -> float:
+    """Return a length as it is written: 500 nm is 5e-07, not 5.000000000000001e-07."""
+    return float(Decimal(str(nm)).scaleb(-9))
+
+
+def _shading(volume: ViewedVolume) -> dict[str, object]:
+    """Return the shader, and the ranges of its controls."""
+    shown = {n: r for n, r in enumerate(volume.contrast) if r}
+    if not shown:
+        return {"shader": _RGB if volume.channels in (3, 4) else _GREY}
+    if len(volume.contrast) == 1:
+        shader, names = _RGB if volume.channels in (3, 4) else _GREY, {0: "normalized"}
+    else:
+        names = {n: f"channel{n}" for n in shown}
+        colours = {n: COLOURS[n] if len(shown) > 1 else (1, 1, 1) for n in shown}
+        controls = "".join(f"#uicontrol invlerp {names[n]}(channel={n})\n" for n in shown)
+        light = " + ".join(f"vec3{colours[n]} * {names[n]}()" for n in shown)
+        shader = f"{controls}void main() {{\n  emitRGB({light});\n}}\n"
+    return {"shader": shader, "shaderControls": {names[n]: {"range": r} for n, r in shown.items()}}

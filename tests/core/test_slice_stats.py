@@ -60,5 +60,6 @@ def test_of_real_numbers_only_finite_ones_count(strip):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_slice_without_a_finite_value(value):
     found = counted(np.full((9, 4, 1), value, np.float32), 4)
-    assert (found.low, found.high, found.mean, found.step) == (0, 0, 0, 0)
+    assert (found.low, found.high, found.mean, found.step) == (0, 0, None, 0)
+    assert not found.finite
     assert travelled(found) == found

@@ -163,7 +163,6 @@ def test_other_prices(bucket, tmp_path):
          "0.5×0.5×10 nm is finer than any microscope; if these are micrometres, write 500, 500"),
         ((3, 40, 50, 1), "uint8", {"voxel_resolution": [4e7, 4e7, 1e9]}, "not of the volume"),
         ((3, 40, 50, 1), "uint8", {"voxel_resolution": [4, 4, 40000]}, "10,000 times another"),
-        ((3, 40, 50, 3), "uint16", {}, "uint16 in 3 channels"),
         ((3, 40, 50, 3), "uint8", {"chunk_size": [8, 8, 1024]}, "is 3072 long, but viewers draw"),
         ((3, 40, 50, 1), "uint8", {"voxel_offset": [0, 1 << 25, 0]}, "can't tell neighbouring"),
         ((3, 200, 200, 1), "uint8", {"voxel_offset": [1, 0, 0]}, "is not a multiple of"),

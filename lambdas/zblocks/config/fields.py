@@ -141,7 +141,7 @@ class Fields(BaseModel):
         None,
         description='{"percentiles": [0.5, 99.5]}, measured once over the whole stack, or '
         '{"range": [100, 4000]}: the values that become 0 and the maximum of dtype, '
-        "with linear scaling between them; by default values do not change",
+        "with linear scaling between them, and 0 for NaN; by default values do not change",
     )
     sparse_labels: bool = Field(
         False,

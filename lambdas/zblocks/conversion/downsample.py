@@ -1,5 +1,7 @@
 """Downsamples voxels (z, y, x, c) by 2: means of images, rounded half to even, and modes of labels.
 
+A mean of real numbers is that of the finite ones; it is NaN where there are none.
+
 Rounding half to even keeps the brightness of all scales the same; truncation would make each scale
 darker by up to half a grey level.
 
@@ -134,6 +136,7 @@ def _samples(
     return np.stack([padded[c] for c in corners]), np.stack([exists[c] for c in corners])
 
 
+@np.errstate(invalid="ignore")
 def _pool_plainly(voxels: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
     """Write means of any type; those of integers rounded half to even."""
     whole = np.issubdtype(out.dtype, np.integer)
@@ -141,6 +144,10 @@ def _pool_plainly(voxels: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
         planes = _fine(z, z + 1, start.z, step.z, voxels.shape[0])
         samples, there = _samples(voxels[planes], start, step, out.shape[1:])
         means = samples.sum(axis=0, dtype=np.float64) / there.sum(axis=0)
+        if not whole and not np.isfinite(means).all():
+            there &= np.isfinite(samples)
+            samples[~there] = 0
+            means = samples.sum(axis=0, dtype=np.float64) / there.sum(axis=0)
         out[z] = np.rint(means) if whole else means
 
 

@@ -1,7 +1,8 @@
 """Computes the statistics of each slice during conversion, for receipts and reports.
 
-Minimum and maximum are of all voxels; mean and histogram are of every `EVERY`th row, which is
-enough to find blank, burnt or outlying slices and takes a few percent of the conversion's time.
+Minimum and maximum are of all voxels; the rest is of every `EVERY`th row, which is enough to find
+blank, burnt or outlying slices and takes a few percent of the conversion's time. NaN and infinity
+are left out of all.
 """
 
 from __future__ import annotations
@@ -12,12 +13,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from zblocks.geometry import Voxels
+from zblocks.neuroglancer import in_ranges
 
 EVERY = 8
 """Mean and histogram use one of this many rows, from the first row on."""
 
 BINS = 256
 """Maximum number of bins in a result."""
+
+LEVELS = (
+    0.001, 0.003, 0.01, 0.03, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.97, 0.99, 0.997, 0.999,
+)  # fmt: skip
+"""Parts of the values that are below those in `SliceStats.ranges`."""
+
+KEPT = 1 << 13
+"""Most values of a slice that these are taken from."""
 
 _COARSE_BITS = 4
 """Low bits of 16-bit values that are dropped: 4096 counters per slice, not 65536."""
@@ -31,13 +41,19 @@ class SliceStats:
     """In scale 0 voxels."""
     low: int | float
     high: int | float
-    mean: float
-    """Of the finite values; all three are 0 if there are none."""
+    """Of the finite values; 0 if there are none."""
+    mean: float | None
+    """Of those that were looked at; None if there are none."""
     step: int
     """Width of a bin of the histogram; 0 if there is no histogram."""
     histogram: tuple[int, ...]
     """Voxels with a value in [i·step, (i + 1)·step), up to the last bin that isn't empty; for uint8
     and uint16 only."""
+    ranges: tuple[tuple[int | float, ...], ...] = ()
+    """Of all channels, or of each that has a range of its own in the viewer: the lowest value,
+    those at `LEVELS` of a sample, and the highest; empty if no value is finite."""
+    finite: bool = True
+    """Whether any value is."""
 
 
 class SliceStatsCounter:
@@ -48,8 +64,9 @@ class SliceStatsCounter:
         self._shift = _COARSE_BITS if dtype == "uint16" else 0
         bins = {"uint8": 1 << 8, "uint16": (1 << 16) >> _COARSE_BITS}.get(dtype, 0)
         self._counts = np.zeros(bins, np.int64)
-        self._low: float = math.inf
-        self._high: float = -math.inf
+        self._sample = _Sample()
+        self._ends: list[Voxels] = []
+        """The lowest and the highest value of each range; infinite if there are none."""
         self._sum = 0.0
         self._rows = self._seen = 0
 
@@ -57,13 +74,18 @@ class SliceStatsCounter:
         """Add the next rows (y, x, c)."""
         looked_at = rows[-self._rows % EVERY :: EVERY]
         self._rows += rows.shape[0]
-        low, high = rows.min().item(), rows.max().item()
-        if not math.isfinite(high - low):
+        self._sample.add(in_ranges(looked_at))
+        axis = 0 if rows.shape[2] > 1 else None  # of one channel all at once is faster
+        low, high = rows.min(axis, keepdims=True), rows.max(axis, keepdims=True)
+        if rows.dtype.kind == "f" and not (np.isfinite(low) & np.isfinite(high)).all():
+            finite = np.isfinite(rows)
             looked_at = looked_at[np.isfinite(looked_at)]
-            finite = rows[np.isfinite(rows)]
-            low = finite.min(initial=math.inf).item()
-            high = finite.max(initial=-math.inf).item()
-        self._low, self._high = min(self._low, low), max(self._high, high)
+            low = rows.min(axis, keepdims=True, where=finite, initial=math.inf)
+            high = rows.max(axis, keepdims=True, where=finite, initial=-math.inf)
+        ends = [in_ranges(low).min(axis=0), in_ranges(high).max(axis=0)]
+        if self._ends:
+            ends = [np.minimum(self._ends[0], ends[0]), np.maximum(self._ends[1], ends[1])]
+        self._ends = ends
         if looked_at.size:
             self._seen += looked_at.size
             self._sum += looked_at.sum(dtype=np.float64).item()
@@ -73,14 +95,51 @@ class SliceStatsCounter:
 
     def result(self) -> SliceStats:
         """Return the statistics of the rows added so far."""
-        mean = round(self._sum / self._seen, 3) if self._seen else 0.0
-        if self._low > self._high:
-            return SliceStats(self.z, 0.0, 0.0, mean, 0, ())
-        if not self._counts.size:
-            return SliceStats(self.z, self._low, self._high, mean, 0, ())
-        # The narrowest bins of which BINS cover all values, but no narrower than the counters.
-        bits = max(self._shift, int(self._high).bit_length() - BINS.bit_length() + 1, 0)
+        low, high = self._ends[0].min().item(), self._ends[1].max().item()
+        if low > high:
+            return SliceStats(self.z, 0.0, 0.0, None, 0, (), finite=False)
+        mean = round(self._sum / self._seen, 3) if self._seen else None
+        step, histogram = self._histogram(int(high)) if self._counts.size else (0, ())
+        return SliceStats(self.z, low, high, mean, step, histogram, self._ranges())
+
+    def _histogram(self, high: int) -> tuple[int, tuple[int, ...]]:
+        """Return the narrowest bins of which `BINS` cover all values, as far as the counters do."""
+        bits = max(self._shift, high.bit_length() - BINS.bit_length() + 1, 0)
         folded = self._counts.reshape(-1, 1 << (bits - self._shift)).sum(axis=1)
         used = int(folded.nonzero()[0].max(initial=-1)) + 1
-        counts = tuple(folded[:used].tolist())
-        return SliceStats(self.z, self._low, self._high, mean, 1 << bits, counts)
+        return 1 << bits, tuple(folded[:used].tolist())
+
+    def _ranges(self) -> tuple[tuple[int | float, ...], ...]:
+        least, most = (ends.tolist() for ends in self._ends)
+        columns = zip(least, self._sample.levels(), most, strict=True)
+        return tuple((low, *some, high) if low <= high else () for low, some, high in columns)
+
+
+class _Sample:
+    """Evenly spaced values (n, ranges) of a slice, at most about `KEPT`."""
+
+    def __init__(self) -> None:
+        self._parts: list[Voxels] = []
+        self._every, self._passed, self._kept = 1, 0, 0
+
+    def add(self, values: Voxels) -> None:
+        """Add the next ones; thin out what was kept if they become too many."""
+        part = values[-self._passed % self._every :: self._every]
+        self._passed += len(values)
+        self._parts.append(part.copy())
+        self._kept += len(part)
+        while self._kept * values.shape[1] > KEPT:
+            # By 3: columns of images whose width is a power of two take turns.
+            self._every *= 3
+            self._parts = [np.concatenate(self._parts)[::3].copy()]
+            self._kept = len(self._parts[0])
+
+    def levels(self) -> list[list[int | float]]:
+        """Return the finite values at `LEVELS` of each range; none if there are none."""
+        found = []
+        for column in np.concatenate(self._parts).T:
+            values = column[np.isfinite(column)]
+            values.sort(kind="stable" if values.itemsize < 4 else None)  # radix sort
+            places = np.ceil(np.array(LEVELS) * len(values)).astype(int) - 1
+            found.append(values[places].tolist() if len(values) else [])
+        return found

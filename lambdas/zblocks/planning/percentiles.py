@@ -76,7 +76,9 @@ def measure(
         else:
             keep = MOST_KEPT // len(looked_at)
             values = np.concatenate([*pool.map(lambda sample: _sample(sample, keep), looked_at)])
-            values = values if values.size else np.zeros(1)  # of NaN alone: refused below
+            if not values.size:
+                msg = f"contrast: the {len(looked_at)} measured slices hold no finite number"
+                raise InvalidConfig(f'{msg}; give {{"range": [low, high]}}')
             found = np.quantile(values, marks, method="inverted_cdf")
     low, high = (float(v) for v in found)
     if low == high:

@@ -19,7 +19,6 @@ def find_warnings(plan: Plan) -> tuple[str, ...]:
         *_of_resolution(plan),
         *_of_place(plan),
         *_of_chunks(plan),
-        *_of_contrast(plan),
         *_of_slices(plan),
         *plan.notes,
     )
@@ -74,16 +73,6 @@ def _of_chunks(plan: Plan) -> Iterator[str]:
                 f"viewers draw at most {MAX_TEXTURE}; give a shallower one"
             )
             return
-
-
-def _of_contrast(plan: Plan) -> Iterator[str]:
-    voxels = plan.volume.format
-    shown = voxels.dtype == "uint8" or (voxels.dtype == "uint16" and voxels.channels == 1)
-    if plan.volume.layer == "image" and not shown:
-        yield (
-            f"{voxels.dtype} in {voxels.channels} channel{'s' * (voxels.channels > 1)}: the link "
-            "will show the whole range of this type, mostly black; set the contrast in the viewer"
-        )
 
 
 def _of_slices(plan: Plan) -> Iterator[str]:

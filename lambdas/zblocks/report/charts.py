@@ -43,7 +43,7 @@ def band(series: Series, top: float, bottom: float, marks: Iterable[Mark], label
     dark, light = (_columns(series.mean, how) for how in ("min", "max"))
 
     def y(values: Values) -> Values:
-        return HEIGHT - (values - bottom) / max(top - bottom, 1e-9) * HEIGHT
+        return HEIGHT - (values - bottom) / (top - bottom or 1) * HEIGHT
 
     parts = [_mark(m) for m in marks]
     parts += [f'<path class="band" d="{_area(y(high), y(low))}"/>']

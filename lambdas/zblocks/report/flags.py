@@ -11,6 +11,7 @@ import numpy.typing as npt
 from zblocks.geometry import Span
 from zblocks.report.charts import COLUMNS, Mark
 from zblocks.report.formats import number, plural, span
+from zblocks.report.outliers import Blank
 from zblocks.report.run_report import RunReport
 
 KINDS = {
@@ -82,7 +83,7 @@ def find_flags(report: RunReport, gone: Sequence[Span]) -> tuple[Flags, ...]:
         "filled": [
             _flag(f.z, f.name, f"holds the fill value ({f.why})") for f in report.plan.filled
         ],
-        "blank": [_flag(b.z, b.slice, f"every pixel is {number(b.value)}") for b in odd.blank],
+        "blank": [_flag(b.z, b.slice, f"every pixel is {_value(b)}") for b in odd.blank],
         "duplicate": [
             _flag(
                 d.z,
@@ -105,6 +106,10 @@ def find_flags(report: RunReport, gone: Sequence[Span]) -> tuple[Flags, ...]:
 
 def _flag(z: int, name: str, found: str) -> tuple[Iterable[int], Flag]:
     return (z,), Flag(str(z), name, found)
+
+
+def _value(blank: Blank) -> str:
+    return "NaN or infinite" if blank.value is None else number(blank.value)
 
 
 def gravest(flags: Iterable[Flags], z0: int, z1: int) -> str:

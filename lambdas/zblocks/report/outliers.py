@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zblocks.conversion.slice_stats import SliceStats
+from zblocks.conversion.slice_stats import LEVELS, SliceStats
 from zblocks.conversion.tasks import ReadSlice
+from zblocks.neuroglancer import Ranges, are_colours, count_ranges, visible_range, whole_range
 from zblocks.planning.plan import Plan
 
 NEIGHBOURS = 3  # slices on each side from which a slice's expected brightness is computed
@@ -22,11 +22,11 @@ NORMAL = 1.4826  # standard deviation over median absolute deviation of a normal
 
 @dataclass(frozen=True, slots=True)
 class Blank:
-    """A slice that was read and holds a single value."""
+    """A slice that was read and holds a single value, or none."""
 
     z: int
     slice: str  # its key in the source
-    value: int | float
+    value: int | float | None  # None: no pixel is a finite number
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +67,11 @@ class Histogram:
     step: int  # width of a bin
     counts: npt.NDArray[np.int64]  # voxels with a value of [i·step, (i + 1)·step)
 
-    @property
-    def contrast(self) -> tuple[int, int] | None:
-        """The 0.1st and 99.9th percentiles; None if both are in one bin."""
-        total = self.counts.sum()
-        marks = np.searchsorted(np.cumsum(self.counts), total * np.array([0.001, 0.999]))
-        low, high = int(marks[0]) * self.step, int(marks[1]) * self.step + self.step - 1
-        return (low, high) if marks[1] > marks[0] else None
-
 
 def present(plan: Plan, slices: Sequence[SliceStats]) -> list[SliceStats]:
-    """Return the statistics of the slices that are not filled."""
+    """Return the statistics of the slices that are neither filled nor without a finite number."""
     filled = {f.z for f in plan.filled}
-    return [s for s in slices if s.z not in filled]
+    return [s for s in slices if s.z not in filled and s.finite]
 
 
 def histogram(slices: Sequence[SliceStats]) -> Histogram | None:
@@ -94,20 +86,28 @@ def histogram(slices: Sequence[SliceStats]) -> Histogram | None:
     return Histogram(step, counts)
 
 
-def contrast(plan: Plan, slices: Sequence[SliceStats]) -> tuple[float, float] | None:
-    """Return the values to show black and white; None for labels and for 8-bit colour.
+def contrast(plan: Plan, slices: Sequence[SliceStats]) -> Ranges:
+    """Return the values to show black and white, from samples of all slices; of labels none."""
+    voxels, stats = plan.volume.format, present(plan, slices)
+    if plan.volume.layer != "image" or not stats:
+        return (None,)
+    colours = are_colours(voxels.channels, voxels.dtype)
+    # A receipt of an earlier version has only the ends.
+    bare = count_ranges(voxels.channels, voxels.dtype)
+    columns = zip(*(s.ranges or [(s.low, s.high)] * bare for s in stats), strict=True)
+    return tuple(_range([c for c in column if c], colours=colours) for column in columns)
 
-    These are the 0.1st and 99.9th percentiles; the minimum and maximum where there is no histogram.
-    """
-    voxels = plan.volume.format
-    colours = voxels.channels > 1 and voxels.dtype == "uint8"
-    stats = present(plan, slices)
-    if plan.volume.layer != "image" or colours or not stats:
+
+def _range(found: Sequence[tuple[float, ...]], *, colours: bool) -> tuple[float, float] | None:
+    """Return the range of all slices' `SliceStats.ranges`, or of one channel of each."""
+    if not found:
         return None
-    if found := histogram(stats):
-        return found.contrast
-    low, high = min(s.low for s in stats), max(s.high for s in stats)
-    return (low, high) if math.isfinite(high - low) and high > low else None
+    middles = (np.array(LEVELS[1:]) + LEVELS[:-1]) / 2
+    weights = np.diff([0, *middles, 1])
+    sampled = [f[1:-1] for f in found if len(f) > 2]
+    ends = min(f[0] for f in found), max(f[-1] for f in found)
+    values = np.array(sampled).ravel()
+    return visible_range(values, np.tile(weights, len(sampled)), ends, colours=colours)
 
 
 def spare_bits(plan: Plan, slices: Sequence[SliceStats]) -> str:
@@ -133,9 +133,11 @@ def find_anomalies(
     """
     sources = {s.z: s for s in read}
     stats = sorted((s for s in slices if s.z in sources), key=lambda s: s.z)
-    blank = tuple(Blank(s.z, sources[s.z].key, s.low) for s in stats if s.low == s.high)
+    blank = tuple(
+        Blank(s.z, sources[s.z].key, s.low if s.finite else None) for s in stats if s.low == s.high
+    )
     rest = [s for s in stats if s.low != s.high]
-    marks = contrast(plan, slices)
+    marks = whole_range(contrast(plan, slices))
     span = marks[1] - marks[0] if marks else _usual_span(rest)
     outliers = () if plan.volume.layer != "image" else _outliers(rest, sources, span)
     return Anomalies(blank, _duplicates(rest, sources), outliers)
@@ -168,15 +170,16 @@ def _outliers(
     The standard deviation is estimated from the median absolute deviation, so that the outliers
     themselves don't affect it.
     """
-    means = np.array([s.mean for s in stats])
-    if len(means) < 5:
+    known = [(s.z, s.mean) for s in stats if s.mean is not None]
+    if len(known) < 5:
         return ()
+    means = np.array([mean for _, mean in known])
     usual = _usual(means)
     off = np.abs(means - usual)
     limit = ODD * max(NORMAL * _median(off), FLOOR * span)
     return tuple(
-        Outlier(s.z, sources[s.z].key, s.mean, round(float(usual[i]), 3))
-        for i, s in enumerate(stats)
+        Outlier(z, sources[z].key, mean, round(float(usual[i]), 3))
+        for i, (z, mean) in enumerate(known)
         if off[i] > limit
     )
 

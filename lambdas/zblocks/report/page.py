@@ -106,8 +106,9 @@ def _brightness(report: RunReport, flags: tuple[Flags, ...]) -> Chart | None:
     start, depth = report.plan.box.start.z, report.plan.box.shape.z
     values, names = np.full((3, depth), np.nan), report.names
     for s in report.slices:
-        if s.z in names:
-            values[:, s.z - start] = s.low, s.mean, s.high
+        if s.z in names and s.finite:
+            mean = np.nan if s.mean is None else s.mean
+            values[:, s.z - start] = s.low, mean, s.high
     if np.isnan(values).all():
         return None
     bottom, top = float(np.nanmin(values)), float(np.nanmax(values))
@@ -129,18 +130,17 @@ def _histogram(report: RunReport) -> Chart | None:
         return None
     end, shown = len(found.counts) * found.step, "The viewer shows the type's full range."
     marks = []
-    if report.contrast:
-        black, white = report.contrast
+    if len(report.contrast) > 1:
+        shown = "The viewer shows each channel in a range of its own."
+    elif report.contrast[0]:
+        black, white = report.contrast[0]
         low, high, thin = black / end, (white + 1) / end, 1.5 / 1000
         marks = [
             Mark(low, high, "window"),
             Mark(low, low + thin, "edge"),
             Mark(high - thin, high, "edge"),
         ]
-        shown = (
-            f"The viewer shows {formats.number(black)} black and {formats.number(white)} white: "
-            "the 0.1st and 99.9th percentiles."
-        )
+        shown = f"The viewer shows {formats.number(black)} black and {formats.number(white)} white."
     drawing = log_bars(found.counts.tolist(), marks, f"histogram; {shown}")
     top, right = formats.short(int(found.counts.max())), formats.number(end - 1)
     return Chart(drawing, top, "0", ("0", right), shown)
@@ -246,9 +246,9 @@ def _render(report: RunReport, target: Store) -> str:
 def _display(report: RunReport) -> Display:
     """Return the viewer's contrast, or else the full range of 8 bits or of the slices."""
     volume = report.plan.volume
-    if report.contrast:
-        return Display(volume.layer, *report.contrast)
+    if any(report.contrast):
+        return Display(volume.layer, report.contrast)
     if volume.format.dtype == "uint8" or not report.slices:
-        return Display(volume.layer, 0, 255)
+        return Display(volume.layer, ((0, 255),))
     low = min(s.low for s in report.slices) if volume.format.channels == 1 else 0
-    return Display(volume.layer, low, max(s.high for s in report.slices))
+    return Display(volume.layer, ((low, max(s.high for s in report.slices)),))

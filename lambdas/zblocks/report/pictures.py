@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zblocks.geometry import Voxels
+from zblocks.neuroglancer import COLOURS, Ranges
 from zblocks.precomputed.encoding import encode_jpeg
 
 Pixels = npt.NDArray[np.uint8]
@@ -68,8 +69,7 @@ class Display:
     """How to convert voxels to pixels."""
 
     layer: str  # `image` or `segmentation`
-    low: float
-    high: float  # the values shown black and white
+    ranges: Ranges
 
 
 def shrink(plane: Voxels, layer: str, width: int, height: int) -> Voxels:
@@ -82,22 +82,36 @@ def shrink(plane: Voxels, layer: str, width: int, height: int) -> Voxels:
         rows = np.minimum(rows + steps[0] // 2, plane.shape[0] - 1)
         columns = np.minimum(columns + steps[1] // 2, plane.shape[1] - 1)
         return plane[np.ix_(rows, columns)]
-    sums = np.add.reduceat(plane, rows, axis=0, dtype=np.float64)
-    sums = np.add.reduceat(sums, columns, axis=1)
-    counts = np.outer(np.diff(rows, append=plane.shape[0]), np.diff(columns, append=plane.shape[1]))
-    means: Voxels = sums / counts[..., np.newaxis]
-    return means
+    finite = np.isfinite(plane)
+
+    def sums(values: Voxels) -> Voxels:
+        along = np.add.reduceat(values, rows, axis=0, dtype=np.float64)
+        return np.asarray(np.add.reduceat(along, columns, axis=1))
+
+    with np.errstate(invalid="ignore"):
+        return sums(np.where(finite, plane, 0)) / sums(finite)
 
 
 def paint(plane: Voxels, display: Display) -> Pixels:
     """Return the pixels of a plane (rows, columns, c); labels get hashed colours, 0 is black."""
     if display.layer != "image":
         return _colours(plane[..., 0])
-    span = max(display.high - display.low, 1e-9)
-    shown = np.nan_to_num(plane.astype(np.float64), posinf=display.high, neginf=display.low)
-    scaled = (shown - display.low) * (255 / span)
-    pixels: Pixels = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+    shown = {n: r for n, r in enumerate(display.ranges) if r}
+    if len(display.ranges) == 1:
+        grey = plane.shape[2] not in (3, 4)  # of many channels the first is shown
+        light = _light(plane[..., : 1 if grey else 3], shown[0])
+    else:
+        parts = [_light(plane[..., n : n + 1], r) * COLOURS[n] for n, r in shown.items()]
+        light = np.clip(sum(parts), 0, 1)
+    pixels: Pixels = np.rint(light * 255).astype(np.uint8)
     return pixels
+
+
+def _light(values: Voxels, shown: tuple[float, float]) -> Voxels:
+    """Return values as parts of a range, 0 to 1; NaN is 0."""
+    low, high = shown
+    values = np.where(np.isnan(values), low, values).astype(np.float64)
+    return np.clip((values - low) / (high - low or 1), 0, 1)
 
 
 def _colours(labels: Voxels) -> Pixels:

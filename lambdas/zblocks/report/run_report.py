@@ -12,6 +12,7 @@ import msgspec
 from zblocks.conversion.slice_stats import SliceStats
 from zblocks.conversion.tasks import ReadSlice
 from zblocks.geometry import Span
+from zblocks.neuroglancer import Ranges, whole_range
 from zblocks.planning.bill import Bill
 from zblocks.planning.missing import Hole, describe_filled
 from zblocks.planning.plan import VERSION, Plan
@@ -93,8 +94,7 @@ class RunReport:
     slices: tuple[SliceStats, ...]
     read: tuple[ReadSlice, ...]
     anomalies: Anomalies
-    contrast: tuple[float, float] | None
-    """Values that the link shows black and white; None for the type's full range."""
+    contrast: Ranges
     notes: tuple[str, ...]
     bills: Bills
     undone: frozenset[str] = frozenset()
@@ -130,7 +130,8 @@ class RunReport:
         ended = {
             "status": self.status,
             "link": self.link,
-            "contrast": self.contrast,
+            "contrast": whole_range(self.contrast),
+            "contrast_of_channels": self.contrast if len(self.contrast) > 1 else (),
             "chunks_compared_by_second_reader": self.chunks_compared,
             "problems": list(self.problems),
             "failed": [asdict(task) for task in self.failed],

@@ -125,6 +125,7 @@ def map_pixels(name: str, pixels: Pixels, selection: ChannelSelection) -> Mappin
         raise SliceError(f"{msg}; {do}") from error
 
 
+@np.errstate(invalid="ignore")
 def _grey(rgb: Voxels) -> Voxels:
     """Return grey (y, x, 1) of red, green and blue (y, x, 3 or more)."""
     if rgb.dtype.kind == "f":

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
 from zblocks.errors import InvalidConfig, ZblocksError
 from zblocks.geometry import Vec, Voxels
-from zblocks.neuroglancer import ViewedVolume
+from zblocks.neuroglancer import (
+    Ranges,
+    ViewedVolume,
+    are_colours,
+    count_ranges,
+    in_ranges,
+    visible_range,
+)
 from zblocks.precomputed.compression import MissingDecoderError
 from zblocks.precomputed.info import INFO, MALFORMED, load_json, parse_info, read_bytes
 from zblocks.precomputed.reader import UNREADABLE, ChunkObjects, ListedChunk, ScaleReader
@@ -25,8 +32,6 @@ SAMPLED_BYTES = 1 << 26
 """Bytes of their voxels, at most."""
 MOST_CHUNKS = 1 << 16
 """Chunks of the coarsest scale beyond which 16 aren't representative, and nothing is measured."""
-QUANTILES = (0.001, 0.999)
-"""Of the voxels' values: what is shown black, and white."""
 
 
 def read_viewed_volume(store: Store) -> ViewedVolume:
@@ -49,33 +54,55 @@ def read_viewed_volume(store: Store) -> ViewedVolume:
     )
 
 
-def contrast(store: Store, volume: Volume) -> tuple[float, float] | None:
-    """Return the values to show black and white, from zblocks' report or else measured.
-
-    None for colours and labels, and where nothing can be measured.
-    """
-    colours = volume.format.channels > 1 and volume.format.dtype == "uint8"
-    if volume.layer != "image" or colours:
-        return None
+def contrast(store: Store, volume: Volume) -> Ranges:
+    """Return the values to show black and white, from zblocks' report or else measured."""
+    if volume.layer != "image":
+        return (None,)
     with suppress(FileNotFoundError, ValueError, KeyError, TypeError, ZblocksError):
-        low, high = json.loads(store.get(REPORT))["contrast"]
-        if math.isfinite(high - low) and low < high:
-            return low, high
-    return _measure(store, volume.scales[-1])
+        report = load_json(store.get(REPORT))
+        found = [_pair(r) for r in report.get("contrast_of_channels") or [report["contrast"]]]
+        if any(found) and len(found) == count_ranges(volume.format.channels, volume.format.dtype):
+            return tuple(found)
+    return _measure(store, volume)
 
 
-def _measure(store: Store, scale: Scale) -> tuple[float, float] | None:
-    parts = list(_overview(store, scale))
-    values = np.concatenate(parts) if parts else np.empty(0)
+def _pair(found: Any) -> tuple[float, float] | None:
+    """Check a range of the report.
+
+    Raises:
+        ValueError, TypeError: it is none.
+    """
+    if found is None:
+        return None
+    low, high = found
+    if not low < high:
+        raise ValueError(found)
+    return low, high
+
+
+def _measure(store: Store, volume: Volume) -> Ranges:
+    """Look for what can be seen, from the coarsest scale on."""
+    voxels = volume.format
+    colours = are_colours(voxels.channels, voxels.dtype)
+    ranges: Ranges = (None,)
+    for scale in reversed(volume.scales):
+        if parts := list(_overview(store, scale)):
+            ranges = tuple(_range(v, colours=colours) for v in np.concatenate(parts).T)
+        if colours or any(ranges):
+            break
+    return ranges
+
+
+def _range(values: Voxels, *, colours: bool) -> tuple[float, float] | None:
     values = values[np.isfinite(values)]
     if not values.size:
         return None
-    low, high = (v.item() for v in np.quantile(values, QUANTILES, method="nearest"))
-    return (low, high) if low < high else None
+    ends = values.min().item(), values.max().item()
+    return visible_range(values, None, ends, colours=colours)
 
 
 def _overview(store: Store, scale: Scale) -> Iterator[Voxels]:
-    """Yield the voxels of chunks spread over a scale."""
+    """Yield values (n, ranges) of chunks spread over a scale."""
     if scale.chunks > MOST_CHUNKS:
         return
     cells = _spread(scale)
@@ -86,7 +113,7 @@ def _overview(store: Store, scale: Scale) -> Iterator[Voxels]:
         with suppress(*UNREADABLE):
             voxels = reader.read(cell)
             if voxels is not None:
-                yield voxels.ravel()
+                yield in_ranges(voxels)
 
 
 def _list_chunks(store: Store, scale: Scale, cells: list[Vec]) -> dict[Vec, ListedChunk]:

@@ -78,11 +78,16 @@ class InterpolatedReader:
 def blend(lower: Voxels, upper: Voxels, at: int, span: int) -> None:
     """Write lower + (upper - lower) · at / span into `lower`.
 
-    Whole numbers are rounded half to even, exactly; real ones are reckoned with in float64.
+    Whole numbers are rounded half to even, exactly; real ones are reckoned with in float64. Where
+    only one of the two is finite, it is taken; where none is, NaN.
     """
     if not np.issubdtype(lower.dtype, np.integer):
-        low, high = lower.astype(np.float64), upper.astype(np.float64)
-        lower[...] = (low * (span - at) + high * at) / span
+        with np.errstate(invalid="ignore"):
+            low, high = lower.astype(np.float64), upper.astype(np.float64)
+            mixed = (low * (span - at) + high * at) / span
+        for other in (low, high, np.nan):
+            mixed = np.where(np.isfinite(mixed), mixed, other)
+        lower[...] = mixed
         return
     # Of up to 32 bits and 2^31 slices: 63 bits hold the sum.
     total = lower.astype(np.int64) * (span - at) + upper.astype(np.int64) * at
