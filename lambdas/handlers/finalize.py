@@ -14,6 +14,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from handlers import logger, metrics
 from zblocks.errors import IncompleteVolume
 from zblocks.run.cross_check import compare_samples
+from zblocks.run.damage import declare_damaged
 from zblocks.run.finalize import add_access_problems, finalize, resume_after_redrive
 from zblocks.run.job import REPORT, Job, open_job
 from zblocks.run.start import Run
@@ -35,6 +36,10 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     if resume_after_redrive(job, run):
         metrics.add_metric(name="Redrives", unit=MetricUnit.Count, value=1)
         logger.info("redriven")
+        return {"status": "REDRIVE"}
+    if again := declare_damaged(job):
+        metrics.add_metric(name="Redrives", unit=MetricUnit.Count, value=1)
+        logger.info("damaged slices are missing from here on", blocks=len(again))
         return {"status": "REDRIVE"}
     try:
         ending = finalize(job, run, caught(event), second_reader=compare_samples)

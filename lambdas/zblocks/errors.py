@@ -29,6 +29,9 @@ class SliceListError(ZblocksError):
 class SliceError(ZblocksError):
     """A slice can't be read, or its size or type differs from the others'."""
 
+    damage: str = ""
+    """What is damaged about the file, in words; empty if it is sound and can't be used."""
+
 
 class SourceChanged(ZblocksError):
     """A slice has changed since the plan was made."""

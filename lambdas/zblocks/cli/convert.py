@@ -13,6 +13,7 @@ from zblocks.api import convert_job, keys_of
 from zblocks.cli.display import Display
 from zblocks.cli.output import PLAIN_EVERY, reporting, say, say_how_to_stop
 from zblocks.config import Config
+from zblocks.errors import several
 from zblocks.run import transfer
 from zblocks.run.finalize import Ending
 from zblocks.run.local.convert import Machine
@@ -36,15 +37,27 @@ def convert_here(
 
 
 def _print_ending(ending: Ending) -> None:
-    for line in ending.filled:
-        print(f"filled {line}")
-    for line in ending.holes:
-        print(f"left out: {line}")
+    print_slices(ending)
     print(f"{ending.status}: {ending.location}\nreport: {ending.page or ending.report}")
     for line in ending.access_problems:
         print(f"others can't see it by its link: {line}")
     public = ending.location.startswith("s3://") and not ending.access_problems
     print(f"view: {ending.link if public else f'zblocks view {ending.location}'}")
+
+
+def print_slices(ending: Ending) -> None:
+    """Print which slices are missing, damaged, left out or odd, and how to mend the volume."""
+    for line in ending.filled:
+        print(f"filled {line}")
+    for line in ending.holes:
+        print(f"left out: {line}")
+    if ending.odd:
+        print(several([f"look at {line}" for line in ending.odd]))
+    if ending.status == "PARTIAL":
+        print(
+            'to mend it, replace these slices and run the same config with "overwrite": true: '
+            "only the blocks that read them are converted again"
+        )
 
 
 def download_slices(path: Path, *, as_json: bool) -> None:

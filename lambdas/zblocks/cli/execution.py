@@ -6,10 +6,12 @@ import json
 import re
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from zblocks import errors as kinds
+from zblocks.cli.convert import print_slices
 from zblocks.cli.display import Display
 from zblocks.cli.output import NOT_THE_INPUT, reporting, say
 from zblocks.cli.plan import describe_pending
@@ -21,11 +23,14 @@ from zblocks.planning.find_slices import read_lines
 from zblocks.planning.read_stack import read_stack
 from zblocks.planning.stores import open_stores
 from zblocks.planning.time import WorkerSpec
+from zblocks.precomputed.info import MALFORMED
 from zblocks.run.cloud import executions
 from zblocks.run.cloud.executions import Execution, Workers
 from zblocks.run.cloud.watch import Watch
+from zblocks.run.finalize import ending_of
 from zblocks.run.forecast import LAMBDA_MEMORY_MB, forecast
 from zblocks.run.forecast import Workers as Forecasters
+from zblocks.run.job import REPORT
 from zblocks.run.progress import State, duration
 from zblocks.slices.name_list import read_list
 from zblocks.storage import open_store
@@ -175,6 +180,8 @@ def _print(ended: Execution) -> None:
     """Print how it ended, for people."""
     output = ended.output
     if ended.status == "SUCCEEDED" and output.get("location"):
+        with suppress(ZblocksError, FileNotFoundError, *MALFORMED):  # it may be unreadable here
+            print_slices(ending_of(json.loads(open_store(output["location"]).get(REPORT))))
         print(f"{output['status']}: {output['location']}\nreport: {output['report']}")
         print(f"view: {output['link']}")
     elif ended.status == "SUCCEEDED":

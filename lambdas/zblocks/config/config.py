@@ -129,6 +129,12 @@ class Config(Fields):
         return given if isinstance(given, str) else ",".join(map(str, given))
 
     @property
+    def skips_damaged(self) -> bool:
+        """Whether damaged slices are missing; with `allow_partial`, unless `damaged` says no."""
+        said = "damaged" in self.model_fields_set
+        return self.damaged == "missing" or (self.allow_partial and not said)
+
+    @property
     def download_folder(self) -> Path | None:
         """`folder_to_write_to`, absolute."""
         return self._local(self.folder_to_write_to)

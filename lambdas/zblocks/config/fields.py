@@ -231,6 +231,11 @@ class Fields(BaseModel):
         description="false to exclude slices filled with fill_value from the means of coarser "
         'scales, or true to include them; a "hole" is always excluded',
     )
+    damaged: Literal["error", "missing"] = Field(
+        "error",
+        description='"error" to publish nothing if a slice is damaged, or "missing" to treat it as '
+        "missing says and publish the volume as PARTIAL (the default with allow_partial)",
+    )
     fill_value: (
         Annotated[int, Field(ge=-(2**63), le=2**64 - 1)]
         | Annotated[float, Field(ge=-3e38, le=3e38), AllowInfNan(False)]

@@ -54,6 +54,8 @@ class SliceStats:
     those at `LEVELS` of a sample, and the highest; empty if no value is finite."""
     finite: bool = True
     """Whether any value is."""
+    tail: int = 0
+    """Rows at its end that all hold the same pixel, as where a file was cut off or never filled."""
 
 
 class SliceStatsCounter:
@@ -68,12 +70,14 @@ class SliceStatsCounter:
         self._ends: list[Voxels] = []
         """The lowest and the highest value of each range; infinite if there are none."""
         self._sum = 0.0
-        self._rows = self._seen = 0
+        self._rows = self._seen = self._tail = 0
+        self._last: Voxels | None = None
 
     def add(self, rows: Voxels) -> None:
         """Add the next rows (y, x, c)."""
         looked_at = rows[-self._rows % EVERY :: EVERY]
         self._rows += rows.shape[0]
+        self._count_tail(rows)
         self._sample.add(in_ranges(looked_at))
         axis = 0 if rows.shape[2] > 1 else None  # of one channel all at once is faster
         low, high = rows.min(axis, keepdims=True), rows.max(axis, keepdims=True)
@@ -93,14 +97,27 @@ class SliceStatsCounter:
                 values = (looked_at >> self._shift).ravel()
                 self._counts += np.bincount(values, minlength=self._counts.size)
 
+    def _count_tail(self, rows: Voxels) -> None:
+        """Count the last rows that are all one pixel, from the bottom up."""
+        pixel, same = rows[-1, -1].copy(), 0
+        for y in range(len(rows), 0, -EVERY):
+            part = rows[max(y - EVERY, 0) : y]
+            differs = (part != pixel).any(axis=(1, 2)).nonzero()[0]
+            same += len(part) - (differs[-1] + 1 if differs.size else 0)
+            if differs.size:
+                break
+        goes_on = same == len(rows) and self._last is not None and (self._last == pixel).all()
+        self._tail, self._last = same + (self._tail if goes_on else 0), pixel
+
     def result(self) -> SliceStats:
         """Return the statistics of the rows added so far."""
         low, high = self._ends[0].min().item(), self._ends[1].max().item()
         if low > high:
-            return SliceStats(self.z, 0.0, 0.0, None, 0, (), finite=False)
+            return SliceStats(self.z, 0.0, 0.0, None, 0, (), finite=False, tail=int(self._tail))
         mean = round(self._sum / self._seen, 3) if self._seen else None
         step, histogram = self._histogram(int(high)) if self._counts.size else (0, ())
-        return SliceStats(self.z, low, high, mean, step, histogram, self._ranges())
+        tail, ranges = int(self._tail), self._ranges()
+        return SliceStats(self.z, low, high, mean, step, histogram, ranges, tail=tail)
 
     def _histogram(self, high: int) -> tuple[int, tuple[int, ...]]:
         """Return the narrowest bins of which `BINS` cover all values, as far as the counters do."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from zblocks.conversion.bands import StoredScale, read_bands, read_scale
@@ -85,7 +85,13 @@ def convert_block(
         bands = read_bands(plan, source, slices, pool, counters)
         _feed(scales, owned, bands, _Out(writer, progress, plan, task.index))
         objects = writer.finish()
-    stats = tuple(c.result() for c in counters if task.z0 <= c.z < task.z1)
+    own = zip(slices, counters, strict=True)
+    stats = tuple(
+        # Where a slice is smaller than the canvas, what follows it says nothing about its file.
+        replace(c.result(), tail=0) if s.width else c.result()
+        for s, c in own
+        if task.z0 <= c.z < task.z1
+    )
     return TaskResult(objects, read_slices(slices), stats)
 
 

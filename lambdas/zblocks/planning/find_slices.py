@@ -160,11 +160,15 @@ FileHeader = tuple[StoredFile, SliceHeader]
 """A slice's file, and the header of its page there."""
 
 
-def read_headers(files: Sequence[StoredFile], config: Config) -> list[tuple[SliceHeader, ...]]:
+def read_headers(
+    files: Sequence[StoredFile], config: Config
+) -> list[tuple[SliceHeader, ...] | str]:
     """Return the headers of every file's selected pages, in the order of the files.
 
+    If damaged slices may be missing, this is text for a damaged file: what is damaged.
+
     Raises:
-        SliceError: names the files that can't be read.
+        SliceError: names the files that can't be read; all files are damaged.
     """
     selection = ChannelSelection(
         config.channel_selection, stored=config.layer_type == "segmentation"
@@ -178,9 +182,13 @@ def read_headers(files: Sequence[StoredFile], config: Config) -> list[tuple[Slic
 
     with ThreadPoolExecutor(1 if files[0].local else PROBES) as pool:
         results = list(pool.map(read, files))
-    if bad := [str(r) for r in results if isinstance(r, SliceError)]:
-        raise SliceError(several(bad))
-    return [r for r in results if not isinstance(r, SliceError)]
+    errors = [r for r in results if isinstance(r, SliceError)]
+    skipped = [e for e in errors if e.damage] if config.skips_damaged else []
+    uncounted = config.page == "all" and skipped
+    if len(errors) > len(skipped) or len(errors) == len(results) or uncounted:
+        why = '\nhow many pages these have is not known, so "damaged" can\'t be "missing" here'
+        raise SliceError(several([str(e) for e in errors]) + why * bool(uncounted))
+    return [r.damage if isinstance(r, SliceError) else r for r in results]
 
 
 def common_header(headers: Sequence[FileHeader], canvas: Canvas | None) -> SliceHeader:

@@ -13,13 +13,13 @@ The same stack always gives the same values: nothing is random.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from zblocks.errors import InvalidConfig
+from zblocks.errors import InvalidConfig, SliceError
 from zblocks.geometry import Voxels, ceil_div
 from zblocks.slices import ChannelSelection, SliceHeader, open_slice
 from zblocks.slices.transforms.contrast import TABLES, Contrast
@@ -52,11 +52,16 @@ class ContrastSample:
 
 
 def measure(
-    samples: Sequence[ContrastSample], percentiles: tuple[float, float], dtype: str
+    samples: Sequence[ContrastSample],
+    percentiles: tuple[float, float],
+    dtype: str,
+    *,
+    skip_damaged: bool = False,
 ) -> Contrast:
     """Return the values at two percentiles, 0 to 100, for a volume of type `dtype`.
 
-    `samples` are all slices that aren't missing, in z order, of the same type.
+    `samples` are all slices that aren't missing, in z order, of the same type. `skip_damaged`
+    leaves out slices that turn out to be damaged, unless all are.
 
     Raises:
         InvalidConfig: both are the same value, the region is empty, or the slices are too large.
@@ -71,24 +76,55 @@ def measure(
     whole = any(s.header.whole for s in looked_at)
     with ThreadPoolExecutor(1 if whole else AT_ONCE) as pool:
         if size := TABLES.get(samples[0].header.dtype):
-            counts = sum(pool.map(_count, looked_at), np.zeros(size, np.int64))
+            parts = _sound(pool.map(_tried(_count), looked_at), skip_damaged=skip_damaged)
+            counts = sum(parts, np.zeros(size, np.int64))
             found = np.quantile(np.arange(size), marks, weights=counts, method="inverted_cdf")
         else:
             keep = MOST_KEPT // len(looked_at)
-            values = np.concatenate([*pool.map(lambda sample: _sample(sample, keep), looked_at)])
+            some = pool.map(_tried(lambda sample: _sample(sample, keep)), looked_at)
+            parts = _sound(some, skip_damaged=skip_damaged)
+            values = np.concatenate(parts)
             if not values.size:
-                msg = f"contrast: the {len(looked_at)} measured slices hold no finite number"
+                msg = f"contrast: the {len(parts)} measured slices hold no finite number"
                 raise InvalidConfig(f'{msg}; give {{"range": [low, high]}}')
             found = np.quantile(values, marks, method="inverted_cdf")
     low, high = (float(v) for v in found)
     if low == high:
         msg = (
             f"contrast: {percentiles[0]:g} % and {percentiles[1]:g} % are both {low:g} in the "
-            f"{len(looked_at)} measured slices; give percentiles that are further apart, or "
+            f"{len(parts)} measured slices; give percentiles that are further apart, or "
             '{"range": [low, high]}'
         )
         raise InvalidConfig(msg)
-    return Contrast(low, high, dtype, samples[0].header.dtype, percentiles, len(looked_at))
+    return Contrast(low, high, dtype, samples[0].header.dtype, percentiles, len(parts))
+
+
+def _tried(
+    measure_one: Callable[[ContrastSample], Voxels],
+) -> Callable[[ContrastSample], Voxels | SliceError]:
+    def tried(sample: ContrastSample) -> Voxels | SliceError:
+        try:
+            return measure_one(sample)
+        except SliceError as error:
+            return error
+
+    return tried
+
+
+def _sound(found: Iterable[Voxels | SliceError], *, skip_damaged: bool) -> list[Voxels]:
+    """Return what was measured; raise an error that isn't damage, or if nothing was measured."""
+    parts: list[Voxels] = []
+    errors: list[SliceError] = []
+    for one in found:
+        if not isinstance(one, SliceError):
+            parts.append(one)
+        elif skip_damaged and one.damage:
+            errors.append(one)
+        else:
+            raise one
+    if not parts:
+        raise errors[0]
+    return parts
 
 
 def evenly(count: int, wanted: int) -> list[int]:

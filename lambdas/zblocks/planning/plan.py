@@ -23,7 +23,7 @@ import msgspec
 from zblocks.errors import DestinationConflict
 from zblocks.geometry import Box, Span, Vec
 from zblocks.precomputed.scale import ChunkFormat, Resolution, Scale, Volume
-from zblocks.slices.slice_ref import SliceRef
+from zblocks.slices.slice_ref import DamagedSlice, SliceRef
 from zblocks.slices.transforms.canvas import Canvas
 from zblocks.slices.transforms.contrast import Cast, Contrast
 from zblocks.slices.transforms.region import Region
@@ -96,6 +96,8 @@ class PlanInput:
     strips: bool  # whether every slice can be decoded some rows at a time
     missing: MissingSlices
     filled: tuple[FilledSlice, ...] = ()
+    damaged: tuple[DamagedSlice, ...] = ()  # those of `slices` that are known to be damaged
+    skip_damaged: bool = False  # whether damaged slices are treated as missing
     region: Region | None = None
     sparse_labels: bool = False
     segment_properties: str = ""  # folder of the labels' names, or empty
@@ -148,7 +150,7 @@ class CoarseTask:
 class Plan:
     """The whole job, except for the slices (these are in the tasks of the blocks)."""
 
-    volume_id: str  # equal if the finished volumes would be equal: same slices, same options
+    volume_id: str  # equal if finished volumes would be, without damage: same files, same options
     source: str
     source_role: str  # ARN of the role that reads the slices, or empty
     destination: str
@@ -167,6 +169,16 @@ class Plan:
     predicted_peak_mb: int  # of a block, MiB
     predicted_block_s: float  # seconds that a worker needs for a full block
     notes: tuple[str, ...]
+    damaged: tuple[DamagedSlice, ...] = ()  # they are in `filled`, too
+    skip_damaged: bool = False  # whether a slice that turns out to be damaged is missing
+
+    @property
+    def identity(self) -> str:
+        """Equal if the finished volumes are, in the places of damaged slices, too."""
+        if not self.damaged:
+            return self.volume_id
+        parts = (self.volume_id, self.missing, *(d.ref.z for d in self.damaged))
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
     @property
     def scales(self) -> tuple[Scale, ...]:

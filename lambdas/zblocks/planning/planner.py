@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Box, Vec, ceil_div
+from zblocks.planning.damage import declare_missing
 from zblocks.planning.memory import Footprint, coarse_bytes, predict_peak, shard_bytes
 from zblocks.planning.ownership import SHARD_LAYERS, count_parts, plan_coarse, share_out
 from zblocks.planning.plan import VERSION, BlockTask, MissingSlices, Plan, PlanInput
@@ -46,6 +47,7 @@ def make_plan(given: PlanInput, worker: WorkerSpec) -> tuple[Plan, tuple[BlockTa
 
     Raises:
         DoesNotFit: not even the smallest block fits in the worker's memory and time.
+        SliceError: every slice is damaged.
     """
     block = _choose_block(given, worker)
     scales, coarse = plan_coarse(block.scales, block.owned, worker)
@@ -69,8 +71,10 @@ def make_plan(given: PlanInput, worker: WorkerSpec) -> tuple[Plan, tuple[BlockTa
         predicted_peak_mb=block.peak_mb,
         predicted_block_s=block.seconds,
         notes=given.notes,
+        skip_damaged=given.skip_damaged,
     )
-    return plan, tuple(_task(plan, given.slices, i) for i in range(plan.blocks))
+    tasks = [_task(plan, given.slices, i) for i in range(plan.blocks)]
+    return declare_missing(plan, tasks, given.damaged)
 
 
 def _task(plan: Plan, slices: tuple[SliceRef, ...], index: int) -> BlockTask:
@@ -146,10 +150,12 @@ def _footprint(given: PlanInput, scales: tuple[Scale, ...], depth: int, rows: in
     held = min(depth + halo, len(given.slices))
     widest = max(stack.rows.width, *(s.width for s in given.slices))
     steps = memory(stack.transforms, replace(stack.rows, width=widest))
+    # Any slice may turn out to be damaged, and be made from two others.
+    any_may = given.skip_damaged and given.missing.policy == "interpolate"
     return Footprint(
         width=size.width,
         voxel_bytes=voxel,
-        interpolated=min(count_interpolated(given.slices), held),
+        interpolated=held if any_may else min(count_interpolated(given.slices), held),
         depth=held,
         rows=min(rows, size.height),
         height=size.height,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,7 +42,7 @@ from zblocks.planning.stores import Stores
 from zblocks.precomputed.segment_properties import FOLDER
 from zblocks.slices import ChannelSelection, SliceHeader
 from zblocks.slices.order import Slot
-from zblocks.slices.slice_ref import SliceRef
+from zblocks.slices.slice_ref import DamagedSlice, SliceRef
 from zblocks.slices.transforms.canvas import Canvas
 from zblocks.slices.transforms.contrast import Cast, Contrast
 from zblocks.slices.transforms.region import Region, visible
@@ -61,7 +62,7 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
         SliceError: slices can't be read, or differ from the others.
     """
     listed, found, notes = list_slices(config, stores)
-    slots, headers, count = _read_slots(config, listed, found, stores.source)
+    slots, headers, count, damaged = _read_slots(config, listed, found, stores.source)
     common = common_header(headers, config.canvas)
     region = choose_region(config, (common.width, common.height), count)
     voxels = choose_chunk_format(config, common)
@@ -69,7 +70,8 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
     steps = _steps(config, headers, common, voxels.dtype, region)
     alone, z0 = [h for _, h in headers], config.voxel_offset[2]
     rest = iter(alone)
-    refs = [_slice_ref(s, z0, found, rest, common) for s in slots]
+    every = (common if s.z in damaged else next(rest) for s in slots if s.key is not None)
+    refs = [_slice_ref(s, z0, found, every, common) for s in slots]
     return PlanInput(
         source=config.source,
         source_role=config.source_role,
@@ -88,6 +90,8 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
         strips=not (any(h.whole for h in alone) or (region and region.needs_whole_slice)),
         missing=missing,
         filled=tuple(FilledSlice(s.z + z0, s.name, s.why) for s in slots if s.key is None),
+        damaged=tuple(DamagedSlice(r, damaged[r.z - z0]) for r in refs if r.z - z0 in damaged),
+        skip_damaged=config.skips_damaged,
         region=region,
         sparse_labels=config.sparse_labels,
         segment_properties=FOLDER if config.segment_names else "",
@@ -100,14 +104,19 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
     )
 
 
+class _Slots(NamedTuple):
+    """The chosen slots, with their headers."""
+
+    slots: Sequence[Slot]  # numbered from z 0
+    headers: list[FileHeader]  # of those that are neither missing nor damaged, in the same order
+    total: int  # slots of the whole stack
+    damaged: dict[int, str]  # what is damaged, by z, of files whose headers can't be read
+
+
 def _read_slots(
     config: Config, listed: Sequence[Slot], found: Mapping[str, StoredObject], source: Store
-) -> tuple[Sequence[Slot], list[FileHeader], int]:
-    """Read the headers of the chosen slots.
-
-    Returns these slots, numbered from z 0; the files and headers of those that aren't missing, in
-    the same order; the number of slots in the whole stack.
-    """
+) -> _Slots:
+    """Read the headers of the chosen slots."""
     every_page = config.page == "all"
     slots = listed if every_page else chosen_slots(config, listed)
     lost = [s.name for s in slots if s.key is None]
@@ -123,12 +132,19 @@ def _read_slots(
         if s.key is not None
     ]
     pages = read_headers(files, config)
-    headers = [(file, header) for file, some in zip(files, pages, strict=True) for header in some]
+    with_key = zip([s for s in slots if s.key is not None], pages, strict=True)
+    damaged = {s.z: some for s, some in with_key if isinstance(some, str)}
+    headers = [
+        (file, header)
+        for file, some in zip(files, pages, strict=True)
+        if not isinstance(some, str)
+        for header in some
+    ]
     if not every_page:
-        return slots, headers, len(listed)
+        return _Slots(slots, headers, len(listed), damaged)
     every = [s for s, some in zip(slots, pages, strict=True) for _ in some]
     slots = chosen_slots(config, [replace(s, index=n) for n, s in enumerate(every)])
-    return slots, [headers[s.index] for s in slots], len(every)
+    return _Slots(slots, [headers[s.index] for s in slots], len(every), {})
 
 
 def _grid_options(config: Config) -> GridOptions:
@@ -169,7 +185,10 @@ def _steps(
         place = (canvas or Canvas(*size, "top-left", 0)).place
         seen = [(f, h, selection, visible(crop, place(h.width, h.height))) for f, h in headers]
         values = measure(
-            [ContrastSample(*each) for each in seen], config.contrast.percentiles or (0, 100), dtype
+            [ContrastSample(*each) for each in seen],
+            config.contrast.percentiles or (0, 100),
+            dtype,
+            skip_damaged=config.skips_damaged,
         )
     moved = region if region and region.changes_rows else None
     return tuple(step for step in (values, canvas, moved) if step is not None)

@@ -18,6 +18,7 @@ KINDS = {
     "gone": "not made",
     "filled": "missing",
     "blank": "blank",
+    "tail": "cut off",
     "duplicate": "duplicate",
     "outlier": "outlier",
 }
@@ -83,7 +84,8 @@ def find_flags(report: RunReport, gone: Sequence[Span]) -> tuple[Flags, ...]:
         "filled": [
             _flag(f.z, f.name, f"holds the fill value ({f.why})") for f in report.plan.filled
         ],
-        "blank": [_flag(b.z, b.slice, f"every pixel is {_value(b)}") for b in odd.blank],
+        "blank": [_flag(b.z, b.slice, b.found) for b in odd.blank],
+        "tail": [_flag(t.z, t.slice, t.found) for t in odd.tails],
         "duplicate": [
             _flag(
                 d.z,
@@ -92,10 +94,7 @@ def find_flags(report: RunReport, gone: Sequence[Span]) -> tuple[Flags, ...]:
             )
             for d in odd.duplicates
         ],
-        "outlier": [
-            _flag(o.z, o.slice, f"mean {number(o.mean)}, neighbours {number(o.usual)}")
-            for o in odd.outliers
-        ],
+        "outlier": [_flag(o.z, o.slice, o.found) for o in odd.outliers],
     }
     flags = (
         Flags(kind, tuple(z for zs, _ in some for z in zs), tuple(flag for _, flag in some))
@@ -106,10 +105,6 @@ def find_flags(report: RunReport, gone: Sequence[Span]) -> tuple[Flags, ...]:
 
 def _flag(z: int, name: str, found: str) -> tuple[Iterable[int], Flag]:
     return (z,), Flag(str(z), name, found)
-
-
-def _value(blank: Blank) -> str:
-    return "NaN or infinite" if blank.value is None else number(blank.value)
 
 
 def gravest(flags: Iterable[Flags], z0: int, z1: int) -> str:

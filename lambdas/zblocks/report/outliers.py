@@ -13,10 +13,12 @@ from zblocks.conversion.slice_stats import LEVELS, SliceStats
 from zblocks.conversion.tasks import ReadSlice
 from zblocks.neuroglancer import Ranges, are_colours, count_ranges, visible_range, whole_range
 from zblocks.planning.plan import Plan
+from zblocks.report.formats import number, plural
 
 NEIGHBOURS = 3  # slices on each side from which a slice's expected brightness is computed
 ODD = 6.0  # standard deviations from its expected mean beyond which a slice is an outlier
 FLOOR = 0.005  # smallest standard deviation assumed, as a fraction of the contrast range
+SHORT = 0.02  # part of a slice's rows that may always hold one value at its end
 NORMAL = 1.4826  # standard deviation over median absolute deviation of a normal distribution
 
 
@@ -27,6 +29,11 @@ class Blank:
     z: int
     slice: str  # its key in the source
     value: int | float | None  # None: no pixel is a finite number
+
+    @property
+    def found(self) -> str:
+        """What is odd."""
+        return f"every pixel is {'NaN or infinite' if self.value is None else number(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,29 @@ class Outlier:
     mean: float
     usual: float  # the mean expected from the slices around it
 
+    @property
+    def found(self) -> str:
+        """What is odd."""
+        return f"mean {number(self.mean)}, neighbours {number(self.usual)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """A slice that ends in more rows of a single value than those around it."""
+
+    z: int
+    slice: str
+    rows: int
+    usual: int  # the number expected from the slices around it
+
+    @property
+    def found(self) -> str:
+        """What is odd."""
+        return (
+            f"its last {plural(self.rows, 'row')} hold one value (its neighbours': {self.usual}), "
+            "so the file may be cut off"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Anomalies:
@@ -58,6 +88,16 @@ class Anomalies:
     blank: tuple[Blank, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
     outliers: tuple[Outlier, ...] = ()
+    tails: tuple[Tail, ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The slices that may not be what they should be: all but duplicates, in z order."""
+        found: list[Blank | Tail | Outlier] = [*self.blank, *self.tails, *self.outliers]
+        odd: dict[int, list[str]] = {}
+        for one in found:
+            odd.setdefault(one.z, [f"z {one.z}: {one.slice}"]).append(one.found)
+        return tuple(f"{odd[z][0]}: {'; '.join(odd[z][1:])}" for z in sorted(odd))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +179,10 @@ def find_anomalies(
     rest = [s for s in stats if s.low != s.high]
     marks = whole_range(contrast(plan, slices))
     span = marks[1] - marks[0] if marks else _usual_span(rest)
-    outliers = () if plan.volume.layer != "image" else _outliers(rest, sources, span)
-    return Anomalies(blank, _duplicates(rest, sources), outliers)
+    if plan.volume.layer != "image":
+        return Anomalies(blank, _duplicates(rest, sources))
+    outliers = _outliers(rest, sources, span)
+    return Anomalies(blank, _duplicates(rest, sources), outliers, _tails(plan, rest, sources))
 
 
 def _duplicates(
@@ -165,23 +207,45 @@ def _duplicates(
 def _outliers(
     stats: Sequence[SliceStats], sources: dict[int, ReadSlice], span: float
 ) -> tuple[Outlier, ...]:
-    """Find slices whose mean is more than `ODD` standard deviations from the expected one.
-
-    The standard deviation is estimated from the median absolute deviation, so that the outliers
-    themselves don't affect it.
-    """
+    """Find slices that are brighter or darker than expected."""
     known = [(s.z, s.mean) for s in stats if s.mean is not None]
-    if len(known) < 5:
-        return ()
-    means = np.array([mean for _, mean in known])
-    usual = _usual(means)
-    off = np.abs(means - usual)
-    limit = ODD * max(NORMAL * _median(off), FLOOR * span)
+    odd = _odd(np.array([mean for _, mean in known]), FLOOR * span)
     return tuple(
-        Outlier(z, sources[z].key, mean, round(float(usual[i]), 3))
-        for i, (z, mean) in enumerate(known)
-        if off[i] > limit
+        Outlier(z, sources[z].key, mean, round(usual, 3))
+        for (z, mean), usual in zip(known, odd, strict=True)
+        if usual is not None
     )
+
+
+def _tails(
+    plan: Plan, stats: Sequence[SliceStats], sources: dict[int, ReadSlice]
+) -> tuple[Tail, ...]:
+    """Find slices that end in more rows of one value than expected.
+
+    Not where slices are turned or flipped: their last rows aren't those of the files.
+    """
+    if plan.region and plan.region.needs_whole_slice:
+        return ()
+    odd = _odd(np.array([float(s.tail) for s in stats]), plan.box.shape.y * SHORT / ODD)
+    return tuple(
+        Tail(s.z, sources[s.z].key, s.tail, round(usual))
+        for s, usual in zip(stats, odd, strict=True)
+        if usual is not None and s.tail > usual
+    )
+
+
+def _odd(values: npt.NDArray[np.float64], least: float) -> list[float | None]:
+    """Return the expected value of each that is more than `ODD` standard deviations from it.
+
+    The standard deviation, at least `least`, is estimated from the median absolute deviation, so
+    that outliers themselves don't affect it.
+    """
+    if len(values) < 5:
+        return [None] * len(values)
+    usual = _usual(values)
+    off = np.abs(values - usual)
+    limit = ODD * max(NORMAL * _median(off), least)
+    return [float(u) if o > limit else None for u, o in zip(usual, off, strict=True)]
 
 
 def _usual(means: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

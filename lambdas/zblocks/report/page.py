@@ -98,6 +98,7 @@ def _looked_for(report: RunReport, *, with_histogram: bool) -> str:
     looked = ["blank slices", "files that appear twice"]
     looked += ["slices that look the same"] if with_histogram else []
     image = report.plan.volume.layer == "image"
+    looked += ["slices cut off at the end"] if image else []
     looked += ["slices much brighter or darker than their neighbours"] if image else []
     return f"{', '.join(looked[:-1])} and {looked[-1]}"
 

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from zblocks.conversion.damage import DamagedSlices, find_damaged
 from zblocks.conversion.tasks import Progress, TaskResult, convert_block, convert_coarse
-from zblocks.errors import ZblocksError
+from zblocks.errors import SliceError, StorageError, ZblocksError, several
 from zblocks.geometry import Span
 from zblocks.host import peak_mb
 from zblocks.planning.plan import BlockTask, CoarseTask, part_z
@@ -27,9 +28,27 @@ def attempt_block(job: Job, task: BlockTask, progress: Progress = lambda _: None
     """
 
     def convert() -> TaskResult:
-        return convert_block(job.plan, task, job.source, job.target, progress)
+        try:
+            return convert_block(job.plan, task, job.source, job.target, progress)
+        except SliceError as error:
+            if not (job.plan.skip_damaged and error.damage):
+                raise
+            first = str(error)
+        # Here, where the error no longer holds the block's rows.
+        raise _damage(job, task, first)
 
     return _attempt(job, task.name, (task.z0, task.z1), convert)
+
+
+def _damage(job: Job, task: BlockTask, first: str) -> ZblocksError:
+    """Return the error that names all damaged slices of a block, if they are damaged again."""
+    found = find_damaged(job.plan, job.source, task.slices)
+    if not found:
+        return StorageError(f"{first}, but not when it was read again; rerun")
+    lines = [f"{job.source.url}/{d.ref.key}: {d.why}" for d in found]
+    error = DamagedSlices(f"{several(lines)}; the block is converted again without")
+    error.found = found
+    return error
 
 
 def attempt_coarse(job: Job, task: CoarseTask, *, allow_holes: bool = False) -> str:
@@ -83,7 +102,8 @@ def note_failure(job: Job, task: BlockTask | CoarseTask, error: str, cause: str)
         return  # the worker recorded it itself, in more detail
     whole = (job.plan.box.start.z, job.plan.box.stop.z)
     z = (task.z0, task.z1) if isinstance(task, BlockTask) else whole
-    _put_failure(job, task.name, z, error, cause[:1000] or error)
+    tries = _tries(job, task.name) + 1
+    _put_failure(job, Failure(task.name, *z, error, cause[:1000] or error, tries))
 
 
 @contextmanager
@@ -94,13 +114,14 @@ def _recorded(job: Job, name: str, z: Span) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, ZblocksError):
             error.args = (f"{name} (z {z[0]}–{z[1]}): {error}",)
-        _put_failure(job, name, z, type(error).__name__, str(error))
+        damaged = error.found if isinstance(error, DamagedSlices) else ()
+        kind, tries = type(error).__name__, _tries(job, name) + 1
+        _put_failure(job, Failure(name, *z, kind, str(error), tries, damaged))
         raise
 
 
-def _put_failure(job: Job, name: str, z: Span, error: str, message: str) -> None:
-    failure = Failure(name, *z, error, message, _tries(job, name) + 1)
-    job.target.put_json(f"{FAILURES}/{name}.json", failure.to_json())
+def _put_failure(job: Job, failure: Failure) -> None:
+    job.target.put_json(f"{FAILURES}/{failure.task}.json", failure.to_json())
 
 
 def _tries(job: Job, name: str) -> int:

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from zblocks.conversion.tasks import read_slices
 from zblocks.errors import DestinationConflict, DoesNotFit, SourceChanged, ZblocksError, several
-from zblocks.planning.plan import BlockTask, Plan, plan_from_json
+from zblocks.planning.damage import as_known
+from zblocks.planning.plan import BlockTask, Plan, PlanInput, plan_from_json
+from zblocks.planning.planner import make_plan
 from zblocks.planning.time import WorkerSpec
 from zblocks.precomputed.info import INFO
 from zblocks.run.audit import Audit, audit
@@ -64,20 +66,36 @@ class Decision:
         return tuple(t for t in self.tasks if t.name in self.pending)
 
 
-def look_at_destination(target: Store, new: Planned) -> Destination:
-    """Read what a run of this plan has to know about its destination."""
+def look_at_destination(
+    target: Store, given: PlanInput, worker: WorkerSpec
+) -> tuple[Destination, Planned]:
+    """Read what a run has to know about its destination; plan it with that knowledge.
+
+    Raises:
+        DoesNotFit: the work doesn't fit in such workers.
+    """
+    there, given = _look(target, given)
+    new = Planned(*make_plan(given, worker))
+    if there.present is None:
+        return there, new
+    plan, tasks = there.present.plan, there.present.tasks
+    same = plan.volume_id == new.plan.volume_id or plan.layout_id == new.plan.layout_id
+    return replace(there, audit=audit(plan, target) if tasks and same else None), new
+
+
+def _look(target: Store, given: PlanInput) -> tuple[Destination, PlanInput]:
+    """Read the plan that is there; return what it tells of the slices, too."""
     finished = target.head(INFO) is not None
     try:
         plan = plan_from_json(target.get(PLAN))
     except FileNotFoundError:
         other = next((o.key for o in target.list() if not is_work(o.key)), "")
-        return Destination(target.url, finished=finished, other_object=other)
+        return Destination(target.url, finished=finished, other_object=other), given
     except DestinationConflict as error:
-        return Destination(target.url, finished=finished, other_version=str(error))
-    same = plan.volume_id == new.plan.volume_id or plan.layout_id == new.plan.layout_id
-    tasks = read_tasks(target) if same and target.head(ITEMS) else ()
-    found = audit(plan, target) if tasks else None
-    return Destination(target.url, Planned(plan, tasks), finished, audit=found)
+        return Destination(target.url, finished=finished, other_version=str(error)), given
+    tasks = read_tasks(target) if target.head(ITEMS) else ()
+    there = Destination(target.url, Planned(plan, tasks), finished)
+    return there, as_known(given, plan, tasks)
 
 
 def decide(there: Destination, new: Planned, worker: WorkerSpec, *, overwrite: bool) -> Decision:
@@ -99,20 +117,29 @@ def _begin(there: Destination, new: Planned) -> Decision:
 
 def _choose(there: Destination, new: Planned, *, overwrite: bool) -> Decision:
     present, found = there.present, there.audit
-    if present is None or found is None or (there.finished and overwrite):
+    if present is None or found is None:
         return _begin(there, new)
-    pending = found.verdict.pending
-    if present.plan.volume_id == new.plan.volume_id:
+    if present.plan.identity == new.plan.identity:
+        if there.finished and overwrite:
+            return _begin(there, new)
         # Perhaps planned for workers of another size; keep what they have done.
         kept = new if _same_layout(present, new) else present
         names = new.plan.volume.segment_properties
-        plan = replace(kept.plan, volume=replace(kept.plan.volume, segment_properties=names))
-        return Decision("resume", plan, kept.tasks, pending, present.plan)
-    if there.finished or not _same_layout(present, new):
+        plan = replace(
+            kept.plan,
+            volume=replace(kept.plan.volume, segment_properties=names),
+            skip_damaged=new.plan.skip_damaged,
+        )
+        return Decision("resume", plan, kept.tasks, found.verdict.pending, present.plan)
+    if not _same_layout(present, new):
         return _begin(there, new)
+    return Decision("renew", new.plan, new.tasks, stale_tasks(found, new), present.plan)
+
+
+def stale_tasks(found: Audit, new: Planned) -> frozenset[str]:
+    """Return the tasks to do if slices aren't what they were when the receipts were written."""
     changed = {t.name for t in new.tasks} - _unchanged(found, new.tasks)
-    coarse = {c.name for c in new.plan.coarse}
-    return Decision("renew", new.plan, new.tasks, pending | changed | coarse, present.plan)
+    return found.verdict.pending | changed | {c.name for c in new.plan.coarse}
 
 
 def _same_layout(present: Planned, new: Planned) -> bool:
@@ -122,7 +149,7 @@ def _same_layout(present: Planned, new: Planned) -> bool:
 def _unchanged(found: Audit, tasks: Sequence[BlockTask]) -> set[str]:
     """Return the tasks whose receipts name the same slices that they would read now."""
     wanted = {t.name: read_slices(t.slices) for t in tasks}
-    return {r.task for r in found.receipts if r.read and r.read == wanted.get(r.task)}
+    return {r.task for r in found.receipts if r.read == wanted.get(r.task)}
 
 
 def _conflict(there: Destination, new: Planned) -> ZblocksError | None:
@@ -135,14 +162,20 @@ def _conflict(there: Destination, new: Planned) -> ZblocksError | None:
             f"{advice}"
         )
     present = there.present
-    if present is None or present.plan.volume_id == new.plan.volume_id:
+    if present is None or present.plan.identity == new.plan.identity:
         return None
-    if _same_layout(present, new) and not there.finished:
-        changed = _changed_slices(present.tasks, new.tasks)
+    changed = _changed_slices(present.tasks, new.tasks) if _same_layout(present, new) else []
+    if changed and not there.finished:
         return SourceChanged(
             f"{new.plan.source}: {several(changed)} changed after the volume at {there.url} was "
             'begun; set "overwrite": true to continue with the new ones (blocks of other slices '
             "are kept), or restore the old ones"
+        )
+    if changed:
+        return DestinationConflict(
+            f"{there.url}: its slices are not the same objects as now: {several(changed)}; set "
+            '"overwrite": true to convert again the blocks that read these, and no others, or '
+            "choose another destination"
         )
     what = "; ".join(_differences(present.plan, new.plan)) or "its slices are not the same objects"
     return DestinationConflict(f"{there.url}: already holds a different volume ({what}); {advice}")

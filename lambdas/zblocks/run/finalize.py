@@ -8,22 +8,24 @@ declared holes, and the volume is published as PARTIAL.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import msgspec
 
 from zblocks.errors import IncompleteVolume
 from zblocks.planning.missing import Hole
 from zblocks.planning.plan import tasks_to_json
 from zblocks.precomputed.info import INFO, PROVENANCE, build_info
 from zblocks.precomputed.segment_properties import DOCUMENT
+from zblocks.report.outliers import Anomalies
 from zblocks.report.page import Rendered, render_report
 from zblocks.report.run_report import RunReport, build_provenance
 from zblocks.run import lock
 from zblocks.run.audit import Verdict, audit
 from zblocks.run.job import (
     CONFIG,
-    FAILURES,
     NAMES,
     PAGE,
     PENDING,
@@ -34,7 +36,7 @@ from zblocks.run.job import (
     read_tasks,
 )
 from zblocks.run.outcome import build_report, judge_run, to_blame
-from zblocks.run.records import Failure
+from zblocks.run.records import read_failures
 from zblocks.run.start import Run, withdraw_tasks
 from zblocks.storage import Store
 
@@ -63,6 +65,8 @@ class Ending:
     """Blocks that failed and were left out, and why."""
     access_problems: tuple[str, ...] = ()
     """What keeps others from opening the link, each with its fix."""
+    odd: tuple[str, ...] = ()
+    """Slices that may be damaged all the same: blank, cut off, too bright or dark; and why."""
 
 
 def finalize(
@@ -84,9 +88,8 @@ def finalize(
 def _finalize(job: Job, run: Run, error: str, second_reader: SecondReader | None) -> Ending:
     target, found = job.target, audit(job.plan, job.target)
     config = json.loads(target.get(CONFIG))
-    records = (Failure.from_json(target.get(o.key)) for o in target.list(FAILURES))
     blamed = to_blame(found.verdict)
-    failures = sorted((f for f in records if f.task in blamed), key=lambda f: f.task)
+    failures = sorted((f for f in read_failures(target) if f.task in blamed), key=lambda f: f.task)
     allowed = bool(config.get("allow_partial"))
     outcome = judge_run(job.plan, found.verdict, failures, error, allow_partial=allowed)
     report = build_report(job, run, config, found, outcome)
@@ -94,7 +97,8 @@ def _finalize(job: Job, run: Run, error: str, second_reader: SecondReader | None
         _put_report(target, report, render_report(report, target))
         raise IncompleteVolume(
             f"{target.url}: not published, {'; '.join(report.problems[:5])}; fix this and rerun "
-            "with the same config: only what is missing will be converted"
+            'with the same config ("overwrite": true if slices were replaced): only what is '
+            "missing or reads other slices will be converted"
         )
     _clear(job, found.verdict)
     if second_reader:
@@ -105,7 +109,7 @@ def _finalize(job: Job, run: Run, error: str, second_reader: SecondReader | None
         target.put_json(DOCUMENT, target.get(NAMES))
     target.put_json(INFO, build_info(job.plan.volume))
     document = _put_report(target, report, page)
-    return _ending(report, document)
+    return ending_of(document)
 
 
 def _put_report(target: Store, report: RunReport, page: Rendered) -> dict[str, Any]:
@@ -120,16 +124,19 @@ def _put_report(target: Store, report: RunReport, page: Rendered) -> dict[str, A
     return document
 
 
-def _ending(report: RunReport, document: dict[str, Any]) -> Ending:
+def ending_of(document: Mapping[str, Any]) -> Ending:
+    """Return how a run ended, from `report.json` of a published volume."""
     filled = document["filled_slices"]
     return Ending(
-        status=report.status,
-        location=report.location,
-        link=report.link,
-        report=f"{report.location}/{REPORT}",
+        status=document["status"],
+        location=document["location"],
+        link=document.get("link", ""),
+        report=f"{document['location']}/{REPORT}",
         page=document.get("page", ""),
         filled=tuple(f"z {f['z']}: {f['name']} ({f['why']}): {f['how']}" for f in filled),
-        holes=report.problems,
+        holes=tuple(document.get("problems", ())),
+        access_problems=tuple(document.get("access_problems", ())),
+        odd=msgspec.convert(document["slices"], Anomalies).lines,
     )
 
 

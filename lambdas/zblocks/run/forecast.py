@@ -18,7 +18,7 @@ from zblocks.planning.time import WorkerSpec
 from zblocks.planning.warnings import find_warnings
 from zblocks.precomputed.scale import Scale
 from zblocks.precomputed.sharding import shard_size
-from zblocks.run.decide import Planned, decide, look_at_destination
+from zblocks.run.decide import decide, look_at_destination
 from zblocks.run.progress import duration
 from zblocks.slices.transforms.canvas import Canvas
 from zblocks.slices.transforms.contrast import Contrast
@@ -184,8 +184,8 @@ def forecast(config: Config, stack: PlanInput, target: Store, workers: Workers) 
     Raises:
         DoesNotFit: the work doesn't fit the workers.
     """
-    new, pool = Planned(*make_plan(stack, workers.spec)), workers.pool
-    there = look_at_destination(target, new)
+    pool = workers.pool
+    there, new = look_at_destination(target, stack, workers.spec)
     decision = decide(there, new, workers.spec, overwrite=config.overwrite)
     pending = decision.pending_blocks
     predicted = estimate(decision.plan, pending, pool, workers.prices)

@@ -53,7 +53,7 @@ def judge_run(
     become holes.
     """
     if verdict.complete:
-        return Outcome("COMPLETE")
+        return Outcome("PARTIAL" if plan.damaged else "COMPLETE")
     problems, failed = _problems(verdict, failures), tuple(failures)
     holes = _holes(plan, verdict) if allow_partial else ()
     if holes:

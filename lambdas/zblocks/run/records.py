@@ -14,6 +14,9 @@ from zblocks.conversion.chunk_writer import Written
 from zblocks.conversion.slice_stats import SliceStats
 from zblocks.conversion.tasks import ReadSlice
 from zblocks.planning.plan import VERSION
+from zblocks.run.job import FAILURES
+from zblocks.slices.slice_ref import DamagedSlice
+from zblocks.storage import Store
 
 
 class _Record:
@@ -80,6 +83,8 @@ class Failure(_Record):
     message: str
     tries: int
     """Failures of the task so far, over all runs."""
+    damaged: tuple[DamagedSlice, ...] = ()
+    """All damaged slices that it reads, where these may be missing."""
     version: int = VERSION
 
     @property
@@ -88,3 +93,8 @@ class Failure(_Record):
         text = self.message if self.task in self.message else f"{self.task}: {self.message}"
         advice = ADVICE.get(self.error)
         return f"{text} ({advice})" if advice else text
+
+
+def read_failures(target: Store) -> list[Failure]:
+    """Return the records of all tasks that failed."""
+    return [Failure.from_json(target.get(o.key)) for o in target.list(FAILURES)]

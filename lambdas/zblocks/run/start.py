@@ -20,7 +20,7 @@ from zblocks.planning.time import WorkerSpec
 from zblocks.precomputed.info import INFO, PROVENANCE
 from zblocks.precomputed.segment_properties import DOCUMENT, SegmentName, build_segment_properties
 from zblocks.run import lock
-from zblocks.run.decide import Decision, Planned, decide, look_at_destination
+from zblocks.run.decide import Decision, decide, look_at_destination
 from zblocks.run.job import (
     CONFIG,
     FAILURES,
@@ -75,18 +75,19 @@ def prepare(config: Config, stores: Stores, worker: WorkerSpec, run: Run) -> Pre
         ZblocksError: bad input, a destination that holds something else, or work that doesn't fit
             the workers. Nothing is left at the destination.
     """
-    new = Planned(*make_plan(read_stack(config, stores), worker))
+    stack = read_stack(config, stores)
+    plan, _ = make_plan(stack, worker)
     names = read_names(config, stores.open_folder)
     target = stores.target
     trigger = f"{TRIGGERS}/{hashlib.sha256(run.trigger.encode()).hexdigest()[:32]}.json"
     mark = json.dumps({"trigger": run.trigger, "execution": run.execution}).encode()
     if run.trigger and not target.put_if_absent(trigger, mark):
-        return Prepared(new.plan, (), duplicate=True)
+        return Prepared(plan, (), duplicate=True)
     try:
         with target.folders_undone(WORK):
             lock.acquire(target, run.execution, run.is_running)
             with lock.released_on_error(target, run.execution):
-                there = look_at_destination(target, new)
+                there, new = look_at_destination(target, stack, worker)
                 decision = decide(there, new, worker, overwrite=config.overwrite)
                 _refuse(config, decision, run)
                 _apply(decision, config, names, target)

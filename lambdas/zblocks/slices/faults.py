@@ -8,15 +8,22 @@ from zblocks.errors import SliceError
 def damaged(name: str, kind: str, what: object) -> SliceError:
     """Return the error for a file that its decoder rejects."""
     kind = kind.partition("-")[0].upper()
-    return SliceError(f"{name}: damaged {kind} ({what}); replace the file and rerun")
+    if isinstance(what, MemoryError) or "memory" in str(what).lower():
+        return SliceError(f"{name}: {kind} can't be decoded ({what!r}); give workers more memory")
+    return spoilt(name, f"damaged {kind} ({what})")
 
 
 def oversized(name: str, width: int, height: int, file_bytes: int) -> SliceError:
     """Return the error for a header with a size that the file is too small for."""
-    return SliceError(
-        f"{name}: claims {width}×{height}, more than its {file_bytes} bytes can hold; replace the "
-        "file and rerun"
-    )
+    return spoilt(name, f"claims {width}×{height}, more than its {file_bytes} bytes can hold")
+
+
+def spoilt(name: str, damage: str) -> SliceError:
+    """Return the error for a file that isn't what its writer meant."""
+    way_out = 'replace the file and rerun, or set "damaged": "missing" to do without it'
+    error = SliceError(f"{name}: {damage}; {way_out}")
+    error.damage = damage
+    return error
 
 
 def changed(name: str, found: object, planned: object) -> SliceError:

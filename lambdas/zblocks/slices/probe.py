@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zblocks.errors import SliceError
+from zblocks.slices.faults import spoilt
 from zblocks.slices.header import ByteSource, PageSelection, SliceHeader
 from zblocks.slices.pixels import ChannelSelection
 
@@ -40,11 +41,7 @@ def kind_of(source: ByteSource) -> str:
         if first.startswith(magic) and (kind != "webp" or first[8:12] == b"WEBP"):
             return kind
     what = f"begins with {first[:8].hex(' ')}" if first else "is empty"
-    msg = (
-        f"{source.name}: not a JPEG, PNG, TIFF, JPEG 2000, BMP or WebP image ({what}); replace it "
-        "or remove it from the list"
-    )
-    raise SliceError(msg)
+    raise spoilt(source.name, f"not a JPEG, PNG, TIFF, JPEG 2000, BMP or WebP image ({what})")
 
 
 def probe(

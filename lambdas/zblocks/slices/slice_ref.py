@@ -35,3 +35,11 @@ class SliceRef(msgspec.Struct, frozen=True, array_like=True):
     def reads(self) -> tuple[SliceRef, ...]:
         """The slices that are read for it."""
         return self.substitutes if self.key is None else (self,)
+
+
+class DamagedSlice(msgspec.Struct, frozen=True, array_like=True):
+    """A slice that can't be decoded and is treated as missing."""
+
+    ref: SliceRef
+    """As it was found: another object of this key is another slice."""
+    why: str

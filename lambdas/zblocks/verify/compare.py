@@ -26,6 +26,8 @@ class Rule:
     """Whether they are what was encoded, not made from voxels that JPEG has changed since."""
     quality: int | None = None
     """At which zblocks encoded the chunks, where they are its JPEG."""
+    do: str = REWRITE
+    """What to do about a difference."""
 
 
 def compare(
@@ -52,7 +54,7 @@ def compare(
     same = np.array_equal(chunk.voxels, expected, equal_nan=True)
     if not (same or (lossy and _is_near(chunk, expected, rule))):
         text = _difference(chunk.voxels, expected, rule)
-        found.problem(rule.kind, place, text + ": more than JPEG changes" * lossy, REWRITE)
+        found.problem(rule.kind, place, text + ": more than JPEG changes" * lossy, rule.do)
     return True
 
 

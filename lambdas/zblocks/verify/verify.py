@@ -67,9 +67,9 @@ def verify(store: Store, options: VerifyOptions) -> Findings:
     found = Findings()
     info = read_info(store, found)
     volume = check_info(info, found) if info is not None else None
-    source = options.source
-    slices = Slices.read(source.config, source.stores) if source else None
     metadata = read_metadata(store, found)
+    source = options.source
+    slices = Slices.read(source.config, source.stores, metadata.plan) if source else None
     if info is not None:
         if metadata.plan is not None:
             compare_info(info, metadata.plan, found)

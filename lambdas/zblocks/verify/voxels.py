@@ -15,6 +15,7 @@ from zblocks.conversion.bands import read_bands
 from zblocks.conversion.downsample import Downsample, DownsamplePresent
 from zblocks.errors import ZblocksError
 from zblocks.geometry import Box, Vec, Voxels
+from zblocks.planning.damage import as_known
 from zblocks.planning.plan import Plan
 from zblocks.planning.planner import make_plan
 from zblocks.planning.read_stack import read_stack
@@ -138,6 +139,10 @@ def _downsampled(finer: CheckedScale, box: Box, step: Vec, downsample: Downsampl
     return expected
 
 
+MEND = (
+    'run the config again with "overwrite": true, which converts the blocks whose slices have '
+    "changed, or all if none has"
+)
 OTHER = "name the config of this volume, or run that one again with overwrite true"
 
 
@@ -151,14 +156,18 @@ class Slices:
     store: Store
 
     @classmethod
-    def read(cls, config: Config, stores: Stores) -> Slices:
-        """Read the headers of a config's slices, as a conversion would.
+    def read(cls, config: Config, stores: Stores, made: Plan | None) -> Slices:
+        """Read the headers of a config's slices, as a conversion to the volume's place would.
+
+        `made` is the volume's own plan, which says what was found damaged.
 
         Raises ZblocksError: what a conversion would refuse.
         """
         stack = read_stack(config, stores)
-        plan, _ = make_plan(stack, WorkerSpec(1 << 20))
-        return cls(plan, stack.slices, stores.source)
+        stack = as_known(stack, made) if made else stack
+        plan, tasks = make_plan(stack, WorkerSpec(1 << 20))
+        refs = {s.z: s for t in tasks for s in t.slices}
+        return cls(plan, tuple(refs[z] for z in sorted(refs)), stores.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +194,7 @@ class SliceCheck:
     def _check_layer(self, first: CheckedScale, layer: int, cells: Iterator[Vec]) -> None:
         """Compare chunks of one layer, a row of chunks at a time."""
         scale, rows, found = first.scale, first.scale.chunk.y, self.found
-        rule = Rule("source-differs", "what the slices hold", quality=self.quality)
+        rule = Rule("source-differs", "what the slices hold", quality=self.quality, do=MEND)
         whole = scale.chunk_box(Vec(0, 0, layer))
         refs = [s for s in self.slices.refs if whole.start.z <= s.z < whole.stop.z]
         plan = replace(self.slices.plan, rows=rows)

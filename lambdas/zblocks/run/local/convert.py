@@ -19,6 +19,7 @@ from zblocks.planning.plan import BlockTask, CoarseTask, Plan
 from zblocks.planning.stores import open_stores
 from zblocks.planning.time import WorkerSpec
 from zblocks.run import lock
+from zblocks.run.damage import declare_damaged
 from zblocks.run.finalize import Ending, finalize
 from zblocks.run.job import open_job
 from zblocks.run.local.workers import Pool, WorkerKilled, WorkItem
@@ -78,9 +79,14 @@ def convert(
         lock.released_on_error(job.target, run.execution),
         Pool(min(machine.workers, max(len(pending), 1))) as pool,
     ):
-        blocks = [submit(task) for task in pending]
-        voxels = sum(len(t.slices) for t in pending) * plan.box.shape.x * plan.box.shape.y
-        _await(blocks, _Watch(plan, len(pending), voxels, pool, observe), job.target)
+        watch = _Watch(plan, pool, observe)
+        while True:
+            watch.expect(pending)
+            blocks = [submit(task) for task in pending]
+            _await(blocks, watch, job.target)
+            if not (pending := declare_damaged(job)):
+                break
+            job = open_job(plan.destination, credentials)
         if partial or not any(block.exception() for block in blocks):
             for stage in plan.stages():
                 done, _ = wait([submit(plan.coarse[i]) for i in stage])
@@ -93,23 +99,28 @@ class _Watch:
     """Progress of a run, for the observer."""
 
     plan: Plan
-    pending: int
-    voxels: int
     pool: Pool
     observe: Observer
     begun: float = field(default_factory=time.monotonic)
+    pending: int = 0
+    voxels: int = 0
     failures: dict[Future[str], str] = field(default_factory=dict)
+
+    def expect(self, tasks: Sequence[BlockTask]) -> None:
+        """Take blocks as those to be done, some perhaps again."""
+        self.pending = len(tasks)
+        size = self.plan.box.shape
+        self.voxels += sum(len(t.slices) for t in tasks) * size.x * size.y
 
     def tell(self, jobs: Sequence[Future[str]]) -> None:
         done = [j for j in jobs if j.done()]
-        for job in done:
-            if (error := job.exception()) and job not in self.failures:
-                self.failures[job] = str(error)
+        failed = [j for j in done if j.exception()]
+        self.failures |= {j: str(j.exception()) for j in failed}
         state = State(
             phase="coarser scales and checks",
             blocks=self.plan.blocks,
-            done=self.plan.blocks - self.pending + len(done) - len(self.failures),
-            failed=len(self.failures),
+            done=self.plan.blocks - self.pending + len(done) - len(failed),
+            failed=len(failed),
             running=sum(j.running() for j in jobs),
             voxels_done=self.pool.voxels,
             voxels_expected=self.voxels,

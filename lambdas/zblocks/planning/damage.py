@@ -1,0 +1,105 @@
+"""Damaged slices that are treated as missing, and what a volume that is there tells of its slices.
+
+Whether a slice is damaged is often seen only when it is decoded. Then it is declared missing in the
+plan and in the tasks of all blocks that read it, so that these agree, and it is an ordinary missing
+slice from there on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+import msgspec
+
+from zblocks.errors import SliceError, several
+from zblocks.planning.missing import with_substitutes
+from zblocks.planning.plan import BlockTask, FilledSlice, Plan, PlanInput
+from zblocks.slices.slice_ref import DamagedSlice, SliceRef
+from zblocks.slices.transforms.contrast import Contrast
+
+FEW = 10
+"""Of so many slices one may be replaced without the contrast of all being measured again."""
+
+File = tuple[str | None, int, str, int]
+
+
+def declare_missing(
+    plan: Plan, tasks: Sequence[BlockTask], damaged: Iterable[DamagedSlice]
+) -> tuple[Plan, tuple[BlockTask, ...]]:
+    """Return a plan and its tasks with damaged slices as missing ones.
+
+    Raises:
+        SliceError: no slice is left.
+    """
+    gone = {d.ref.z: d for d in (*plan.damaged, *damaged)}
+    if not gone:
+        return plan, tuple(tasks)
+    slices = {s.z: s for t in tasks for s in t.slices}
+    refs = [SliceRef(z, None) if z in gone else s for z, s in sorted(slices.items())]
+    if all(s.key is None for s in refs):
+        raise SliceError(several([f"{d.ref.key}: {d.why}" for d in gone.values()]))
+    instead = {s.z: s for s in with_substitutes(refs, plan.missing.policy)}
+    filled = {f.z: f for f in plan.filled} | {z: _filled(d) for z, d in gone.items()}
+    declared = replace(
+        plan,
+        filled=tuple(filled[z] for z in sorted(filled)),
+        damaged=tuple(gone[z] for z in sorted(gone)),
+    )
+    return declared, tuple(replace(t, slices=tuple(instead[s.z] for s in t.slices)) for t in tasks)
+
+
+def _filled(damaged: DamagedSlice) -> FilledSlice:
+    ref = damaged.ref
+    name = PurePosixPath(ref.key or "").name + (f" page {ref.page}" if ref.page else "")
+    return FilledSlice(ref.z, name, damaged.why)
+
+
+def as_known(given: PlanInput, plan: Plan, tasks: Sequence[BlockTask] | None = None) -> PlanInput:
+    """Return a stack with what is known of it from a volume that was made of it before.
+
+    Files that were found damaged are still damaged. Percentiles of the whole stack stay as they
+    were measured if few slices are others since, so that these don't change all voxels.
+
+    Args:
+        given: the stack.
+        plan: of the volume.
+        tasks: of its blocks; None: few slices are others.
+    """
+    known = {_file(d.ref): d.why for d in plan.damaged} if given.skip_damaged else {}
+    damaged = {d.ref.z: d for d in given.damaged}
+    for ref in given.slices:
+        if ref.key is not None and (why := known.get(_file(ref))):
+            damaged[ref.z] = DamagedSlice(ref, why)
+    given = replace(given, damaged=tuple(damaged[z] for z in sorted(damaged)))
+    before, now = _percentiles(plan), _percentiles(given)
+    if before is None or now is None or before == now or not _are_alike(before, now):
+        return given
+    if tasks is not None and not _mostly_same(given, plan, tasks):
+        return given
+    steps = tuple(before if step == now else step for step in given.stack.transforms)
+    note = f"contrast: stays {before}, as measured before some slices were replaced"
+    return replace(given, stack=replace(given.stack, transforms=steps), notes=(*given.notes, note))
+
+
+def _are_alike(one: Contrast, other: Contrast) -> bool:
+    """Tell whether only what was measured differs."""
+    same = {"low": one.low, "high": one.high, "measured": one.measured}
+    return msgspec.structs.replace(other, **same) == one
+
+
+def _percentiles(stack: Plan | PlanInput) -> Contrast | None:
+    steps = (s for s in stack.stack.transforms if isinstance(s, Contrast) and s.percentiles)
+    return next(steps, None)
+
+
+def _mostly_same(given: PlanInput, plan: Plan, tasks: Sequence[BlockTask]) -> bool:
+    old = {_file(r) for t in tasks for s in t.slices for r in s.reads}
+    old |= {_file(d.ref) for d in plan.damaged}
+    new = {_file(s) for s in given.slices if s.key is not None}
+    return FEW * max(len(new - old), len(old - new)) <= len(given.slices)
+
+
+def _file(ref: SliceRef) -> File:
+    return ref.key, ref.bytes, ref.etag, ref.page
