@@ -60,6 +60,21 @@ def test_the_seeds_config_is_valid():
     )
 
 
+@pytest.mark.parametrize(
+    ("fields", "skips"),
+    [
+        ({}, False),
+        ({"damaged": "missing"}, True),
+        ({"allow_partial": True}, True),
+        ({"allow_partial": True, "missing": "error"}, False),
+        ({"allow_partial": True, "damaged": "error"}, False),
+        ({"damaged": "missing", "missing": "hole"}, True),
+    ],
+)
+def test_damaged_slices_are_missing_if_it_says_so_or_holes_are_allowed(fields, skips):
+    assert parse(None, BUCKETS, **fields).skips_damaged == skips
+
+
 def test_defaults():
     config = Config.parse(BUCKETS, base=None)
     assert (config.voxel_offset, config.overwrite, config.missing) == ((0, 0, 0), False, "fill")
@@ -100,6 +115,8 @@ def test_null_and_empty_places_count_as_left_out():
         ({"chunk_size": [1, 256, 256], "encoding": "jpeg"}, "chunk_size: .* at most 65535 rows"),
         ({"scales": 0}, "scales: found 0; give"),
         ({"missing": "skip"}, 'missing: found "skip"; give "fill"'),
+        ({"damaged": "skip"}, 'damaged: found "skip"; give "error"'),
+        ({"damaged": "missing", "missing": "error"}, 'damaged: "missing" is for what missing says'),
         ({"fill_value": float("inf")}, "fill_value: found Infinity"),
         ({"fill_value": "0"}, 'fill_value: found "0"'),
         ({"max_concurrency": 10_001}, "max_concurrency: found 10001; .* from 1 to 10000"),

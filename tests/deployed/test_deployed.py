@@ -147,7 +147,7 @@ def test_failed_blocks_become_declared_holes_by_leave(cloud, stack, job):
     broken.write_bytes(whole[: whole.index(b"\xff\xda") + 40])
     cloud.upload(stack.folder, f"s3://{SOURCE}/holes/")
 
-    ended = cloud.wait(cloud.start(job("holes", {"allow_partial": True})))
+    ended = cloud.wait(cloud.start(job("holes", {"allow_partial": True, "damaged": "error"})))
 
     assert ended["status"] == "SUCCEEDED", ended.get("cause")
     assert json.loads(ended["output"])["status"] == "PARTIAL"

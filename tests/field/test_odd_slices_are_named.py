@@ -8,10 +8,10 @@ import time
 import numpy as np
 import pytest
 import tifffile
-from zblocks.planning.prices import Prices
 
 from tests.flow.conftest import zblocks
 from zblocks.cli.execution import watch_started
+from zblocks.planning.bill import Prices
 from zblocks.run.cloud import executions
 from zblocks.run.cloud.executions import Execution
 from zblocks.run.cloud.watch import Watch

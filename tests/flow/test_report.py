@@ -286,7 +286,7 @@ def test_a_failed_run_says_why_and_shows_what_stands(tmp_path, write_config):
 def test_a_partial_volume_has_its_holes_marked(tmp_path, write_config):
     voxels = write_stack(tmp_path / "in", a_stack(150)[:, :, :64])
     break_slice(tmp_path, "s_070.png")
-    config = write_config(chunk_size=[32, 32, 8], allow_partial=True)
+    config = write_config(chunk_size=[32, 32, 8], allow_partial=True, damaged="error")
     assert zblocks("convert", config).code == 0
     report, page = read_report(tmp_path / "out"), read_page(tmp_path / "out")
     assert report["status"] == page.all("header")[0].all("span")[0].text == "PARTIAL"

@@ -198,7 +198,7 @@ def test_a_volume_with_failed_blocks_is_published_by_leave_and_mended_later(tmp_
     bad = tmp_path / "in" / "s_070.png"
     good = bad.read_bytes()
     bad.write_bytes(good[: len(good) // 2])
-    done = zblocks("convert", write_config(allow_partial=True))
+    done = zblocks("convert", write_config(allow_partial=True, damaged="error"))
     assert done.code == 0
     assert "PARTIAL" in done.out
     assert "left out: block-00001 (z 64–128)" in done.out
@@ -218,7 +218,7 @@ def test_a_volume_with_failed_blocks_is_published_by_leave_and_mended_later(tmp_
 def test_a_volume_of_which_nothing_could_be_made_is_not_published(tmp_path, write_config):
     make_stack(tmp_path, 5)
     (tmp_path / "in" / "s_003.png").write_bytes((tmp_path / "in" / "s_003.png").read_bytes()[:-300])
-    assert zblocks("convert", write_config(allow_partial=True)).code == 1
+    assert zblocks("convert", write_config(allow_partial=True, damaged="error")).code == 1
     assert not (tmp_path / "out" / "info").exists()
 
 

@@ -221,7 +221,7 @@ def test_declared_holes_are_explained_and_others_are_not(tmp_path, write_config)
     write_stack(tmp_path / "in", textured((150, 40, 50, 1), "uint8"))
     bad = tmp_path / "in" / "s_100.png"
     bad.write_bytes(bad.read_bytes()[:-300])
-    config = write_config(allow_partial=True, chunk_size=[32, 32, 32])
+    config = write_config(allow_partial=True, damaged="error", chunk_size=[32, 32, 32])
     assert zblocks("convert", config).code == 0
     found = assert_sound(tmp_path / "out")
     assert found["checked"]["declared holes"] > 0

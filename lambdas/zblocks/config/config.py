@@ -130,9 +130,10 @@ class Config(Fields):
 
     @property
     def skips_damaged(self) -> bool:
-        """Whether damaged slices are missing; with `allow_partial`, unless `damaged` says no."""
-        said = "damaged" in self.model_fields_set
-        return self.damaged == "missing" or (self.allow_partial and not said)
+        """Whether damaged slices are missing; with `allow_partial`, unless the config says no."""
+        if "damaged" in self.model_fields_set:
+            return self.damaged == "missing"
+        return self.allow_partial and self.missing != "error"
 
     @property
     def download_folder(self) -> Path | None:

@@ -123,6 +123,11 @@ def _missing_conflicts(config: Config) -> Iterator[str]:
             f"fill_value: found {show(config.fill_value)}, but viewers show 0 where a chunk is "
             'left out, and missing is "hole"; give 0, or missing "fill"'
         )
+    if config.missing == "error" and config.damaged == "missing":
+        yield (
+            'damaged: "missing" is for what missing says of missing slices, which is "error"; give '
+            'missing "fill", "nearest", "interpolate" or "hole"'
+        )
     if config.missing in ("nearest", "interpolate") and not config.missing_in_means:
         yield (
             "missing_in_means: false is for slices filled with fill_value, but missing is "

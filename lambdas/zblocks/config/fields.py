@@ -104,8 +104,9 @@ class Fields(BaseModel):
     )
     overwrite: bool = Field(
         False,
-        description="true to replace an existing volume, or false to resume the same volume and "
-        "refuse to replace a different one",
+        description="true to replace an existing volume (if only slices were replaced or have "
+        "arrived, the blocks that read them), or false to resume the same volume and refuse to "
+        "replace a different one",
     )
     given_source: Url | None = Field(
         None,
@@ -233,8 +234,9 @@ class Fields(BaseModel):
     )
     damaged: Literal["error", "missing"] = Field(
         "error",
-        description='"error" to publish nothing if a slice is damaged, or "missing" to treat it as '
-        "missing says and publish the volume as PARTIAL (the default with allow_partial)",
+        description='"error" if the blocks that read a damaged slice have to fail, or "missing" to '
+        "treat it as a missing slice and publish the volume as PARTIAL (the default with "
+        "allow_partial)",
     )
     fill_value: (
         Annotated[int, Field(ge=-(2**63), le=2**64 - 1)]
