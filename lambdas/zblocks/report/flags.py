@@ -11,7 +11,6 @@ import numpy.typing as npt
 from zblocks.geometry import Span
 from zblocks.report.charts import COLUMNS, Mark
 from zblocks.report.formats import number, plural, span
-from zblocks.report.outliers import Blank
 from zblocks.report.run_report import RunReport
 
 KINDS = {
