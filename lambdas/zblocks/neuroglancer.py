@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from decimal import Decimal
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -121,6 +120,12 @@ def whole_range(ranges: Ranges) -> tuple[float, float] | None:
     return (min(r[0] for r in some), max(r[1] for r in some)) if some else None
 
 
+def in_colours(ranges: Ranges) -> list[tuple[int, tuple[float, float], tuple[int, int, int]]]:
+    """Return number, range and colour of the channels that aren't constant; one alone is grey."""
+    shown = [(n, r) for n, r in enumerate(ranges) if r]
+    return [(n, r, COLOURS[n] if len(shown) > 1 else (1, 1, 1)) for n, r in shown]
+
+
 def viewer_link(volume: ViewedVolume, source: str, client: str = HOSTED) -> str:
     """Return a link to a Neuroglancer (`client`) that opens the volume at its middle.
 
@@ -149,20 +154,18 @@ def viewer_link(volume: ViewedVolume, source: str, client: str = HOSTED) -> str:
 
 def _metres(nm: float) -> float:
     """Return a length as it is written: 500 nm is 5e-07, not 5.000000000000001e-07."""
-    return float(Decimal(str(nm)).scaleb(-9))
+    return float(f"{nm * 1e-9:.15g}")
 
 
 def _shading(volume: ViewedVolume) -> dict[str, object]:
     """Return the shader, and the ranges of its controls."""
-    shown = {n: r for n, r in enumerate(volume.contrast) if r}
-    if not shown:
-        return {"shader": _RGB if volume.channels in (3, 4) else _GREY}
-    if len(volume.contrast) == 1:
-        shader, names = _RGB if volume.channels in (3, 4) else _GREY, {0: "normalized"}
+    shown = in_colours(volume.contrast)
+    if len(volume.contrast) == 1 or not shown:
+        controls = {"normalized": {"range": shown[0][1]}} if shown else {}
+        shader = _RGB if volume.channels in (3, 4) else _GREY
     else:
-        names = {n: f"channel{n}" for n in shown}
-        colours = {n: COLOURS[n] if len(shown) > 1 else (1, 1, 1) for n in shown}
-        controls = "".join(f"#uicontrol invlerp {names[n]}(channel={n})\n" for n in shown)
-        light = " + ".join(f"vec3{colours[n]} * {names[n]}()" for n in shown)
-        shader = f"{controls}void main() {{\n  emitRGB({light});\n}}\n"
-    return {"shader": shader, "shaderControls": {names[n]: {"range": r} for n, r in shown.items()}}
+        controls = {f"channel{n}": {"range": r} for n, r, _ in shown}
+        head = "".join(f"#uicontrol invlerp channel{n}(channel={n})\n" for n, *_ in shown)
+        light = " + ".join(f"vec3{colour} * channel{n}()" for n, _, colour in shown)
+        shader = f"{head}void main() {{\n  emitRGB({light});\n}}\n"
+    return {"shader": shader} | ({"shaderControls": controls} if controls else {})

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zblocks.conversion.slice_stats import EVERY, SliceStatsCounter
+from zblocks.conversion.slice_stats import EVERY, KEPT, LEVELS, SliceStatsCounter
 from zblocks.run.records import Receipt
 
 TYPES = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "float32"]
@@ -63,3 +63,21 @@ def test_a_slice_without_a_finite_value(value):
     assert (found.low, found.high, found.mean, found.step) == (0, 0, None, 0)
     assert not found.finite
     assert travelled(found) == found
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_each_range_is_a_sample_of_its_channel(dtype, channels):
+    """The same for strips of any height; and of a large slice no more is kept."""
+    plane = np.random.default_rng(0).gamma(2, 9, (700, 600, channels)).astype(dtype)
+    found = counted(plane, 700)
+    assert found.ranges == counted(plane, 13).ranges == counted(plane, 1).ranges
+    apart = plane.reshape(-1, 2) if channels == 2 else plane.reshape(-1, 1)
+    for values, (low, *levels, high) in zip(apart.T, found.ranges, strict=True):
+        assert (low, high) == (values.min(), values.max())
+        assert len(levels) == len(LEVELS)
+        below = [(values <= level).mean() for level in levels]
+        assert np.all(np.abs(np.array(below) - LEVELS) < (0.1 if dtype == "uint8" else 0.05))
+    counter = SliceStatsCounter(0, dtype)
+    counter.add(plane)
+    assert sum(part.size for part in counter._sample._parts) <= KEPT + 3 * channels

@@ -105,8 +105,8 @@ GREYS = {
 
 def convert(folder: Path, voxels, photometric="minisblack", **fields):
     """Write slices with tifffile and convert them; return the report."""
-    (folder / "in").mkdir(parents=True)
-    planar = "contig" if voxels.ndim == 4 else None
+    (folder / "in").mkdir(parents=True, exist_ok=True)
+    planar = "contig" if np.ndim(voxels) == 4 else None
     for z, plane in enumerate(voxels):
         path = folder / f"in/s_{z:03d}.tif"
         tifffile.imwrite(path, plane, metadata=None, photometric=photometric, planarconfig=planar)
@@ -163,6 +163,15 @@ def test_a_constant_stack_has_no_range(tmp_path, dtype):
     assert report["contrast"] is None
     assert "shaderControls" not in layer_of(report["link"])
     assert "shaderControls" not in viewed(tmp_path / "out")
+
+
+def test_a_filled_slice_is_seen_among_constant_ones(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for z in (0, 1, 3, 4):
+        tifffile.imwrite(folder / f"s_{z}.tif", np.full((40, 40), 900, "u2"), metadata=None)
+    report = convert(tmp_path, [], filter={"regex": r"s_(?P<z>\d+)\.tif"})
+    assert report["contrast"] == [0, 900]
 
 
 def test_colours_of_16_bits_share_a_range(tmp_path):

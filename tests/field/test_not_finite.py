@@ -16,6 +16,8 @@ from tests.flow.inprocess import convert
 from tests.references import read_info, read_tensorstore
 from zblocks.config import Config
 from zblocks.planning.stores import open_stores
+from zblocks.run.cross_check import compare_samples
+from zblocks.run.job import open_job
 from zblocks.storage import open_store
 from zblocks.verify import Source, VerifyOptions, verify
 
@@ -271,6 +273,14 @@ def test_between_two_slices_a_number_wins(tmp_path):
     assert np.isnan(scales[0][4, 10:20]).all()
     np.testing.assert_array_equal(scales[0][4, 20:30, :, 0], planes[3, 20:30])
     assert np.isnan(scales[0][4, 35]).all()
+
+
+def test_the_second_reader_reads_nan(tmp_path):
+    """Before it is published on AWS, cloud-volume reads chunks of the volume."""
+    config = write(tmp_path, corner(np.nan))
+    converted(config)
+    job = open_job(Config.load(config).destination)
+    assert compare_samples(job, ()) > 3
 
 
 def test_another_nan_is_no_difference_and_a_number_is(tmp_path):

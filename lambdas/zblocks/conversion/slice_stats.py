@@ -75,7 +75,7 @@ class SliceStatsCounter:
 
     def add(self, rows: Voxels) -> None:
         """Add the next rows (y, x, c)."""
-        looked_at = rows[-self._rows % EVERY :: EVERY]
+        looked_at = np.ascontiguousarray(rows[-self._rows % EVERY :: EVERY])
         self._rows += rows.shape[0]
         self._count_tail(rows)
         self._sample.add(in_ranges(looked_at))
@@ -137,19 +137,16 @@ class _Sample:
 
     def __init__(self) -> None:
         self._parts: list[Voxels] = []
-        self._every, self._passed, self._kept = 1, 0, 0
+        self._every, self._passed = 1, 0
 
     def add(self, values: Voxels) -> None:
         """Add the next ones; thin out what was kept if they become too many."""
-        part = values[-self._passed % self._every :: self._every]
-        self._passed += len(values)
-        self._parts.append(part.copy())
-        self._kept += len(part)
-        while self._kept * values.shape[1] > KEPT:
+        first, self._passed = self._passed, self._passed + len(values)
+        while self._passed * values.shape[1] > self._every * KEPT:
             # By 3: columns of images whose width is a power of two take turns.
             self._every *= 3
-            self._parts = [np.concatenate(self._parts)[::3].copy()]
-            self._kept = len(self._parts[0])
+            self._parts = [np.concatenate(self._parts)[::3]] if self._parts else []
+        self._parts.append(values[-first % self._every :: self._every].copy())
 
     def levels(self) -> list[list[int | float]]:
         """Return the finite values at `LEVELS` of each range; none if there are none."""

@@ -127,8 +127,16 @@ def histogram(slices: Sequence[SliceStats]) -> Histogram | None:
 
 
 def contrast(plan: Plan, slices: Sequence[SliceStats]) -> Ranges:
-    """Return the values to show black and white, from samples of all slices; of labels none."""
-    voxels, stats = plan.volume.format, present(plan, slices)
+    """Return the values to show black and white; of labels none.
+
+    They are of all slices but filled ones, unless nothing could be seen without these.
+    """
+    ranges = _ranges(plan, present(plan, slices))
+    return ranges if any(ranges) else _ranges(plan, [s for s in slices if s.finite])
+
+
+def _ranges(plan: Plan, stats: Sequence[SliceStats]) -> Ranges:
+    voxels = plan.volume.format
     if plan.volume.layer != "image" or not stats:
         return (None,)
     colours = are_colours(voxels.channels, voxels.dtype)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zblocks.geometry import Voxels
-from zblocks.neuroglancer import COLOURS, Ranges
+from zblocks.neuroglancer import Ranges, in_colours
 from zblocks.precomputed.encoding import encode_jpeg
 
 Pixels = npt.NDArray[np.uint8]
@@ -82,26 +82,30 @@ def shrink(plane: Voxels, layer: str, width: int, height: int) -> Voxels:
         rows = np.minimum(rows + steps[0] // 2, plane.shape[0] - 1)
         columns = np.minimum(columns + steps[1] // 2, plane.shape[1] - 1)
         return plane[np.ix_(rows, columns)]
-    finite = np.isfinite(plane)
 
     def sums(values: Voxels) -> Voxels:
         along = np.add.reduceat(values, rows, axis=0, dtype=np.float64)
         return np.asarray(np.add.reduceat(along, columns, axis=1))
 
+    sizes = (np.diff(at, append=n) for at, n in zip((rows, columns), plane.shape[:2], strict=True))
+    counts: Voxels = np.outer(*sizes)[..., np.newaxis]
+    if plane.dtype.kind == "f":
+        finite = np.isfinite(plane)
+        plane, counts = np.where(finite, plane, 0), sums(finite)
     with np.errstate(invalid="ignore"):
-        return sums(np.where(finite, plane, 0)) / sums(finite)
+        return sums(plane) / counts
 
 
 def paint(plane: Voxels, display: Display) -> Pixels:
     """Return the pixels of a plane (rows, columns, c); labels get hashed colours, 0 is black."""
     if display.layer != "image":
         return _colours(plane[..., 0])
-    shown = {n: r for n, r in enumerate(display.ranges) if r}
-    if len(display.ranges) == 1:
+    if len(display.ranges) == 1 and display.ranges[0]:
         grey = plane.shape[2] not in (3, 4)  # of many channels the first is shown
-        light = _light(plane[..., : 1 if grey else 3], shown[0])
+        light = _light(plane[..., : 1 if grey else 3], display.ranges[0])
     else:
-        parts = [_light(plane[..., n : n + 1], r) * COLOURS[n] for n, r in shown.items()]
+        shown = in_colours(display.ranges)
+        parts = [_light(plane[..., n : n + 1], r) * colour for n, r, colour in shown]
         light = np.clip(sum(parts), 0, 1)
     pixels: Pixels = np.rint(light * 255).astype(np.uint8)
     return pixels

@@ -46,7 +46,7 @@ def compare(
         return False
     place = f"{checked.scale.key}/{box.name}"
     if chunk is None:
-        if expected.any():
+        if np.count_nonzero(expected):
             text = f"is missing where {rule.name} isn't 0 in {np.count_nonzero(expected)} of "
             found.problem("missing-chunk", place, f"{text}{expected.size} voxels", REWRITE)
         return True
