@@ -230,9 +230,9 @@ def test_the_volume_is_that_of_a_stack_that_lacks_these_slices(tmp_path, write_c
     config = write_config(sorted_filename=lines, **fields)
     done = zblocks("convert", config)
     assert done.code == 0, done.err
-    assert zblocks("verify", tmp_path / "out", "--source", config).code == 0
-    again = zblocks("convert", config)
-    assert (again.code, "PARTIAL" in again.out) == (0, True)
+    sound = zblocks("verify", tmp_path / "out", "--source", config)
+    assert sound.code == 0, sound.out
+    assert ".png is missing: damaged PNG" in sound.out
     write_stack(tmp_path / "less", 210, gone={62, 65, *bad})
     less = write_config(
         sorted_filename=lines, source=f"file://{tmp_path}/less",
@@ -359,6 +359,19 @@ def test_a_mended_slice_leaves_the_contrast_of_the_others(tmp_path, write_config
         (tmp_path / f"in/s_{z:03d}.png").write_bytes(pillow("PNG")(noise(z) // 2))
     assert zblocks("convert", config).code == 0
     assert document(tmp_path / "out", "provenance")["contrast"]["high"] < first["high"] * 0.6
+
+
+def test_the_same_config_again_finds_it_done(tmp_path, write_config):
+    write_stack(tmp_path / "in", 80, {3, 70})
+    config = write_config(missing="nearest", **SKIP)
+    assert zblocks("convert", config).code == 0
+    before = times(tmp_path / "out")
+    planned = zblocks("plan", config, "--json")
+    assert (planned.json["due"], planned.json["refusals"]) == (0, [])
+    assert any("s_070.png (damaged PNG" in line for line in planned.json["warnings"])
+    again = zblocks("convert", config)
+    assert (again.code, "PARTIAL" in again.out) == (0, True)
+    assert times(tmp_path / "out") == before
 
 
 def test_an_unfinished_volume_goes_on_when_the_config_lets_it(tmp_path, write_config):

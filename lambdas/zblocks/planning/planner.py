@@ -150,12 +150,10 @@ def _footprint(given: PlanInput, scales: tuple[Scale, ...], depth: int, rows: in
     held = min(depth + halo, len(given.slices))
     widest = max(stack.rows.width, *(s.width for s in given.slices))
     steps = memory(stack.transforms, replace(stack.rows, width=widest))
-    # Any slice may turn out to be damaged, and be made from two others.
-    any_may = given.skip_damaged and given.missing.policy == "interpolate"
     return Footprint(
         width=size.width,
         voxel_bytes=voxel,
-        interpolated=held if any_may else min(count_interpolated(given.slices), held),
+        interpolated=min(count_interpolated(given.slices), held),
         depth=held,
         rows=min(rows, size.height),
         height=size.height,

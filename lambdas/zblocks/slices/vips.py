@@ -32,11 +32,9 @@ continues the last one. libvips itself asks for 4 KiB."""
 MIN_BYTES = 1 << 16
 """Bytes of voxels that any file may claim."""
 
-HEAD_BYTES = 1 << 14
-"""Bytes of a JPEG that are searched for its frame header."""
+HEAD_BYTES = 1 << 14  # of a JPEG, that are searched for its frame header
 
-FETCH_ROWS = 64
-"""Rows decoded at a time."""
+FETCH_ROWS = 64  # rows decoded at a time
 
 MAX_PER_BYTE = {"jpeg": 2_000, "png": 1_100}
 """Most bytes of voxels from one byte of a file: 1032 with deflate, 1365 with the Huffman codes of
@@ -296,3 +294,7 @@ class VipsReader:
         else:
             self._mapping.put(pixels, out)
         self._y += rows
+        if self._y == self._opened[0].image.height:
+            for opened in self._opened:
+                if isinstance(opened.stream.source, OnePage):
+                    opened.stream.source.finish()

@@ -35,6 +35,9 @@ from zblocks.verify.objects import check_shards, check_unsharded
 from zblocks.verify.receipts import check_receipts
 from zblocks.verify.voxels import Sample, ScaleCheck, SliceCheck, Slices, check_copy
 
+NAMED = 20
+"""Damaged slices that are named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -73,6 +76,9 @@ def verify(store: Store, options: VerifyOptions) -> Findings:
     if info is not None:
         if metadata.plan is not None:
             compare_info(info, metadata.plan, found)
+            for gone in metadata.plan.damaged[:NAMED]:
+                text = f"z {gone.ref.z}: {gone.ref.key} is missing: {gone.why}"
+                found.note(f'{text}; once it is replaced, run the config with "overwrite": true')
         check_segments(store, info, found)
     if volume is not None:
         _VolumeCheck(store, volume, options, metadata, slices, found).check()

@@ -17,6 +17,7 @@ from bisect import bisect_right
 from zblocks.slices.faults import damaged
 from zblocks.slices.header import ByteSource
 from zblocks.slices.tiff import directory as t
+from zblocks.slices.tiff.checksums import Checksums, Segment
 from zblocks.slices.tiff.halves import stored_tags
 from zblocks.slices.tiff.page import COLOURS, DEFLATE, JPEG, LZMA, Page
 
@@ -35,6 +36,11 @@ class OnePage:
         self._recodes = page.recodes
         places = _places(page, channel)
         self._whence = places
+        checked = page.compression in DEFLATE
+        self._checksums = Checksums(
+            self.name,
+            (Segment(*p, page.segment_bytes(i)) for i, p in enumerate(places) if checked),
+        )
         self._sizes = [count for _, count in places]
         if self._recodes:
             self._sizes = [_wrapped(page.segment_bytes(i)) for i in range(len(places))]
@@ -57,7 +63,9 @@ class OnePage:
             return self._head[start : start + length]
         if not self._recodes:  # what was read with the directory is kept
             kept = self._page.directory.file.kept(start - head, length)
-            return kept or self._source.read_at(start - head, length)
+            data = kept or self._source.read_at(start - head, length)
+            self._checksums.see(start - head, data)
+            return data
         out = bytearray()
         while len(out) < length and start < self.size:
             index = self._index(start)
@@ -65,6 +73,17 @@ class OnePage:
             out += piece
             start += len(piece)
         return bytes(out)
+
+    def finish(self) -> None:
+        """Read to the end of a strip that the decoder has left, having all pixels.
+
+        Raises:
+            SliceError: it is damaged.
+        """
+        start, size = self._checksums.rest
+        for at in range(start, start + size, PIECE):
+            piece = self._source.read_at(at, min(PIECE, start + size - at))
+            self._checksums.see(at, piece)
 
     def _index(self, place: int) -> int:
         return bisect_right(self._starts, place) - 1
