@@ -34,11 +34,12 @@ along one axis. Source: WebGL 2's usual MAX_3D_TEXTURE_SIZE."""
 EXACT_FLOAT = 1 << 24
 """Sizes and offsets are kept as 32-bit floats, which are exact up to here."""
 
-QUANTILES = ((0.001, 0.999), (0.01, 0.99), (0.05, 0.95), (0.25, 0.75))
-"""Of the values: which are shown black, and white; the first, or the next that isn't squeezed."""
+QUANTILES = ((0.001, 0.999), (0.01, 0.99), (0.05, 0.95))
+"""Of the values: which are shown black, and white; the next pair where the first hides it."""
 
-SQUEEZED = 4096
-"""A part of a range so small has one grey."""
+HIDING, OUTLYING = 16, 1024
+"""Times that a range may be longer than what is not at its ends, and than what an inner pair of
+quantiles spans; beyond, its ends are what surrounds a sample, or outliers."""
 
 DARK, FLAT = 64, 32
 """8-bit colours keep the type's whole range unless all are darker, or their range is smaller."""
@@ -101,17 +102,27 @@ def visible_range(
         ends: the lowest and the highest of all, which a sample may lack.
         colours: whether these are 8-bit colours, which are changed only where they can't be seen.
     """
-    marks: list[list[float]] = []
-    if values.size:
-        found = np.quantile(values, QUANTILES, weights=weights, method="inverted_cdf")
-        marks = found.tolist()
-    low, high = marks[0] if marks and marks[0][0] < marks[0][1] else ends
-    for inner in marks[1:]:
-        if 0 < inner[1] - inner[0] < (high - low) / SQUEEZED:
-            low, high = inner
+    weights = np.ones(len(values)) if weights is None else weights
+    (low, high), *inner = _quantiles(values, weights) or [ends]
+    low, high = (low, high) if low < high else ends
+    rest = (values != low) & (values != high)
+    for a, b in _quantiles(values[rest], weights[rest])[:1]:
+        if 0 < b - a < (high - low) / HIDING:
+            margin = (b - a) // 2 if isinstance(a, int) else (b - a) / 2
+            low, high = max(low, a - margin), min(high, b + margin)
+    for a, b in inner:
+        if 0 < b - a < (high - low) / OUTLYING:
+            low, high = a, b
     if low == high or (colours and high >= DARK and high - low >= FLAT):
         return None
     return low, high
+
+
+def _quantiles(values: Voxels, weights: Voxels) -> list[tuple[float, float]]:
+    if not values.size:
+        return []
+    found = np.quantile(values, QUANTILES, weights=weights, method="inverted_cdf")
+    return [(low, high) for low, high in found.tolist()]
 
 
 def whole_range(ranges: Ranges) -> tuple[float, float] | None:

@@ -77,6 +77,14 @@ def nothing():
     return voxels
 
 
+def padded(voxels, *values):
+    """What was written where there is no section: a fifth of each slice for each value."""
+    voxels = voxels.copy()
+    for n, value in enumerate(values):
+        voxels[:, :, 14 * n : 14 * n + 14] = value
+    return voxels
+
+
 GREYS = {
     "sparse, 16 bits": lambda: sparse("u2", 100, 800, 3000),
     "sparse, 8 bits": lambda: sparse("u1", 0, 20, 30),
@@ -95,6 +103,12 @@ GREYS = {
     "one real outlier": lambda: with_defects(outliers(0, 0), -1e30, 1e30),
     "real outliers": lambda: outliers(0.005, 1e6),
     "a number for nothing": nothing,
+    "a number for nothing, in many": lambda: padded(outliers(0, 0), -9999),
+    "strange outliers": lambda: outliers(0.005, rng().normal(0, 1e5, SHAPE)[:1].max()),
+    "padded with black": lambda: padded(band("u2", 30000, 30100), 0),
+    "padded with white": lambda: padded(band("u2", 100, 400), 65535),
+    "padded with both": lambda: padded(band("u2", 30000, 30100), 0, 65535),
+    "sparse and alike": lambda: sparse("u2", 0, 1000, 1010),
     "NaN and infinity": lambda: with_defects(outliers(0.3, np.nan), -np.inf, np.inf),
     "signed, 8 bits": lambda: band("i1", -20, -8),
     "signed, 16 bits": lambda: with_defects(band("i2", -1000, -900), -32768, 32767),
@@ -135,6 +149,7 @@ def check_seen(values, shown):
     """Fail unless the range that is shown lies in the values and tells them apart."""
     finite = values[np.isfinite(values)].astype(float)
     low, high = shown
+    assert values.dtype.kind == "f" or {type(low), type(high)} == {int}  # as the viewer wants it
     assert finite.min() <= low < high <= finite.max()
     grey = np.clip((finite - low) / (high - low), 0, 1)
     few = np.quantile(finite, 0.05) == np.quantile(finite, 0.95)
