@@ -87,6 +87,12 @@ def test_duplicates_by_file_and_by_look():
     assert [(d.z, d.same_as, d.certain) for d in odd.duplicates] == [(4, 1, True), (6, 2, False)]
 
 
+def test_pages_of_one_file_are_no_duplicates():
+    stats = noise([100.0] * 8)
+    pages = [ReadSlice(s.z, "stack.tif", 9, "e", page=s.z) for s in stats]
+    assert find_anomalies(a_plan(), stats, pages).duplicates == ()
+
+
 def test_a_halo_slice_that_is_read_twice_is_no_duplicate():
     stats = noise([100.0] * 8)
     sources = read(stats)

@@ -196,12 +196,12 @@ def find_anomalies(
 def _duplicates(
     stats: Sequence[SliceStats], sources: dict[int, ReadSlice]
 ) -> tuple[Duplicate, ...]:
-    files: dict[tuple[str, int], int] = {}
+    files: dict[tuple[str, int, int], int] = {}
     looks: dict[tuple[Any, ...], int] = {}
     found = []
     for s in stats:
         source = sources[s.z]
-        file = (source.etag, source.bytes)
+        file = (source.etag, source.bytes, source.page)
         look = (s.low, s.high, s.mean, s.step, s.histogram)
         if source.etag and file in files:
             found.append(Duplicate(s.z, source.key, files[file], certain=True))
