@@ -144,3 +144,10 @@ def test_fewer_bits_than_the_files_hold(dtype, top, words):
     found = spare_bits(a_plan(dtype), stats)
     assert found.startswith(words)
     assert bool(found) == bool(words)
+
+
+def test_small_real_numbers_have_outliers_too():
+    rng = np.random.default_rng(0)
+    means = [*[1e-9] * 10, 1.6e-9, *[1e-9] * 10]
+    stats = [counted(z, rng.normal(m, 2e-10, (64, 64)).astype("f4")) for z, m in enumerate(means)]
+    assert [o.z for o in anomalies(stats, plan=a_plan("float32")).outliers] == [10]

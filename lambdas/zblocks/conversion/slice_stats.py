@@ -114,7 +114,7 @@ class SliceStatsCounter:
         low, high = self._ends[0].min().item(), self._ends[1].max().item()
         if low > high:
             return SliceStats(self.z, 0.0, 0.0, None, 0, (), finite=False, tail=int(self._tail))
-        mean = round(self._sum / self._seen, 3) if self._seen else None
+        mean = float(f"{self._sum / self._seen:.12g}") if self._seen else None
         step, histogram = self._histogram(int(high)) if self._counts.size else (0, ())
         tail, ranges = int(self._tail), self._ranges()
         return SliceStats(self.z, low, high, mean, step, histogram, ranges, tail=tail)

@@ -219,7 +219,7 @@ def _outliers(
     known = [(s.z, s.mean) for s in stats if s.mean is not None]
     odd = _odd(np.array([mean for _, mean in known]), FLOOR * span)
     return tuple(
-        Outlier(z, sources[z].key, mean, round(usual, 3))
+        Outlier(z, sources[z].key, mean, float(f"{usual:.12g}"))
         for (z, mean), usual in zip(known, odd, strict=True)
         if usual is not None
     )
