@@ -155,6 +155,30 @@ def test_failed_blocks_become_declared_holes_by_leave(cloud, stack, job):
     assert {"scale": "3680_3680_20000", "box": "0-90_0-70_64-128"} in holes
 
 
+def test_a_damaged_slice_costs_that_slice_until_it_is_replaced(cloud, stack, job, tmp_path):
+    """Finalize sends the execution back to its blocks, once."""
+    broken = stack.folder / "s0100.jpg"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[: whole.index(b"\xff\xda") + 40])
+    cloud.upload(stack.folder, f"s3://{SOURCE}/damaged/")
+    ended = cloud.wait(cloud.start(job("damaged", {"damaged": "missing"})))
+    assert ended["status"] == "SUCCEEDED", ended.get("cause")
+    assert json.loads(ended["output"])["status"] == "PARTIAL"
+    provenance = cloud.document("brains/damaged/provenance")
+    assert [f["z"] for f in provenance["filled_slices"]] == [100]
+    assert provenance["holes"] == []
+    expected = stack.voxels.copy()
+    expected[100] = 0
+    np.testing.assert_array_equal(read_back(cloud, "brains/damaged", tmp_path), expected)
+
+    broken.write_bytes(whole)
+    cloud.upload(stack.folder, f"s3://{SOURCE}/damaged/")
+    again = {"damaged": "missing", "overwrite": True}
+    ended = cloud.wait(cloud.start(job("damaged", again)))
+    assert json.loads(ended["output"])["status"] == "COMPLETE"
+    np.testing.assert_array_equal(read_back(cloud, "brains/damaged", tmp_path), stack.voxels)
+
+
 def test_a_destination_that_is_being_written_is_refused(cloud, stack, job, tmp_path):
     """As long as the execution runs that holds the lock."""
     cloud.upload(stack.folder, f"s3://{SOURCE}/locked/")

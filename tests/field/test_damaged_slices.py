@@ -17,7 +17,7 @@ import tifffile
 from PIL import Image
 
 from tests.flow.conftest import zblocks
-from tests.flow.inprocess import do_all, start
+from tests.flow.inprocess import do_all, end, start
 from tests.references import read_info, read_tensorstore
 from zblocks.config import Config
 from zblocks.errors import SliceError, StorageError
@@ -152,11 +152,10 @@ def times(folder: Path) -> dict[str, int]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_slice_costs_that_slice(tmp_path, write_config, kind):
     write_stack(tmp_path / "in", 8, {3}, KINDS[kind])
-    done = zblocks("convert", write_config(fill_value=7, ext=KINDS[kind][0], **SKIP))
-    assert done.code == 0, done.err
-    assert "PARTIAL: " in done.out
-    assert "filled z 3: s_003" in done.out
-    assert '"overwrite": true' in done.out
+    ending = end(Config.load(write_config(fill_value=7, ext=KINDS[kind][0], **SKIP)))
+    assert ending.status == "PARTIAL"
+    (line,) = ending.filled
+    assert line.startswith("z 3: s_003.")
     expected = np.stack([held(KINDS[kind][1](noise(z)), KINDS[kind][0]) for z in range(8)])
     expected[3] = 7
     np.testing.assert_array_equal(voxels_of(tmp_path / "out"), expected)
@@ -193,10 +192,20 @@ def test_unless_the_config_says_that_damage_is_an_error(tmp_path, write_config):
     assert "left out: block-00001" in done.out
 
 
+def test_the_command_names_it_and_says_how_to_mend_the_volume(tmp_path, write_config):
+    write_stack(tmp_path / "in", 8, {3})
+    done = zblocks("convert", write_config(**SKIP))
+    assert done.code == 0, done.err
+    assert "filled z 3: s_003.png (damaged PNG (" in done.out
+    assert f"PARTIAL: file://{tmp_path}/out" in done.out
+    assert '"overwrite": true' in done.out
+    assert "s_003.png: damaged PNG (" in done.err
+
+
 @pytest.mark.parametrize("bad", [{0}, {7}, {0, 7}, {2, 3, 4}])
 def test_at_the_ends_and_next_to_each_other(tmp_path, write_config, bad):
     write_stack(tmp_path / "in", 8, bad)
-    assert zblocks("convert", write_config(**SKIP)).code == 0
+    assert end(Config.load(write_config(**SKIP))).status == "PARTIAL"
     lost = voxels_of(tmp_path / "out").max(axis=(1, 2)) == 0
     assert set(np.flatnonzero(lost).tolist()) == bad
 
@@ -225,11 +234,10 @@ POLICIES = [
 def test_the_volume_is_that_of_a_stack_that_lacks_these_slices(tmp_path, write_config, policy):
     """At the border of two blocks, a whole block, next to slices that are missing anyway."""
     bad = {0, 61, 63, 64, 66, *range(128, 192), 209}
-    fields = {**SKIP, **policy, "chunk_size": [32, 32, 8]}
+    fields = {**SKIP, **policy, "chunk_size": [64, 64, 16]}
     lines = write_stack(tmp_path / "in", 210, bad, gone={62, 65})
     config = write_config(sorted_filename=lines, **fields)
-    done = zblocks("convert", config)
-    assert done.code == 0, done.err
+    assert end(Config.load(config)).status == "PARTIAL"
     sound = zblocks("verify", tmp_path / "out", "--source", config)
     assert sound.code == 0, sound.out
     assert ".png is missing: damaged PNG" in sound.out
@@ -238,7 +246,7 @@ def test_the_volume_is_that_of_a_stack_that_lacks_these_slices(tmp_path, write_c
         sorted_filename=lines, source=f"file://{tmp_path}/less",
         destination=f"file://{tmp_path}/twin", **fields,
     )  # fmt: skip
-    assert zblocks("convert", less).code == 0
+    assert end(Config.load(less)).status == "COMPLETE"
     assert objects(tmp_path / "out") == objects(tmp_path / "twin")
 
 
@@ -265,7 +273,7 @@ def test_percentiles_are_measured_without_it(tmp_path, write_config):
         plane[0, :2] = (0, 1000 if z != 3 else 60_000)
         data = pillow("PNG")(plane)
         (tmp_path / f"in/s_{z:03d}.png").write_bytes(cut(data) if z == 3 else data)
-    assert zblocks("convert", write_config(**fields)).code == 0
+    end(Config.load(write_config(**fields)))
     found = document(tmp_path / "out", "provenance")["contrast"]
     assert (found["low"], found["high"], found["measured"]) == (0, 1000, 7)
 
@@ -276,7 +284,7 @@ def test_percentiles_are_measured_without_it(tmp_path, write_config):
 def test_a_finished_volume_is_mended_by_the_blocks_that_read_the_slice(tmp_path, write_config):
     write_stack(tmp_path / "in", 200, {70})
     fields = {**SKIP, "missing": "nearest"}
-    assert zblocks("convert", write_config(**fields)).code == 0
+    end(Config.load(write_config(**fields)))
     before = times(tmp_path / "out")
     write_stack(tmp_path / "new", 200)
     (tmp_path / "in/s_070.png").write_bytes((tmp_path / "new/s_070.png").read_bytes())
@@ -298,7 +306,7 @@ def test_a_finished_volume_is_mended_by_the_blocks_that_read_the_slice(tmp_path,
     finest = {k for k in redone if "/1000_1000_1000/" in k}
     assert finest == {k for k in after if "/1000_1000_1000/" in k and k.endswith("_64-128")}
     fresh = write_config(destination=f"file://{tmp_path}/fresh", **fields)
-    assert zblocks("convert", fresh).code == 0
+    end(Config.load(fresh))
     assert objects(tmp_path / "out") == objects(tmp_path / "fresh")
     assert document(tmp_path / "out", "provenance")["filled_slices"] == []
 
@@ -308,32 +316,32 @@ def test_a_slice_that_arrives_later_is_taken_in(tmp_path, write_config, missing)
     """Nearest: in the block before, a missing slice is read from it."""
     lines = write_stack(tmp_path / "in", 200, gone={61, 62, 63, 64, 140})
     fields = {"sorted_filename": lines, "missing": missing, **FIELDS}
-    assert zblocks("convert", write_config(**fields)).code == 0
+    end(Config.load(write_config(**fields)))
     write_stack(tmp_path / "all", 200)
     for z in (64, 140):
         name = f"s_{z:03d}.png"
         (tmp_path / "in" / name).write_bytes((tmp_path / "all" / name).read_bytes())
     planned = zblocks("plan", write_config(overwrite=True, **fields), "--json")
     assert planned.json["due"] == (3 if missing == "nearest" else 2)
-    assert zblocks("convert", write_config(overwrite=True, **fields)).code == 0
+    end(Config.load(write_config(overwrite=True, **fields)))
     fresh = write_config(destination=f"file://{tmp_path}/fresh", **fields)
-    assert zblocks("convert", fresh).code == 0
+    end(Config.load(fresh))
     assert objects(tmp_path / "out") == objects(tmp_path / "fresh")
 
 
 def test_a_slice_that_was_never_an_image_is_mended_too(tmp_path, write_config):
     write_stack(tmp_path / "in", 140, {70}, KINDS["HTML"])
-    assert zblocks("convert", write_config(**SKIP)).code == 0
+    end(Config.load(write_config(**SKIP)))
     (tmp_path / "in/s_070.tif").write_bytes(tiff()(noise(70)))
     planned = zblocks("plan", write_config(overwrite=True, **SKIP), "--json")
     assert planned.json["due"] == 1
-    assert zblocks("convert", write_config(overwrite=True, **SKIP)).code == 0
+    end(Config.load(write_config(overwrite=True, **SKIP)))
     np.testing.assert_array_equal(voxels_of(tmp_path / "out"), [noise(z) for z in range(140)])
 
 
 def test_a_replacement_that_is_damaged_again_leaves_the_volume(tmp_path, write_config):
     write_stack(tmp_path / "in", 140, {70})
-    assert zblocks("convert", write_config(**SKIP)).code == 0
+    end(Config.load(write_config(**SKIP)))
     (tmp_path / "in/s_070.png").write_bytes(cut(pillow("PNG")(noise(71))))
     done = zblocks("convert", write_config(overwrite=True, **SKIP))
     assert (done.code, "PARTIAL" in done.out) == (0, True)
@@ -345,7 +353,7 @@ def test_a_mended_slice_leaves_the_contrast_of_the_others(tmp_path, write_config
     """Measured again, it would change all voxels; a stack that is new is measured again."""
     write_stack(tmp_path / "in", 40, {20})
     fields = {**SKIP, "contrast": {"percentiles": [1, 99]}}
-    assert zblocks("convert", write_config(**fields)).code == 0
+    end(Config.load(write_config(**fields)))
     first = document(tmp_path / "out", "provenance")["contrast"]
     looked_at = evenly(40, 32)
     assert 20 in looked_at
@@ -357,14 +365,14 @@ def test_a_mended_slice_leaves_the_contrast_of_the_others(tmp_path, write_config
     assert zblocks("verify", tmp_path / "out", "--source", config).code == 0
     for z in range(40):
         (tmp_path / f"in/s_{z:03d}.png").write_bytes(pillow("PNG")(noise(z) // 2))
-    assert zblocks("convert", config).code == 0
+    end(Config.load(config))
     assert document(tmp_path / "out", "provenance")["contrast"]["high"] < first["high"] * 0.6
 
 
 def test_the_same_config_again_finds_it_done(tmp_path, write_config):
     write_stack(tmp_path / "in", 80, {3, 70})
     config = write_config(missing="nearest", **SKIP)
-    assert zblocks("convert", config).code == 0
+    end(Config.load(config))
     before = times(tmp_path / "out")
     planned = zblocks("plan", config, "--json")
     assert (planned.json["due"], planned.json["refusals"]) == (0, [])
@@ -379,7 +387,7 @@ def test_an_unfinished_volume_goes_on_when_the_config_lets_it(tmp_path, write_co
     write_stack(tmp_path / "in", 140, {70})
     assert zblocks("convert", write_config(**FIELDS)).code == 1
     before = times(tmp_path / "out")
-    assert zblocks("convert", write_config(**SKIP)).code == 0
+    end(Config.load(write_config(**SKIP)))
     after = times(tmp_path / "out")
     kept = [k for k in before if k.endswith(("_0-64", "_128-140"))]
     assert kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import numpy as np
 from tests.formats.registry import DEPTH, HEIGHT, WIDTH, InputKind
 from tests.references import read_info, read_tensorstore
 from zblocks.config import Config
+from zblocks.errors import SliceError, ZblocksError
 from zblocks.planning.plan import BlockTask, Plan, plan_to_json
 from zblocks.planning.stores import open_stores
 from zblocks.planning.time import WorkerSpec
 from zblocks.run.attempt import attempt_block, attempt_coarse
-from zblocks.run.finalize import finalize
+from zblocks.run.damage import declare_damaged
+from zblocks.run.finalize import Ending, finalize
 from zblocks.run.job import PLAN, Job, open_job
 from zblocks.run.start import Prepared, Run, prepare
 
@@ -39,6 +42,21 @@ def do_all(job: Job, blocks: tuple[BlockTask, ...]) -> None:
     for stage in job.plan.stages():
         for index in stage:
             attempt_coarse(job, job.plan.coarse[index])
+
+
+def end(config: Config) -> Ending:
+    """Convert to the end, again without the slices that turn out to be damaged."""
+    pending = start(config).pending
+    while True:
+        job = open_job(config.destination)
+        for task in pending:
+            with suppress(SliceError):
+                attempt_block(job, task)
+        if not (pending := declare_damaged(job)):
+            break
+    with suppress(ZblocksError):
+        do_all(job, ())
+    return finalize(job, Run())
 
 
 def write_kind(folder: Path, kind: InputKind) -> list[Path]:
