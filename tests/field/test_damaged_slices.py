@@ -382,6 +382,20 @@ def test_the_same_config_again_finds_it_done(tmp_path, write_config):
     assert times(tmp_path / "out") == before
 
 
+def test_another_crop_is_measured_anew(tmp_path, write_config):
+    (tmp_path / "in").mkdir()
+    for z in range(12):
+        plane = noise(z)
+        plane[:20] //= 4
+        (tmp_path / f"in/s_{z:03d}.png").write_bytes(pillow("PNG")(plane))
+    fields = {**FIELDS, "contrast": {"percentiles": [0, 100]}, "overwrite": True}
+    highs = []
+    for y in ([0, 20], [20, 40]):
+        end(Config.load(write_config(region={"y": y}, **fields)))
+        highs.append(document(tmp_path / "out", "provenance")["contrast"]["high"])
+    assert highs == [49, 199]
+
+
 def test_an_unfinished_volume_goes_on_when_the_config_lets_it(tmp_path, write_config):
     """The way out that the error names, taken."""
     write_stack(tmp_path / "in", 140, {70})

@@ -110,6 +110,14 @@ def test_what_a_canvas_adds_and_what_is_turned_is_no_end_of_a_file(tmp_path, wri
     assert [line for line in odd_lines(zblocks("convert", turned)) if "its last" in line] == []
 
 
+def test_empty_labels_are_nothing_odd(tmp_path, write_config):
+    made = planes()
+    made[0][:] = made[29][:] = 0
+    made[12][100:] = 0
+    write(tmp_path, made)
+    assert odd_lines(zblocks("convert", write_config(layer_type="segmentation", **FIELDS))) == []
+
+
 def test_many_are_counted(tmp_path, write_config):
     made = planes(200)
     for z in range(2, 200, 6):

@@ -79,8 +79,11 @@ def as_known(given: PlanInput, plan: Plan, tasks: Sequence[BlockTask] | None = N
     if tasks is not None and not _mostly_same(given, plan, tasks):
         return given
     steps = tuple(before if step == now else step for step in given.stack.transforms)
+    stack = replace(given.stack, transforms=steps)
+    if (stack, given.region) != (plan.stack, plan.region):
+        return given  # another volume anyway
     note = f"contrast: stays {before}, as measured before some slices were replaced"
-    return replace(given, stack=replace(given.stack, transforms=steps), notes=(*given.notes, note))
+    return replace(given, stack=stack, notes=(*given.notes, note))
 
 
 def _are_alike(one: Contrast, other: Contrast) -> bool:

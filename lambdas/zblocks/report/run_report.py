@@ -145,6 +145,8 @@ class RunReport:
             "size": list(self.plan.box.shape),
             "filled_slices": describe_filled(self.plan),
             "slices": asdict(self.anomalies),
+            # Labels have empty slices and ends by nature.
+            "odd_slices": list(self.anomalies.lines) if self.plan.volume.layer == "image" else [],
             "notes": list(self.notes),
             **self.numbers,
             "bill": self.bills.entry,

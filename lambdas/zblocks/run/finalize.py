@@ -12,14 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgspec
-
 from zblocks.errors import IncompleteVolume
 from zblocks.planning.missing import Hole
 from zblocks.planning.plan import tasks_to_json
 from zblocks.precomputed.info import INFO, PROVENANCE, build_info
 from zblocks.precomputed.segment_properties import DOCUMENT
-from zblocks.report.outliers import Anomalies
 from zblocks.report.page import Rendered, render_report
 from zblocks.report.run_report import RunReport, build_provenance
 from zblocks.run import lock
@@ -136,7 +133,7 @@ def ending_of(document: Mapping[str, Any]) -> Ending:
         filled=tuple(f"z {f['z']}: {f['name']} ({f['why']}): {f['how']}" for f in filled),
         holes=tuple(document.get("problems", ())),
         access_problems=tuple(document.get("access_problems", ())),
-        odd=msgspec.convert(document["slices"], Anomalies).lines,
+        odd=tuple(document["odd_slices"]),
     )
 
 
