@@ -46,7 +46,7 @@ def _damage(job: Job, task: BlockTask, first: str) -> ZblocksError:
     if not found:
         return StorageError(f"{first}, but not when it was read again; rerun")
     lines = [f"{job.source.url}/{d.ref.key}: {d.why}" for d in found]
-    error = DamagedSlices(f"{several(lines)}; the block is converted again without")
+    error = DamagedSlices(f"{several(lines)}; missing from here on if any slice is sound")
     error.found = found
     return error
 
