@@ -79,9 +79,8 @@ def are_colours(channels: int, dtype: str) -> bool:
 
 
 def count_ranges(channels: int, dtype: str) -> int:
-    """Return how many ranges the viewer needs: for colours or a great many channels only one."""
-    together = channels == 3 or channels > len(COLOURS) or are_colours(channels, dtype)
-    return 1 if together else channels
+    """Return how many ranges are measured: of 8-bit colours or a great many channels only one."""
+    return 1 if channels > len(COLOURS) or are_colours(channels, dtype) else channels
 
 
 def in_ranges(voxels: Voxels) -> Voxels:
@@ -123,6 +122,15 @@ def _quantiles(values: Voxels, weights: Voxels) -> list[tuple[float, float]]:
         return []
     found = np.quantile(values, QUANTILES, weights=weights, method="inverted_cdf")
     return [(low, high) for low, high in found.tolist()]
+
+
+def together(ranges: Ranges) -> Ranges:
+    """Return one range for red, green and blue, unless it would hide one of them."""
+    whole = whole_range(ranges)
+    if len(ranges) != 3 or whole is None:
+        return ranges
+    hides = any(r and (r[1] - r[0]) * HIDING < whole[1] - whole[0] for r in ranges)
+    return ranges if hides else (whole,)
 
 
 def whole_range(ranges: Ranges) -> tuple[float, float] | None:

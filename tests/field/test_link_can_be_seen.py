@@ -199,6 +199,19 @@ def test_colours_of_16_bits_share_a_range(tmp_path):
     assert viewed(tmp_path / "out")["shaderControls"] == layer["shaderControls"]
 
 
+def test_red_green_and_blue_of_16_bits_that_differ_have_a_range_each(tmp_path):
+    """As stains have, which are no colours of a picture."""
+    tops = (300, 40_000, 9)
+    voxels = np.stack([band("u2", 0, top) for top in tops], axis=-1)
+    report = convert(tmp_path, voxels, "rgb")
+    layer = layer_of(report["link"])
+    assert list(layer["shaderControls"]) == ["channel0", "channel1", "channel2"]
+    for n, control in enumerate(layer["shaderControls"].values()):
+        check_seen(voxels[..., n], control["range"])
+    assert viewed(tmp_path / "out")["shaderControls"] == layer["shaderControls"]
+    assert "page_error" not in report
+
+
 def test_dark_colours_of_8_bits_have_a_range(tmp_path):
     """Others are shown as they are."""
     dark = np.stack([band("u1", 0, 9), band("u1", 0, 12), band("u1", 3, 5)], axis=-1)
@@ -235,6 +248,9 @@ def test_channels_that_are_no_colours_have_a_range_each(tmp_path, dtype, tops):
         assert layer["shader"].count(f"{name}()") == 1
     assert viewed(tmp_path / "out")["shaderControls"] == controls
     assert "page_error" not in report
+    older = {k: v for k, v in report.items() if k != "contrast_of_channels"}
+    (tmp_path / "out/.zblocks/report.json").write_text(json.dumps(older))
+    assert list(viewed(tmp_path / "out")["shaderControls"]) == list(controls)
     low, high = report["contrast"]
     assert low == min(c["range"][0] for c in controls.values())
     assert high == max(c["range"][1] for c in controls.values())

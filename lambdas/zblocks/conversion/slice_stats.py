@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zblocks.geometry import Voxels
-from zblocks.neuroglancer import in_ranges
+from zblocks.neuroglancer import count_ranges, in_ranges
 
 EVERY = 8
 """Mean and histogram use one of this many rows, from the first row on."""
@@ -79,7 +79,9 @@ class SliceStatsCounter:
         self._rows += rows.shape[0]
         self._count_tail(rows)
         self._sample.add(in_ranges(looked_at))
-        axis = 0 if rows.shape[2] > 1 else None  # of one channel all at once is faster
+        channels = rows.shape[2]
+        together = channels < 4 and count_ranges(channels, str(rows.dtype)) == 1
+        axis = None if together else 0  # all at once is faster
         low, high = rows.min(axis, keepdims=True), rows.max(axis, keepdims=True)
         if rows.dtype.kind == "f" and not (np.isfinite(low) & np.isfinite(high)).all():
             finite = np.isfinite(rows)

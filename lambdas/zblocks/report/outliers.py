@@ -11,7 +11,14 @@ import numpy.typing as npt
 
 from zblocks.conversion.slice_stats import LEVELS, SliceStats
 from zblocks.conversion.tasks import ReadSlice
-from zblocks.neuroglancer import Ranges, are_colours, count_ranges, visible_range, whole_range
+from zblocks.neuroglancer import (
+    Ranges,
+    are_colours,
+    count_ranges,
+    together,
+    visible_range,
+    whole_range,
+)
 from zblocks.planning.plan import Plan
 from zblocks.report.formats import number, plural
 
@@ -142,8 +149,8 @@ def _ranges(plan: Plan, stats: Sequence[SliceStats]) -> Ranges:
     colours = are_colours(voxels.channels, voxels.dtype)
     # A receipt of an earlier version has only the ends.
     bare = count_ranges(voxels.channels, voxels.dtype)
-    columns = zip(*(s.ranges or [(s.low, s.high)] * bare for s in stats), strict=True)
-    return tuple(_range([c for c in column if c], colours=colours) for column in columns)
+    columns = zip(*(s.ranges or [(s.low, s.high)] * bare for s in stats), strict=False)
+    return together(tuple(_range([c for c in col if c], colours=colours) for col in columns))
 
 
 def _range(found: Sequence[tuple[float, ...]], *, colours: bool) -> tuple[float, float] | None:

@@ -17,6 +17,7 @@ from zblocks.neuroglancer import (
     are_colours,
     count_ranges,
     in_ranges,
+    together,
     visible_range,
 )
 from zblocks.precomputed.compression import MissingDecoderError
@@ -61,7 +62,8 @@ def contrast(store: Store, volume: Volume) -> Ranges:
     with suppress(FileNotFoundError, ValueError, KeyError, TypeError, ZblocksError):
         report = load_json(store.get(REPORT))
         found = [_pair(r) for r in report.get("contrast_of_channels") or [report["contrast"]]]
-        if any(found) and len(found) == count_ranges(volume.format.channels, volume.format.dtype):
+        apart = count_ranges(volume.format.channels, volume.format.dtype)
+        if any(found) and (len(found) == apart or (len(found), apart) == (1, 3)):
             return tuple(found)
     return _measure(store, volume)
 
@@ -87,7 +89,8 @@ def _measure(store: Store, volume: Volume) -> Ranges:
     ranges: Ranges = (None,)
     for scale in reversed(volume.scales):
         if parts := list(_overview(store, scale)):
-            ranges = tuple(_range(v, colours=colours) for v in np.concatenate(parts).T)
+            columns = np.concatenate(parts).T
+            ranges = together(tuple(_range(v, colours=colours) for v in columns))
         if colours or any(ranges):
             break
     return ranges
