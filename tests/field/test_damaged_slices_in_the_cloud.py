@@ -11,7 +11,7 @@ import pytest
 from handlers import block, coarse, finalize, plan
 from tests.field.test_damaged_slices import cut, noise, pillow
 from tests.references import read_tensorstore
-from zblocks.errors import IncompleteVolume, SliceError
+from zblocks.errors import IncompleteVolume, SliceError, SourceChanged
 from zblocks.storage import open_store
 
 CONTEXT = SimpleNamespace(
@@ -110,6 +110,10 @@ def test_events_that_are_delivered_again_change_nothing(job, cloud):
     with pytest.raises(SliceError):
         block.handler(stale[1], CONTEXT)  # again, before Finalize
     assert machine.end() == {"status": "REDRIVE"}
+    chunks = {o.key: o.modified for o in machine.store.list("4_4_40")}
+    with pytest.raises(SourceChanged, match="z 100 was found damaged"):
+        block.handler(stale[1], CONTEXT)  # late: the block is due without that slice
+    assert {o.key: o.modified for o in machine.store.list("4_4_40")} == chunks
     machine.convert()
     before = {o.key: (o.bytes, o.etag) for o in machine.store.list()}
     for event in (*stale, *machine.seen):

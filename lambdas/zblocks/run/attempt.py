@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from zblocks.conversion.damage import DamagedSlices, find_damaged
 from zblocks.conversion.tasks import Progress, TaskResult, convert_block, convert_coarse
-from zblocks.errors import SliceError, StorageError, ZblocksError, several
+from zblocks.errors import SliceError, SourceChanged, StorageError, ZblocksError, several
 from zblocks.geometry import Span
 from zblocks.host import peak_mb
 from zblocks.planning.plan import BlockTask, CoarseTask, part_z
@@ -28,6 +28,10 @@ def attempt_block(job: Job, task: BlockTask, progress: Progress = lambda _: None
     """
 
     def convert() -> TaskResult:
+        gone = {d.ref for d in job.plan.damaged}
+        if old := [s.z for s in task.slices if s in gone]:
+            # An event that is delivered late; it would write a part of what was left out since.
+            raise SourceChanged(f"z {old[0]} was found damaged after this work item was planned")
         try:
             return convert_block(job.plan, task, job.source, job.target, progress)
         except SliceError as error:
