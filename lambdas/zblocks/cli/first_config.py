@@ -34,6 +34,9 @@ from zblocks.storage import Store, StoredFile, StoredObject, open_store
 HEADERS = 64
 """Slices whose headers are read, at most."""
 
+PAGES = 8
+"""Pages of each of them, at most."""
+
 LISTS = (".txt", ".csv", ".tsv", ".json")
 LIST_BYTES, LIST_FILES = 1 << 23, 20
 """What may be a list of slices: its extensions, its size, and how many files are tried."""
@@ -221,13 +224,13 @@ def _filter(fields: Fields, names: Names, images: Iterable[str]) -> Fields:
 def _read_headers(
     place: Place, keys: Sequence[str]
 ) -> tuple[dict[str, list[SliceHeader]], list[SliceError]]:
-    """Return the headers of up to two pages of some slices, evenly spread, and what failed."""
+    """Return the headers of the first pages of some slices, evenly spread, and what failed."""
     last, count = len(keys) - 1, min(len(keys), HEADERS)
     some = [keys[i * last // max(count - 1, 1)] for i in range(count)]
 
     def read(key: str) -> list[SliceHeader] | SliceError:
         try:
-            return list(islice(probe_pages(place.open(key), page="all"), 2))
+            return list(islice(probe_pages(place.open(key), page="all"), PAGES))
         except SliceError as error:
             return error
 
@@ -255,16 +258,35 @@ def _slices(
         fields["canvas"] = {"size": "max", "align": "center", "fill": 255}
     if len({(h.channels, h.dtype) for h in first}) > 1:
         fields["// types"] = "channels or types differ: convert the odd slices, or set channels"
-    if several := [key for key, pages in headers.items() if len(pages) > 1]:
-        fields["// page"] = (
-            f"{len(several)} files hold several pages, such as {_name(several[0])}: "
-            '"all" makes each page a slice; a number from 0 takes that page of every file, where '
-            "pages are channels or depths of focus"
-        )
-        fields["page"] = "all" if complete else 0
+    fields |= _pages({key: pages for key, pages in headers.items() if len(pages) > 1}, complete)
     if any(h.dtype == "uint32" for h in first):
         fields["// layer_type"] = 'if these are labels, add "layer_type": "segmentation"'
     return fields
+
+
+def _pages(several: dict[str, list[SliceHeader]], complete: bool) -> Fields:
+    """Return what becomes of files of several pages; nothing is chosen for pages of other kinds."""
+    if not several:
+        return {}
+    mixed = {key: pages[0].mixed for key, pages in several.items() if pages[0].mixed}
+    sizes = [key for key, pages in several.items() if len({(h.width, h.height) for h in pages}) > 1]
+    words = f"{len(several)} files hold several pages, such as {_name(next(iter(several)))}: "
+    if mixed:
+        key = next(iter(mixed))
+        return {
+            "// page": f"{len(several)} files hold several pages, and they are not only slices: "
+            f'{_name(key)} holds {mixed[key]}; add "page": a number from 0, which reads that page '
+            "of every file, and convert each channel by itself",
+            "page": None,
+        }
+    if sizes:
+        words = f"pages of {_name(sizes[0])} differ in size: the first one of every file is read"
+        return {"// page": words, "page": 0}
+    words += (
+        '"all" makes each page a slice; a number from 0 takes that page of every file, where '
+        "pages are channels or depths of focus"
+    )
+    return {"// page": words, "page": "all" if complete else 0}
 
 
 def _resolution(file: StoredFile, resolution: Sequence[float] | None) -> Fields:

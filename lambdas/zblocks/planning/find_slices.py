@@ -204,6 +204,12 @@ def common_header(headers: Sequence[FileHeader], canvas: Canvas | None) -> Slice
         headers = [(f, replace(h, width=width, height=height)) for f, h in headers]
     (usual, _), *_ = Counter(str(h) for _, h in headers).most_common()
     odd = [f"{f.name}: {h} where the stack is {usual}" for f, h in headers if str(h) != usual]
+    if odd and {h.page for _, h in headers if str(h) != usual} - {0}:
+        msg = (
+            f"{several(odd)}\npages of a file that differ are seldom slices, but smaller copies, "
+            'labels or thumbnails; give "page": 0 to read the first page of every file'
+        )
+        raise SliceError(msg)
     if odd:
         msg = (
             f"{several(odd)}\nresize or convert these, remove them from the list, or give "

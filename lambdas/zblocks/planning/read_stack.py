@@ -29,6 +29,7 @@ from zblocks.planning.find_slices import (
     read_headers,
 )
 from zblocks.planning.missing import with_substitutes
+from zblocks.planning.page_notes import page_notes
 from zblocks.planning.percentiles import ContrastSample, measure
 from zblocks.planning.plan import (
     FilledSlice,
@@ -98,6 +99,7 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
         notes=(
             *notes,
             *header_notes(headers, common),
+            *page_notes(headers, reverse=config.reverse_z),
             *region_notes(config, region),
             *(note for step in steps for note in _contrast_note(step, len(headers))),
         ),
@@ -217,7 +219,5 @@ def _slice_ref(
     size = (header.width, header.height)
     if size == (common.width, common.height):
         size = (0, 0)
-    at = header.at if header.page else 0
-    return SliceRef(
-        slot.z + z0, slot.key, stored.bytes, stored.etag, header.kind, *size, header.page, at
-    )
+    place = (header.page, header.at)
+    return SliceRef(slot.z + z0, slot.key, stored.bytes, stored.etag, header.kind, *size, *place)

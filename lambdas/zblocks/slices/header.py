@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 STREAM_ROWS = {"jpeg": 2150, "png": 1650, "tiff": 1800, "webp": 1650}
 """Rows that libvips holds of a slice that it reads in strips (measured)."""
@@ -29,6 +29,22 @@ class ByteSource(Protocol):
         ...
 
 
+class Place(NamedTuple):
+    """Where a page belongs by OME-XML."""
+
+    group: str
+    """The set of files; empty for this file alone."""
+    z: int
+    other: tuple[int, int, int]
+    """Image, frame and channel."""
+
+    def __str__(self) -> str:
+        """Where it is, as notes show it."""
+        names = ("image", "frame", "channel")
+        some = [f"{name} {n}" for name, n in zip(names, self.other, strict=True) if n]
+        return ", ".join([*some, f"z {self.z}"])
+
+
 @dataclass(frozen=True, slots=True)
 class SliceHeader:
     """Size, type and decoder of a slice: one page of an image file."""
@@ -45,7 +61,8 @@ class SliceHeader:
     page: int = 0
     """Number of the page in the file, from 0."""
     at: int = 0
-    """Byte offset of the page's TIFF directory; 0 for the first page and for other formats."""
+    """Byte offset of the page's TIFF directory; 0 for the first of the file and for other formats.
+    A page with another number and the first directory follows the pixels of that."""
     held: int = 0
     """Bytes that the decoder holds while the slice is read."""
     whole: str = ""
@@ -54,6 +71,12 @@ class SliceHeader:
     """Whether the decoder's pixels still have to be converted to the selected channels."""
     note: str = ""
     """What was done to the channels without the user asking for it."""
+    mixed: str = ""
+    """What the pages of the file are besides slices, such as `3 channels`."""
+    place: Place | None = None
+    """Where the page belongs by OME-XML."""
+    elsewhere: str = ""
+    """The file that tells where the page belongs, and isn't read."""
 
     @property
     def in_place(self) -> bool:

@@ -243,7 +243,9 @@ class VipsReader:
     ) -> None:
         self._source = source
         self._kind = header.kind.partition("-")[0]
-        page = read_page(directory_at(source, header.at)) if self._kind == "tiff" else None
+        page = None
+        if self._kind == "tiff":
+            page = read_page(directory_at(source, header.at), 0 if header.at else header.page)
         if page:
             channels = range(page.samples) if page.planar else [None]
             alone = [OnePage(source, page, n, stored=selection.stored) for n in channels]

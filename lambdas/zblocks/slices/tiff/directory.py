@@ -28,9 +28,17 @@ STRIP_OFFSETS, ORIENTATION, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES = 273, 274, 277
 PLANAR, T4_OPTIONS, T6_OPTIONS, PREDICTOR, COLORMAP = 284, 292, 293, 317, 320
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES = 322, 323, 324, 325
 EXTRA_SAMPLES, SAMPLE_FORMAT, JPEG_TABLES, YCBCR_SAMPLING = 338, 339, 347, 530
+DESCRIPTION, SOFTWARE, IMAGE_DEPTH, TILE_DEPTH, GDAL_NODATA = 270, 305, 32997, 32998, 42113
+FURTHER = (330, 34665, 34853, 40965)
+"""Tags with the offsets of directories outside of the chain: smaller copies, Exif, GPS."""
+PIXELS = (STRIP_OFFSETS, TILE_OFFSETS, 513)
+"""Tags with the offsets of pixels; 513 is that of old JPEGs."""
 
 _TYPES = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I", 16: "Q", 18: "Q"}
 """struct's letters of the field types, without rationals and floats."""
+
+_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes of the field types that have more than one."""
 
 
 class TiffFile:
@@ -101,6 +109,7 @@ class Directory:
     at: int
     """Its offset in the file."""
     entries: dict[int, Entry]
+    """By tag; by -tag for the second one of a tag."""
     next: int
     """Offset of the next directory; 0 for none."""
 
@@ -110,16 +119,12 @@ class Directory:
         Raises:
             SliceError: they are beyond the end of the file, or not integers.
         """
-        entry = self.entries.get(tag)
-        if entry is None:
-            return ()
-        count = min(entry.count, most)
-        size = count * self._number_bytes(tag)
-        if self._is_inline(tag):
-            data = entry.inline[:size]
-        else:
-            data = self.file.read_at(self.place(tag, count), size)
-        return self.file.unpack(f"{count}{_TYPES[entry.kind]}", data)
+        data = self.raw(tag, most)
+        return self.file.unpack(f"{min(self.count(tag), most)}{self._letter(tag)}", data)
+
+    def count(self, tag: int) -> int:
+        """Return how many numbers a tag has."""
+        return self.entries[tag].count if tag in self.entries else 0
 
     def place(self, tag: int, count: int) -> int:
         """Return the offset of `count` numbers of a tag; 0 if they are in the directory itself.
@@ -139,18 +144,34 @@ class Directory:
         return entry.count * self._number_bytes(tag) <= len(entry.inline)
 
     def _number_bytes(self, tag: int) -> int:
-        kind = self.entries[tag].kind
+        return struct.calcsize(f"<{self._letter(tag)}")
+
+    def _letter(self, tag: int) -> str:
+        kind = self.entries[tag].kind if tag in self.entries else 1
         if kind not in _TYPES:
             raise self.file.damaged(f"tag {tag} has type {kind}")
-        return struct.calcsize(f"<{_TYPES[kind]}")
+        return _TYPES[kind]
+
+    def outside(self) -> Iterator[int]:
+        """Return the offsets of all values that aren't in the directory itself."""
+        for entry in self.entries.values():
+            size = entry.count * _BYTES.get(entry.kind, 1)
+            if size > len(entry.inline):
+                yield from self.file.unpack(self.file.word, entry.inline)
 
     def value(self, tag: int, default: int) -> int:
         """Return the first number of a tag."""
         return next(iter(self.values(tag, 1)), default)
 
     def raw(self, tag: int, most: int = 1 << 16) -> bytes:
-        """Return the bytes of a tag."""
-        return bytes(v & 255 for v in self.values(tag, most))
+        """Return the bytes of up to `most` numbers of a tag."""
+        if tag not in self.entries:
+            return b""
+        count = min(self.count(tag), most)
+        size = count * self._number_bytes(tag)
+        if self._is_inline(tag):
+            return self.entries[tag].inline[:size]
+        return self.file.read_at(self.place(tag, count), size)
 
 
 def directories(source: ByteSource) -> Iterator[Directory]:
@@ -166,7 +187,7 @@ def directories(source: ByteSource) -> Iterator[Directory]:
             what = "is a circle" if at in seen else f"has more than {MAX_PAGES} pages"
             raise file.damaged(f"its chain of pages {what}")
         seen.add(at)
-        found = _read_directory(file, at)
+        found = read_directory(file, at)
         yield found
         at = found.next
 
@@ -180,7 +201,7 @@ def directory_at(source: ByteSource, at: int) -> Directory:
     file = TiffFile(source)
     if not (at or file.first):
         raise file.damaged("it has no pages")
-    return _read_directory(file, at or file.first)
+    return read_directory(file, at or file.first)
 
 
 def is_page(directory: Directory) -> bool:
@@ -189,7 +210,12 @@ def is_page(directory: Directory) -> bool:
     return not reduced
 
 
-def _read_directory(file: TiffFile, at: int) -> Directory:
+def read_directory(file: TiffFile, at: int) -> Directory:
+    """Read the directory at an offset.
+
+    Raises:
+        SliceError: it is damaged.
+    """
     counter, entry_bytes, word = ("Q", 20, 8) if file.big else ("H", 12, 4)
     head = struct.calcsize(f"<{counter}")
     try:
@@ -201,6 +227,8 @@ def _read_directory(file: TiffFile, at: int) -> Directory:
         for start in range(0, count * entry_bytes, entry_bytes):
             entry = data[start : start + entry_bytes]
             tag, kind, number = file.unpack(f"HH{file.word}", entry[:-word])
+            # A second one, such as tifffile's beside the user's description.
+            tag = -tag if tag in entries else tag
             entries[tag] = Entry(kind, number, entry[-word:])
         chain = data[count * entry_bytes :].ljust(word, b"\0")  # some files lack the last pointer
         (after,) = file.unpack(file.word, chain)

@@ -51,6 +51,8 @@ class Page:
     """Kind of each channel beyond the colours; 1 and 2 are alpha."""
     palette: tuple[int, ...]
     """All reds, all greens, all blues; empty without a palette."""
+    plane: int = 0
+    """Of the planes that one directory stands for."""
 
     @property
     def dtype(self) -> str:
@@ -105,6 +107,8 @@ class Page:
         elif self.compression != NONE:
             sizes = self.directory.values(t.STRIP_BYTES, self.samples if self.planar else 1)
             held += 2 * sum(sizes)
+        elif not self.directory.value(t.STRIP_OFFSETS, 1):  # zeros instead of it
+            held += self.segment_bytes(0)
         if self.recodes:
             pieces = self.samples if self.planar else 1
             held += 3 * pieces * self.segment_bytes(0)
@@ -129,6 +133,26 @@ class Page:
     def recodes(self) -> bool:
         """Whether strips or tiles are decompressed here, not by libtiff."""
         return self.compression in (ZSTD, LZMA)
+
+    @property
+    def offsets_tag(self) -> int:
+        """Tag with the offsets of strips or tiles."""
+        return t.TILE_OFFSETS if self.tile else t.STRIP_OFFSETS
+
+    @property
+    def counts_tag(self) -> int:
+        """Tag with the sizes of strips or tiles."""
+        return t.TILE_BYTES if self.tile else t.STRIP_BYTES
+
+    @property
+    def pieces(self) -> int:
+        """Strips or tiles of a plane, of all channels."""
+        return self.segments() * (self.samples if self.planar else 1)
+
+    @property
+    def plane_bytes(self) -> int:
+        """Decompressed bytes of a plane."""
+        return sum(map(self.segment_bytes, range(self.pieces)))
 
     def segments(self) -> int:
         """Return the number of strips or tiles, per channel if stored separately."""

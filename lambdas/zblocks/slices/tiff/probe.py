@@ -10,8 +10,8 @@ from zblocks.errors import SliceError
 from zblocks.slices.faults import damaged, oversized
 from zblocks.slices.header import ByteSource, PageSelection, SliceHeader
 from zblocks.slices.pixels import ChannelSelection, map_pixels
-from zblocks.slices.tiff import directory as t
 from zblocks.slices.tiff.page import Page
+from zblocks.slices.tiff.planes import TiffPlanes
 from zblocks.slices.tiff.read_page import read_page
 
 MAX_PER_BYTE, MIN_BYTES = 50_000, 1 << 16
@@ -26,31 +26,37 @@ def probe_tiff(
     Raises:
         SliceError: no such page, or several pages and none selected.
     """
+    planes = TiffPlanes(source)
     found = 0
-    for directory in t.directories(source):
-        if not t.is_page(directory):
-            continue
+    for directory, plane in planes:
         if page is None and found:
-            count = sum(map(t.is_page, t.directories(source)))
-            msg = (
-                f'{source.name}: this TIFF has {count} pages; give "page": a number from 0 to '
-                f'{count - 1}, or "page": "all" to use every page as a slice'
-            )
-            raise SliceError(msg)
+            raise _several(source)
         if page in (None, "all", found):
-            header = _header(read_page(directory), selection, found)
+            header = _header(read_page(directory, plane), selection, found)
         if page in ("all", found):
-            yield header
+            yield planes.mark(header)
         found += 1
         if found - 1 == page:
             return
     if not found:
         raise damaged(source.name, "tiff", "it has no pages")
     if page is None:
-        yield header
+        yield planes.mark(header)
     elif page != "all":
         msg = f"{source.name}: page: no page {page}, only {found} pages"
         raise SliceError(f"{msg}; correct it, or remove the file from the list")
+
+
+def _several(source: ByteSource) -> SliceError:
+    """Return the error for a file of which no page was selected."""
+    planes = TiffPlanes(source)
+    count = sum(1 for _ in planes)
+    msg = f"{source.name}: this TIFF has {count} pages"
+    do = f'give "page": a number from 0 to {count - 1}'
+    if planes.stated and planes.stated.mixed:
+        mixed = f"({planes.stated.mixed}, as {planes.stated.by} says)"
+        return SliceError(f"{msg} {mixed}; {do} to use that page of every file")
+    return SliceError(f'{msg}; {do}, or "page": "all" to use every page as a slice')
 
 
 def _header(page: Page, selection: ChannelSelection, number: int) -> SliceHeader:
@@ -66,7 +72,7 @@ def _header(page: Page, selection: ChannelSelection, number: int) -> SliceHeader
         mapping.channels,
         pixels.dtype,
         page=number,
-        at=page.directory.at,
+        at=0 if page.directory.at == page.directory.file.first else page.directory.at,
         held=page.held,
         mapped=not mapping.same,
         note=mapping.note,

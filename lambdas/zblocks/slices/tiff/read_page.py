@@ -11,6 +11,19 @@ _NO_PICTURES = {8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "colour filter ar
                 32844: "LogL", 32845: "LogLuv", 34892: "camera raw"}  # fmt: skip
 """Photometric interpretations that can't be read."""
 
+_UNREAD = {
+    6: "old-style JPEG", 9: "JBIG", 10: "JBIG", 32766: "NeXT", 32771: "CCITT with word alignment",
+    32809: "ThunderScan", 32895: "IT8", 32896: "IT8", 32897: "IT8", 32898: "IT8",
+    32908: "Pixar 10-bit", 32909: "Pixar log", 32947: "Kodak DCS", 33003: "JPEG 2000 (Aperio)",
+    33004: "JPEG 2000 (Aperio)", 33005: "JPEG 2000 (Aperio)", 33007: "ALT", 34661: "JBIG",
+    34676: "SGI log", 34677: "SGI log", 34712: "JPEG 2000", 34713: "Nikon NEF", 34715: "JBIG2",
+    34718: "MDI binary", 34719: "MDI progressive", 34720: "MDI vector", 34887: "LERC",
+    34892: "lossy JPEG (DNG)", 34926: "zstd (old number)", 34927: "WebP (old number)",
+    34933: "PNG", 34934: "JPEG XR", 48124: "Jetraw", 50001: "WebP", 50002: "JPEG XL",
+    52546: "JPEG XL (DNG)", 65000: "Kodak DCR", 65535: "Pentax PEF", 22610: "JPEG XR (NDPI)",
+}  # fmt: skip
+"""Compressions that can't be read."""
+
 READABLE = "grey, RGB, palettes and CMYK of 8, 16 and 32 bits, floats of 16 and 32 bits"
 
 MAX_SAMPLES = 64
@@ -20,8 +33,8 @@ MAX_SEGMENT = 1 << 31
 """Decompressed bytes of a strip or tile."""
 
 
-def read_page(directory: t.Directory) -> Page:
-    """Read a page from its directory.
+def read_page(directory: t.Directory, plane: int = 0) -> Page:
+    """Read a page from its directory, or a further plane of it.
 
     Raises:
         SliceError: it is damaged, or can't become voxels; says why.
@@ -46,6 +59,7 @@ def read_page(directory: t.Directory) -> Page:
         rows=rows,
         extra=d.values(t.EXTRA_SAMPLES, 64),
         palette=d.values(t.COLORMAP, 1 << 17) if photometric == 3 else (),
+        plane=plane,
     )
     _refuse_damaged(page)
     if why := _unreadable(page):
@@ -70,14 +84,13 @@ def _refuse_damaged(page: Page) -> None:
     sizes = (page.width, page.height, page.rows, page.samples, *(page.tile or ()))
     if min(sizes) < 1 or max(page.width, page.height) > 10**7 or max(sizes) > 2**31:
         raise d.file.damaged(f"{page.width}×{page.height} in pieces of {page.rows} rows")
-    channels = page.samples if page.planar else 1
-    count = page.segments() * channels
+    count = page.pieces
     if count > d.file.size:
         raise oversized(d.file.name, page.width, page.height, d.file.size)
-    for tag in (t.TILE_OFFSETS, t.TILE_BYTES) if page.tile else (t.STRIP_OFFSETS, t.STRIP_BYTES):
+    for tag in (page.offsets_tag, page.counts_tag):
         entry = d.entries.get(tag)
         if entry is None or entry.count < count:
-            if tag in (t.STRIP_BYTES, t.TILE_BYTES) and page.compression == NONE:
+            if tag == page.counts_tag and page.compression == NONE:
                 continue  # old writers omit them
             found = entry.count if entry else 0
             raise d.file.damaged(f"{count} strips or tiles, but offsets of {found}")
@@ -97,7 +110,11 @@ def _unreadable(page: Page) -> str:
         _kind(page): (page.format, page.bits) not in SAMPLES,
         f"{_kind(page)} that are not grey or RGB": page.format == 2
         and page.photometric not in (1, 2),
-        f"compression {page.compression}": page.compression not in COMPRESSIONS,
+        f"{_UNREAD.get(page.compression, 'unknown')} compression ({page.compression})": (
+            page.compression not in COMPRESSIONS
+        ),
+        "tiles of several planes": bool(page.tile) and page.directory.value(t.TILE_DEPTH, 1) > 1,
+        "planes of separate channels": page.planar and page.directory.value(t.IMAGE_DEPTH, 1) > 1,
         f"JPEG of {page.bits} bits": page.compression == JPEG and page.bits != 8,
         "JPEG of YCbCr with separate channels": page.compression == JPEG and by_channel,
         f"{page.samples} channels of {page.bits} bits": page.bits < 8 and page.samples > 1,

@@ -17,12 +17,19 @@ from bisect import bisect_right
 from zblocks.slices.faults import damaged
 from zblocks.slices.header import ByteSource
 from zblocks.slices.tiff import directory as t
+from zblocks.slices.tiff.blank import blank
 from zblocks.slices.tiff.checksums import Checksums, Segment
 from zblocks.slices.tiff.halves import stored_tags
-from zblocks.slices.tiff.page import COLOURS, DEFLATE, JPEG, LZMA, Page
+from zblocks.slices.tiff.page import COLOURS, DEFLATE, JPEG, LZMA, NONE, Page
 
 PIECE = 65535
 """Bytes of one stored block of deflate."""
+
+NEVER = (0, 0)
+"""Offset and size of a strip or tile that was never written."""
+
+JPEG_HEAD = 1 << 14
+"""Bytes of a strip or tile that show how its JPEG is sampled."""
 
 
 class OnePage:
@@ -32,29 +39,44 @@ class OnePage:
         self, source: ByteSource, page: Page, channel: int | None, *, stored: bool
     ) -> None:
         self.name = source.name
-        self._source, self._page = source, page
+        self._source, self._page, self._channel = source, page, channel
         self._recodes = page.recodes
-        places = _places(page, channel)
-        self._whence = places
+        self._whence = places = _places(page, channel)
         checked = page.compression in DEFLATE
         self._checksums = Checksums(
             self.name,
             (Segment(*p, page.segment_bytes(i)) for i, p in enumerate(places) if checked),
         )
-        self._sizes = [count for _, count in places]
-        if self._recodes:
-            self._sizes = [_wrapped(page.segment_bytes(i)) for i in range(len(places))]
+        blanks = {} if self._recodes else self._blanks()
+        self._sizes = [
+            _wrapped(page.segment_bytes(i)) if self._recodes
+            else len(blanks[page.segment_bytes(i)]) if place == NEVER
+            else place[1]
+            for i, place in enumerate(places)
+        ]  # fmt: skip
         self._held: tuple[int, bytes] = (-1, b"")
         """The piece that was decompressed last."""
         tags = _tags(page, channel, stored=stored)
-        self._head = _written(page, tags, [0] * len(places), self._sizes)  # for its size
-        self._starts = []
-        at = len(self._head)
-        for (start, _), size in zip(places, self._sizes, strict=True):
-            self._starts.append(at if self._recodes else start + len(self._head))
+        at = len(_written(page, tags, [0] * len(places), self._sizes))
+        zeros = {}
+        for size, data in blanks.items():
+            zeros[size], at = at, at + len(data)
+        head, self._starts = at, []
+        for i, (place, size) in enumerate(zip(places, self._sizes, strict=True)):
+            blank_at = zeros.get(page.segment_bytes(i), 0) if place == NEVER else 0
+            self._starts.append(at if self._recodes else blank_at or place[0] + head)
             at += size
-        self._head = _written(page, tags, self._starts, self._sizes)
-        self.size = at if self._recodes else source.size + len(self._head)
+        written = _written(page, tags, self._starts, self._sizes)
+        self._head = b"".join([written, *blanks.values()])
+        self.size = at if self._recodes else source.size + head
+
+    def _blanks(self) -> dict[int, bytes]:
+        """Return zeros for strips and tiles that were never written, by their size."""
+        page, pieces = self._page, enumerate(self._whence)
+        never = {page.segment_bytes(i): i for i, place in pieces if place == NEVER}
+        start, count = next((place for place in self._whence if place != NEVER), NEVER)
+        written = self._source.read_at(start, min(count, JPEG_HEAD)) if never and count else b""
+        return {size: blank(page, i, self._channel, written) for size, i in never.items()}
 
     def read_at(self, start: int, length: int) -> bytes:
         """Return up to `length` bytes from `start`: of the directory, or of what follows it."""
@@ -92,24 +114,34 @@ class OnePage:
         if self._held[0] != index:
             start, count = self._whence[index]
             size = self._page.segment_bytes(index)
-            data = _unpack(self._page, self._source.read_at(start, count), size, self.name)
+            if (start, count) == NEVER:
+                data = blank(self._page, index, self._channel, b"")
+            else:
+                data = _unpack(self._page, self._source.read_at(start, count), size, self.name)
             self._held = index, _wrap(data)
         return self._held[1]
 
 
 def _places(page: Page, channel: int | None) -> list[tuple[int, int]]:
-    """Return offset and size of each strip or tile, of one channel or all."""
+    """Return offset and size of each strip or tile of a plane, of one channel or all."""
     count, d = page.segments(), page.directory
-    first = (channel or 0) * count
-    tags = (t.TILE_OFFSETS, t.TILE_BYTES) if page.tile else (t.STRIP_OFFSETS, t.STRIP_BYTES)
-    starts = d.values(tags[0], first + count)[first:]
-    sizes = d.values(tags[1], first + count)[first:]
+    along = d.count(page.offsets_tag) >= (page.plane + 1) * page.pieces
+    first = (channel or 0) * count + (page.plane * page.pieces if along else 0)
+    starts = d.values(page.offsets_tag, first + count)[first:]
+    sizes = d.values(page.counts_tag, first + count)[first:]
     if len(sizes) < count:
-        sizes = tuple(page.segment_bytes(i) for i in range(count))
-    for start, size in zip(starts, sizes, strict=True):
-        if start + size > d.file.size:
+        sizes = (0,) * count
+    behind = 0 if along else page.plane * page.plane_bytes
+    places = []
+    for i, (start, stated) in enumerate(zip(starts, sizes, strict=True)):
+        follows = start and (behind or (not stated and page.compression == NONE))
+        size = page.segment_bytes(i) if follows else stated
+        if start + behind + size > d.file.size:
             raise d.file.damaged("a strip or tile beyond its end")
-    return list(zip(starts, sizes, strict=True))
+        if bool(start) != bool(size):
+            raise d.file.damaged(f"a strip or tile of {size} bytes at {start}")
+        places.append((start + behind if start else 0, size))
+    return places
 
 
 def _unpack(page: Page, data: bytes, size: int, name: str) -> bytes:
@@ -189,10 +221,7 @@ def _written(
 ) -> bytes:
     """Return the header and the only directory of a BigTIFF."""
     order = page.directory.file.order
-    offsets, counts = (
-        (t.TILE_OFFSETS, t.TILE_BYTES) if page.tile else (t.STRIP_OFFSETS, t.STRIP_BYTES)
-    )
-    tags = {**tags, offsets: ("Q", starts), counts: ("Q", sizes)}
+    tags = {**tags, page.offsets_tag: ("Q", starts), page.counts_tag: ("Q", sizes)}
     kinds = {"B": 7, "H": 3, "I": 4, "Q": 16}
     behind = 16 + 8 + 20 * len(tags) + 8
     entries, more = [], b""

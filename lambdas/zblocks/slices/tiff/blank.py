@@ -1,0 +1,95 @@
+"""Strips and tiles that were never written: their pixels are zeros, as libtiff and GDAL have it.
+
+libtiff itself can't read them, so it is given zeros in the compression of the page.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+from zblocks.errors import SliceError
+from zblocks.slices.tiff import directory as t
+from zblocks.slices.tiff.page import DEFLATE, JPEG, LZW, NONE, PACKBITS, Page
+
+LZW_CODES = 250
+"""Bytes for which codes of nine bits suffice after a clear code."""
+
+
+def blank(page: Page, segment: int, channel: int | None, written: bytes) -> bytes:
+    """Return a strip or tile of zeros.
+
+    Args:
+        page: what it is of.
+        segment: its number.
+        channel: the only one in it; None for all.
+        written: the beginning of a strip or tile that was written; empty if none was.
+
+    Raises:
+        SliceError: no zeros can be given, or the file says that it means another number.
+    """
+    refuse = f"{page.directory.file.name}: this TIFF has strips or tiles that were never written"
+    nodata = page.directory.raw(t.GDAL_NODATA).rstrip(b"\0 ").decode(errors="replace")
+    if nodata not in ("", "0", "0.0"):
+        msg = f"{refuse} and mean {nodata}, as its tag GDAL_NODATA says; save it with all of them"
+        raise SliceError(msg)
+    size = page.segment_bytes(segment)
+    if page.compression == NONE or page.recodes:
+        return bytes(size)
+    if page.compression in DEFLATE:
+        return zlib.compress(bytes(size))
+    if page.compression == LZW:
+        return _lzw(size)
+    if page.compression == PACKBITS:
+        whole, rest = divmod(size, 128)
+        return b"\x81\0" * whole + (bytes([257 - rest, 0]) if rest > 1 else bytes(2 * rest))
+    width = page.tile[0] if page.tile else page.width
+    rows = size // (width * (1 if page.planar else page.samples))
+    samples = page.samples if channel is None else 1
+    if page.compression == JPEG and samples in (1, 3, 4):
+        return _jpeg(page, (width, rows), samples, written)
+    msg = f"{refuse}, and in its compression zeros can't be given; save it with all of them"
+    raise SliceError(msg)
+
+
+def _lzw(size: int) -> bytes:
+    """Return codes for zeros (TIFF 6.0, section 13), with a clear code before ten bits are due."""
+    whole, rest = divmod(size, LZW_CODES)
+    one = f"{256:09b}" + "0" * (9 * LZW_CODES)
+    bits = one * whole + f"{256:09b}" + "0" * (9 * rest) + f"{257:09b}"
+    bits += "0" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
+def _jpeg(page: Page, size: tuple[int, int], samples: int, written: bytes) -> bytes:
+    """Return a JPEG that is 0 in every channel, or black if channels are YCbCr."""
+    from PIL import Image
+
+    mode = {1: "L", 3: "YCbCr", 4: "CMYK"}[samples]
+    colour = {1: (0,), 3: (0, 0, 0), 4: (255,) * 4}[samples]  # Pillow inverts inks
+    sampling = (1, 1)
+    if samples == 3 and page.photometric == 6:
+        colour = (0, 128, 128)
+        across, down = page.directory.values(t.YCBCR_SAMPLING, 2) or (2, 2)
+        sampling = _sampling(written) or (across, down)
+    ways = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
+    if sampling not in ways:
+        msg = f"{page.directory.file.name}: this TIFF has tiles that were never written, in a JPEG"
+        raise SliceError(f"{msg} of unusual sampling {sampling}; save it with all of them")
+    file = io.BytesIO()
+    Image.new(mode, size, colour if samples > 1 else 0).save(
+        file, "JPEG", quality=100, subsampling=ways[sampling]
+    )
+    return file.getvalue()
+
+
+def _sampling(head: bytes) -> tuple[int, int] | None:
+    """Return how coarse the colours of a JPEG are (ITU-T T.81, B.2.2); None if not known."""
+    at = 2
+    while at + 12 <= len(head) and head[at] == 0xFF:
+        marker, size = struct.unpack(">BH", head[at + 1 : at + 4])
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return divmod(head[at + 11], 16)
+        at += 2 + size
+    return None

@@ -1,0 +1,132 @@
+"""The planes of a TIFF: its pages, and planes that follow its only page without directories.
+
+ImageJ writes stacks above 4 GB as one directory with the pixels of all planes after it; MetaMorph,
+NIH Image and tifffile (`truncate`) do so at any size. SGI's ImageDepth gives one directory the
+strips of all planes. A file that says that it holds more than is there is refused: it was cut off,
+or its metadata is that of another file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from zblocks.errors import SliceError
+from zblocks.slices.header import ByteSource, SliceHeader
+from zblocks.slices.tiff import directory as t
+from zblocks.slices.tiff.metadata import read_stated, shape_of
+from zblocks.slices.tiff.page import NONE, Page
+from zblocks.slices.tiff.read_page import read_page
+from zblocks.slices.tiff.stated import Stated
+
+PADDING = 1 << 16
+"""Zeros that may follow the pixels and mean nothing, at most."""
+
+ALIGNMENT = 16
+"""Bytes that may follow the last plane, besides whole planes."""
+
+
+class TiffPlanes:
+    """The planes of one file."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = source
+        self.stated: Stated | None = None
+        """What the metadata of the first page says; known from the first plane on."""
+
+    def __iter__(self) -> Iterator[tuple[t.Directory, int]]:
+        """Return each plane's directory and its number in there, in the file's order.
+
+        Raises:
+            SliceError: a directory is damaged; or, after the last plane, some are missing.
+        """
+        number = owed = 0
+        for directory in filter(t.is_page, t.directories(self._source)):
+            if not number:
+                first, self.stated = directory, read_stated(directory)
+                owed = self.stated.planes if self.stated else 1
+            elif number >= owed and (array := shape_of(directory)):
+                owed = number + array.planes  # tifffile describes the first page of each array
+            yield directory, 0
+            number += 1
+        if number == 1:
+            found = _planes_of(first, owed)
+            yield from ((first, plane) for plane in range(1, found))
+            number = found
+        if number < owed:
+            by = self.stated.by if self.stated else "a tifffile description"
+            msg = (
+                f"{self._source.name}: this TIFF holds {owed} planes as {by} says, but {number} "
+                "can be found: it was cut off, its planes are compressed as one, or the text is "
+                f'of another file; save it anew, or give "page": a number from 0 to {number - 1} '
+                "to read only that page of every file"
+            )
+            raise SliceError(msg)
+
+    def mark(self, header: SliceHeader) -> SliceHeader:
+        """Return a header with what the metadata says of its page."""
+        if not (said := self.stated):
+            return header
+        place = said.places[header.page] if header.page < len(said.places) else None
+        return replace(header, mixed=said.mixed, place=place, elsewhere=said.elsewhere)
+
+
+def _planes_of(directory: t.Directory, stated: int) -> int:
+    """Return how many planes the pixels of a file's only page are.
+
+    Raises:
+        SliceError: the page can't be read, or what follows it isn't whole planes.
+    """
+    if directory.at != directory.file.first:
+        return 1
+    page = read_page(directory)
+    if stated > 1 and directory.count(page.offsets_tag) >= stated * page.pieces:
+        return stated  # one directory with the strips of all planes
+    end, room = _behind(page)
+    more, rest = divmod(room, page.plane_bytes)
+    if stated > 1:
+        return min(stated, 1 + more)
+    if not more or (room <= PADDING and not any(directory.file.read_at(end, room))):
+        return 1
+    if rest > ALIGNMENT:
+        msg = (
+            f"{directory.file.name}: {room} bytes follow the only page of this TIFF, enough for "
+            f'{more} more, and nothing says what they are; save it anew, or give "page": 0 to '
+            "read only that page of every file"
+        )
+        raise SliceError(msg)
+    return 1 + more
+
+
+def _behind(page: Page) -> tuple[int, int]:
+    """Return where the pixels of a page end, and how many bytes there belong to nothing else.
+
+    Bytes are counted only behind uncompressed pixels in one piece.
+    """
+    d = page.directory
+    if page.compression != NONE or d.file.size < 2 * page.plane_bytes:
+        return 0, 0
+    starts = d.values(page.offsets_tag, page.pieces)
+    at = starts[0]
+    for piece, start in enumerate(starts):
+        if start != at or not start:
+            return 0, 0
+        at += page.segment_bytes(piece)
+    return at, max(min((p for p in _used(d) if p >= at), default=d.file.size) - at, 0)
+
+
+def _used(directory: t.Directory) -> Iterator[int]:
+    """Return where everything begins that directories name."""
+    left, seen = [directory.file.first], set[int]()
+    while left:
+        at = left.pop()
+        if at and at not in seen and len(seen) < t.MAX_PAGES:
+            seen.add(at)
+            try:
+                found = t.read_directory(directory.file, at)
+                yield from (at, *found.outside())
+                left += [found.next, *(n for tag in t.FURTHER for n in found.values(tag))]
+                for tag in t.PIXELS:
+                    yield from found.values(tag)
+            except SliceError:
+                continue  # none of the pages
