@@ -48,20 +48,21 @@ def page_notes(headers: Sequence[FileHeader], *, reverse: bool) -> Iterator[str]
 def _order(headers: Sequence[FileHeader], *, reverse: bool) -> Iterator[str]:
     """Compare the order of slices with that of their OME-XML."""
     sets: dict[str, list[tuple[str, Place]]] = defaultdict(list)
-    for file, header in headers[::-1] if reverse else headers:
+    for file, header in headers:
         if header.place:
             page = f" page {header.page}" if header.page else ""
             sets[header.place.group or file.name].append((_short(file.name) + page, header.place))
     for some in sets.values():
         kinds = {place.other: f"{name} ({place})" for name, place in some[::-1]}
         wrong = [(a, b) for a, b in pairwise(some) if a[1].z >= b[1].z]
+        as_wished = reverse and all(a[1].z > b[1].z for a, b in pairwise(some))
         if len(kinds) > 1 and len({name.partition(" page ")[0] for name, _ in some}) > 1:
             yield (
                 f"by their OME-XML, {len(some)} slices are of {len(kinds)} channels, frames or "
                 f"images of one set: {_some(list(kinds.values()))}; convert each by itself, with "
                 '"filter" or a list'
             )
-        elif len(kinds) == 1 and wrong:
+        elif len(kinds) == 1 and wrong and not as_wished:
             (before, first), (after, second) = wrong[0]
             yield (
                 f"z follows the names, but the OME-XML of {len(some)} slices has another order: "

@@ -146,9 +146,10 @@ def _imagej(text: str, samples: int) -> Stated | None:
         (axis, max(found.get(key, 1), 1))
         for axis, key in (letters[c] for c in (order[1] if order else "czt")[::-1])
     )
-    if samples > 1 and found.get("channels") == samples:  # samples, not planes
-        axes = tuple(each for each in axes if each[0] != "C")
-    product, images = math.prod(n for _, n in axes), found.get("images", 1)
+    images = found.get("images", 1)
+    if samples > 1 and found.get("channels") == samples:  # of every page
+        axes, images = tuple(each for each in axes if each[0] != "C"), images // samples
+    product = math.prod(n for _, n in axes)
     if product == 1 and images > 1:
         axes = (("I", images),)
     return Stated("its ImageJ description", max(product, images), axes)
