@@ -175,7 +175,7 @@ class Fields(BaseModel):
         None,
         description='the page of every file that is its slice, a number from 0, or "all" if every '
         "page of every file is a slice, with z counted on from file to file; by "
-        "default files with several pages are refused",
+        "default files with several pages are refused, also if all planes follow one directory",
     )
     channels: (
         Literal["auto", "grey", "all"]
