@@ -79,6 +79,11 @@ class SliceHeader:
     """The file that tells where the page belongs, and isn't read."""
 
     @property
+    def plane(self) -> int:
+        """Number of the page among those of its directory."""
+        return 0 if self.at else self.page
+
+    @property
     def in_place(self) -> bool:
         """Whether it can be decoded as a whole directly into the output array."""
         return self.kind == "jpeg" and not self.mapped

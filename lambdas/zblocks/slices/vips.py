@@ -20,9 +20,8 @@ from zblocks.geometry import Voxels
 from zblocks.slices.faults import changed, damaged, oversized
 from zblocks.slices.header import STREAM_BYTES, STREAM_ROWS, ByteSource, SliceHeader
 from zblocks.slices.pixels import AS_DECODED, ChannelSelection, Pixels, map_pixels
-from zblocks.slices.tiff.directory import directory_at
 from zblocks.slices.tiff.halves import stored_type, widen
-from zblocks.slices.tiff.read_page import read_page
+from zblocks.slices.tiff.read_page import page_of
 from zblocks.slices.tiff.single_page import OnePage
 
 AHEAD_MIN, AHEAD_MAX = 1 << 14, 1 << 20
@@ -243,9 +242,7 @@ class VipsReader:
     ) -> None:
         self._source = source
         self._kind = header.kind.partition("-")[0]
-        page = None
-        if self._kind == "tiff":
-            page = read_page(directory_at(source, header.at), 0 if header.at else header.page)
+        page = page_of(source, header) if self._kind == "tiff" else None
         if page:
             channels = range(page.samples) if page.planar else [None]
             alone = [OnePage(source, page, n, stored=selection.stored) for n in channels]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zblocks.errors import SliceError
 from zblocks.slices.faults import oversized
+from zblocks.slices.header import ByteSource, SliceHeader
 from zblocks.slices.tiff import directory as t
 from zblocks.slices.tiff.page import COMPRESSIONS, JPEG, NONE, SAMPLES, Page
 
@@ -31,6 +32,15 @@ MAX_SAMPLES = 64
 
 MAX_SEGMENT = 1 << 31
 """Decompressed bytes of a strip or tile."""
+
+
+def page_of(source: ByteSource, header: SliceHeader) -> Page:
+    """Read the page that a header is of.
+
+    Raises:
+        SliceError: as `read_page`.
+    """
+    return read_page(t.directory_at(source, header.at), header.plane)
 
 
 def read_page(directory: t.Directory, plane: int = 0) -> Page:
