@@ -120,3 +120,21 @@ def test_one_strip_of_all_rows_whatever_its_tag_says(tmp_path, write_config):
         (tmp_path / f"in/s_{z}.tif").write_bytes(written([strip], 70 if z % 2 else 2**32 - 1))
     assert zblocks("convert", write_config(**FIELDS)).code == 0
     np.testing.assert_array_equal(voxels_of(tmp_path / "out"), planes)
+
+
+def test_a_damaged_page_costs_that_page(tmp_path, write_config):
+    (tmp_path / "in").mkdir()
+    planes = np.stack([tissue(z) for z in range(6)])
+    path = tmp_path / "in/stack.tif"
+    tifffile.imwrite(path, planes, metadata=None, compression="zlib", photometric="minisblack")
+    with tifffile.TiffFile(path) as file:
+        at = file.pages[4].dataoffsets[0] + 500
+    data = bytearray(path.read_bytes())
+    data[at : at + 50] = bytes(50)
+    path.write_bytes(data)
+    config = Config.load(write_config(damaged="missing", page="all", missing="nearest", **FIELDS))
+    ending = end(config)
+    assert (ending.status, len(ending.filled)) == ("PARTIAL", 1)
+    assert ending.filled[0].startswith("z 4: stack.tif page 4 (damaged TIFF (")
+    planes[4] = planes[3]
+    np.testing.assert_array_equal(voxels_of(tmp_path / "out"), planes)

@@ -220,10 +220,8 @@ def test_a_stack_without_a_sound_slice_is_refused(tmp_path, write_config, kind, 
 
 
 POLICIES = [
-    {"missing": "fill", "fill_value": 5},
     {"missing": "fill", "missing_in_means": False},
     {"missing": "nearest"},
-    {"missing": "interpolate"},
     {"missing": "hole"},
     {"missing": "hole", "sharding": True},
     {"missing": "interpolate", "reverse_z": True, "voxel_offset": [3, 5, 7]},
@@ -253,15 +251,15 @@ def test_the_volume_is_that_of_a_stack_that_lacks_these_slices(tmp_path, write_c
 def test_no_half_slice_is_left_where_damage_shows_after_rows_were_written(tmp_path, write_config):
     """In strips: the slices are too large to be held whole."""
     (tmp_path / "in").mkdir()
-    voxels = [noise(z % 3, (1500, 1200)) for z in range(20)]
+    voxels = [noise(z % 3, (1500, 1200)) for z in range(10)]
     for z, plane in enumerate(voxels):
         data = pillow("PNG", compress_level=1)(plane)
-        (tmp_path / f"in/s_{z:03d}.png").write_bytes(cut(data) if z == 9 else data)
+        (tmp_path / f"in/s_{z:03d}.png").write_bytes(cut(data) if z == 6 else data)
     fields = {**SKIP, "missing": "nearest", "chunk_size": [128, 128, 16]}
-    done = zblocks("convert", write_config(**fields), "--workers", 1, "--memory", 155)
+    done = zblocks("convert", write_config(**fields), "--workers", 1, "--memory", 128)
     assert done.code == 0, done.err
     assert document(tmp_path / "out", ".zblocks/plan.json")["rows"] < 1500
-    voxels[9] = voxels[8]
+    voxels[6] = voxels[5]
     np.testing.assert_array_equal(voxels_of(tmp_path / "out"), voxels)
 
 
