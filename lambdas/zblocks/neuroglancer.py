@@ -41,6 +41,9 @@ HIDING, OUTLYING = 16, 1024
 """Times that a range may be longer than what is not at its ends, and than what an inner pair of
 quantiles spans; beyond, its ends are what surrounds a sample, or outliers."""
 
+HIDDEN = 0.02
+"""The least part of the values that may be hidden by what surrounds them; fewer are sparse."""
+
 DARK, FLAT = 64, 32
 """8-bit colours keep the type's whole range unless all are darker, or their range is smaller."""
 
@@ -105,9 +108,10 @@ def visible_range(
     (low, high), *inner = _quantiles(values, weights) or [ends]
     low, high = (low, high) if low < high else ends
     rest = (values != low) & (values != high)
-    for a, b in _quantiles(values[rest], weights[rest])[:1]:
+    if weights[rest].sum() > HIDDEN * weights.sum():
+        a, b = _quantiles(values[rest], weights[rest])[0]
+        margin = (b - a) // 2 if isinstance(a, int) else (b - a) / 2
         if 0 < b - a < (high - low) / HIDING:
-            margin = (b - a) // 2 if isinstance(a, int) else (b - a) / 2
             low, high = max(low, a - margin), min(high, b + margin)
     for a, b in inner:
         if 0 < b - a < (high - low) / OUTLYING:

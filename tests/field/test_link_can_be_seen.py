@@ -87,6 +87,7 @@ def padded(voxels, *values):
 
 GREYS = {
     "sparse, 16 bits": lambda: sparse("u2", 100, 800, 3000),
+    "sparse, in larger slices": lambda: np.tile(sparse("u2", 100, 800, 3000), (1, 3, 3)),
     "sparse, 8 bits": lambda: sparse("u1", 0, 20, 30),
     "sparse, real": lambda: sparse("f4", 0.5, 3, 9),
     "a single voxel": lambda: with_defects(np.zeros(SHAPE, "u2"), 0, 3),
@@ -167,6 +168,8 @@ def test_grey(tmp_path, name):
     assert layer["shaderControls"] == {"normalized": {"range": report["contrast"]}}
     assert viewed(tmp_path / "out")["shaderControls"] == layer["shaderControls"]
     assert "page_error" not in report
+    if name.startswith("sparse"):
+        assert report["contrast"] == [voxels.min(), voxels.max()]
     shutil.rmtree(tmp_path / "out/.zblocks")
     again = viewed(tmp_path / "out")["shaderControls"]["normalized"]["range"]
     check_seen(voxels, again)
