@@ -34,6 +34,24 @@ def test_equals_the_mean_of_exactly_the_covered_voxels(size, start, step, channe
     np.testing.assert_array_equal(out, expected)
 
 
+@given(size=sizes(6), start=vecs(-3, 3), step=vecs(1, 2), seed=st.integers(0, 1000))
+def test_real_numbers_that_are_not_finite_are_left_out(size, start, step, seed):
+    """The mean is the sum of the finite voxels over their number, both by the slow twin."""
+    rng = np.random.default_rng(seed)
+    voxels = rng.normal(size=(*size[::-1], 2)).astype(np.float32)
+    for part, value in ((0.5, np.nan), (0.2, np.inf), (0.1, -np.inf)):
+        voxels[rng.random(voxels.shape) < part] = value
+    finite = np.isfinite(voxels)
+    whole = np.where(finite, np.rint(voxels * 1000) * 2**10, 0)  # so that no mean is rounded
+    voxels = np.where(finite, whole, voxels).astype(np.float32)
+    shares = means(finite * 2.0**10, start, step)
+    with np.errstate(invalid="ignore"):
+        expected = means(whole.astype(float), start, step) / (shares / 2**10)
+    out = np.empty(expected.shape, np.float32)
+    pool_mean(voxels, start, step, out)
+    np.testing.assert_allclose(out, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_many_tiles_and_a_view_of_a_larger_array(dtype, channels):
