@@ -8,6 +8,7 @@ import struct
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from tests.field.tiffs import tiff
 from tests.flow.inprocess import convert, read
@@ -146,6 +147,16 @@ def test_another_number_for_what_was_never_written_is_refused(tmp_path):
     assert 255 in tifffile.imread(io.BytesIO(hollow(data, (1,))))
     with pytest.raises(SliceError, match="never written and mean 255, as its tag GDAL_NODATA says"):
         converted(tmp_path, hollow(data, (1,)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_fax_codes_that_were_never_written_are_refused(tmp_path):
+    bits = np.random.default_rng(5).random((128, 160)) > 0.5
+    file = io.BytesIO()
+    Image.fromarray(bits).save(file, "TIFF", compression="group4", tiffinfo={278: 64})
+    with pytest.raises(SliceError, match="never written in a fax code"):
+        converted(tmp_path, hollow(file.getvalue(), all))
+    assert not (tmp_path / "out").exists()
 
 
 def test_compressed_strips_of_no_bytes_are_refused(tmp_path):

@@ -177,6 +177,10 @@ REFUSED = {
     ),
     "NIH Image": (tiff(SEVEN, nih(12), order=">"), HELD.format("its NIH Image tag 43314", 7)),
     "SGI": (tiff(VOLUME[:1], {32997: (4, [12])}), HELD.format("its tag ImageDepth", 1)),
+    "SGI, several pages": (
+        written(*VOLUME.reshape(6, 2, 40, 50), volumetric=True, metadata=None),
+        "several pages, and its tag ImageDepth says that they have several planes each",
+    ),
     "LSM": (tiff(VOLUME[:1], lsm(12)), HELD.format("its LSM tag 34412", 1)),
     "FluoView": (tiff(VOLUME[:1], fluoview(12)), HELD.format("its FluoView tag 34361", 1)),
     "OME": (tiff(VOLUME[:1], ome(12)), HELD.format("its OME-XML", 1)),

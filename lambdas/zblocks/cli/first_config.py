@@ -276,7 +276,7 @@ def _pages(several: dict[str, list[SliceHeader]], complete: bool) -> Fields:
         return {
             "// page": f"{len(several)} files hold several pages, and they are not only slices: "
             f'{_name(key)} holds {mixed[key]}; add "page": a number from 0, which reads that page '
-            "of every file, and convert each channel by itself",
+            'of every file, for a volume of each channel, or "all" if all are slices nevertheless',
             "page": None,
         }
     if sizes:

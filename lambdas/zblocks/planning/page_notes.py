@@ -26,21 +26,21 @@ def page_notes(headers: Sequence[FileHeader], *, reverse: bool) -> Iterator[str]
     several = {name: some for name, some in pages.items() if len(some) > 1}
     if mixed := [f"{_short(n)} ({some[0].mixed})" for n, some in several.items() if some[0].mixed]:
         yield (
-            f'page: "all" makes a slice of every page, but in {len(mixed)} files pages are not '
-            f"only slices: {_some(mixed)}; "
+            f'page: "all" makes a slice of every page, but not all pages are slices in '
+            f"{_some(mixed)}; "
             'give "page": a number from 0 to read that page of every file'
         )
     sizes = {n: {f"{h.width}×{h.height}": 0 for h in some} for n, some in several.items()}
     if odd := [f"{_short(n)} ({', '.join(some)})" for n, some in sizes.items() if len(some) > 1]:
         yield (
-            f'page: "all" makes a slice of every page, but pages of {len(odd)} files differ in '
-            f"size, as smaller copies, labels and thumbnails do: {_some(odd)}; "
+            'page: "all" makes a slice of every page, but pages differ in size, as smaller copies, '
+            f"labels and thumbnails do, in {_some(odd)}; "
             'give "page": 0 to read the first page of every file'
         )
     if lost := [f"{_short(n)} ({h[0].elsewhere})" for n, h in pages.items() if h[0].elsewhere]:
         yield (
-            f"the OME-XML of {len(lost)} files is in another file, which isn't read: {_some(lost)};"
-            " z follows the names, so check that they are in its order"
+            f"OME-XML in another file isn't read: {_some(lost)}; z follows the names, so check "
+            "that they are in its order"
         )
     yield from _order(headers, reverse=reverse)
 

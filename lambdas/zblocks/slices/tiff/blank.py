@@ -11,7 +11,7 @@ import zlib
 
 from zblocks.errors import SliceError
 from zblocks.slices.tiff import directory as t
-from zblocks.slices.tiff.page import DEFLATE, JPEG, LZW, NONE, PACKBITS, Page
+from zblocks.slices.tiff.page import CCITT, DEFLATE, JPEG, LZW, NONE, PACKBITS, Page
 
 LZW_CODES = 250
 """Bytes for which codes of nine bits suffice after a clear code."""
@@ -29,11 +29,8 @@ def blank(page: Page, segment: int, channel: int | None, written: bytes) -> byte
     Raises:
         SliceError: no zeros can be given, or the file says that it means another number.
     """
-    refuse = f"{page.directory.file.name}: this TIFF has strips or tiles that were never written"
-    nodata = page.directory.raw(t.GDAL_NODATA).rstrip(b"\0 ").decode(errors="replace")
-    if nodata not in ("", "0", "0.0"):
-        msg = f"{refuse} and mean {nodata}, as its tag GDAL_NODATA says; save it with all of them"
-        raise SliceError(msg)
+    if why := _no_blank(page):
+        raise _refusal(page, why)
     size = page.segment_bytes(segment)
     if page.compression == NONE or page.recodes:
         return bytes(size)
@@ -49,8 +46,37 @@ def blank(page: Page, segment: int, channel: int | None, written: bytes) -> byte
     samples = page.samples if channel is None else 1
     if page.compression == JPEG and samples in (1, 3, 4):
         return _jpeg(page, (width, rows), samples, written)
-    msg = f"{refuse}, and in its compression zeros can't be given; save it with all of them"
-    raise SliceError(msg)
+    raise _refusal(page, "and zeros can't be given in its compression")
+
+
+def check_blanks(page: Page) -> None:
+    """Look for strips and tiles that were never written where they can't be read.
+
+    Raises:
+        SliceError: there are some.
+    """
+    if (why := _no_blank(page)) and 0 in page.directory.values(page.offsets_tag, page.pieces):
+        raise _refusal(page, why)
+
+
+def _no_blank(page: Page) -> str:
+    """Return why zeros can't stand for what was never written; empty if they can."""
+    d = page.directory
+    text = d.raw(t.GDAL_NODATA) if t.GDAL_NODATA in d.entries else b""
+    nodata = text.rstrip(b"\0 ").decode(errors="replace")
+    try:
+        means = float(nodata or 0)
+    except ValueError:
+        means = 0  # no number
+    if means != 0:
+        return f"and mean {nodata}, as its tag GDAL_NODATA says"
+    return "in a fax code" if page.compression in CCITT else ""
+
+
+def _refusal(page: Page, why: str) -> SliceError:
+    name = page.directory.file.name
+    msg = f"{name}: this TIFF has strips or tiles that were never written"
+    return SliceError(f"{msg} {why}; save it with all of them")
 
 
 def _lzw(size: int) -> bytes:
@@ -75,8 +101,7 @@ def _jpeg(page: Page, size: tuple[int, int], samples: int, written: bytes) -> by
         sampling = _sampling(written) or (across, down)
     ways = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
     if sampling not in ways:
-        msg = f"{page.directory.file.name}: this TIFF has tiles that were never written, in a JPEG"
-        raise SliceError(f"{msg} of unusual sampling {sampling}; save it with all of them")
+        raise _refusal(page, f"in a JPEG of unusual sampling {sampling}")
     file = io.BytesIO()
     Image.new(mode, size, colour if samples > 1 else 0).save(
         file, "JPEG", quality=100, subsampling=ways[sampling]

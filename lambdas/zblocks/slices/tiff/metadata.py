@@ -54,7 +54,7 @@ def read_stated(directory: t.Directory) -> Stated | None:
     found, samples = _of_tags(directory) or shape_of(directory), directory.value(t.SAMPLES, 1)
     for text in _descriptions(directory):
         found = found or _imagej(text, samples) or read_ome(text, directory.file.name, samples)
-        found = found or _scanimage(text)
+        found = found or _scanimage(text) or _perkinelmer(text, samples)
     if not found and (software := _raw(directory, t.SOFTWARE, TEXT_BYTES)).startswith(b"SI."):
         return _scanimage(software.decode(errors="replace"))
     return found
@@ -124,7 +124,7 @@ def _shape(text: str, pixels: int) -> Stated | None:
             shape = [int(n) for n in re.findall(r"\d+", text.partition(")")[0])]
         else:
             return None
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
     planes, rest = divmod(math.prod(shape), pixels)
     if rest or planes < 1:
@@ -153,6 +153,13 @@ def _imagej(text: str, samples: int) -> Stated | None:
     if product == 1 and images > 1:
         axes = (("I", images),)
     return Stated("its ImageJ description", max(product, images), axes)
+
+
+def _perkinelmer(text: str, samples: int) -> Stated | None:
+    """Read that pages are channels, unless they are colours; how many isn't said."""
+    if samples > 1 or "<PerkinElmer-QPI-ImageDescription>" not in text[:TEXT_HEAD]:
+        return None
+    return Stated("its PerkinElmer description", 1, (("C", 0),))
 
 
 def _scanimage(text: str) -> Stated | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
@@ -36,9 +37,14 @@ def read_ome(text: str, name: str, samples: int) -> Stated | None:
         return Stated(_BY, 1, elsewhere=other.get("MetadataFile", "another file"))
     pages: dict[int, tuple[int, tuple[int, int, int]]] = {}
     try:
-        for image, pixels in enumerate(root.findall("Image/Pixels")):
-            for page, z, t, c in _pages(root, pixels, unquote(name.rpartition("/")[2]), samples):
-                pages.setdefault(page, (z, (image, t, c)))
+        own = unquote(name.rpartition("/")[2])
+        found = (
+            (page, z, (image, t, c))
+            for image, pixels in enumerate(root.findall("Image/Pixels"))
+            for page, z, t, c in _pages(root, pixels, own, samples)
+        )
+        for page, z, rest in islice(found, MAX_PAGES + 1):
+            pages.setdefault(page, (z, rest))
     except (ValueError, ZeroDivisionError):
         return None
     if not pages:
@@ -84,7 +90,7 @@ def _pages(
             data.get("PlaneCount", data.get("NumPlanes", 1 if "IFD" in data.attrib else total))
         )
         page = int(data.get("IFD", 0))
-        for n in range(min(count, total - first, MAX_PAGES + 1)):
+        for n in range(min(count, total - first)):
             at, place = first + n, {}
             for axis in order:
                 at, place[axis] = divmod(at, sizes[axis])

@@ -45,12 +45,21 @@ class TiffPlanes:
             if not number:
                 first, self.stated = directory, read_stated(directory)
                 owed = self.stated.planes if self.stated else 1
+                depth = directory.value(t.IMAGE_DEPTH, 1)
+            elif depth > 1 or directory.value(t.IMAGE_DEPTH, 1) > 1:
+                msg = (
+                    f"{self._source.name}: this TIFF has several pages, and its tag ImageDepth "
+                    "says that they have several planes each; save it anew, a page for each plane"
+                )
+                raise SliceError(msg)
             elif number >= owed and (array := shape_of(directory)):
                 owed = number + array.planes  # tifffile describes the first page of each array
             yield directory, 0
             number += 1
         if number == 1:
             found = _planes_of(first, owed)
+            if found > t.MAX_PAGES:
+                raise first.file.damaged(f"it has more than {t.MAX_PAGES} pages")
             yield from ((first, plane) for plane in range(1, found))
             number = found
         if number < owed:

@@ -10,6 +10,7 @@ from zblocks.errors import SliceError
 from zblocks.slices.faults import damaged, oversized
 from zblocks.slices.header import ByteSource, PageSelection, SliceHeader
 from zblocks.slices.pixels import ChannelSelection, map_pixels
+from zblocks.slices.tiff.blank import check_blanks
 from zblocks.slices.tiff.page import Page
 from zblocks.slices.tiff.planes import TiffPlanes
 from zblocks.slices.tiff.read_page import read_page
@@ -54,8 +55,10 @@ def _several(source: ByteSource) -> SliceError:
     msg = f"{source.name}: this TIFF has {count} pages"
     do = f'give "page": a number from 0 to {count - 1}'
     if planes.stated and planes.stated.mixed:
-        mixed = f"({planes.stated.mixed}, as {planes.stated.by} says)"
-        return SliceError(f"{msg} {mixed}; {do} to use that page of every file")
+        mixed = planes.stated.mixed
+        either = "" if "×" in mixed else ', or "all" if all are slices nevertheless'
+        said = f"({mixed}, as {planes.stated.by} says)"
+        return SliceError(f"{msg} {said}; {do} to use that page of every file{either}")
     return SliceError(f'{msg}; {do}, or "page": "all" to use every page as a slice')
 
 
@@ -64,6 +67,7 @@ def _header(page: Page, selection: ChannelSelection, number: int) -> SliceHeader
     size = page.width * page.height * pixels.channels * np.dtype(pixels.dtype).itemsize
     if size > page.directory.file.size * MAX_PER_BYTE + MIN_BYTES:
         raise oversized(name, page.width, page.height, page.directory.file.size)
+    check_blanks(page)
     mapping = map_pixels(name, pixels, selection)
     return SliceHeader(
         "tiff",

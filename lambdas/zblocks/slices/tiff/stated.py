@@ -15,7 +15,7 @@ _WORDS = {
 }  # fmt: skip
 
 Axes = tuple[tuple[str, int], ...]
-"""Letter and length of the axes of planes, the slowest first."""
+"""Letter and length of the axes of planes, the slowest first; 0 for a length that isn't known."""
 
 
 class Stated(NamedTuple):
@@ -36,4 +36,5 @@ class Stated(NamedTuple):
         """The lengths of the axes, in words, if one of them isn't depth; else empty."""
         if all(axis in DEPTH or length == 1 for axis, length in self.axes):
             return ""
-        return " × ".join(f"{n} {_WORDS.get(a, f'along {a}')}" for a, n in self.axes if n > 1)
+        words = (f"{n or ''} {_WORDS.get(a, f'along {a}')}" for a, n in self.axes if n != 1)
+        return " × ".join(map(str.strip, words))
