@@ -233,6 +233,23 @@ def test_a_set_whose_xml_has_another_order_is_warned_of(tmp_path):
     )
 
 
+@pytest.mark.parametrize("places", [(2, 0, 1), (0, 1, 2), (0, 0, 0)])
+def test_a_set_of_files_that_name_no_others(places, tmp_path):
+    """Each file's XML has its own z alone; equal ones are no order."""
+    (tmp_path / "in").mkdir()
+    for n, z in enumerate(places):
+        xml = (
+            '<OME><Image ID="Image:0"><Pixels DimensionOrder="XYCZT" SizeX="50" SizeY="40" '
+            f'SizeZ="3" SizeC="1" SizeT="1"><TiffData FirstZ="{z}" IFD="0" PlaneCount="1"/>'
+            "</Pixels></Image></OME>"
+        )
+        path = tmp_path / f"in/s_{n}.tif"
+        tifffile.imwrite(path, numbered(1)[0], metadata=None, description=xml)
+    found = warnings_of(config_of(tmp_path / "in"))
+    assert ("s_0.tif is z 2 there, and s_1.tif" in found) == (places[0] == 2)
+    assert ("OME" in found) == (places[0] == 2)
+
+
 def test_a_set_in_reverse_is_warned_of_unless_reversed(tmp_path):
     ome_files(tmp_path / "in", {"a.tif": (2, 0), "b.tif": (1, 0), "c.tif": (0, 0)})
     assert "another order" in warnings_of(config_of(tmp_path / "in"))

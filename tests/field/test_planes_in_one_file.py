@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 
 import numpy as np
@@ -184,6 +185,14 @@ REFUSED = {
     "LSM": (tiff(VOLUME[:1], lsm(12)), HELD.format("its LSM tag 34412", 1)),
     "FluoView": (tiff(VOLUME[:1], fluoview(12)), HELD.format("its FluoView tag 34361", 1)),
     "OME": (tiff(VOLUME[:1], ome(12)), HELD.format("its OME-XML", 1)),
+    "OME behind a blank line": (
+        tiff(VOLUME[:1], text("\n " + ome(12)[270][1][:-1].decode())),
+        HELD.format("its OME-XML", 1),
+    ),
+    "OME with a bare ampersand": (
+        tiff(VOLUME[:1], ome(12, channel='<Channel Name="DAPI & GFP &lt; 3"/>')),
+        HELD.format("its OME-XML", 1),
+    ),
     "OME, all planes by TiffData": (
         written(SEVEN, metadata=None, description=ALL_IN_OME[270][1][:-1]),
         HELD.format("its OME-XML", 7),
@@ -209,6 +218,16 @@ def test_planes_that_are_not_there_are_named(name, page, tmp_path):
 def test_a_page_by_its_number_is_the_way_out(name, tmp_path):
     convert(write(tmp_path, REFUSED[name][0], page=0))
     np.testing.assert_array_equal(read(tmp_path / "out")[1][0, ..., 0], VOLUME[0])
+
+
+@pytest.mark.parametrize("tag", [34412, 65420], ids=["LSM", "NDPI"])
+def test_offsets_that_are_cut_off_are_refused(tag, tmp_path):
+    """Above 4 GiB these formats keep only 32 bits of offsets, which lead to other pixels."""
+    planes = written(VOLUME[:3], metadata=None, extratags=[(tag, 7, None, bytes(28), True)])
+    config = write(tmp_path, planes, page="all")
+    os.truncate(tmp_path / "in/stack.tif", (1 << 32) + 1)
+    with pytest.raises(SliceError, match="larger than 4 GiB, and its offsets are cut"):
+        start(config)
 
 
 def small_copies(**options) -> bytes:

@@ -62,7 +62,7 @@ def _order(headers: Sequence[FileHeader], *, reverse: bool) -> Iterator[str]:
                 f"images of one set: {_some(list(kinds.values()))}; convert each by itself, with "
                 '"filter" or a list'
             )
-        elif len(kinds) == 1 and wrong and not as_wished:
+        elif len(kinds) == 1 and wrong and not as_wished and len({p.z for _, p in some}) > 1:
             (before, first), (after, second) = wrong[0]
             yield (
                 f"z follows the names, but the OME-XML of {len(some)} slices has another order: "

@@ -20,7 +20,7 @@ from zblocks.slices.tiff import directory as t
 from zblocks.slices.tiff.ome import read_ome
 from zblocks.slices.tiff.stated import Axes, Stated
 
-STK, FLUOVIEW, LSM, NIH = 33629, 34361, 34412, 43314
+STK, FLUOVIEW, LSM, NIH, NDPI = 33629, 34361, 34412, 43314, 65420
 
 TEXT_BYTES, TEXT_HEAD = 1 << 26, 1 << 10
 """Bytes of a description that are read, and those that show what it is."""

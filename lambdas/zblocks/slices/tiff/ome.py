@@ -5,6 +5,7 @@ Source: the OME-TIFF specification (schema 2016-06).
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from itertools import islice
@@ -17,6 +18,9 @@ from zblocks.slices.tiff.stated import Stated
 
 _BY = "its OME-XML"
 
+_BARE = re.compile(r"&(?!#?\w+;)")
+"""Ampersands that some writers don't escape."""
+
 
 def read_ome(text: str, name: str, samples: int) -> Stated | None:
     """Return what OME-XML says of the planes of a file.
@@ -26,7 +30,8 @@ def read_ome(text: str, name: str, samples: int) -> Stated | None:
         name: the file's name or URL.
         samples: the channels of its pages.
     """
-    if not text.startswith("<") or not text.rstrip().endswith("OME>") or "<!DOCTYPE" in text:
+    text = _BARE.sub("&amp;", text.strip())
+    if not text.startswith("<") or not text.endswith("OME>") or "<!DOCTYPE" in text:
         return None
     try:
         root = ET.fromstring(text.encode())  # noqa: S314 (without a DTD, it has no entities)
@@ -51,6 +56,9 @@ def read_ome(text: str, name: str, samples: int) -> Stated | None:
         return None
     files = {uuid.text or "" for uuid in root.iter("UUID")}
     group = f"{zlib.crc32(' '.join(sorted(files)).encode()):08x}" if len(files) > 1 else ""
+    depth = max(int(p.get("SizeZ", 1)) for p in root.iterfind("Image/Pixels"))
+    if not group and depth > len({z for z, _ in pages.values()}):
+        group = f"SizeZ {depth}"  # the other slices are in files that it doesn't name
     places = tuple(Place(group, *pages[page]) for page in sorted(pages))
     axes = (
         ("P", len({p.other[0] for p in places})),

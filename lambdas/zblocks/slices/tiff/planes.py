@@ -14,7 +14,7 @@ from dataclasses import replace
 from zblocks.errors import SliceError
 from zblocks.slices.header import ByteSource, SliceHeader
 from zblocks.slices.tiff import directory as t
-from zblocks.slices.tiff.metadata import read_stated, shape_of
+from zblocks.slices.tiff.metadata import LSM, NDPI, read_stated, shape_of
 from zblocks.slices.tiff.page import NONE, Page
 from zblocks.slices.tiff.read_page import read_page
 from zblocks.slices.tiff.stated import Stated
@@ -24,6 +24,9 @@ PADDING = 1 << 16
 
 ALIGNMENT = 16
 """Bytes that may follow the last plane, besides whole planes."""
+
+_WRAPPED = {LSM: "LSM", NDPI: "NDPI"}
+"""Formats with offsets modulo 4 GiB in larger files, by their tags."""
 
 
 class TiffPlanes:
@@ -43,6 +46,7 @@ class TiffPlanes:
         number = owed = 0
         for directory in filter(t.is_page, t.directories(self._source)):
             if not number:
+                _refuse_wrapped(directory)
                 first, self.stated = directory, read_stated(directory)
                 owed = self.stated.planes if self.stated else 1
                 depth = directory.value(t.IMAGE_DEPTH, 1)
@@ -67,8 +71,8 @@ class TiffPlanes:
             msg = (
                 f"{self._source.name}: this TIFF holds {owed} planes as {by} says, but {number} "
                 "can be found: it was cut off, its planes are compressed as one, or the text is "
-                f'of another file; save it anew, or give "page": a number from 0 to {number - 1} '
-                "to read only that page of every file"
+                f'of another file; save it anew, or give "page": {_numbers(number)} to read only '
+                "that page of every file"
             )
             raise SliceError(msg)
 
@@ -78,6 +82,22 @@ class TiffPlanes:
             return header
         place = said.places[header.page] if header.page < len(said.places) else None
         return replace(header, mixed=said.mixed, place=place, elsewhere=said.elsewhere)
+
+
+def _numbers(pages: int) -> str:
+    return f"a number from 0 to {pages - 1}" if pages > 1 else "0"
+
+
+def _refuse_wrapped(directory: t.Directory) -> None:
+    """Refuse formats whose offsets are cut to 32 bits, and so lead to other pixels."""
+    file = directory.file
+    kind = next((name for tag, name in _WRAPPED.items() if tag in directory.entries), "")
+    if kind and not file.big and file.size > 1 << 32:
+        msg = (
+            f"{file.name}: this {kind} file is larger than 4 GiB, and its offsets are cut to 32 "
+            "bits; save its planes as TIFFs of one page each, or as a BigTIFF"
+        )
+        raise SliceError(msg)
 
 
 def _planes_of(directory: t.Directory, stated: int) -> int:
