@@ -60,6 +60,22 @@ def scanimage(path):
     tifffile.imwrite(path, numbered(6), metadata=None, software=software, photometric="minisblack")
 
 
+def scanimage_frames(path):
+    software = "SI.hStackManager.framesPerSlice = 6\nSI.hScan2D.logAverageFactor = 2\n"
+    tifffile.imwrite(path, numbered(3), metadata=None, software=software, photometric="minisblack")
+
+
+def scanimage_endless(path):
+    software = "SI.hChannels.channelSave = 1\nSI.hStackManager.framesPerSlice = Inf\n"
+    tifffile.imwrite(path, numbered(3), metadata=None, software=software, photometric="minisblack")
+
+
+def scanimage_averages(path):
+    software = "SI.hChannels.channelSave = 1\nSI.hStackManager.framesPerSlice = 8\n"
+    software += "SI.hScan2D.logAverageFactor = 8\nSI.hStackManager.numVolumes = 1\n"
+    tifffile.imwrite(path, numbered(5), metadata=None, software=software, photometric="minisblack")
+
+
 def old_scanimage(path):
     text = "state.configName='x'\rstate.acq.savingChannel1=1\rstate.acq.savingChannel2=1\r"
     tifffile.imwrite(path, numbered(6), metadata=None, description=text, photometric="minisblack")
@@ -85,12 +101,15 @@ MIXED = {
     "tifffile CYX": (shaped("CYX", 3), "3 channels"),
     "tifffile ZCYX": (shaped("ZCYX", 4, 3), "4 slices × 3 channels"),
     "ScanImage": (scanimage, "2 channels"),
+    "ScanImage, frames": (scanimage_frames, "3 frames"),
+    "ScanImage, endless": (scanimage_endless, "frames"),
     "ScanImage 3": (old_scanimage, "2 channels"),
 }
 SLICES = {
     "ImageJ": imagej("ZYX", 5),
     "OME": ome("ZYX", 5),
     "tifffile": shaped("ZYX", 5),
+    "ScanImage, averages": scanimage_averages,
     "tifffile without axes": lambda path: tifffile.imwrite(
         path, numbered(5), photometric="minisblack"
     ),

@@ -29,6 +29,9 @@ _KNOWN = (b"ImageJ=", b'{"', b"shape=", b"<", b"\xef\xbb\xbf<")
 """What descriptions of planes begin with."""
 
 _SCANIMAGE = re.compile(r"(?:channelSave|channelsSave|savedChannels)\s*=\s*(\[[^\]]*\]|\d+)")
+_SCANIMAGE_COUNTS = re.compile(
+    r"(framesPerSlice|logAverageFactor|numVolumes)\s*=\s*(\d{1,9}\b|Inf)"
+)
 _OLD_SCANIMAGE = re.compile(r"state\.acq\.savingChannel\d\s*=\s*1")
 
 
@@ -163,9 +166,14 @@ def _perkinelmer(text: str, samples: int) -> Stated | None:
 
 
 def _scanimage(text: str) -> Stated | None:
-    """Read how many channels take turns; how many planes were recorded isn't said reliably."""
+    """Read how many channels and frames take turns; the number of all isn't said reliably."""
     if saved := _SCANIMAGE.search(text):
         channels = len(re.findall(r"\d+", saved[1]))
     else:
         channels = len(_OLD_SCANIMAGE.findall(text))
-    return Stated("its ScanImage metadata", 1, (("C", channels),)) if channels > 1 else None
+    said = {name: 0 if n == "Inf" else int(n) for name, n in _SCANIMAGE_COUNTS.findall(text)}
+    frames, averaged = said.get("framesPerSlice", 1), said.get("logAverageFactor", 1)
+    times = -(-frames // max(averaged, 1)) * said.get("numVolumes", 1)  # 0: until it is stopped
+    axes = (("T", times), ("C", max(channels, 1)))
+    stated = Stated("its ScanImage metadata", 1, axes)
+    return stated if stated.mixed else None
