@@ -10,6 +10,7 @@ import struct
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from tests.field.tiffs import tiff
 from tests.flow.inprocess import convert, read, start
@@ -125,6 +126,22 @@ def test_planes_of_several_files_follow_each_other(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "out")[1][..., 0], VOLUME)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_pages_in_any_place_are_whole(order, tmp_path):
+    """The pixels of the first page may be the last in the file."""
+    data = bytearray(written(VOLUME, metadata=None))
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        places = [page.tags[273] for page in file.pages]
+        starts = [tag.value[0] for tag in places]
+    for tag, at in zip(places, starts[::order], strict=True):
+        struct.pack_into("<I", data, tag.valueoffset, at)
+    convert(write(tmp_path, bytes(data), page="all"))
+    np.testing.assert_array_equal(read(tmp_path / "out")[1][..., 0], VOLUME[::order])
+    (tmp_path / "pillow").mkdir()
+    convert(write(tmp_path / "pillow", by_pillow(VOLUME), page="all"))
+    np.testing.assert_array_equal(read(tmp_path / "pillow/out")[1][..., 0], VOLUME)
+
+
 def ome(planes: int, more: str = "", channel: str = "") -> dict:
     xml = (
         '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/'
@@ -152,6 +169,23 @@ def cut_chain(data: bytes, pages: int) -> bytes:
     """Return a stack whose writer was stopped: the last directory is beyond the end."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         return data[: file.pages[pages].offset]
+
+
+def cut_pointer(data: bytes, pages: int) -> bytes:
+    """Return a stack whose last pages no directory points to."""
+    out = bytearray(data)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        last = file.pages[pages - 1].offset
+        struct.pack_into("<I", out, last + 2 + 12 * len(file.pages[pages - 1].tags), 0)
+    return bytes(out)
+
+
+def by_pillow(volume) -> bytes:
+    """Return what Pillow writes: each directory before its pixels."""
+    first, *rest = map(Image.fromarray, volume)
+    file = io.BytesIO()
+    first.save(file, "TIFF", save_all=True, append_images=rest)
+    return file.getvalue()
 
 
 SEVEN = VOLUME[:7]
@@ -198,6 +232,14 @@ REFUSED = {
         HELD.format("its OME-XML", 7),
     ),
     "a page beyond the end": (cut_chain(written(VOLUME, compression="zlib"), 7), "damaged TIFF"),
+    "pages that nothing points to": (
+        cut_pointer(written(VOLUME, metadata=None), 7),
+        "bytes that belong to none of them, enough for more",
+    ),
+    "pages that nothing points to, by Pillow": (
+        cut_pointer(by_pillow(VOLUME), 7),
+        "bytes that belong to none of them, enough for more",
+    ),
     "bytes that are not whole planes": (
         tiff(VOLUME, after=bytes(range(1, 200))), "44199 bytes follow the only page of this TIFF"
     ),

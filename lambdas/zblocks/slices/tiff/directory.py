@@ -152,12 +152,18 @@ class Directory:
             raise self.file.damaged(f"tag {tag} has type {kind}")
         return _TYPES[kind]
 
-    def outside(self) -> Iterator[int]:
-        """Return the offsets of all values that aren't in the directory itself."""
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of its pixels and its values."""
+        pixels = (n for tag in (STRIP_BYTES, TILE_BYTES) for n in self.values(tag, 1 << 31))
+        return sum(pixels) + sum(size for _, size in self.outside())
+
+    def outside(self) -> Iterator[tuple[int, int]]:
+        """Return place and size of all values that aren't in the directory itself."""
         for entry in self.entries.values():
             size = entry.count * _BYTES.get(entry.kind, 1)
             if size > len(entry.inline):
-                yield from self.file.unpack(self.file.word, entry.inline)
+                yield self.file.unpack(self.file.word, entry.inline)[0], size
 
     def value(self, tag: int, default: int) -> int:
         """Return the first number of a tag."""

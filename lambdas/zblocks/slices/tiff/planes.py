@@ -66,6 +66,8 @@ class TiffPlanes:
                 raise first.file.damaged(f"it has more than {t.MAX_PAGES} pages")
             yield from ((first, plane) for plane in range(1, found))
             number = found
+        elif number and owed == 1:  # nothing says how many there are
+            _refuse_rest(self._source, directory, number)
         if number < owed:
             by = self.stated.by if self.stated else "a tifffile description"
             msg = (
@@ -127,6 +129,27 @@ def _planes_of(directory: t.Directory, stated: int) -> int:
     return 1 + more
 
 
+def _refuse_rest(source: ByteSource, last: t.Directory, count: int) -> None:
+    """Raise SliceError for the pixels of pages whose directories are lost, behind several others.
+
+    Only uncompressed ones show how many there are.
+    """
+    if last.value(t.COMPRESSION, NONE) != NONE or set(t.FURTHER) & set(last.entries):
+        return
+    size = read_page(last).plane_bytes
+    if source.size < (count + 1) * size:
+        return
+    rest = source.size - sum(max(d.stored_bytes, size) for d in t.directories(source))
+    head = 16 + count * (20 * len(last.entries) + 16)
+    if rest - head >= size:
+        msg = (
+            f"{source.name}: this TIFF has {count} pages, and {rest} bytes that belong to none of "
+            "them, enough for more: it was cut off, or damaged; save it anew, or give "
+            f'"page": a number from 0 to {count - 1} to read only that page of every file'
+        )
+        raise SliceError(msg)
+
+
 def _behind(page: Page) -> tuple[int, int]:
     """Return where the pixels of a page end, and how many bytes there belong to nothing else.
 
@@ -153,7 +176,7 @@ def _used(directory: t.Directory) -> Iterator[int]:
             seen.add(at)
             try:
                 found = t.read_directory(directory.file, at)
-                yield from (at, *found.outside())
+                yield from (at, *(start for start, _ in found.outside()))
                 left += [found.next, *(n for tag in t.FURTHER for n in found.values(tag))]
                 for tag in t.PIXELS:
                     yield from found.values(tag)
