@@ -269,6 +269,14 @@ def test_a_set_of_files_that_name_no_others(places, tmp_path):
     assert ("OME" in found) == (places[0] == 2)
 
 
+def test_a_set_with_its_xml_in_one_file(tmp_path):
+    ome_files(tmp_path / "in", {"a.tif": (2, 0), "b.tif": (0, 0), "c.tif": (1, 0)})
+    for name in ("b", "c"):
+        tifffile.imwrite(tmp_path / f"in/{name}.tif", numbered(1)[0], metadata=None)
+    found = warnings_of(config_of(tmp_path / "in"))
+    assert "OME-XML of a.tif is of a set of files, but there is none in b.tif, c.tif" in found
+
+
 def test_a_set_in_reverse_is_warned_of_unless_reversed(tmp_path):
     ome_files(tmp_path / "in", {"a.tif": (2, 0), "b.tif": (1, 0), "c.tif": (0, 0)})
     assert "another order" in warnings_of(config_of(tmp_path / "in"))

@@ -42,6 +42,13 @@ def page_notes(headers: Sequence[FileHeader], *, reverse: bool) -> Iterator[str]
             f"OME-XML in another file isn't read: {_some(lost)}; z follows the names, so check "
             "that they are in its order"
         )
+    sets = [_short(n) for n, (h, *_) in pages.items() if h.place and h.place.group]
+    plain = [_short(n) for n, (h, *_) in pages.items() if not h.place and not h.elsewhere]
+    if sets and plain:
+        yield (
+            f"the OME-XML of {sets[0]} is of a set of files, but there is none in {_some(plain)}; "
+            "z follows the names, so check that they are in the set's order"
+        )
     yield from _order(headers, reverse=reverse)
 
 
