@@ -25,7 +25,7 @@ from zblocks.cli.slice_names import Names, choose_slices, is_image, match_list
 from zblocks.config import Config
 from zblocks.config.values import IMAGE_EXTENSIONS, file_url
 from zblocks.errors import SliceError, SliceListError
-from zblocks.slices import SliceHeader, probe_pages
+from zblocks.slices import ChannelSelection, SliceHeader, probe_pages
 from zblocks.slices.name_list import read_list
 from zblocks.slices.order import from_listing
 from zblocks.slices.pixel_size import scale_of
@@ -228,11 +228,12 @@ def _read_headers(
     last, count = len(keys) - 1, min(len(keys), HEADERS)
     some = [keys[i * last // max(count - 1, 1)] for i in range(count)]
 
-    def read(key: str) -> list[SliceHeader] | SliceError:
+    def read(key: str, *, labels: bool = False) -> list[SliceHeader] | SliceError:
+        selection = ChannelSelection(labels=labels)
         try:
-            return list(islice(probe_pages(place.open(key), page="all"), PAGES))
+            return list(islice(probe_pages(place.open(key), selection, "all"), PAGES))
         except SliceError as error:
-            return error
+            return error if labels else read(key, labels=True)  # some types are for labels alone
 
     with ThreadPoolExecutor(1 if place.store.local else 16) as pool:
         found = dict(zip(some, pool.map(read, some), strict=True))
@@ -254,12 +255,12 @@ def _slices(
         some = "; ".join(str(error) for error in errors[:NAMED])
         fields["// unreadable"] = f"{len(errors)} can't be read: {some}"
     if len({(h.width, h.height) for h in first}) > 1:
-        fields["// canvas"] = "sizes differ: each slice is centered, and the rest is white"
-        fields["canvas"] = {"size": "max", "align": "center", "fill": 255}
+        fields["// canvas"] = "sizes differ: each slice is centered, the rest white (labels: 0)"
+        fields["canvas"] = {"size": "max", "align": "center"}
     if len({(h.channels, h.dtype) for h in first}) > 1:
         fields["// types"] = "channels or types differ: convert the odd slices, or set channels"
     fields |= _pages({key: pages for key, pages in headers.items() if len(pages) > 1}, complete)
-    if any(h.dtype == "uint32" for h in first):
+    if any(h.dtype in ("uint32", "int32", "uint64", "int64") for h in first):
         fields["// layer_type"] = 'if these are labels, add "layer_type": "segmentation"'
     return fields
 

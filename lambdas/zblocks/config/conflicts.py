@@ -97,6 +97,7 @@ def _label_conflicts(config: Config) -> Iterator[str]:
             "dtype: uint64": config.dtype == "uint64",
             "sparse_labels:": config.sparse_labels,
             "segment_names:": config.segment_names,
+            f"channels: {config.channel_selection}": config.channels in ("rgb24", "bgr24"),
         }
         for name in (name for name, given in names.items() if given):
             yield f'{name} is for labels, but layer_type is "image"; remove it'

@@ -135,7 +135,8 @@ class Fields(BaseModel):
         "auto",
         description='"auto" (the type of the slices; at least uint32 for '
         "compressed_segmentation); or a wider type, which keeps every value: up to "
-        "uint64 for labels, up to uint32 or float32 for images; or, with contrast, "
+        "uint64 for labels, which must be given if they are stored as floats, up to uint32 or "
+        "float32 for images; or, with contrast, "
         "uint8 or uint16",
     )
     contrast: Contrast | None = Field(
@@ -178,7 +179,7 @@ class Fields(BaseModel):
         "default files with several pages are refused, also if all planes follow one directory",
     )
     channels: (
-        Literal["auto", "grey", "all"]
+        Literal["auto", "grey", "all", "rgb24", "bgr24"]
         | Annotated[
             tuple[Annotated[int, Field(ge=0, lt=64)], ...],
             Strict(False),
@@ -187,12 +188,15 @@ class Fields(BaseModel):
     ) = Field(
         "auto",
         description='"auto" (as stored, without alpha; CMYK becomes RGB), "grey", "all" (with '
-        "alpha and inks), or channel numbers from 0, such as [2, 1, 0]",
+        "alpha and inks), or channel numbers from 0, such as [2, 1, 0]; for labels stored as RGB, "
+        '"rgb24" makes one number of 24 bits with red as its highest byte, "bgr24" with blue',
     )
     canvas: Canvas | None = Field(
         None,
         description='{"size": "max" or [width, height], "align": "center" or "top-left", "fill": '
-        "255} to pad or crop slices of different sizes; by default they are refused",
+        "255} to pad or crop slices of different sizes; by default they are refused; what pads "
+        "them without a fill is 0 for labels, and white for images: the highest value of the "
+        "slices' type, 1 for floats",
     )
     region: Region | None = Field(
         None,

@@ -167,8 +167,8 @@ class Canvas(_Object):
     size: Literal["max"] | Annotated[tuple[_Pixels, _Pixels], Strict(False)] = "max"
     """Width and height in pixels; `max`: the largest of the stack."""
     align: Literal["center", "top-left"] = "center"
-    fill: Annotated[int, Field(ge=0, le=2**32 - 1)] = 255
-    """Value outside the slice; white by default, as in the 2019 script."""
+    fill: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
+    """Value outside the slice; None: white, as in the 2019 script, or 0 for labels."""
 
 
 def _ascending(pair: tuple[float, float]) -> tuple[float, float]:

@@ -82,7 +82,7 @@ def _wait(jobs: Sequence[Future[None]]) -> None:
 
 def _file_opener(plan: Plan, source: Store) -> OpenSlice:
     stack, rows = plan.stack, plan.stack.rows
-    selection = ChannelSelection(stack.channels, stored=plan.volume.layer == "segmentation")
+    selection = ChannelSelection(stack.channels, labels=plan.volume.layer == "segmentation")
 
     def open_file(ref: SliceRef, in_place: bool) -> SliceReader:
         size = (ref.width, ref.height) if ref.width else (rows.width, rows.height)

@@ -41,7 +41,7 @@ def _refuse_fills(config: Config, dtype: str) -> None:
     if fill != int(fill) or not low <= fill <= top:
         msg = f"fill_value: {fill} doesn't fit the volume's {dtype}; use {low} to {top}"
         raise InvalidConfig(msg)
-    if config.canvas and config.canvas.fill > top:
+    if config.canvas and (config.canvas.fill or 0) > top:
         msg = f"canvas: fill {config.canvas.fill} doesn't fit the volume's {dtype}; use 0 to {top}"
         raise InvalidConfig(msg)
 
@@ -65,20 +65,39 @@ def _refuse_channels(config: Config, dtype: str, channels: int) -> None:
 
 
 def _label_dtype(config: Config, header: SliceHeader) -> str:
-    if header.channels != 1 or header.dtype not in WIDTH:
+    floats = header.dtype.startswith("float")
+    if header.channels != 1 or (floats and config.dtype == "auto"):
         msg = (
             'layer_type: "segmentation" needs slices with one unsigned whole number per pixel, not '
-            f'{header}; give "image", or choose one channel with "channels"'
+            f"{header}; {_label_advice(header)}"
         )
         raise InvalidConfig(msg)
-    least = "uint32" if config.encoding == "compressed_segmentation" else header.dtype
-    wanted = max(least, header.dtype, key=WIDTH.__getitem__)
+    stored = config.dtype if floats else f"uint{header.dtype[-2:].lstrip('t')}"
+    least = "uint32" if config.encoding == "compressed_segmentation" else stored
+    wanted = max(least, stored, key=WIDTH.__getitem__)
     dtype = wanted if config.dtype == "auto" else config.dtype
     if WIDTH[dtype] < WIDTH[wanted]:
-        what = f"{header.dtype} slices" if least == header.dtype else config.encoding
+        what = f"{header.dtype} slices" if wanted == stored else config.encoding
         msg = f'dtype: {dtype} is too narrow for {what}; give "auto" or {wanted}'
         raise InvalidConfig(msg)
     return dtype
+
+
+def _label_advice(header: SliceHeader) -> str:
+    """Return what to do about slices that don't hold a label per pixel, so that none changes."""
+    if header.channels == 1:
+        wide = "uint64" if header.dtype == "float64" else "uint32"
+        return (
+            f'if all their values are whole numbers, give "dtype": "{wide}" (each is checked), '
+            'else "image"'
+        )
+    if header.channels in (3, 4) and header.dtype == "uint8":
+        return (
+            'if red, green and blue are one number of 24 bits, give "channels": "rgb24" (red is '
+            'its highest byte) or "bgr24" (blue is); if the three are equal, "channels": "grey"; '
+            'if colours stand for labels, save the labels themselves; else give "image"'
+        )
+    return 'save one channel that holds whole labels, or give "image"'
 
 
 def _image_dtype(config: Config, header: SliceHeader) -> str:

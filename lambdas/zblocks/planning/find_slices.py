@@ -171,7 +171,7 @@ def read_headers(
         SliceError: names the files that can't be read; all files are damaged.
     """
     selection = ChannelSelection(
-        config.channel_selection, stored=config.layer_type == "segmentation"
+        config.channel_selection, labels=config.layer_type == "segmentation"
     )
 
     def read(file: StoredFile) -> tuple[SliceHeader, ...] | SliceError:
@@ -219,12 +219,29 @@ def common_header(headers: Sequence[FileHeader], canvas: Canvas | None) -> Slice
     return headers[0][1]
 
 
+def label_notes(config: Config, headers: Sequence[FileHeader]) -> Iterator[str]:
+    """Name what may change labels, or invent one."""
+    if config.layer_type == "image":
+        return
+    lossy = [h.kind for _, h in headers if h.kind.startswith(("jpeg", "webp"))]
+    if lossy:
+        yield (
+            f"labels: {len(lossy)} slices are JPEG or WebP, which may have changed them; use PNG "
+            "or TIFF"
+        )
+    if config.canvas and config.canvas.fill:
+        yield (
+            f"canvas: what slices don't cover becomes label {config.canvas.fill}, as fill says; "
+            "without it, 0"
+        )
+
+
 def header_notes(headers: Sequence[FileHeader], common: SliceHeader) -> Iterator[str]:
     """Name slices that are decoded as a whole, channels that are dropped, and sizes that differ."""
     for kind in sorted({h.whole for _, h in headers if h.whole}):
         yield f"{kind} slices can't be read in strips: blocks are small enough to hold them whole"
     for note, count in Counter(h.note for _, h in headers if h.note).items():
-        yield f'{count} slices: {note} ("channels": "all" keeps it)'
+        yield f"{count} slices: {note}"
     size = (common.width, common.height)
     odd = [f"{f.name}: {h.width}×{h.height}" for f, h in headers if (h.width, h.height) != size]
     if odd:

@@ -25,6 +25,7 @@ from zblocks.planning.find_slices import (
     FileHeader,
     common_header,
     header_notes,
+    label_notes,
     list_slices,
     read_headers,
 )
@@ -99,6 +100,7 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
         notes=(
             *notes,
             *header_notes(headers, common),
+            *label_notes(config, headers),
             *page_notes(headers, reverse=config.reverse_z),
             *region_notes(config, region),
             *(note for step in steps for note in _contrast_note(step, len(headers))),
@@ -177,7 +179,7 @@ def _steps(
 ) -> tuple[Step, ...]:
     """Return the row transforms of slices that aren't missing, in order."""
     size, wanted = (common.width, common.height), config.canvas
-    canvas = Canvas(*size, wanted.align, wanted.fill) if wanted else None
+    canvas = Canvas(*size, wanted.align, _canvas_fill(config, common, dtype)) if wanted else None
     values: Step | None = Cast(dtype) if dtype != common.dtype else None
     if config.contrast and config.contrast.range:
         values = Contrast(*config.contrast.range, dtype, common.dtype)
@@ -194,6 +196,16 @@ def _steps(
         )
     moved = region if region and region.changes_rows else None
     return tuple(step for step in (values, canvas, moved) if step is not None)
+
+
+def _canvas_fill(config: Config, common: SliceHeader, dtype: str) -> int | float:
+    """Return the value of what a slice doesn't cover: 0 for labels, white for images."""
+    if config.canvas and config.canvas.fill is not None:
+        return config.canvas.fill
+    if config.layer_type == "segmentation":
+        return 0
+    white = dtype if config.contrast else common.dtype  # a wider type leaves values as they are
+    return int(np.iinfo(white).max) if np.issubdtype(white, np.integer) else 1.0
 
 
 def _contrast_note(step: Step, present: int) -> Iterator[str]:

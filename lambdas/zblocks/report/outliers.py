@@ -283,7 +283,7 @@ def _usual(means: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _usual_span(stats: Sequence[SliceStats]) -> float:
-    return _median(np.array([s.high - s.low for s in stats])) if stats else 0.0
+    return _median(np.array([s.high - s.low for s in stats], np.float64)) if stats else 0.0
 
 
 def _median(values: npt.NDArray[np.float64]) -> float:

@@ -57,7 +57,8 @@ class SliceHeader:
     channels: int
     """Selected channels: 1 is grey, 3 is RGB."""
     dtype: str
-    """`uint8`, `uint16`, `uint32`, `int8`, `int16`, `int32` or `float32`."""
+    """`uint8`, `uint16`, `uint32`, `int8`, `int16`, `int32`, `float32`, or for labels
+    also `uint64`, `int64` or `float64`."""
     page: int = 0
     """Number of the page in the file, from 0."""
     at: int = 0

@@ -2,17 +2,19 @@
 
 Grey is the luma of Pillow and of JPEG (ITU-R BT.601): (19595 R + 38470 G + 7471 B + 32768) // 65536
 for integers, and 0.299 R + 0.587 G + 0.114 B, rounded to float32, for floats. CMYK becomes RGB as
-((top - C) (top - K) + top / 2) // top, with 0 for no ink; profiles of inks are not used.
+((top - C) (top - K) + top / 2) // top, with 0 for no ink; profiles of inks are not used. Labels
+keep their numbers: pixels in which one would change are refused (`slices.labels`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from zblocks.errors import SliceError
 from zblocks.geometry import Voxels
+from zblocks.slices.labels import JOINED, equal, joined, whole
 
 LUMA = (19595, 38470, 7471)
 """Weights of red, green and blue in grey; their sum is 65536."""
@@ -28,9 +30,14 @@ class ChannelSelection:
     """What is read of a file's pixels."""
 
     channels: str = "auto"
-    """`auto`, `grey`, `all`, or channel numbers such as `2,1,0` in what `all` gives."""
-    stored: bool = False
-    """Labels: numbers as stored; not scaled, inverted or looked up in a palette."""
+    """`auto`, `grey`, `all`, channel numbers such as `2,1,0` in what `all` gives, or for labels
+    `rgb24` or `bgr24`: one number of the three colours."""
+    labels: bool = False
+
+    @property
+    def stored(self) -> bool:
+        """Whether labels are numbers as stored; not scaled, inverted or looked up in a palette."""
+        return self.labels and self.channels not in JOINED
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,8 @@ class Pixels:
     """The value of black if 0 is white, else 0."""
     step: int = 1
     """The factor by which the decoder scaled labels of few bits."""
+    exact: int = 0
+    """The number below which its floats hold every whole number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +65,33 @@ class Mapping:
     of: Pixels
     channels: int
     way: str
-    """`same`, `grey`, `rgb` (from CMYK) or `pick`."""
+    """`same`, `grey`, `rgb` (from CMYK), `pick`, `equal` (grey labels stored as RGB) or a way of
+    `JOINED`."""
     picks: tuple[int, ...] = ()
+    name: str = ""
+    """Of the slice, for errors."""
+    colour: str = ""
+    """The only one of RGB that labels are taken from."""
+
+    @property
+    def dtype(self) -> str:
+        """Type of the voxels before they are cast."""
+        return "uint32" if self.way in JOINED else self.of.dtype
 
     @property
     def note(self) -> str:
         """What happens to the channels, in words; empty for nothing."""
+        if self.colour:
+            return (
+                f"labels are the {self.colour} of RGB alone; if red, green and blue are one number "
+                'of 24 bits, give "channels": "rgb24" or "bgr24"'
+            )
+        if self.way in JOINED:
+            return "alpha is no part of the labels" if self.of.alpha else ""
         if self.way == "rgb":
-            return "CMYK turned into RGB"
+            return 'CMYK turned into RGB ("channels": "all" keeps it)'
         dropped = self.way == "pick" and self.of.alpha and self.of.channels - 1 not in self.picks
-        return "alpha dropped" if dropped else ""
+        return 'alpha dropped ("channels": "all" keeps it)' if dropped else ""
 
     @property
     def same(self) -> bool:
@@ -73,7 +99,11 @@ class Mapping:
         return self.way == "same" and not self.of.white and self.of.step == 1
 
     def put(self, pixels: Voxels, out: Voxels) -> None:
-        """Write the channels of `pixels` (y, x, n) into `out` (y, x, c)."""
+        """Write the channels of `pixels` (y, x, n) into `out` (y, x, c).
+
+        Raises:
+            SliceError: a number would not be the same label in `out`.
+        """
         if self.of.white:
             pixels = np.subtract(self.of.white, pixels, dtype=pixels.dtype)
         if self.of.step > 1:
@@ -84,6 +114,12 @@ class Mapping:
             pixels = _rgb_of_inks(pixels)
         if self.way == "grey":
             pixels = _grey(pixels)
+        if self.way == "equal":
+            pixels = equal(self.name, pixels)
+        if self.way in JOINED:
+            pixels = joined(pixels, self.way)
+        if out.dtype.kind == "u" and pixels.dtype.kind in "if":
+            pixels = whole(self.name, pixels, out.dtype, self.of.exact)
         out[...] = pixels
 
 
@@ -94,6 +130,10 @@ def choose(pixels: Pixels, wanted: str) -> Mapping:
         ValueError: they lack the channels; says why.
     """
     count, space = pixels.channels, pixels.space
+    if wanted in JOINED:
+        if space != "rgb" or pixels.dtype != "uint8":
+            raise ValueError(f"has {count} channels of {pixels.dtype}, not RGB of 8 bits")
+        return Mapping(pixels, 1, wanted)
     if wanted == "grey" and space == "other":
         raise ValueError(f"has {count} channels without colours, so grey is undefined")
     if wanted == "grey" and space != "grey":
@@ -111,6 +151,16 @@ def choose(pixels: Pixels, wanted: str) -> Mapping:
     return Mapping(pixels, len(picks), way, picks)
 
 
+def _for_labels(mapping: Mapping) -> Mapping:
+    """Return the mapping that changes no number."""
+    if mapping.way == "rgb" or (mapping.way == "grey" and mapping.of.space != "rgb"):
+        raise ValueError("has inks, which hold no labels")
+    one = mapping.way == "pick" and mapping.of.space == "rgb" and len(mapping.picks) == 1
+    colour = ("red", "green", "blue", "alpha")[mapping.picks[0]] if one else ""
+    way = "equal" if mapping.way == "grey" else mapping.way
+    return replace(mapping, way=way, colour=colour)
+
+
 def map_pixels(name: str, pixels: Pixels, selection: ChannelSelection) -> Mapping:
     """Decide how a slice's pixels become voxels.
 
@@ -118,7 +168,8 @@ def map_pixels(name: str, pixels: Pixels, selection: ChannelSelection) -> Mappin
         SliceError: the slice lacks a selected channel.
     """
     try:
-        return choose(pixels, selection.channels)
+        mapping = choose(pixels, selection.channels)
+        return replace(_for_labels(mapping) if selection.labels else mapping, name=name)
     except ValueError as error:
         msg = f"{name}: channels: found {selection.channels}, but this slice {error}"
         do = 'give "all", or numbers of channels that every slice has'

@@ -20,7 +20,7 @@ from zblocks.geometry import Voxels
 from zblocks.slices.faults import changed, damaged, oversized
 from zblocks.slices.header import STREAM_BYTES, STREAM_ROWS, ByteSource, SliceHeader
 from zblocks.slices.pixels import AS_DECODED, ChannelSelection, Pixels, map_pixels
-from zblocks.slices.tiff.halves import stored_type, widen
+from zblocks.slices.tiff.apart import join, stored_type
 from zblocks.slices.tiff.read_page import page_of
 from zblocks.slices.tiff.single_page import OnePage
 
@@ -172,7 +172,7 @@ def probe(source: ByteSource, kind: str, selection: ChannelSelection) -> SliceHe
         image.width,
         image.height,
         mapping.channels,
-        pixels.dtype,
+        mapping.dtype,
         held=held,
         whole=whole,
         mapped=not mapping.same or selection.channels not in AS_DECODED,
@@ -253,12 +253,12 @@ class VipsReader:
             pixels = _pixels(self._opened[0].image, selection)
         self._mapping = map_pixels(source.name, pixels, selection)
         images = [o.image for o in self._opened]
-        self._half = half = page if page and page.half else None
-        self._stored = stored_type(half) if half else pixels.dtype
-        bands = sum(i.bands for i in images) // (2 if half and half.bytewise else 1)
-        width = half.width if half else images[0].width
+        self._apart = apart = page if page and page.apart else None
+        self._stored = stored_type(apart) if apart else pixels.dtype
+        bands = sum(i.bands for i in images) // (apart.words if apart else 1)
+        width = apart.width if apart else images[0].width
         found = SliceHeader(
-            header.kind, width, images[0].height, self._mapping.channels, pixels.dtype
+            header.kind, width, images[0].height, self._mapping.channels, self._mapping.dtype
         )
         sound = bands == pixels.channels and _DTYPES.get(images[0].format) == self._stored
         if not sound or str(found) != str(header):
@@ -286,12 +286,9 @@ class VipsReader:
             if opened.stream.error is not None:
                 raise opened.stream.error
             part = np.frombuffer(data, self._stored).reshape(rows, opened.image.width, -1)
-            parts.append(widen(self._half, part) if self._half else part)
+            parts.append(join(self._apart, part) if self._apart else part)
         pixels = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
-        if self._mapping.same:
-            out[...] = pixels
-        else:
-            self._mapping.put(pixels, out)
+        self._mapping.put(pixels, out)
         self._y += rows
         if self._y == self._opened[0].image.height:
             for opened in self._opened:

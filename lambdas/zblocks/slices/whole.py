@@ -145,7 +145,7 @@ def probe(source: ByteSource, kind: str, selection: ChannelSelection) -> SliceHe
         image.width,
         image.height,
         mapping.channels,
-        pixels.dtype,
+        mapping.dtype,
         held=source.size + each * image.width * image.height * pixels.channels,
         whole=kind.upper(),
         mapped=not mapping.same,
@@ -189,7 +189,7 @@ class WholeReader:
         image = _open(name, header.kind, data)
         pixels = _pixels(self._source, header.kind, image, data, self._selection)
         mapping = map_pixels(name, pixels, self._selection)
-        found = SliceHeader(header.kind, image.width, image.height, mapping.channels, pixels.dtype)
+        found = SliceHeader(header.kind, image.width, image.height, mapping.channels, mapping.dtype)
         if str(found) != str(header):
             raise changed(name, found, header)
         try:

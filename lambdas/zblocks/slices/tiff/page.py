@@ -17,9 +17,12 @@ COMPRESSIONS = {NONE, *CCITT, LZW, JPEG, *DEFLATE, PACKBITS, ZSTD, LZMA}
 SAMPLES = {
     (1, 1): "uint8", (1, 2): "uint8", (1, 4): "uint8", (1, 8): "uint8", (1, 16): "uint16",
     (1, 32): "uint32", (2, 8): "int8", (2, 16): "int16", (2, 32): "int32", (3, 16): "float32",
-    (3, 32): "float32",
+    (3, 32): "float32", (1, 64): "uint64", (2, 64): "int64", (3, 64): "float64",
 }  # fmt: skip
 """Type of the voxels for (format, bits) of a sample; half floats are widened exactly."""
+
+EXACT = {16: 1 << 11, 32: 1 << 24, 64: 1 << 53}
+"""The number below which floats of these bits hold every whole number."""
 
 COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3}
 """Colour channels of a photometric interpretation."""
@@ -87,7 +90,8 @@ class Page:
         if beyond < 0 or (beyond > alpha and space != "rgb"):
             space = "other"
         white = top if self.photometric == 0 and self.format == 1 and not stored else 0
-        return Pixels(self.samples, self.dtype, space, alpha, white)
+        exact = EXACT[self.bits] if self.format == 3 else 0
+        return Pixels(self.samples, self.dtype, space, alpha, white, exact=exact)
 
     @property
     def held(self) -> int:
@@ -115,14 +119,24 @@ class Page:
         return held + STREAM_BYTES * (self.samples if self.planar else 1)
 
     @property
-    def half(self) -> bool:
-        """Whether samples are half floats."""
-        return (self.format, self.bits) == (3, 16)
+    def apart(self) -> bool:
+        """Whether libvips is given samples as integers, or in several: half floats, 64 bits."""
+        return self.bits == 64 or (self.format, self.bits) == (3, 16)
+
+    @property
+    def predictor(self) -> int:
+        """1: values; 2: differences along rows; 3: the same of planes of the bytes of floats."""
+        return self.directory.value(t.PREDICTOR, 1)
 
     @property
     def bytewise(self) -> bool:
-        """Whether half floats are stored in planes of bytes (predictor 3)."""
-        return self.half and self.directory.value(t.PREDICTOR, 1) == 3
+        """Whether samples that are taken apart are stored in planes of bytes (predictor 3)."""
+        return self.apart and self.predictor == 3
+
+    @property
+    def words(self) -> int:
+        """Samples that libvips is given for each: bytes, 16 bits, or two of 32 bits."""
+        return self.bits // 8 if self.bytewise else max(self.bits // 32, 1)
 
     @property
     def across(self) -> int:

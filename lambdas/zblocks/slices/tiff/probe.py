@@ -13,7 +13,7 @@ from zblocks.slices.pixels import ChannelSelection, map_pixels
 from zblocks.slices.tiff.blank import check_blanks
 from zblocks.slices.tiff.page import Page
 from zblocks.slices.tiff.planes import TiffPlanes
-from zblocks.slices.tiff.read_page import read_page
+from zblocks.slices.tiff.read_page import kind_of_samples, read_page, unreadable
 
 MAX_PER_BYTE, MIN_BYTES = 50_000, 1 << 16
 """Most bytes of voxels from one byte of a file (zstd: about 33,000), and what any may claim."""
@@ -63,6 +63,12 @@ def _several(source: ByteSource) -> SliceError:
 
 
 def _header(page: Page, selection: ChannelSelection, number: int) -> SliceHeader:
+    if page.bits == 64 and not selection.labels:
+        raise unreadable(
+            page,
+            f"{kind_of_samples(page)}, which only labels may have (give "
+            '"layer_type": "segmentation" with them)',
+        )
     name, pixels = page.directory.file.name, page.pixels(stored=selection.stored)
     size = page.width * page.height * pixels.channels * np.dtype(pixels.dtype).itemsize
     if size > page.directory.file.size * MAX_PER_BYTE + MIN_BYTES:
@@ -74,7 +80,7 @@ def _header(page: Page, selection: ChannelSelection, number: int) -> SliceHeader
         page.width,
         page.height,
         mapping.channels,
-        pixels.dtype,
+        mapping.dtype,
         page=number,
         at=0 if page.directory.at == page.directory.file.first else page.directory.at,
         held=page.held,

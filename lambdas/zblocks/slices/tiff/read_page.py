@@ -25,7 +25,9 @@ _UNREAD = {
 }  # fmt: skip
 """Compressions that can't be read."""
 
-READABLE = "grey, RGB, palettes and CMYK of 8, 16 and 32 bits, floats of 16 and 32 bits"
+READABLE = (
+    "grey, RGB, palettes and CMYK of 8, 16 and 32 bits, floats of 16 and 32 bits, labels of 64 bits"
+)
 
 MAX_SAMPLES = 64
 """Channels."""
@@ -73,13 +75,17 @@ def read_page(directory: t.Directory, plane: int = 0) -> Page:
     )
     _refuse_damaged(page)
     if why := _unreadable(page):
-        msg = (
-            f"{d.file.name}: this TIFF has {why}; zblocks reads {READABLE}, without compression or "
-            "with LZW, deflate, PackBits, JPEG, zstd, LZMA or a fax code; convert it or remove it "
-            "from the list"
-        )
-        raise SliceError(msg)
+        raise unreadable(page, why)
     return page
+
+
+def unreadable(page: Page, why: str) -> SliceError:
+    """Return the error for a page that can't become voxels."""
+    return SliceError(
+        f"{page.directory.file.name}: this TIFF has {why}; zblocks reads {READABLE}, without "
+        "compression or with LZW, deflate, PackBits, JPEG, zstd, LZMA or a fax code; convert it or "
+        "remove it from the list"
+    )
 
 
 def _same(directory: t.Directory, tag: int, default: int) -> int:
@@ -117,8 +123,8 @@ def _unreadable(page: Page) -> str:
     reasons = {
         f"{_NO_PICTURES.get(page.photometric)} pixels": page.photometric in _NO_PICTURES,
         "YCbCr without JPEG": page.photometric == 6 and page.compression != JPEG,
-        _kind(page): (page.format, page.bits) not in SAMPLES,
-        f"{_kind(page)} that are not grey or RGB": page.format == 2
+        kind_of_samples(page): (page.format, page.bits) not in SAMPLES,
+        f"{kind_of_samples(page)} that are not grey or RGB": page.format == 2
         and page.photometric not in (1, 2),
         f"{_UNREAD.get(page.compression, 'unknown')} compression ({page.compression})": (
             page.compression not in COMPRESSIONS
@@ -140,7 +146,8 @@ def _unreadable(page: Page) -> str:
     return next((why for why, found in reasons.items() if found), "")
 
 
-def _kind(page: Page) -> str:
+def kind_of_samples(page: Page) -> str:
+    """Return the type of the samples, in words."""
     kinds = {1: "unsigned integers", 2: "signed integers", 3: "floats"}
     bits = f"of {page.bits} bits" if page.bits else "of different sizes"
     return f"{kinds.get(page.format, f'samples of format {page.format}')} {bits}"

@@ -17,9 +17,9 @@ from bisect import bisect_right
 from zblocks.slices.faults import damaged
 from zblocks.slices.header import ByteSource
 from zblocks.slices.tiff import directory as t
+from zblocks.slices.tiff.apart import stored_tags
 from zblocks.slices.tiff.blank import blank
 from zblocks.slices.tiff.checksums import Checksums, Segment
-from zblocks.slices.tiff.halves import stored_tags
 from zblocks.slices.tiff.page import COLOURS, DEFLATE, JPEG, LZMA, NONE, Page
 
 PIECE = 65535
@@ -206,7 +206,7 @@ def _tags(page: Page, channel: int | None, *, stored: bool) -> dict[int, tuple[s
                         (t.T6_OPTIONS, "I"), (t.YCBCR_SAMPLING, "H")):  # fmt: skip
         if values := d.values(tag, 2):
             tags[tag] = (letter, list(values))
-    if page.half:
+    if page.apart:
         tags |= stored_tags(page, samples)
     if page.compression == JPEG and (tables := d.raw(t.JPEG_TABLES)):
         tags[t.JPEG_TABLES] = ("B", list(tables))

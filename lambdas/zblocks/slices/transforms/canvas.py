@@ -32,7 +32,7 @@ class Canvas(RowTransform, frozen=True, tag=True):
     height: int
     """Pixels of the canvas."""
     align: Literal["center", "top-left"]
-    fill: int
+    fill: int | float
     """Value of what a slice doesn't cover."""
 
     def place(self, width: int, height: int) -> Placement:
