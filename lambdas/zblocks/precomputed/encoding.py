@@ -88,6 +88,8 @@ def decode_chunk(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
         return _decode_raw(chunk_format, data, box)
     if chunk_format.encoding in ("jpeg", "png"):
         return _decode_image(chunk_format, data, box)
+    if chunk_format.encoding == "jxl":
+        return _decode_jxl(chunk_format, data, box)
     if chunk_format.encoding == "compressed_segmentation" and chunk_format.block is not None:
         return _decode_labels(chunk_format, data, box, chunk_format.block)
     if chunk_format.encoding == "compresso":
@@ -115,6 +117,25 @@ def _decode_image(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
     image = decode_jpeg(chunk_format, data) if jpeg else _decode_png(data)
     size = box.shape
     return image.reshape(size.z, size.y, size.x, chunk_format.channels)
+
+
+def _decode_jxl(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
+    try:
+        import imagecodecs
+    except ImportError as error:
+        raise MissingDecoderError("jxl (pip install 'zblocks[jxl]')") from error
+    try:
+        image: Voxels = imagecodecs.jpegxl_decode(data)
+    except Exception as error:  # imagecodecs raises errors of its own
+        raise ValueError(f"can't be decoded ({error})") from error
+    size, channels = box.shape, chunk_format.channels
+    fits = image.size == box.voxels * channels and image.shape[-1] in (channels, size.x)
+    if not fits or image.dtype != chunk_format.dtype:
+        msg = (
+            f"holds {image.shape} of {image.dtype} where {box.voxels} voxels × {channels} channels"
+        )
+        raise ValueError(f"{msg} of {chunk_format.dtype} are expected")
+    return image.reshape(size.z, size.y, size.x, channels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from zblocks.slices.header import ByteSource, SliceHeader
 from zblocks.slices.pixels import ChannelSelection, Pixels, map_pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from PIL.Image import Image
 
@@ -29,6 +29,12 @@ MAX_PER_BYTE = {"jp2": 20_000, "bmp": 1_100}
 
 HELD = {"jp2": 10, "bmp": 4}
 """Bytes held per sample while Pillow decodes (measured)."""
+
+MAX_BOXES = 10_000
+"""Of a JPEG 2000 before its codestream."""
+
+NEAR = 1 << 16
+"""Bytes before a codestream that need no care."""
 
 OPENJPEG = 8
 """Bytes held per sample while OpenJPEG decodes (measured)."""
@@ -82,15 +88,50 @@ def _open(name: str, kind: str, file: IO[bytes]) -> Image:
     return image
 
 
+def _boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, place and size of the head of a JPEG 2000's boxes up to its codestream (I.4)."""
+    at = 0
+    for _ in range(MAX_BOXES):
+        file.seek(at)
+        head = file.read(16)
+        if len(head) < 8:
+            return
+        size, kind = struct.unpack_from(">I4s", head)
+        wide = size == 1 and len(head) == 16
+        if wide:
+            (size,) = struct.unpack_from(">Q", head, 8)
+        yield kind, at, 16 if wide else 8
+        if kind == b"jp2c" or size < 8:  # 0: the last box; else no box
+            return
+        at += size
+
+
+def _codestream_at(file: IO[bytes]) -> int:
+    return next((at + head for kind, at, head in _boxes(file) if kind == b"jp2c"), 0)
+
+
+def _without_extras(data: bytes) -> bytes:
+    """Return a JPEG 2000 without boxes that hold no pixels: OpenJPEG in Pillow fails at large ones.
+
+    Files whose codestream is near their beginning are returned as they are.
+    """
+    boxes = list(_boxes(io.BytesIO(data)))
+    if not boxes or boxes[-1][0] != b"jp2c" or boxes[-1][1] < NEAR:
+        return data
+    ends = [*(at for _, at, _ in boxes[1:]), len(data)]
+    keep = (b"jP  ", b"ftyp", b"jp2h", b"jp2c")
+    parts = zip(boxes, ends, strict=True)
+    return b"".join(data[at:end] for (kind, at, _), end in parts if kind in keep)
+
+
 def _depths(file: IO[bytes]) -> set[tuple[int, bool, int, int]]:
     """Return (bits, signed, steps along x and y) of a JPEG 2000's channels (ISO 15444-1, A.5.1)."""
-    file.seek(0)
-    head = file.read(1 << 16)
-    at = head.find(b"\xff\x4f\xff\x51")
-    if at < 0 or len(head) < at + 42:
+    file.seek(_codestream_at(file))
+    head = file.read(42)
+    if not head.startswith(b"\xff\x4f\xff\x51") or len(head) < 42:
         return set()
-    (count,) = struct.unpack_from(">H", head, at + 40)
-    data = head[at + 42 : at + 42 + 3 * count]
+    (count,) = struct.unpack_from(">H", head, 40)
+    data = file.read(3 * count)
     parts = struct.iter_unpack("3B", data) if len(data) == 3 * count else ()
     return {((b & 127) + 1, b > 127, x, y) for b, x, y in parts}
 
@@ -185,7 +226,8 @@ class WholeReader:
 
     def _decode(self) -> Voxels:
         name, header = self._source.name, self._header
-        data = io.BytesIO(self._source.read_at(0, self._source.size))
+        stored = self._source.read_at(0, self._source.size)
+        data = io.BytesIO(_without_extras(stored) if header.kind == "jp2" else stored)
         image = _open(name, header.kind, data)
         pixels = _pixels(self._source, header.kind, image, data, self._selection)
         mapping = map_pixels(name, pixels, self._selection)
