@@ -106,9 +106,20 @@ class OutputKind:
             return f'encoding: "{encoding.name}" is for images, but layer_type is "segmentation"'
         if not self.written:
             return 'compression: shards can\'t hold "br"; give "gzip" or "none"'
+        if layer == "segmentation" and (words := self.refused_labels(kind)):
+            return words
         if layer == "segmentation" and (channels != 1 or kind.dtype not in WHOLE):
             return 'layer_type: "segmentation" needs slices with one unsigned whole number'
         return encoding.refusal(kind.dtype, channels)
+
+    def refused_labels(self, kind: InputKind) -> str:
+        """Return why these slices' pixels are no labels, where it isn't their type."""
+        if kind.config.get("channels") == "grey":
+            return '"channels": "grey" of labels needs three equal numbers'
+        if "CMYK" in kind.name and "channels" not in kind.config:
+            return "inks, which hold no labels"
+        signed = kind.dtype.startswith("int") and kind.channels_as("segmentation") == 1
+        return "must be whole numbers from 0 to " if signed else ""
 
     def dtype(self, kind: InputKind) -> str:
         """Return the volume's type: compressed_segmentation has 32 bits or more."""
