@@ -34,7 +34,9 @@ def whys(slots):
         ("a 2 b 17", "a 2 b", 17),  # also when a number stands earlier
         ("a\t0005", "a", 5),  # a tab, leading zeros
         ("a   5  ", "a", 5),  # aligned columns
-        ("a 5 checked", "a", 5),  # the seed reads only the digits
+        ("a 5.0", "a", 5),  # from a spreadsheet
+        ("a\t 7 \t", "a", 7),
+        ("a ٣", "a", 3),
         ("\ufeffa 1\r\n", "a", 1),  # saved on Windows
         ("Schnitt-ä 4", "Schnitt-ä", 4),
         ("sub/a 4", "sub/a", 4),
@@ -42,7 +44,7 @@ def whys(slots):
         ("my_Placeholder_3 7", None, 7),
     ],
 )
-def test_a_line_is_read_as_the_seed_reads_it(line, name, index):
+def test_a_line_is_a_name_and_a_whole_index(line, name, index):
     assert [(e.name, e.index) for e in parse_lines([line], "list")] == [(name, index)]
 
 
@@ -58,8 +60,15 @@ def test_blank_lines_keep_the_count_of_lines():
     [
         ([], "no slices found: the list is empty"),
         (["  ", ""], "no slices found: the list is empty"),
-        (["a 1", "b"], 'line 2: "b" is not "<name> <index>"; add the index'),
+        (["a 1", "b"], 'line 2: "b" is not "<name> <index>"; end it'),
         ([" 5"], 'line 1: " 5" is not'),
+        (["a 1", "b 3.5"], 'line 2: "b 3.5" is not "<name> <index>"; end it with a space and a'),
+        (["a 1", "", "b 1e3"], 'line 3: "b 1e3" is not'),
+        (["a 5 checked"], 'line 1: "a 5 checked" is not'),
+        (["a 12a"], 'line 1: "a 12a" is not'),
+        (["a 1,5"], 'line 1: "a 1,5" is not'),
+        (["a +5"], r'line 1: "a \+5" is not'),
+        (["a ²"], 'line 1: "a ²" is not'),
         (["a -5"], "line 1: .* is not"),
         (["a 10000001"], "line 1: index 10000001 is above 10000000"),
         (["a " + "9" * 5000], "line 1: index 9{20} is above"),

@@ -166,8 +166,8 @@ def test_other_prices(bucket, tmp_path):
         ((3, 40, 50, 3), "uint8", {"chunk_size": [8, 8, 1024]}, "is 3072 long, but viewers draw"),
         ((3, 40, 50, 1), "uint8", {"voxel_offset": [0, 1 << 25, 0]}, "can't tell neighbouring"),
         ((3, 200, 200, 1), "uint8", {"voxel_offset": [1, 0, 0]}, "is not a multiple of"),
-        ((3, 40, 50, 1), "uint8", {"sorted_filename": ["s_000 0", "gone 1", "s_001 2"]},
-         "1 of 3 slices will be filled: z 1 gone"),
+        ((3, 40, 50, 1), "uint8", {"sorted_filename": ["s_000 0", "gone 1", "s_001 2", "s_002 3"]},
+         "1 of 4 slices will be filled: z 1 gone"),
     ],
 )  # fmt: skip
 def test_what_looks_wrong_is_said(tmp_path, write_config, shape, dtype, fields, warning):

@@ -25,7 +25,8 @@ def test_put_get_head_list_delete(store):
     assert store.head("a/b").bytes == 5
     assert {o.key for o in store.list()} == {"a/b", "a/c/d"}
     assert {o.key for o in store.list("a/c")} == {"a/c/d"}
-    assert {o.key for o in store.list_folder("a")} == {"a/b"}
+    objects, folders = store.list_folder("a")
+    assert ([o.key for o in objects], folders) == (["a/b"], ["a/c"])
     store.delete(["a/b", "never", "a/c/d"])
     assert list(store.list()) == []
 

@@ -21,10 +21,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from zblocks.cli.slice_names import Names, choose_slices, is_image, match_list
+from zblocks.cli.slice_names import Names, choose_slices, match_list
 from zblocks.config import Config
-from zblocks.config.values import IMAGE_EXTENSIONS, file_url
+from zblocks.config.values import file_url, is_image
 from zblocks.errors import SliceError, SliceListError
+from zblocks.planning.left_out import images_below, instead, show_folders, some
 from zblocks.slices import ChannelSelection, SliceHeader, probe_pages
 from zblocks.slices.name_list import read_list
 from zblocks.slices.order import from_listing
@@ -41,11 +42,8 @@ LISTS = (".txt", ".csv", ".tsv", ".json")
 LIST_BYTES, LIST_FILES = 1 << 23, 20
 """What may be a list of slices: its extensions, its size, and how many files are tried."""
 
-BELOW = 20_000
-"""Objects that are searched for folders with images."""
-
 NAMED = 5
-"""Names in a comment."""
+"""Kinds and errors in a comment."""
 
 SCHEMA = "zblocks.schema.json"
 """What `$schema` names; `zblocks schema` prints it."""
@@ -64,6 +62,8 @@ class Place:
     """What the keys of slices begin with."""
     files: dict[str, StoredObject]
     """By key."""
+    inside: Sequence[str]
+    """Folders in it."""
 
     def open(self, key: str) -> StoredFile:
         """Return a file of the folder."""
@@ -94,7 +94,9 @@ def first_config(location: str, resolution: Sequence[float] | None = None) -> st
     if not listed:
         fields |= _filter(fields, names, images)
     if others := sorted(map(_name, images.difference(names.keys))):
-        fields["// others"] = f"{len(others)} other images are not used: {_some(others)}"
+        fields["// others"] = f"{len(others)} other images are not used: {some(others)}"
+    if below := images_below(place.store, place.inside):
+        fields["// below"] = f"images in folders below are not used: {show_folders(below)}"
     headers, errors = _read_headers(place, names.keys)
     fields |= order | _slices(headers, errors, complete=complete)
     fields |= _resolution(place.open(next(iter(headers))), resolution)
@@ -105,20 +107,17 @@ def _name(key: str) -> str:
     return PurePosixPath(key).name
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
-
-
 def _find(location: str) -> Place:
     """List the folder of a location, or the one with names that begin like its end."""
     ways = _in_bucket(location) if location.startswith("s3://") else _on_disk(location)
     for url, folder, begin in ways:
         store = open_store(url)
-        files = {o.key: o for o in store.list_folder(folder)}
+        objects, inside = store.list_folder(folder)
+        files = {o.key: o for o in objects}
         if any(is_image(key) and key.startswith(begin) for key in files):
-            return Place(store, folder, begin, files)
+            return Place(store, folder, begin, files, inside)
     url, folder, begin = ways[0]
-    raise SliceListError(f"{location}: {_nothing(open_store(url), folder, begin)}")
+    raise SliceListError(f"{location}: {instead(open_store(url), folder, begin)}")
 
 
 def _in_bucket(location: str) -> list[tuple[str, str, str]]:
@@ -136,16 +135,6 @@ def _on_disk(location: str) -> list[tuple[str, str, str]]:
     if not path.parent.is_dir():
         raise SliceListError(f"{path}: no such folder; check the path")
     return [(file_url(str(path.parent)), "", path.name)]
-
-
-def _nothing(store: Store, folder: str, begin: str) -> str:
-    keys = (o.key for o in islice(store.list(folder), BELOW))
-    images = (key for key in keys if key.startswith(begin) and is_image(key))
-    below = Counter(key.rpartition("/")[0] for key in images)
-    if not below:
-        return f"no images here or below (extensions looked for: {', '.join(IMAGE_EXTENSIONS)})"
-    some = ", ".join(f"{store.url}/{name} ({n})" for name, n in below.most_common(NAMED))
-    return f"no images directly in it, but in folders below it: {some}; give one of these"
 
 
 def _find_list(place: Place, names: Names, images: set[str]) -> tuple[Names, Fields] | None:
@@ -183,7 +172,7 @@ def _order(names: Names, where: str) -> tuple[Fields, bool]:
     first, last = _name(names.keys[0]), _name(names.keys[-1])
     text = f"{len(names.keys)} slices from {first} to {last}, in natural order"
     if gaps:
-        text += f"; {len(gaps)} missing, which keep their z and will be filled: {_some(gaps)}"
+        text += f"; {len(gaps)} missing, which keep their z and will be filled: {some(gaps)}"
     return {"// z": "; ".join([text, *notes])}, not gaps
 
 

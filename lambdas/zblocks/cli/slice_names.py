@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product, takewhile
 from pathlib import PurePosixPath
+from unicodedata import normalize
 
-from zblocks.config.values import IMAGE_EXTENSIONS
 from zblocks.slices.list_entry import Entry
 from zblocks.slices.order import natural_key
 
@@ -33,12 +33,6 @@ class Names:
     """None: several spellings."""
     regex: str
     """Matches the names of slices, and no other image's."""
-
-
-def is_image(key: str) -> bool:
-    """Return whether a key has the extension of an image."""
-    path = PurePosixPath(key)
-    return path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith(".")
 
 
 def choose_slices(images: Iterable[str], begin: str = "") -> Names:
@@ -115,10 +109,11 @@ def match_list(entries: Sequence[Entry], names: Names, images: set[str]) -> Name
         images: the keys of all images of the folder.
     """
     wanted = [entry.name for entry in entries if entry.name is not None]
-    best = None
+    stored, best = {normalize("NFC", key): key for key in images}, None
     prefixes, ext = (names.prefix, _folder(names.keys[0])), names.ext or ""
     for prefix, parts, end in product(prefixes, (names.parts, ""), (ext, "")):
-        keys = [key for name in wanted if (key := f"{prefix}{name}{parts}{end}") in images]
+        looked = (normalize("NFC", f"{prefix}{name}{parts}{end}") for name in wanted)
+        keys = [stored[key] for key in looked if key in stored]
         if len(keys) > (len(best.keys) if best else 0):
             best = replace(names, keys=tuple(keys), prefix=prefix, parts=parts, ext=end)
     return best if best and len(best.keys) * 2 >= len(wanted) else None

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
+from unicodedata import normalize
 from urllib.parse import unquote
 
 from pydantic import PrivateAttr, ValidationError
@@ -26,7 +27,7 @@ from zblocks.config.messages import (
     show,
     unknown_fields,
 )
-from zblocks.config.values import IMAGE_EXTENSIONS, file_url, folder_path
+from zblocks.config.values import IMAGE_EXTENSIONS, file_url, folder_path, is_image
 from zblocks.errors import InvalidConfig
 
 SEED_EXT = ".tif"
@@ -180,7 +181,8 @@ class Config(Fields):
         ext = SEED_EXT if self.ext is None else self.ext
         key = f"{self.s3_prefix}{name}{self.s3_parts}{ext}"
         keys = [key]
-        if self.ext is None and not self.s3_parts and _is_image(name):
+        whole = PurePosixPath(name).suffix.lower() in IMAGE_EXTENSIONS
+        if self.ext is None and not self.s3_parts and whole:
             keys.append(
                 self.s3_prefix + name
             )  # lists other than the 2019 script's have whole names
@@ -199,16 +201,16 @@ class Config(Fields):
 
     def is_slice(self, key: str) -> bool:
         """Whether a key found without a list is a slice: by its folder, s3_parts and ext."""
-        if not key.startswith(self.listing_prefix):
-            return False
-        name = key.removeprefix(self.listing_prefix).removeprefix("/")
         parts = "" if self._is_plain_folder else self.s3_parts
+        key, prefix, parts = (normalize("NFC", t) for t in (key, self.listing_prefix, parts))
+        if not key.startswith(prefix):
+            return False
+        name = key.removeprefix(prefix).removeprefix("/")
         if "/" in name or name.startswith("."):
             return False
         if self.ext is not None:
             return name.endswith(parts + self.ext)
-        file = PurePosixPath(name)
-        return file.stem.endswith(parts) and _is_image(name)
+        return PurePosixPath(name).stem.endswith(parts) and is_image(name)
 
     def for_cloud(self) -> tuple[str, ...]:
         """Check that the config needs no local files.
@@ -285,10 +287,6 @@ def _held_list(given: tuple[Any, ...]) -> ListLocation:
     """Return a list given in the config: its lines, or one line of JSON."""
     lines = [item for item in given if isinstance(item, str)]
     return ListLocation(lines=tuple(lines) if len(lines) == len(given) else (json.dumps(given),))
-
-
-def _is_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in IMAGE_EXTENSIONS
 
 
 def _is_blank(name: str, value: object) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os.path
 import re
+from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, unquote
 
@@ -29,6 +30,12 @@ IMAGE_EXTENSIONS = (
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*[.-]{2})[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}")
+
+
+def is_image(key: str) -> bool:
+    """Return whether a key has the extension of an image, and isn't hidden."""
+    path = PurePosixPath(key)
+    return path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith(".")
 
 
 def printable(text: str) -> str:

@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Final, NoReturn
+from unicodedata import normalize
 from urllib.parse import unquote
 
 from zblocks.config import Canvas, Config
 from zblocks.errors import SliceError, SliceListError, several
+from zblocks.planning.left_out import images_below, instead, left_out
 from zblocks.planning.stores import OpenFolder, Stores
 from zblocks.precomputed.segment_properties import SegmentName, names_of, parse_names
 from zblocks.slices import ChannelSelection, SliceHeader, probe_pages
@@ -25,6 +28,9 @@ from zblocks.slices.order import Slot, from_listing, from_numbers, resolve
 from zblocks.storage import Store, StoredFile, StoredObject
 
 LIST_BYTES, LIST_LINES = 1 << 26, 10**6  # at most, uncompressed: bounds the memory for a list
+
+FORMS: Final = ("NFC", "NFD")
+"""Unicode's two spellings of accented letters; names in both count as the same."""
 
 Found = dict[str, StoredObject]
 """Objects by their keys, relative to the source."""
@@ -52,32 +58,84 @@ def list_slices(config: Config, stores: Stores) -> tuple[tuple[Slot, ...], Found
             )
             raise SliceListError(msg)
     _refuse_odd_entries(source, folders, listed.__contains__)
-    found = {o.key: o for folder in folders for o in source.list_folder(folder)}
-    slots = resolve(entries, lambda e: names.get(e.index, ()), found, config.missing)
-    return slots, found, ()
+    found, below = _in_folders(config, source, folders)
+    stored = _as_stored(names, found)
+    slots = resolve(entries, lambda e: stored.get(e.index, ()), found, config.missing)
+    return slots, found, tuple(left_out(config, found, {s.key for s in slots}, below))
+
+
+def _as_stored(names: dict[int, tuple[str, ...]], found: Found) -> dict[int, tuple[str, ...]]:
+    """Return the listed keys as Unicode spells them in the store."""
+    spelled: dict[str, list[str]] = {}
+    for key in found:
+        spelled.setdefault(normalize("NFC", key), []).append(key)
+
+    def stored(key: str) -> list[str]:
+        return [key] if key in found else spelled.get(normalize("NFC", key), [key])
+
+    return {i: tuple(found for key in keys for found in stored(key)) for i, keys in names.items()}
+
+
+def _in_folders(
+    config: Config, source: Store, folders: Iterable[str]
+) -> tuple[Found, Counter[str]]:
+    """Return the objects in folders, however Unicode spells their names, and images below."""
+    spelled = dict.fromkeys(
+        text for folder in folders for text in (folder, *(normalize(f, folder) for f in FORMS))
+    )
+    listings = [source.list_folder(folder) for folder in spelled]
+    prefix = normalize("NFC", config.listing_prefix)
+    below = (
+        folder
+        for _, inside in listings
+        for folder in inside
+        if folder not in spelled and normalize("NFC", f"{folder}/").startswith(prefix)
+    )
+    found = {o.key: o for objects, _ in listings for o in objects}
+    return found, images_below(source, below, config.destination)
 
 
 def _from_folder(config: Config, source: Store) -> tuple[tuple[Slot, ...], Found, tuple[str, ...]]:
     prefix, wanted = config.listing_prefix, config.filter
     folder = prefix.rpartition("/")[0]
     _refuse_odd_entries(source, [folder], config.is_slice)
-    found = {o.key: o for o in source.list_folder(folder) if config.is_slice(o.key)}
-    path = Path(unquote(source.url.removeprefix("file://")), folder)
-    if not found and source.local and not path.is_dir():
-        raise SliceListError(f"{path}: no such folder; check source and s3_prefix in the config")
-    where = f"{source.url}/{prefix}*{config.s3_parts}{config.ext or ''}"
-    if wanted:
-        where += f" ({wanted})"
+    every, below = _in_folders(config, source, [folder])
+    found = {key: every[key] for key in every if config.is_slice(key)}
+    numbers: dict[str, int] = {}
     if wanted and wanted.glob is not None:
         found = {key: found[key] for key in match_glob(wanted.glob, found)}
     elif wanted and wanted.regex is not None:
-        numbers = match_regex(wanted.regex, found)
-        found = {key: found[key] for key in numbers}
-        known = {key: number for key, number in numbers.items() if number is not None}
-        if known:
-            return from_numbers(known, config.missing, where), found, ()
-    slots, notes = from_listing(found, config.missing, where)
-    return slots, found, notes
+        matched = match_regex(wanted.regex, found)
+        found = {key: found[key] for key in matched}
+        numbers = {key: number for key, number in matched.items() if number is not None}
+    where = f"{source.url}/{prefix}*{config.s3_parts}{config.ext or ''}"
+    if wanted:
+        where += f" ({wanted})"
+    if not found:
+        _refuse_empty(config, source, every, where)
+    notes = tuple(left_out(config, every, found, below))
+    if numbers:
+        return from_numbers(numbers, config.missing, where), found, notes
+    slots, order = from_listing(found, config.missing, where)
+    return slots, found, (*order, *notes)
+
+
+def _refuse_empty(config: Config, source: Store, every: Found, where: str) -> NoReturn:
+    """Refuse a place without slices; say what is there instead."""
+    folder = config.listing_prefix.rpartition("/")[0]
+    path = Path(unquote(source.url.removeprefix("file://")), folder)
+    is_file = path.is_file() if source.local else not every and source.head("") is not None
+    if is_file or config.listing_prefix in every:
+        place, _, name = f"{source.url}/{config.listing_prefix}".rstrip("/").rpartition("/")
+        raise SliceListError(
+            f'{place}/{name}: is a file, not a folder of slices; give "source": "{place}" and '
+            f'"filter": {{"glob": "{unquote(name)}"}} to read it alone, with "page": "all" if each '
+            "of its pages is a slice"
+        )
+    if source.local and not path.is_dir():
+        raise SliceListError(f"{path}: no such folder; check source and s3_prefix in the config")
+    there = instead(source, folder, config.listing_prefix)
+    raise SliceListError(f"no slices found in {where}; check the prefix and ext: {there}")
 
 
 def _refuse_odd_entries(

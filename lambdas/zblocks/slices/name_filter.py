@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import time
 from collections.abc import Iterable
+from unicodedata import normalize
 
 from zblocks.errors import InvalidConfig, SliceListError, quote
 
@@ -14,7 +15,8 @@ SECONDS = 10.0
 
 def match_glob(glob: str, keys: Iterable[str]) -> list[str]:
     """Return the keys whose last part matches, case-sensitively."""
-    return [key for key in keys if fnmatch.fnmatchcase(key.rpartition("/")[2], glob)]
+    glob = normalize("NFC", glob)
+    return [key for key in keys if fnmatch.fnmatchcase(_name(key), glob)]
 
 
 def match_regex(pattern: str, keys: Iterable[str]) -> dict[str, int | None]:
@@ -30,14 +32,14 @@ def match_regex(pattern: str, keys: Iterable[str]) -> dict[str, int | None]:
     import regex  # not in the Lambda layer of the last step
 
     try:
-        compiled = regex.compile(pattern)
+        compiled = regex.compile(normalize("NFC", pattern))
     except (regex.error, RecursionError, OverflowError) as error:
         msg = f"filter: not a valid regular expression ({error}); correct regex"
         raise InvalidConfig(msg) from None
     found: dict[str, int | None] = {}
     end = time.monotonic() + SECONDS
     for key in keys:
-        name = key.rpartition("/")[2]
+        name = _name(key)
         try:
             match = compiled.fullmatch(name, timeout=max(end - time.monotonic(), 1e-3))
         except TimeoutError:
@@ -49,6 +51,11 @@ def match_regex(pattern: str, keys: Iterable[str]) -> dict[str, int | None]:
         if match:
             found[key] = _number(name, match["z"]) if "z" in compiled.groupindex else None
     return found
+
+
+def _name(key: str) -> str:
+    """Return the last part; Unicode has two spellings of accented letters, which count as one."""
+    return normalize("NFC", key.rpartition("/")[2])
 
 
 def _number(name: str, digits: str | None) -> int:

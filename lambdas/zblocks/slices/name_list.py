@@ -34,9 +34,10 @@ INDICES = (
 MAX_ITEMS = 10**6
 """Of a JSON list: bounds its memory before it is parsed."""
 
-_LINE = re.compile(r"(.+)\s(\d+)")
-_WHOLE_LINE = re.compile(r".*\S\s+\d+\s*")
-_INDEX = re.compile(r"(\d{1,18})(?:\.0*)?")
+_NUMBERED = re.compile(r".+\s\d")
+"""What begins like a line of the first format."""
+
+_WHOLE = re.compile(r"(\d+)(?:\.0*)?")
 _BOM = "\ufeff"
 
 _Row = TypeVar("_Row")
@@ -57,15 +58,15 @@ def read_list(lines: Sequence[str], where: str) -> tuple[Entry, ...]:
         try:
             items = _parse_json("\n".join(lines).removeprefix(_BOM))
         except ValueError as error:
-            if not _LINE.match(first):
+            if not _NUMBERED.match(first):
                 msg = f"{where}: begins like a JSON list but isn't one ({error}); correct it"
                 raise SliceListError(msg) from None
         else:
             return _from_json(items, where)
-    elif not _WHOLE_LINE.fullmatch(first):
+    elif not _line(first):
         if delimiter := _delimiter(first):
             return _from_table(lines, delimiter, where)
-        if not _LINE.match(first) and {",", "\t", ";"} & set(first):
+        if not _NUMBERED.match(first) and {",", "\t", ";"} & set(first):
             msg = (
                 f"{where}: line 1: {quote(first)} has no column of names; call it "
                 '"name", and the column of the order "index"'
@@ -77,8 +78,8 @@ def read_list(lines: Sequence[str], where: str) -> tuple[Entry, ...]:
 def parse_lines(lines: Iterable[str], where: str) -> tuple[Entry, ...]:
     """Read lines `<name> <index>`, in file order.
 
-    The name ends before the last white space that a digit follows; the index is the digits after
-    it. Empty lines, a byte order mark and CR LF are ignored.
+    The name ends before the last white space, the index is the whole number after it. Empty lines,
+    a byte order mark and CR LF are ignored.
 
     Args:
         lines: with or without line ends.
@@ -94,11 +95,27 @@ def parse_lines(lines: Iterable[str], where: str) -> tuple[Entry, ...]:
 
 def _read_line(number: int, text: str) -> Entry:
     refuse_control(text)
-    found = _LINE.match(text)
-    name = found[1].strip() if found else ""
-    if not found or not name:
-        raise ValueError(f'{quote(text)} is not "<name> <index>"; add the index after a space')
-    return make_entry(name, int(found[2].lstrip("0")[:20] or "0"), number, text)
+    found = _line(text)
+    if not found:
+        raise ValueError(
+            f'{quote(text)} is not "<name> <index>"; end it with a space and a whole number from 0 '
+            "on, or begin a table with a header such as name,index"
+        )
+    return make_entry(*found, number, text)
+
+
+def _line(text: str) -> tuple[str, int] | None:
+    """Return name and index; None if the line isn't wholly these."""
+    parts = text.rsplit(maxsplit=1)
+    index = _whole_number(parts[-1]) if len(parts) == 2 else None
+    return None if index is None else (parts[0].strip(), index)
+
+
+def _whole_number(text: str) -> int | None:
+    """Return a whole number from 0 on; a long one as one that no list may have."""
+    found = _WHOLE.fullmatch(text.strip())
+    digits = found[1].lstrip("0") or "0" if found else ""
+    return (int(digits) if len(digits) <= 20 else 10**20 - 1) if found else None
 
 
 def _collect(
@@ -193,11 +210,11 @@ def _from_table(lines: Sequence[str], delimiter: str, where: str) -> tuple[Entry
             raise ValueError(f"{what}; put texts with commas in quotes")
         index = places[number]
         if indices is not None:
-            found = _INDEX.fullmatch(row[indices].strip())
-            if not found:
+            found = _whole_number(row[indices])
+            if found is None:
                 title, cell = quote(header[indices].strip()), quote(row[indices])
                 raise ValueError(f"column {title}: {cell} is not a whole number from 0 on")
-            index = int(found[1])
+            index = found
         return make_entry(row[names].strip(), index, number, delimiter.join(row))
 
     return _collect(rows, read, where, "line")

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from zblocks.errors import SliceError
 from zblocks.slices.faults import spoilt
+from zblocks.slices.foreign import foreign_bytes, has_only_a_preview
 from zblocks.slices.header import ByteSource, PageSelection, SliceHeader
 from zblocks.slices.pixels import ChannelSelection
 
@@ -39,8 +40,12 @@ def kind_of(source: ByteSource) -> str:
     first = source.read_at(0, 16)
     for magic, kind in _MAGIC.items():
         if first.startswith(magic) and (kind != "webp" or first[8:12] == b"WEBP"):
+            if has_only_a_preview(source.name):
+                break
             return kind
     what = f"begins with {first[:8].hex(' ')}" if first else "is empty"
+    if first and (known := foreign_bytes(source)):
+        what = ", which is not read: ".join(known)
     raise spoilt(source.name, f"not a JPEG, PNG, TIFF, JPEG 2000, BMP or WebP image ({what})")
 
 

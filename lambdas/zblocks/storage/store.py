@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
@@ -125,11 +125,12 @@ class Store:
             for page in obstore.list(self._raw, path, offset=offset, chunk_size=1000):
                 yield from map(self._listed, page)
 
-    def list_folder(self, folder: str) -> Iterator[StoredObject]:
-        """Walk the objects directly in a folder."""
+    def list_folder(self, folder: str) -> tuple[Sequence[StoredObject], Sequence[str]]:
+        """Return the objects directly in a folder, and the folders in it."""
         with self._translated(folder + "/*"):
             found = obstore.list_with_delimiter(self._raw, self._path(folder) or None)
-            yield from map(self._listed, found["objects"])
+        folders = (path[len(self._root) :].strip("/") for path in found["common_prefixes"])
+        return [self._listed(meta) for meta in found["objects"]], sorted(folders)
 
     def odd_entries(self, folder: str) -> Iterator[tuple[str, str, bool]]:
         """Walk what isn't a regular file in a local folder, as `folder.odd_entries`."""
