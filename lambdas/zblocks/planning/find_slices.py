@@ -11,14 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 from unicodedata import normalize
-from urllib.parse import unquote
 
 from zblocks.config import Canvas, Config
 from zblocks.errors import SliceError, SliceListError, several
-from zblocks.planning.left_out import images_below, instead, left_out
+from zblocks.planning.left_out import images_below, left_out, refuse_empty
 from zblocks.planning.stores import OpenFolder, Stores
 from zblocks.precomputed.segment_properties import SegmentName, names_of, parse_names
 from zblocks.slices import ChannelSelection, SliceHeader, probe_pages
@@ -112,30 +110,12 @@ def _from_folder(config: Config, source: Store) -> tuple[tuple[Slot, ...], Found
     if wanted:
         where += f" ({wanted})"
     if not found:
-        _refuse_empty(config, source, every, where)
+        refuse_empty(config, source, every, where)
     notes = tuple(left_out(config, every, found, below))
     if numbers:
         return from_numbers(numbers, config.missing, where), found, notes
     slots, order = from_listing(found, config.missing, where)
     return slots, found, (*order, *notes)
-
-
-def _refuse_empty(config: Config, source: Store, every: Found, where: str) -> NoReturn:
-    """Refuse a place without slices; say what is there instead."""
-    folder = config.listing_prefix.rpartition("/")[0]
-    path = Path(unquote(source.url.removeprefix("file://")), folder)
-    is_file = path.is_file() if source.local else not every and source.head("") is not None
-    if is_file or config.listing_prefix in every:
-        place, _, name = f"{source.url}/{config.listing_prefix}".rstrip("/").rpartition("/")
-        raise SliceListError(
-            f'{place}/{name}: is a file, not a folder of slices; give "source": "{place}" and '
-            f'"filter": {{"glob": "{unquote(name)}"}} to read it alone, with "page": "all" if each '
-            "of its pages is a slice"
-        )
-    if source.local and not path.is_dir():
-        raise SliceListError(f"{path}: no such folder; check source and s3_prefix in the config")
-    there = instead(source, folder, config.listing_prefix)
-    raise SliceListError(f"no slices found in {where}; check the prefix and ext: {there}")
 
 
 def _refuse_odd_entries(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
+from typing import NoReturn
 from unicodedata import normalize
+from urllib.parse import unquote
 
 from zblocks.config import Config
 from zblocks.config.values import IMAGE_EXTENSIONS, is_image
-from zblocks.errors import quote
+from zblocks.errors import SliceListError, quote
 from zblocks.slices.foreign import foreign_file
 from zblocks.storage import Store
 
@@ -79,6 +82,30 @@ def show_folders(below: Counter[str]) -> str:
     """Name folders with their numbers of images."""
     shown = ", ".join(f"{name} ({n})" for name, n in below.most_common(NAMED))
     return shown + (" …" if len(below) > NAMED else "")
+
+
+def refuse_empty(
+    config: Config, source: Store, every: Mapping[str, object], where: str
+) -> NoReturn:
+    """Refuse a place without slices; say what is there instead.
+
+    `every` are the keys in its folder, `where` names it in the error.
+    """
+    folder = config.listing_prefix.rpartition("/")[0]
+    path = Path(unquote(source.url.removeprefix("file://")), folder)
+    is_object = source.url.count("/") > 2 and not every  # not the bucket
+    is_file = path.is_file() if source.local else is_object and source.head("") is not None
+    if is_file or config.listing_prefix in every:
+        place, _, name = f"{source.url}/{config.listing_prefix}".rstrip("/").rpartition("/")
+        raise SliceListError(
+            f'{place}/{name}: is a file, not a folder of slices; give "source": "{place}" and '
+            f'"filter": {{"glob": "{unquote(name)}"}} to read it alone, with "page": "all" if each '
+            "of its pages is a slice"
+        )
+    if source.local and not path.is_dir():
+        raise SliceListError(f"{path}: no such folder; check source and s3_prefix in the config")
+    there = instead(source, folder, config.listing_prefix)
+    raise SliceListError(f"no slices found in {where}; check the prefix and ext: {there}")
 
 
 def instead(store: Store, folder: str, prefix: str = "") -> str:
