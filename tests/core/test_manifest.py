@@ -11,7 +11,8 @@ from zblocks.slices import name_filter
 from zblocks.slices.list_entry import Entry
 from zblocks.slices.name_filter import match_glob, match_regex
 from zblocks.slices.name_list import parse_lines, read_list
-from zblocks.slices.order import Slot, from_listing, from_numbers, natural_key, resolve
+from zblocks.slices.name_numbers import natural_key
+from zblocks.slices.order import Slot, from_listing, from_numbers, resolve
 
 
 def one_key(entry):

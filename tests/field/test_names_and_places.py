@@ -219,3 +219,48 @@ def test_they_are_named_if_the_config_takes_them_for_slices(tmp_path, write_conf
     said = refused("plan", write_config(ext=name[1:]))
     assert "not a JPEG, PNG, TIFF" in said
     assert f"(it is {kind}" in said
+
+
+@pytest.mark.parametrize("numbers", [(1, 2, 5, 9, 20, 33), (0, 2, 5), (10, 20, 45, 60)])
+@pytest.mark.parametrize("command", ["plan", "convert"])
+def test_missing_error_holds_for_irregular_numbers(tmp_path, write_config, numbers, command):
+    write(tmp_path / "in", *(f"sec_{n:04d}.tif" for n in numbers))
+    said = refused(command, write_config(missing="error"))
+    assert "no such slice" in said
+    assert 'set "missing": "fill"' in said
+    assert not (tmp_path / "out" / "info").exists()
+
+
+def test_missing_error_takes_even_steps(tmp_path, write_config):
+    write(tmp_path / "in", *(f"sec_{n}.tif" for n in (30, 10, 20)))
+    assert order(tmp_path, write_config(missing="error", compression="none")) == [11, 12, 10]
+
+
+@pytest.mark.parametrize("pattern", ["img_{}.tif", "{}.tif", "z={} a.tif", "a (+{}).tif"])
+def test_signs_beside_no_signs_are_refused(tmp_path, write_config, pattern):
+    write(tmp_path / "in", *(pattern.format(n).replace("+-", "-") for n in range(-2, 3)))
+    if "+" in pattern:
+        write(tmp_path / "in", "a (3).tif")
+    assert 'give it in "sorted_filename"' in refused("plan", write_config())
+    lines = [[pattern.format(n).replace("+-", "-")[:-4], n + 2] for n in range(-2, 3)]
+    assert order(tmp_path, write_config(sorted_filename=lines, compression="none")) == [
+        10,
+        11,
+        12,
+        13,
+        14,
+    ]
+
+
+@pytest.mark.parametrize("pattern", ["img-{}.tif", "2019-05-{}.tif", "a_-{}.tif"])
+def test_a_dash_is_a_separator_where_all_names_have_it(tmp_path, write_config, pattern):
+    write(tmp_path / "in", *(pattern.format(n) for n in (10, 9, 11)))
+    assert order(tmp_path, write_config(compression="none")) == [11, 10, 12]
+
+
+def test_init_takes_names_with_signs_together(tmp_path):
+    write(tmp_path / "in", *(f"img_{n}.tif" for n in range(-5, 6)))
+    done = zblocks("init", tmp_path / "in")
+    assert "are not used" not in done.out
+    assert "the order isn't clear" in done.out
+    assert "11 headers read" in done.out

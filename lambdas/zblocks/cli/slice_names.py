@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from unicodedata import normalize
 
 from zblocks.slices.list_entry import Entry
-from zblocks.slices.order import natural_key
+from zblocks.slices.name_numbers import SIGN, natural_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +65,14 @@ def _most_alike(keys: Sequence[str]) -> tuple[str, Sequence[str]]:
     """Return the largest group of names that differ only in numbers, or all; and its pattern."""
     groups = defaultdict(list)
     for key in keys:
-        parts = re.split("([0-9]+)", PurePosixPath(key).stem)
+        parts = re.split("([0-9]+)", SIGN.sub("", PurePosixPath(key).stem))
         pattern = "".join("[0-9]+" if p.isdigit() else re.escape(p) for p in parts)
         groups[pattern].append(key)
     best = max(groups, key=lambda p: (len(groups[p]), -len(p)))
     alike = groups[best]
     if "[0-9]+" in best and len(alike) > 1 and len(alike) * 3 >= len(keys):
-        return best, alike
+        signed = any(SIGN.search(PurePosixPath(key).stem) for key in alike)
+        return best.replace("[0-9]+", "[-+]?[0-9]+") if signed else best, alike
     return ".*", keys
 
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from pydantic import PrivateAttr, ValidationError
 
-from zblocks.config.conflicts import conflicts
+from zblocks.config.conflicts import cloud_conflicts, conflicts
 from zblocks.config.fields import Fields
 from zblocks.config.messages import (
     COMMENT,
@@ -221,25 +221,7 @@ class Config(Fields):
         Raises:
             InvalidConfig: it names local files or keys.
         """
-        problems = []
-        if self.s3_creds_file:
-            problems.append(
-                f"s3_creds_file: found {show(self.s3_creds_file)}, but keys don't belong in an "
-                "execution; remove the field: the functions' IAM roles give access to the buckets "
-                "named at deployment"
-            )
-        if not self.source.startswith("s3://"):
-            problems.append(_not_in_cloud("source", self.source, "s3_bucket_name_for_download"))
-        if not self.destination.startswith("s3://"):
-            problems.append(
-                _not_in_cloud("destination", self.destination, "s3_bucket_name_for_upload")
-            )
-        place = self.slice_list
-        if place and not place.lines and not place.url:
-            problems.append(
-                f"sorted_filename: {place} is a local path; give an s3:// URL, a key in the "
-                "download bucket, or the lines themselves"
-            )
+        problems = list(cloud_conflicts(self))
         if problems:
             raise invalid(problems)
         folders = ("folder_to_write_to", "folder_to_convert_from", "folder_to_convert_to")
@@ -297,9 +279,3 @@ def _is_blank(name: str, value: object) -> bool:
 
 def _is_key(text: str) -> bool:
     return not text.startswith(("/", "./", "~", "\\")) and ".." not in text.split("/")
-
-
-def _not_in_cloud(name: str, url: str, bucket_field: str) -> str:
-    return (
-        f'{name}: {url} is a local folder; give {bucket_field}, or "{name}": "s3://bucket/prefix"'
-    )

@@ -134,3 +134,25 @@ def _missing_conflicts(config: Config) -> Iterator[str]:
             "missing_in_means: false is for slices filled with fill_value, but missing is "
             f"{show(config.missing)}; remove it"
         )
+
+
+def cloud_conflicts(config: Config) -> Iterator[str]:
+    """Yield one problem for each local file or key that the config names."""
+    if config.s3_creds_file:
+        yield (
+            f"s3_creds_file: found {show(config.s3_creds_file)}, but keys don't belong in an "
+            "execution; remove the field: the functions' IAM roles give access to the buckets "
+            "named at deployment"
+        )
+    for name, url, field in (
+        ("source", config.source, "s3_bucket_name_for_download"),
+        ("destination", config.destination, "s3_bucket_name_for_upload"),
+    ):
+        if not url.startswith("s3://"):
+            yield f'{name}: {url} is a local folder; give {field}, or "{name}": "s3://bucket/prefix"'
+    place = config.slice_list
+    if place and not place.lines and not place.url:
+        yield (
+            f"sorted_filename: {place} is a local path; give an s3:// URL, a key in the "
+            "download bucket, or the lines themselves"
+        )

@@ -15,11 +15,13 @@ from typing import Literal
 
 from zblocks.errors import SliceListError, quote, several
 from zblocks.slices.list_entry import MAX_INDEX, Entry
+from zblocks.slices.name_numbers import DIGITS, SIGN, Numbers, natural_key, numbers_of
 
 Missing = Literal["fill", "error", "nearest", "interpolate", "hole"]
 
-_DIGITS = re.compile(r"([0-9]+)")
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]*$")
+
+_NO_GAPS = 'slices are missing and "missing" is "error" (add them, or set "missing": "fill")'
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +124,6 @@ def _nothing_found(entries: Sequence[Entry], candidates: Callable[[Entry], tuple
     )
 
 
-def natural_key(text: str) -> tuple[str | tuple[int, str], ...]:
-    """Return a sort key that puts "a_2" before "a_10", whatever their leading zeros."""
-    parts = _DIGITS.split(text)
-    # (length, digits) sorts like the number, however long.
-    return tuple(_number(part) if i % 2 else part for i, part in enumerate(parts))
-
-
-def _number(digits: str) -> tuple[int, str]:
-    short = digits.lstrip("0")
-    return len(short), short
-
-
 def from_listing(
     keys: Iterable[str], missing: Missing, where: str = "the source"
 ) -> tuple[tuple[Slot, ...], tuple[str, ...]]:
@@ -152,9 +142,12 @@ def from_listing(
         The slots, and notes for the user on how z was derived from the names.
 
     Raises:
-        SliceListError: no keys, two for one slice, or missing slices.
+        SliceListError: no keys, two for one slice, numbers with and without a sign, or missing
+            slices.
     """
-    ordered = sorted((natural_key(_EXTENSION.sub("", key)), key) for key in set(keys))
+    keys = set(keys)
+    _refuse_signs(keys, where)
+    ordered = sorted((natural_key(_EXTENSION.sub("", key)), key) for key in keys)
     if not ordered:
         raise SliceListError(f"no slices found in {where}; check the prefix and ext")
     problems = [
@@ -163,9 +156,10 @@ def from_listing(
         if same == other
     ]
     _refuse(problems, where)
-    numbers = _numbering([natural for natural, _ in ordered])
+    numbers = numbers_of([natural for natural, _ in ordered])
     slots = _spread(numbers, [key for _, key in ordered])
     if missing == "error":
+        _refuse(numbers.gaps, _NO_GAPS)
         _refuse_missing(slots)
     return slots, (numbers.note,) if numbers.note else ()
 
@@ -200,51 +194,23 @@ def from_numbers(
     return resolve(entries, lambda e: (e.text,), numbers, missing)
 
 
-@dataclass(frozen=True, slots=True)
-class _Numbers:
-    values: tuple[int, ...]
-    """Ascending, one per name."""
-    step: int = 1
-    note: str = ""
+def _refuse_signs(keys: Iterable[str], where: str) -> None:
+    """Refuse "img_-1" beside "img_1": natural order takes a sign for a separator."""
+    shapes: dict[tuple[str, ...], dict[bool, str]] = {}
+    for key in sorted(keys):
+        bare = SIGN.sub("", key)
+        shapes.setdefault(tuple(DIGITS.split(bare)[::2]), {})[bare != key] = key
+    for shape in shapes.values():
+        if len(shape) > 1:
+            raise SliceListError(
+                f"{where}: {quote(shape[True])} has a sign before its number, "
+                f"{quote(shape[False])} has none, so their order is not certain; give "
+                'it in "sorted_filename", with a line "<name> <index>" for each slice and indices '
+                "from 0, or rename the files"
+            )
 
 
-def _numbering(naturals: Sequence[tuple[str | tuple[int, str], ...]]) -> _Numbers:
-    """Return the numbers of the names, in order; consecutive if the names have no usable ones."""
-    count = len(naturals)
-    if count == 1:
-        return _Numbers((0,))
-    fields = [i for i, column in enumerate(zip(*naturals, strict=False)) if len(set(column)) > 1]
-    if len(set(map(len, naturals))) > 1 or any(i % 2 == 0 for i in fields):
-        return _consecutive(count, "the names differ in more than a number")
-    if len(fields) > 1:
-        return _consecutive(count, f"{len(fields)} numbers differ between the names")
-    digits = [natural[fields[0]][1] for natural in naturals]
-    if max(map(len, digits)) > 18:
-        return _consecutive(count, "the numbers in the names are too long")
-    return _regular(tuple(int(text or "0") for text in digits))
-
-
-def _consecutive(count: int, why: str) -> _Numbers:
-    note = f"{why}, so z is consecutive, in natural order of the names"
-    return _Numbers(tuple(range(count)), note=note)
-
-
-def _regular(values: tuple[int, ...]) -> _Numbers:
-    """Keep the numbers if they are evenly spaced and at least half of the places are taken."""
-    steps = [b - a for a, b in pairwise(values)]
-    step = min(steps)
-    seen = f"{values[0]} to {values[-1]}"
-    places = (values[-1] - values[0]) // step + 1
-    if any(distance % step for distance in steps):
-        return _consecutive(len(values), f"the numbers {seen} are not evenly spaced")
-    if places > 2 * len(values):
-        why = f"only {len(values)} of the {places} places from {seen} are taken"
-        return _consecutive(len(values), why)
-    note = f"the names are numbered {seen} in steps of {step}: one z per step" if step > 1 else ""
-    return _Numbers(values, step, note)
-
-
-def _spread(numbers: _Numbers, keys: Sequence[str]) -> tuple[Slot, ...]:
+def _spread(numbers: Numbers, keys: Sequence[str]) -> tuple[Slot, ...]:
     by_number = dict(zip(numbers.values, keys, strict=True))
     places = range(numbers.values[0], numbers.values[-1] + 1, numbers.step)
     slots = []
@@ -263,8 +229,7 @@ def _refuse_missing(slots: Iterable[Slot]) -> None:
         for slot in slots
         if slot.why in ("gap", "not found")
     ]
-    what = 'slices are missing and "missing" is "error" (add them, or set "missing": "fill")'
-    _refuse(problems, what)
+    _refuse(problems, _NO_GAPS)
 
 
 def _refuse(problems: Sequence[str], where: str) -> None:
