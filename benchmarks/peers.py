@@ -38,7 +38,7 @@ def shape_of(paths: list[Path]) -> tuple[int, int, int, str]:
 
 
 def neuroglancer_scripts(folder: Path, out: Path, *, gzip: bool) -> None:
-    """Run the seed's own commands; with `gzip`, its compressed form."""
+    """Run the 2019 script's own commands; with `gzip`, its compressed form."""
     x, y, z, dtype = shape_of(slices_of(folder))
     out.mkdir(parents=True)
     info = {

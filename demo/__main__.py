@@ -105,7 +105,7 @@ def upload_slices(aws: Emulator, folder: Path) -> list[str]:
 
 
 def write_config(folder: Path) -> Path:
-    """Write the job as the seed tool knew it."""
+    """Write the job as the 2019 script knew it."""
     path = folder / "config.json"
     config = {
         "s3_bucket_name_for_download": SLICES,

@@ -1,7 +1,7 @@
 """A real brain as a stack of slices: the MNI ICBM152 T1 template that ships inside nilearn's wheel.
 
-197×233×189 voxels of 1 mm, 8 bit. Cut along z into grey JPEGs, with a list of names as the seed
-tool read it; one slice is missing and has a placeholder line.
+197×233×189 voxels of 1 mm, 8 bit. Cut along z into grey JPEGs, with a list of names as the 2019
+script read it; one slice is missing and has a placeholder line.
 """
 
 from __future__ import annotations

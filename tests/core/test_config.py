@@ -1,4 +1,4 @@
-"""The config: the seed's fields and ours, and one clear line for everything that is wrong."""
+"""The config: fields, old and new, and one clear line for everything that is wrong."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from zblocks.config import Config, ListLocation
 from zblocks.errors import InvalidConfig
 from zblocks.storage import load_credentials
 
-SEED = {
+SCRIPT_2019 = {
     "s3_creds_file": "./s3-creds.json",
     "s3_bucket_name_for_download": "mousebrainatlas-data",
     "sorted_filename": "MD585_sorted_filenames.txt",
@@ -44,7 +44,7 @@ def parse(base, data, without=(), **changes):
 
 
 def test_the_seeds_config_is_valid():
-    config = Config.parse(SEED, base=HOME)
+    config = Config.parse(SCRIPT_2019, base=HOME)
     assert config.source == "s3://mousebrainatlas-data"
     assert config.destination == "s3://mousebrainatlas-jp2k/precomputed/MD585"
     assert config.voxel_resolution == (3680, 3680, 20000)
@@ -81,7 +81,7 @@ def test_defaults():
     assert (config.encoding, config.jpeg_quality, config.compression) == ("raw", 90, "gzip")
     assert (config.sharding, config.chunk_size, config.scales) == ("auto", "auto", "auto")
     assert (config.fill_value, config.max_concurrency, config.slice_list) == (0, 200, None)
-    assert config.candidates("a", 1) == ("a.tif",)  # the seed's default ext
+    assert config.candidates("a", 1) == ("a.tif",)  # the default ext
 
 
 def test_null_and_empty_places_count_as_left_out():
@@ -220,7 +220,7 @@ def test_file_urls_leave_percent_coded(typed):
 
 
 def test_local_folders_with_odd_names():
-    config = parse(HOME, SEED, folder_to_convert_from="a b#1").folders()
+    config = parse(HOME, SCRIPT_2019, folder_to_convert_from="a b#1").folders()
     assert config.source == "file:///home/me/job/a%20b%231"
     assert config.listing_prefix == ""
 
@@ -231,14 +231,14 @@ def test_the_tallest_jpeg_chunk():
 
 
 def test_folders_are_used_when_no_bucket_is_given():
-    config = parse(HOME, SEED, ("s3_bucket_name_for_download", "s3_bucket_name_for_upload"))
+    config = parse(HOME, SCRIPT_2019, ("s3_bucket_name_for_download", "s3_bucket_name_for_upload"))
     assert config.source == "file:///home/me/job/temp/prep2"
     assert config.destination == "file:///home/me/job/temp/prep2_precomputed"
     assert config.candidates("a", 7)[1] == "0007_a_.jpg"  # what download writes
 
 
 def test_folder_to_folder_even_with_buckets():
-    config = Config.parse(SEED, base=HOME).folders()
+    config = Config.parse(SCRIPT_2019, base=HOME).folders()
     assert config.source == "file:///home/me/job/temp/prep2"
     assert config.destination == "file:///home/me/job/temp/prep2_precomputed"
     assert config.slice_list == ListLocation(path=HOME / "MD585_sorted_filenames.txt")
@@ -247,7 +247,7 @@ def test_folder_to_folder_even_with_buckets():
 
 def test_folder_to_folder_names_the_missing_folder():
     with pytest.raises(InvalidConfig, match="folder_to_convert_to: missing; give a local folder"):
-        parse(HOME, SEED, ("folder_to_convert_to",)).folders()
+        parse(HOME, SCRIPT_2019, ("folder_to_convert_to",)).folders()
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_where_the_list_is(form, given, base, expected):
 
 
 def test_the_cloud_takes_buckets_and_notes_folders():
-    config = parse(None, SEED, ("s3_creds_file",))
+    config = parse(None, SCRIPT_2019, ("s3_creds_file",))
     assert [note.split(":")[0] for note in config.for_cloud()] == [
         "folder_to_write_to",
         "folder_to_convert_from",
@@ -318,7 +318,7 @@ def test_listed_keys_with_an_ext():
 
 def test_every_field_is_described_in_the_schema():
     properties = Config.model_json_schema()["properties"]
-    assert {"$schema", "source", "destination", *SEED} <= set(properties)
+    assert {"$schema", "source", "destination", *SCRIPT_2019} <= set(properties)
     assert all(field["description"] for field in properties.values())
 
 
@@ -329,7 +329,7 @@ def write(folder, text):
 
 
 def test_load_starts_relative_paths_at_the_files_folder(tmp_path):
-    config = Config.load(write(tmp_path, "\ufeff" + json.dumps(SEED)))
+    config = Config.load(write(tmp_path, "\ufeff" + json.dumps(SCRIPT_2019)))
     assert config.download_folder == tmp_path / "temp/prep2"
 
 

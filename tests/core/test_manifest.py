@@ -287,7 +287,7 @@ def test_without_an_index_the_place_is_one(text):
         ["a;name 1"],
     ],
 )
-def test_a_seed_list_is_never_taken_for_another_format(lines):
+def test_a_list_of_pairs_is_never_taken_for_another_format(lines):
     assert read_list(lines, "list") == parse_lines(lines, "list")
 
 

@@ -25,7 +25,7 @@ def factors(size, resolution, count):
     [
         # isotropic: all axes together
         ((10, 10, 10), [(1, 1, 1), (2, 2, 2), (4, 4, 4)]),
-        # the seed's example: x and y twice, then (14720, 14720, 20000) is within √2
+        # the 2019 script's example: x and y twice, then (14720, 14720, 20000) is within √2
         ((3680, 3680, 20000), [(1, 1, 1), (2, 2, 1), (4, 4, 1), (8, 8, 2)]),
         # serial-section electron microscopy: three times x and y
         ((4, 4, 40), [(1, 1, 1), (2, 2, 1), (4, 4, 1), (8, 8, 1), (16, 16, 2)]),

@@ -34,7 +34,7 @@ def assert_ordered(tmp_path, config, planes):
 
 
 LISTS = {
-    "seed.txt": "a 12\nb 10\nc 13\n",
+    "pairs.txt": "a 12\nb 10\nc 13\n",
     "names.csv": 'index,"name"\n12,a.tif\n10,b.tif\n13,c.tif\n',
     "names.tsv": "Section\tz\tnote\na\t12\t\nb\t10\tx\nc\t13\t\n",
     "names.json": '["b", null, "a", "c"]',
@@ -60,7 +60,7 @@ def test_a_list_in_a_file(tmp_path, write_config, planes, name):
         ["name,z", "a,2", "b,0", "c,3"],
         ["a 2", "b 0", "c 3"],
     ],
-    ids=["pairs", "objects", "CSV", "seed"],
+    ids=["pairs", "objects", "CSV", "text"],
 )
 def test_a_list_in_the_config(tmp_path, write_config, planes, given):
     assert_ordered(tmp_path, write_config(sorted_filename=given, compression="none"), planes)

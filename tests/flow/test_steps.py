@@ -1,4 +1,4 @@
-"""The seed's three steps on their own: download, convert folder to folder, upload."""
+"""The 2019 script's three steps on their own: download, convert folder to folder, upload."""
 
 from __future__ import annotations
 

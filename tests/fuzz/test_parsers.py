@@ -122,7 +122,7 @@ FORMATS = (
     b'[["a", 3], [null, 4], ["d", 6]]',
     b'[{"name": "a", "index": 3}, {"index": 4, "name": null}]',
 )
-"""Lists in formats other than the seed's."""
+"""Lists in formats other than the 2019 script's."""
 
 
 @budget(800)
@@ -153,11 +153,11 @@ def test_lines_with_an_index_are_the_seeds(some):
     try:
         due = parse_lines(given_lines, "names.txt")
     except SliceListError as error:
-        TRIED["seed lists refused"] += 1
+        TRIED["pair lists refused"] += 1
         with pytest.raises(SliceListError, match=re.escape(str(error))):
             read_list(given_lines, "names.txt")
         return
-    TRIED["seed lists taken"] += 1
+    TRIED["pair lists taken"] += 1
     assert read_list(given_lines, "names.txt") == due
 
 

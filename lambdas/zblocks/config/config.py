@@ -30,7 +30,7 @@ from zblocks.config.messages import (
 from zblocks.config.values import IMAGE_EXTENSIONS, file_url, folder_path, is_image
 from zblocks.errors import InvalidConfig
 
-SEED_EXT = ".tif"
+DEFAULT_EXT = ".tif"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ class Config(Fields):
 
     def candidates(self, name: str, index: int) -> tuple[str, ...]:
         """Return the keys, relative to the source, that a listed slice may have."""
-        ext = SEED_EXT if self.ext is None else self.ext
+        ext = DEFAULT_EXT if self.ext is None else self.ext
         key = f"{self.s3_prefix}{name}{self.s3_parts}{ext}"
         keys = [key]
         whole = PurePosixPath(name).suffix.lower() in IMAGE_EXTENSIONS
@@ -192,7 +192,7 @@ class Config(Fields):
 
     def download_name(self, name: str, index: int) -> str:
         """Return the file name of a slice after `zblocks download`, as in the 2019 script."""
-        return f"{index:04d}_{name}_{SEED_EXT if self.ext is None else self.ext}"
+        return f"{index:04d}_{name}_{DEFAULT_EXT if self.ext is None else self.ext}"
 
     @property
     def listing_prefix(self) -> str:
