@@ -18,6 +18,11 @@ SLOW_DOWN = (
     b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code>'
     b"<Message>Please reduce your request rate.</Message></Error>"
 )
+CONFLICTS = {
+    name: f"<Error><Code>{name}</Code><Message>Please try again.</Message></Error>".encode()
+    for name in ("ConditionalRequestConflict", "OperationAborted")
+}
+"""S3's answers of status 409, by the error's code."""
 FAULTS = ("500", "503", "short body", "reset before", "reset after")
 STALL_S = 65
 """Longer than the client waits."""
@@ -116,6 +121,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(500, {}, b"")
         elif fault == "503":
             self._answer(503, {"Content-Type": "application/xml"}, SLOW_DOWN)
+        elif fault in CONFLICTS:
+            self._answer(409, {"Content-Type": "application/xml"}, CONFLICTS[fault])
         else:
             self._pass_on(body, fault)
 

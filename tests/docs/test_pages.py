@@ -21,6 +21,7 @@ DEPLOYED = "deploying.md"
 FIRST = "first-volume.md"
 NO_COMMANDS = {
     "architecture.md": "for developers; tests/core/test_architecture.py checks its file names",
+    "aws-assumptions.md": "its rows are checked by tests/core/test_aws_assumptions.py",
     "bench.md": "its tables are made by `make bench`, which takes 15 minutes per round",
     "formats.md": "its tables are generated: tests/core/test_generated_tables.py",
     "reliability.md": "its figures are made by the tests and long runs that it names",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
 import pytest
 
-from zblocks.errors import InvalidConfig, SourceChanged
+from tests.chaos.proxy import Weather, failing
+from zblocks.errors import InvalidConfig, SourceChanged, StorageError
 from zblocks.storage import StoredFile, open_store
 
 
@@ -47,6 +51,67 @@ def test_gzip_is_a_side_file_in_a_folder_and_a_header_in_a_bucket(store):
     name = "chunk.gz" if store.local else "chunk"
     assert [o.key for o in store.list()] == [name]
     assert store.stored_name("chunk", "gzip") == name
+
+
+class Conflicts(Weather):
+    """Answers 409 to the first writes."""
+
+    def __init__(self, code, times):
+        super().__init__(0, 0.0)
+        self.code, self.left = code, times
+
+    def next_fault(self, method):
+        self.left -= method in ("PUT", "POST")
+        return self.code if self.left >= 0 and method in ("PUT", "POST") else ""
+
+
+@pytest.fixture
+def conflicts(cloud, monkeypatch):
+    """A function: a bucket that answers 409 to the first writes; nobody waits between tries."""
+    monkeypatch.setattr("zblocks.storage.store.time.sleep", lambda _: None)
+    with ExitStack() as stack:
+
+        def store(times, code="ConditionalRequestConflict"):
+            address = stack.enter_context(failing(cloud.endpoint, Conflicts(code, times)))
+            monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+            return open_store(f"s3://volumes/{urlsplit(address).port}")
+
+        yield store
+
+
+@pytest.mark.parametrize("times", [0, 1, 7, 20])
+@pytest.mark.parametrize("there", [None, b"theirs", b"ours"], ids=str)
+def test_a_conflict_of_a_conditional_create_is_asked_again(conflicts, cloud, times, there):
+    """S3's 409 means "try again", its 412 "it is there"; an object of ours counts as written."""
+    store = conflicts(times)
+    if there:
+        cloud.put("volumes", f"{store.url.rpartition('/')[2]}/mark", there)
+    assert store.put_if_absent("mark", b"ours") == (there != b"theirs")
+    assert store.get("mark") == (there or b"ours")
+
+
+@pytest.mark.parametrize("times", [1, 7])
+def test_a_conflict_of_a_conditional_replacement_is_asked_again(conflicts, cloud, times):
+    store = conflicts(times)
+    cloud.put("volumes", f"{store.url.rpartition('/')[2]}/mark", b"1")
+    etag = store.head("mark").etag
+    assert store.put_if_unchanged("mark", b"2", etag)
+    assert not store.put_if_unchanged("mark", b"3", etag)
+    assert store.get("mark") == b"2"
+
+
+def test_a_conflict_of_any_other_write_is_asked_again(conflicts):
+    store = conflicts(3, "OperationAborted")
+    store.put_json("a", b"1")
+    assert store.get("a") == b"1"
+    store = conflicts(4, "OperationAborted")
+    store.delete(["a"])
+    assert store.head("a") is None
+
+
+def test_conflicts_without_end_are_the_stores_failure(conflicts):
+    with pytest.raises(StorageError, match=r"mark: the store failed after retries: .*409 Conflict"):
+        conflicts(10**6).put_if_absent("mark", b"1")
 
 
 @pytest.mark.parametrize("key", ["with space", "ä#%?&=+é", "a.b-c_d~(1)*'!"])

@@ -33,10 +33,19 @@ def translated(place: str, *, local: bool) -> Iterator[None]:
         if NO_BUCKET in str(error):
             raise _translate(place, error, local=local) from error
         raise
-    except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
-        raise
     except (ValueError, exceptions.BaseError) as error:
+        conditions = (exceptions.AlreadyExistsError, exceptions.PreconditionError)
+        if isinstance(error, conditions) and not is_conflict(error):
+            raise
         raise _translate(place, error, local=local) from error
+
+
+def is_conflict(error: BaseException | None) -> bool:
+    """Tell whether S3 answered 409: another request for the object was under way, so try again.
+
+    obstore calls it AlreadyExistsError, like the 412 of an object that is there.
+    """
+    return isinstance(error, exceptions.AlreadyExistsError) and "409 Conflict" in str(error)
 
 
 def _translate(place: str, error: Exception, *, local: bool) -> ZblocksError:

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 from obstore import exceptions
 from obstore.store import HTTPStore, LocalStore, S3Store
 
 from zblocks.errors import SourceChanged, StorageError
-from zblocks.storage.faults import odd_entries, translated
+from zblocks.storage.faults import is_conflict, odd_entries, translated
 from zblocks.storage.objects import Fetched, Span, StoredObject, Traffic
 
 if TYPE_CHECKING:
     from obstore import PutMode
 
+T = TypeVar("T")
 
 IMMUTABLE = "public, max-age=31536000"
 """Cache-Control of chunks: they never change unless the volume is overwritten."""
@@ -39,6 +41,9 @@ DELETE_BATCH = 1000
 """Keys of one DeleteObjects request."""
 
 CONDITIONAL_TRIES = 5
+
+CONFLICT_TRIES = 25
+"""Tries of a write that the store answers with 409; all of them take about ten seconds."""
 
 
 class Store:
@@ -158,10 +163,12 @@ class Store:
         if content_encoding:
             headers["Content-Encoding"] = content_encoding
         self.traffic.wrote(data)
-        with self._translated(name):
-            attributes = None if self.local else headers
-            path = self._path(name)
-            put = obstore.put(self._raw, path, data, use_multipart=False, attributes=attributes)
+        attributes = None if self.local else headers
+        path = self._path(name)
+        put = self._written(
+            name,
+            lambda: obstore.put(self._raw, path, data, use_multipart=False, attributes=attributes),
+        )
         return put["e_tag"] or ""
 
     def put_json(self, key: str, data: bytes) -> None:
@@ -198,8 +205,7 @@ class Store:
         """Put on a condition, with retries: obstore repeats such a request only if answered."""
         for attempt in range(CONDITIONAL_TRIES):
             try:
-                with self._translated(key):
-                    obstore.put(self._raw, self._path(key), data, mode=mode)
+                self._written(key, lambda: obstore.put(self._raw, self._path(key), data, mode=mode))
             except StorageError:
                 if attempt + 1 == CONDITIONAL_TRIES:
                     raise
@@ -213,8 +219,21 @@ class Store:
         # A folder's files one by one, since a missing one would end the batch.
         size = 1 if self.local else DELETE_BATCH
         for start in range(0, len(paths), size):
-            with self._translated(paths[start]), suppress(FileNotFoundError):
-                obstore.delete(self._raw, paths[start : start + size])
+            batch = paths[start : start + size]
+            with suppress(FileNotFoundError):
+                self._written(batch[0], partial(obstore.delete, self._raw, batch))
+
+    def _written(self, key: str, request: Callable[[], T]) -> T:
+        """Make a request that writes; again while S3 answers 409, which means "try again"."""
+        for attempt in range(1, CONFLICT_TRIES + 1):
+            try:
+                with self._translated(key):
+                    return request()
+            except StorageError as error:
+                if not is_conflict(error.__cause__) or attempt == CONFLICT_TRIES:
+                    raise
+                time.sleep(random.uniform(0, min(0.05 * 2**attempt, 1)))  # noqa: S311 - as above
+        raise AssertionError
 
     @contextmanager
     def folders_undone(self, folder: str) -> Iterator[None]:
