@@ -55,7 +55,7 @@ def test_one_byte_more_than_the_limit_is_refused(name):
 
 @pytest.mark.parametrize("name", PACK)
 def test_a_bomb_is_not_decompressed(name):
-    bomb = PACK[name](bytes(1 << 28))
+    bomb = PACK[name](bytes(1 << 26))
     tracemalloc.start()
     with pytest.raises(ValueError, match="more than"):
         decompress(bomb, name, 1 << 16)
