@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 import numpy as np
@@ -241,7 +242,7 @@ def test_signs_beside_no_signs_are_refused(tmp_path, write_config, pattern):
     write(tmp_path / "in", *(pattern.format(n).replace("+-", "-") for n in range(-2, 3)))
     if "+" in pattern:
         write(tmp_path / "in", "a (3).tif")
-    assert 'give it in "sorted_filename"' in refused("plan", write_config())
+    assert 'give the order in "sorted_filename"' in refused("plan", write_config())
     lines = [[pattern.format(n).replace("+-", "-")[:-4], n + 2] for n in range(-2, 3)]
     assert order(tmp_path, write_config(sorted_filename=lines, compression="none")) == [
         10,
@@ -264,3 +265,92 @@ def test_init_takes_names_with_signs_together(tmp_path):
     assert "are not used" not in done.out
     assert "the order isn't clear" in done.out
     assert "11 headers read" in done.out
+
+
+IN_ORDER = {
+    "decimals": "z_0.75 z_1.0 z_1.25 z_1.5 z_1.75",
+    "decimal commas": "z_0,5 z_1,0 z_1,5",
+    "two levels": "s_1.8 s_1.9 s_1.10 s_2.1",
+    "letters": "s001 s001a s001b s002 s010",
+    "second ones": "11 12 12B 13",
+    "dates": "2024-01-30 2024-01-31 2024-02-01",
+    "dates and times": "20240102_233000 20240103_000100 20240201_001000",
+    "a time that contradicts z": "20240103_0900_z1 20240102_1030_z2 20240102_1105_z3",
+    "a position in step": "z8_0.8um z9_0.9um z10_1.0um",
+    "cases": "S_1 s_2 S_3 s_10",
+    "Arabic digits": "s_\u0668 s_\u0669 s_\u0661\u0660",
+    "sections on slides": "slide_1_s1 slide_1_s2 slide_2_s1 slide_2_s2",
+}
+
+
+@pytest.mark.parametrize("names", IN_ORDER.values(), ids=IN_ORDER)
+def test_names_are_in_the_order_of_a_person(tmp_path, write_config, names):
+    write(tmp_path / "in", *(f"{name}.tif" for name in names.split()))
+    held = [value for value in order(tmp_path, write_config(compression="none")) if value]
+    assert held == [*range(10, 10 + len(held))]
+    assert len(held) == len(names.split())
+
+
+UNCERTAIN = {
+    "decimals or two levels": "z_1.25 z_1.5 z_2.125",
+    "signs": "d_-2 d_-1 d_0 d_1",
+    "signs and decimals": "d_-0.5 d_0.0 d_0.5",
+    "two prefixes": "brain_1_z1 brain_1_z2 brain_10_z1 brain_10_z2",
+    "channels": "c1_z1 c1_z2 c2_z1 c2_z2",
+    "channels last": "img_z1_ch00 img_z2_ch00 img_z1_ch01 img_z2_ch01",
+    "sides": "left_1 left_2 right_1 right_2",
+    "sides in letters": "1L 2L 1R 2R",
+    "masks": "s_1 s_2 s_1_mask s_2_mask",
+    "two numbers": "z1_90 z2_80 z3_70",
+    "hexadecimal": "0008 0009 000a 000b 0010",
+    "Roman": "s_IV s_V s_IX",
+    "day first": "31-01-2024 01-02-2024",
+}
+
+
+@pytest.mark.parametrize("names", UNCERTAIN.values(), ids=UNCERTAIN)
+def test_names_of_uncertain_order_are_refused_with_the_way_out(tmp_path, write_config, names):
+    """In names, slices stand in their order; the filter that is proposed gives the first ones."""
+    write(tmp_path / "in", *(f"{name}.tif" for name in names.split()))
+    said = refused("convert", write_config())
+    assert not (tmp_path / "out" / "info").exists()
+    begun = zblocks("init", tmp_path / "in").json
+    assert "the order isn't clear" in begun["// z"] or "not used" in begun["// others"]
+    _, proposed, text = said.partition('set "filter": ')
+    if proposed:
+        wanted = json.JSONDecoder().raw_decode(text)[0]
+        held = order(tmp_path, write_config(filter=wanted, compression="none"))
+        assert [value for value in held if value] == [*range(10, 10 + sum(map(bool, held)))]
+    lines = [f"{name} {z}" for z, name in enumerate(names.split())]
+    config = write_config(sorted_filename=lines, compression="none", overwrite=True)
+    assert order(tmp_path, config) == [*range(10, 10 + len(lines))]
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern", "held"),
+    [
+        ("d_-3 d_-1 d_1", r"d_(?P<z>[-+]?\d+)\.tif", [10, 0, 11, 0, 12]),
+        ("d_0.5 d_1.0 d_2.0 d_10.25", r"d_(?P<z>.+)\.tif", [10, 11, 12, 13]),
+        ("d_-0.5 d_0.0 d_1.0", r"d_(?P<z>.+)\.tif", [10, 11, 0, 12]),
+    ],
+)
+def test_signs_and_decimals_in_a_filter(tmp_path, write_config, names, pattern, held):
+    write(tmp_path / "in", *(f"{name}.tif" for name in names.split()))
+    assert order(tmp_path, write_config(filter={"regex": pattern}, compression="none")) == held
+
+
+@pytest.mark.parametrize("text", ["12B", "0a", "ff", "2024-01-02"])
+def test_a_group_that_is_no_number_is_refused(tmp_path, write_config, text):
+    write(tmp_path / "in", "s_1.tif", f"s_{text}.tif")
+    said = refused("plan", write_config(filter={"regex": r"s_(?P<z>.*)\.tif"}))
+    assert f"matches '{text}' in \"s_{text}.tif\", which is not a number" in said
+
+
+@pytest.mark.parametrize(
+    "names", ["s001 s001a s002", "z_0.5 z_1 z_1.25", "0009 000a 0010", "S_1 s_2"]
+)
+def test_init_takes_names_of_one_stack_together(tmp_path, names):
+    write(tmp_path / "in", *(f"{name}.tif" for name in names.split()))
+    found = zblocks("init", tmp_path / "in").json
+    assert "// others" not in found
+    assert f"{len(names.split())} headers read" in found["// slices"]

@@ -169,8 +169,7 @@ def _order(names: Names, where: str) -> tuple[Fields, bool]:
     except SliceListError as error:
         return {"// z": f"the order isn't clear: {error}"}, True
     gaps = [slot.name for slot in slots if slot.key is None]
-    first, last = _name(names.keys[0]), _name(names.keys[-1])
-    text = f"{len(names.keys)} slices from {first} to {last}, in natural order"
+    text = f"{len(names.keys)} slices from {slots[0].name} to {slots[-1].name}, in natural order"
     if gaps:
         text += f"; {len(gaps)} missing, which keep their z and will be filled: {some(gaps)}"
     return {"// z": "; ".join([text, *notes])}, not gaps

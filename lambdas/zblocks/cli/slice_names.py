@@ -11,12 +11,15 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import product, takewhile
+from itertools import product
 from pathlib import PurePosixPath
 from unicodedata import normalize
 
 from zblocks.slices.list_entry import Entry
-from zblocks.slices.name_numbers import SIGN, natural_key
+from zblocks.slices.name_numbers import DIGITS, NUMBER, SIGN, natural_key, plain
+from zblocks.slices.numerals import odd_numerals, shared_start
+
+_NUMBERED = re.compile("0[-_ ]?[a-z](?![a-z0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +65,22 @@ def _extension(key: str) -> str:
 
 
 def _most_alike(keys: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """Return the largest group of names that differ only in numbers, or all; and its pattern."""
+    """Return the largest group of names that differ only in numbers, or all; and its pattern.
+
+    Signs, decimals and a letter belong to their numbers: `order_names` judges these.
+    """
+    stems = {key: PurePosixPath(key).stem for key in keys}
+    if odd_numerals([plain(stem) for stem in stems.values()]):
+        return ".*", keys
     groups = defaultdict(list)
-    for key in keys:
-        parts = re.split("([0-9]+)", SIGN.sub("", PurePosixPath(key).stem))
-        pattern = "".join("[0-9]+" if p.isdigit() else re.escape(p) for p in parts)
-        groups[pattern].append(key)
-    best = max(groups, key=lambda p: (len(groups[p]), -len(p)))
-    alike = groups[best]
-    if "[0-9]+" in best and len(alike) > 1 and len(alike) * 3 >= len(keys):
-        signed = any(SIGN.search(PurePosixPath(key).stem) for key in alike)
-        return best.replace("[0-9]+", "[-+]?[0-9]+") if signed else best, alike
+    for key, stem in stems.items():
+        groups[_NUMBERED.sub("0", NUMBER.sub("0", SIGN.sub("", plain(stem))))].append(key)
+    alike = max(groups.values(), key=len)
+    best = next(shape for shape, group in groups.items() if group is alike)
+    if "0" in best and len(alike) > 1 and len(alike) * 3 >= len(keys):
+        parts = (DIGITS.split(stems[key]) for key in alike)
+        patterns = {"[0-9]+".join(map(re.escape, part[::2])): None for part in parts}
+        return f"(?:{'|'.join(patterns)})" if len(patterns) > 1 else next(iter(patterns)), alike
     return ".*", keys
 
 
@@ -84,14 +92,9 @@ def _common(stems: Sequence[str]) -> tuple[str, str]:
     folder = _folder(stems[0])
     if len(stems) == 1:
         return folder, ""
-    begin = max(folder, re.sub(r"[0-9]+$", "", _shared_start(stems)), key=len)
-    end = _shared_start([stem.removeprefix(begin)[::-1] for stem in stems])[::-1]
+    begin = max(folder, re.sub(r"[0-9]+$", "", shared_start(stems)), key=len)
+    end = shared_start([stem.removeprefix(begin)[::-1] for stem in stems])[::-1]
     return begin, re.sub(r"^[0-9]+", "", end)
-
-
-def _shared_start(texts: Sequence[str]) -> str:
-    pairs = zip(min(texts), max(texts), strict=False)
-    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _folder(key: str) -> str:

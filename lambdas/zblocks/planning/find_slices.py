@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 from unicodedata import normalize
 
@@ -99,7 +100,7 @@ def _from_folder(config: Config, source: Store) -> tuple[tuple[Slot, ...], Found
     _refuse_odd_entries(source, [folder], config.is_slice)
     every, below = _in_folders(config, source, [folder])
     found = {key: every[key] for key in every if config.is_slice(key)}
-    numbers: dict[str, int] = {}
+    numbers: dict[str, Decimal] = {}
     if wanted and wanted.glob is not None:
         found = {key: found[key] for key in match_glob(wanted.glob, found)}
     elif wanted and wanted.regex is not None:
@@ -113,8 +114,9 @@ def _from_folder(config: Config, source: Store) -> tuple[tuple[Slot, ...], Found
         refuse_empty(config, source, every, where)
     notes = tuple(left_out(config, every, found, below))
     if numbers:
-        return from_numbers(numbers, config.missing, where), found, notes
-    slots, order = from_listing(found, config.missing, where)
+        slots, order = from_numbers(numbers, config.missing, where)
+    else:
+        slots, order = from_listing(found, config.missing, where)
     return slots, found, (*order, *notes)
 
 

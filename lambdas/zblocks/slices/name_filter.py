@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 import time
 from collections.abc import Iterable
+from decimal import Decimal
 from unicodedata import normalize
 
 from zblocks.errors import InvalidConfig, SliceListError, quote
 
 SECONDS = 10.0
 """Time limit for matching all names; Python's own `re` can't be stopped."""
+
+_NUMBER = re.compile(r"[-+\u2212\u2013]?(?:\d{1,18}(?:[.,]\d{1,9})?|[.,]\d{1,9})")
 
 
 def match_glob(glob: str, keys: Iterable[str]) -> list[str]:
@@ -19,7 +23,7 @@ def match_glob(glob: str, keys: Iterable[str]) -> list[str]:
     return [key for key in keys if fnmatch.fnmatchcase(_name(key), glob)]
 
 
-def match_regex(pattern: str, keys: Iterable[str]) -> dict[str, int | None]:
+def match_regex(pattern: str, keys: Iterable[str]) -> dict[str, Decimal | None]:
     """Return the keys whose whole last part matches, with the number in the group `z`.
 
     Returns:
@@ -36,7 +40,7 @@ def match_regex(pattern: str, keys: Iterable[str]) -> dict[str, int | None]:
     except (regex.error, RecursionError, OverflowError) as error:
         msg = f"filter: not a valid regular expression ({error}); correct regex"
         raise InvalidConfig(msg) from None
-    found: dict[str, int | None] = {}
+    found: dict[str, Decimal | None] = {}
     end = time.monotonic() + SECONDS
     for key in keys:
         name = _name(key)
@@ -58,11 +62,13 @@ def _name(key: str) -> str:
     return normalize("NFC", key.rpartition("/")[2])
 
 
-def _number(name: str, digits: str | None) -> int:
-    if not digits or not digits.isascii() or not digits.isdigit() or len(digits) > 18:
+def _number(name: str, text: str | None) -> Decimal:
+    """Read a number with a sign or decimals, if any; Decimal takes the digits of every script."""
+    if not text or not _NUMBER.fullmatch(text):
         msg = (
-            f"filter: the group z of regex matches {str(digits)[:40]!r} in {quote(name)}, which is "
-            "not a whole number; let it match digits only"
+            f"filter: the group z of regex matches {str(text)[:40]!r} in {quote(name)}, which is "
+            "not a number; let it match a number only, such as (?P<z>[0-9]+), or give the order "
+            'in "sorted_filename", with a line "<name> <index>" for each slice'
         )
         raise SliceListError(msg)
-    return int(digits)
+    return Decimal(text.translate({0x2212: "-", 0x2013: "-", ord(","): "."}))

@@ -7,19 +7,17 @@ their numbers; `from_numbers` takes given numbers as indices.
 Each returns one `Slot` for every z from 0 to the last, or raises SliceListError.
 """
 
-import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from decimal import Decimal
 from typing import Literal
 
 from zblocks.errors import SliceListError, quote, several
 from zblocks.slices.list_entry import MAX_INDEX, Entry
-from zblocks.slices.name_numbers import DIGITS, SIGN, Numbers, natural_key, numbers_of
+from zblocks.slices.name_numbers import Column, Numbers, show, spread
+from zblocks.slices.name_order import order_names
 
 Missing = Literal["fill", "error", "nearest", "interpolate", "hole"]
-
-_EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]*$")
 
 _NO_GAPS = 'slices are missing and "missing" is "error" (add them, or set "missing": "fill")'
 
@@ -127,11 +125,10 @@ def _nothing_found(entries: Sequence[Entry], candidates: Callable[[Entry], tuple
 def from_listing(
     keys: Iterable[str], missing: Missing, where: str = "the source"
 ) -> tuple[tuple[Slot, ...], tuple[str, ...]]:
-    """Put keys in natural order, with gaps where their numbers have them.
+    """Put keys in the order of their names, with gaps where their numbers have them.
 
-    If exactly one number differs between the names, all differences are multiples of the smallest,
-    and at least half of the places are taken, empty places keep their z. Otherwise z is
-    consecutive.
+    If z follows a number, all its differences are multiples of the smallest, and at least half of
+    the places are taken, empty places keep their z. Otherwise z is consecutive.
 
     Args:
         keys: of slices only, in any order.
@@ -142,32 +139,21 @@ def from_listing(
         The slots, and notes for the user on how z was derived from the names.
 
     Raises:
-        SliceListError: no keys, two for one slice, numbers with and without a sign, or missing
-            slices.
+        SliceListError: no keys, two for one slice, names of uncertain order, or missing slices.
     """
     keys = set(keys)
-    _refuse_signs(keys, where)
-    ordered = sorted((natural_key(_EXTENSION.sub("", key)), key) for key in keys)
-    if not ordered:
+    if not keys:
         raise SliceListError(f"no slices found in {where}; check the prefix and ext")
-    problems = [
-        f"{quote(a)} and {quote(b)} would be the same slice; remove one, or set ext"
-        for (same, a), (other, b) in pairwise(ordered)
-        if same == other
-    ]
-    _refuse(problems, where)
-    numbers = numbers_of([natural for natural, _ in ordered])
-    slots = _spread(numbers, [key for _, key in ordered])
-    if missing == "error":
-        _refuse(numbers.gaps, _NO_GAPS)
-        _refuse_missing(slots)
-    return slots, (numbers.note,) if numbers.note else ()
+    ordered, numbers = order_names(keys, where)
+    return _spread(numbers, ordered, missing)
 
 
 def from_numbers(
-    numbers: Mapping[str, int], missing: Missing, where: str = "the source"
-) -> tuple[Slot, ...]:
+    numbers: Mapping[str, Decimal], missing: Missing, where: str = "the source"
+) -> tuple[tuple[Slot, ...], tuple[str, ...]]:
     """Put keys in the order of their numbers, as if those were the indices of a list.
+
+    Numbers with decimals are spread as those of `from_listing`.
 
     Args:
         numbers: key to number.
@@ -177,50 +163,42 @@ def from_numbers(
     Raises:
         SliceListError: a number too large or used twice, or missing slices.
     """
+    digits = max(-int(number.as_tuple().exponent) for number in numbers.values())
     by_number: dict[int, str] = {}
     problems = []
     for key, number in numbers.items():
-        if number > MAX_INDEX:
+        if abs(number) > MAX_INDEX:
             problems.append(
                 f"{quote(key)} has number {number}, above {MAX_INDEX}; correct the filter"
             )
-        elif by_number.setdefault(number, key) != key:
-            both = f"{quote(by_number[number])} and {quote(key)}"
+        elif (other := by_number.setdefault(int(number * 10**digits), key)) != key:
+            both = f"{quote(other)} and {quote(key)}"
             problems.append(f"{both} both have number {number}; correct the filter")
     _refuse(problems, where)
+    if digits:
+        spaced = spread(Column(tuple(sorted(by_number)), digits))
+        return _spread(spaced, [key for _, key in sorted(by_number.items())], missing)
     entries = [
         Entry(key.rsplit("/", 1)[-1], number, 0, key) for number, key in sorted(by_number.items())
     ]
-    return resolve(entries, lambda e: (e.text,), numbers, missing)
+    return resolve(entries, lambda e: (e.text,), numbers, missing), ()
 
 
-def _refuse_signs(keys: Iterable[str], where: str) -> None:
-    """Refuse "img_-1" beside "img_1": natural order takes a sign for a separator."""
-    shapes: dict[tuple[str, ...], dict[bool, str]] = {}
-    for key in sorted(keys):
-        bare = SIGN.sub("", key)
-        shapes.setdefault(tuple(DIGITS.split(bare)[::2]), {})[bare != key] = key
-    for shape in shapes.values():
-        if len(shape) > 1:
-            raise SliceListError(
-                f"{where}: {quote(shape[True])} has a sign before its number, "
-                f"{quote(shape[False])} has none, so their order is not certain; give "
-                'it in "sorted_filename", with a line "<name> <index>" for each slice and indices '
-                "from 0, or rename the files"
-            )
-
-
-def _spread(numbers: Numbers, keys: Sequence[str]) -> tuple[Slot, ...]:
+def _spread(
+    numbers: Numbers, keys: Sequence[str], missing: Missing
+) -> tuple[tuple[Slot, ...], tuple[str, ...]]:
     by_number = dict(zip(numbers.values, keys, strict=True))
-    places = range(numbers.values[0], numbers.values[-1] + 1, numbers.step)
     slots = []
-    for z, number in enumerate(places):
+    for z, number in enumerate(range(numbers.values[0], numbers.values[-1] + 1, numbers.step)):
         key = by_number.get(number)
         if key is None:
-            slots.append(Slot(z, None, f"number {number}", "gap", z))
+            slots.append(Slot(z, None, f"number {show(number, numbers.digits)}", "gap", z))
         else:
             slots.append(Slot(z, key, key.rsplit("/", 1)[-1], "", z))
-    return tuple(slots)
+    if missing == "error":
+        _refuse(numbers.gaps, _NO_GAPS)
+        _refuse_missing(slots)
+    return tuple(slots), (numbers.note,) if numbers.note else ()
 
 
 def _refuse_missing(slots: Iterable[Slot]) -> None:
