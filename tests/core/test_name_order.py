@@ -135,11 +135,15 @@ REFUSED = {
     "plus and minus in letters": (each("z_{}{}", "mp", N), "several stacks"),
     "exponents": ("z_5.0e-01 z_1.0e+00 z_2.0e-01 z_3.0e+00", "letters and numbers"),
     "a position downwards": ([f"z{i:03}_{500 - i}" for i in N], "give different orders"),
-    "a counter over time and z": ([f"f{i}_t{i // 4}_z{i % 4}" for i in N], "different orders"),
+    "a counter over time and z": ([f"f{i}_t{i // 4}_z{i % 4}" for i in N], "several stacks"),
+    "a counter alone": ([f"f{i}_n{i % 4}0_e{i // 4 % 2}" for i in N], "different orders"),
     "minus": ("d_-1 d_0 d_1 d_2", "has a sign before its number"),
     "a decimal with minus": ("d_-1 d_0.5 d_2", "has a sign before its number"),
     "minus of Unicode": ("d_\u22121 d_0 d_1", "has a sign before its number"),
 }
+
+
+WITH_FILTER = ("several stacks", "give different orders", "has a sign before its number")
 
 
 @pytest.mark.parametrize(("names", "why"), REFUSED.values(), ids=REFUSED)
@@ -155,6 +159,8 @@ def test_what_could_be_in_several_orders(names, why):
         assert found
         numbers = {key: number for key, number in found.items() if number is not None}
         from_numbers(numbers, "fill") if numbers else from_listing(found, "fill")
+    else:
+        assert why not in WITH_FILTER
 
 
 def test_a_mask_of_another_format_is_no_slice():

@@ -243,10 +243,12 @@ class _Order:
             numbers[place] = f"(?P<z>{numbers[place]})"
             self._raise(what, a, numbers, "if z is that number")
         what += f" have the same number {a.tokens[place]}: several stacks, or it begins again"
-        rest = [name.tokens[:place] + name.tokens[place + 1 :] for name in names]
-        numbers = [like(t) if i == place else re.escape(t) for i, t in enumerate(a.tokens)]
-        alone = rest.count(a.tokens[:place] + a.tokens[place + 1 :]) == 1
-        self._raise(what, a, [] if alone else numbers, "for one stack")
+        fixed = [i for i, column in enumerate(self.columns) if i != place and _repeats(column)]
+        rows = [tuple(name.values[i] for i in fixed) for name in names]
+        for i in fixed:
+            numbers[i] = re.escape(a.tokens[i])
+        narrow = 1 < rows.count(tuple(a.values[i] for i in fixed)) < len(rows)
+        self._raise(what, a, numbers if narrow else [], "for one stack")
 
     def _refuse_shapes(self) -> NoReturn:
         shapes: dict[tuple[str, ...], list[_Name]] = defaultdict(list)
@@ -270,6 +272,6 @@ def _is_ascending(column: Column) -> bool:
 
 
 def _repeats(column: Column) -> bool:
-    """Return whether a number is the same in several names; a date or time may be."""
+    """Return whether a number, other than a date, is the same in several names."""
     values = column.values
     return isinstance(values[0], int) and len(set(values)) < len(values)
