@@ -31,7 +31,7 @@ from zblocks.planning.time import WorkerSpec
 from zblocks.run.start import Run, prepare
 config = Config.parse(json.loads(sys.argv[1]), base=None)
 begun, cpu = time.monotonic(), time.process_time()
-plan = prepare(config, open_stores(config), WorkerSpec.on_lambda(3538), Run()).plan
+plan = prepare(config, open_stores(config), WorkerSpec.on_lambda(3008), Run()).plan
 print(json.dumps({
     "wall_s": round(time.monotonic() - begun, 1), "cpu_s": round(time.process_time() - cpu, 1),
     "peak_mb": peak_mb(), "blocks": plan.blocks, "block_depth": plan.block_depth,

@@ -11,13 +11,17 @@ ROOT = Path(__file__).resolve().parents[1]
 def main() -> None:
     """Synthesise; bad context ends in one line, not in a traceback."""
     use_an_interpreter_with_cdk()
-    from infra.settings import SettingsError
+    from infra.settings import SettingsError, read_settings
     from infra.stack import make_app
+    from infra.taken import taken_buckets
 
     try:
-        make_app().synth()
+        app = make_app()
     except SettingsError as error:
         sys.exit(f"zblocks: {error}")
+    for line in taken_buckets(read_settings(app.node.try_get_context)):
+        print(f"zblocks: {line}", file=sys.stderr)
+    app.synth()
 
 
 def use_an_interpreter_with_cdk() -> None:

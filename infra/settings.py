@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 Lookup = Callable[[str], object]
 BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}")
+IAM_ARN = {
+    "role": re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}"),
+    "policy": re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]{1,512}"),
+}
 ADDRESS = re.compile(r"[^@\s,]+@[^@\s,]+\.[^@\s,.]+")
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653)
 
@@ -32,9 +35,11 @@ class Settings:
     source_buckets: tuple[str, ...]
     """Where slices may be read from."""
     jobs_bucket: str
-    """Where a config put at jobs/*.json starts a conversion; the destination unless named."""
+    """Where a config put at jobs/*.json starts a conversion: unless named, DESTINATION-jobs if the
+    stack makes it (a bucket that sends events is billed for each chunk), else the destination."""
     create_buckets: bool = False
-    """True: the stack makes the buckets. False: they exist already."""
+    """True: the stack makes the buckets, or takes over those that an earlier one kept. False: they
+    exist already."""
     viewer_origins: tuple[str, ...] = ("*",)
     """Web pages that may read a destination bucket made by the stack (CORS)."""
     public_results: bool = False
@@ -43,15 +48,17 @@ class Settings:
     """Keys of buckets that are encrypted with SSE-KMS."""
     source_role_arns: tuple[str, ...] = ()
     """Roles that a config may name to read slices of other accounts."""
+    permissions_boundary: str = ""
+    """ARN of the policy that every role made here gets as its permissions boundary."""
     runtime: str = "python3.13"
     """Lambda's name of the Python version."""
     architecture: str = "arm64"
     """arm64 or x86_64, in Lambda's words."""
     host: bool = False
     """True: layers hold this machine's own wheels (rehearsals on an emulator)."""
-    worker_memory_mb: int = 3538
-    """Of a block's function: 1769 MB buy one vCPU, so this is two whole ones, which
-    decode, encode and upload keep busy; the plan picks block depth and strips to fit."""
+    worker_memory_mb: int = 3008
+    """Of a block's function: the most that Lambda gives a new account. 1769 MB buy one vCPU; the
+    plan picks block depth and strips to fit."""
     log_retention_days: int = 30
     """How long logs are kept."""
     dashboard: bool = True
@@ -62,26 +69,35 @@ class Settings:
     """Who is told by mail of the end of each conversion, and of alarms; each address has to
     confirm SNS's first mail."""
 
+    @property
+    def buckets(self) -> tuple[str, ...]:
+        """Every bucket, once."""
+        names = (self.destination_bucket, self.jobs_bucket, *self.source_buckets)
+        return tuple(dict.fromkeys(names))
+
 
 def read_settings(lookup: Lookup) -> Settings:
     """Read the settings from context; `lookup(name)` gives a context value or None."""
     destination = _bucket("destination_bucket", lookup("destination_bucket"))
     architecture = _one_of("architecture", lookup("architecture") or "arm64", ARCHITECTURES)
     host = architecture == "host"
+    create = _flag("create_buckets", lookup("create_buckets"))
+    jobs = lookup("jobs_bucket") or (f"{destination}-jobs" if create else destination)
     return Settings(
         stack_name=str(lookup("stack_name") or "zblocks"),
         destination_bucket=destination,
         source_buckets=_buckets("source_buckets", lookup("source_buckets")),
-        jobs_bucket=_bucket("jobs_bucket", lookup("jobs_bucket") or destination),
-        create_buckets=_flag("create_buckets", lookup("create_buckets")),
+        jobs_bucket=_bucket("jobs_bucket", jobs),
+        create_buckets=create,
         viewer_origins=_words(lookup("viewer_origins")) or ("*",),
         public_results=_flag("public_results", lookup("public_results")),
         kms_key_arns=_words(lookup("kms_key_arns")),
-        source_role_arns=_roles(lookup("source_role_arns")),
+        source_role_arns=_arns("source_role_arns", lookup("source_role_arns"), "role"),
+        permissions_boundary=_policy(lookup("permissions_boundary")),
         runtime=_runtime(lookup("runtime"), host),
         architecture=host_architecture() if host else architecture,
         host=host,
-        worker_memory_mb=_whole("worker_memory_mb", lookup("worker_memory_mb") or 3538, 512, 10240),
+        worker_memory_mb=_whole("worker_memory_mb", lookup("worker_memory_mb") or 3008, 512, 10240),
         log_retention_days=_retention(lookup("log_retention_days") or 30),
         dashboard=_flag("dashboard", lookup("dashboard"), default=True),
         notify_email=_addresses(lookup("notify_email")),
@@ -128,12 +144,19 @@ def _buckets(name: str, value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_bucket(name, word) for word in words))
 
 
-def _roles(value: object) -> tuple[str, ...]:
+def _arns(name: str, value: object, kind: str) -> tuple[str, ...]:
     words = _words(value)
     for word in words:
-        if not ROLE_ARN.fullmatch(word):
-            raise SettingsError(f"context source_role_arns: {word!r} is not the ARN of a role")
+        if not IAM_ARN[kind].fullmatch(word):
+            raise SettingsError(f"context {name}: {word!r} is not the ARN of a {kind}")
     return words
+
+
+def _policy(value: object) -> str:
+    words = _arns("permissions_boundary", value, "policy")
+    if len(words) > 1:
+        raise SettingsError(f"context permissions_boundary: {value!r} is more than one ARN")
+    return words[0] if words else ""
 
 
 def _addresses(value: object) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 """What is in the account after `cdk deploy`.
 
-1. Buckets: named ones that exist, or made here when `create_buckets` says so.
+1. Buckets (infra/buckets.py): named ones that exist, or made here when `create_buckets` says so.
 2. Four functions from one asset (lambdas/) and two layers, each with its own role and log.
 3. The state machine of statemachine/zblocks.asl.json, and what its Distributed Map needs.
-4. The trigger: a config put at jobs/*.json in the jobs bucket starts the state machine.
+4. The trigger: a config put at jobs/*.json in the jobs bucket starts the state machine; uploads
+   that couldn't start it are kept in a queue.
 5. What watches it (infra/watch.py): a dashboard and alarms; mails if somebody wants them.
 
 Every role is written out here. No action is a `*`. A resource has a `*` only where it means
@@ -31,32 +32,20 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
-from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from infra.buckets import Buckets, Statements
 from infra.layers import ROOT, Target, layer_code
 from infra.settings import Settings, read_settings
-from infra.watch import Watch
+from infra.watch import Watch, Watched
 
-Statements = Sequence[iam.PolicyStatement]
 MAP_LABEL = "Blocks"
 """The "Label" of the Distributed Map in the ASL: part of its child executions' ARNs."""
 FUNCTION_TIMEOUT = Duration.minutes(15)
-OPEN_TO_POLICY = s3.BlockPublicAccess(
-    block_public_acls=True,
-    ignore_public_acls=True,
-    block_public_policy=False,
-    restrict_public_buckets=False,
-)
-"""Readable through the bucket's policy; never through an object's ACL."""
-EXPIRE_MAP_RESULTS = s3.LifecycleRule(
-    id="map-results", prefix=".zblocks/map/", expiration=Duration.days(30)
-)
-"""Step Functions' own record of each block; receipts and reports stay with their volume."""
-ABORT_UPLOADS = s3.LifecycleRule(
-    id="unfinished-uploads", abort_incomplete_multipart_upload_after=Duration.days(1)
-)
+OURS = {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+"""What a service does for resources of this account only."""
 CONTROL_MEMORY_MB = 1769
 """Of the plan's function: one whole vCPU; it waits for headers most of the time."""
 
@@ -75,13 +64,13 @@ class ZblocksStack(Stack):
     def __init__(self, scope: Construct, name: str, settings: Settings) -> None:
         super().__init__(scope, name, description="Image slices in S3 become Neuroglancer volumes")
         self._settings = settings
-        self._buckets = self._make_buckets()
+        self._buckets = Buckets(self, settings)
         self._code = lambda_.Code.from_asset(
             str(ROOT / "lambdas"), exclude=["**/__pycache__", "*.pyc"]
         )
         worker, reader = self._layer("worker"), self._layer("finalize")
         memory = settings.worker_memory_mb
-        write = self._write(delete=False)
+        write = self._buckets.write_volumes(delete=False)
         functions = {
             "plan": self._function("plan", worker, CONTROL_MEMORY_MB, self._plan_statements()),
             "block": self._function("block", worker, memory, [*self._read_sources(), *write]),
@@ -92,93 +81,30 @@ class ZblocksStack(Stack):
         # cloud-volume makes this folder on import, and a function may write under /tmp only.
         functions["finalize"].add_environment("CLOUD_VOLUME_DIR", "/tmp/cloudvolume")  # noqa: S108
         machine = self._state_machine(functions)
-        self._trigger(machine)
-        self._outputs(machine)
-        Watch(self, machine, functions, settings)
-
-    # Buckets
-
-    def _make_buckets(self) -> dict[str, s3.IBucket]:
-        chosen = self._settings
-        names = (chosen.destination_bucket, chosen.jobs_bucket, *chosen.source_buckets)
-        make = self._new_bucket if chosen.create_buckets else self._old_bucket
-        return {name: make(name) for name in dict.fromkeys(names)}
-
-    def _old_bucket(self, name: str) -> s3.IBucket:
-        return s3.Bucket.from_bucket_name(self, f"Bucket {name}", name)
-
-    def _new_bucket(self, name: str) -> s3.IBucket:
-        chosen = self._settings
-        results = name == chosen.destination_bucket
-        public = results and chosen.public_results
-        bucket = s3.Bucket(
-            self,
-            f"Bucket {name}",
-            bucket_name=name,
-            block_public_access=OPEN_TO_POLICY if public else s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
-            # A volume can be made again from its slices: old versions of chunks would only cost.
-            versioned=False,
-            lifecycle_rules=[EXPIRE_MAP_RESULTS, ABORT_UPLOADS] if results else [ABORT_UPLOADS],
-            cors=[self._viewer_may_read()] if results else None,
-            removal_policy=RemovalPolicy.RETAIN,
-        )
-        if public:
-            bucket.add_to_resource_policy(
-                iam.PolicyStatement(
-                    actions=["s3:GetObject"],
-                    resources=[bucket.arn_for_objects("*")],
-                    principals=[iam.AnyPrincipal()],
-                )
-            )
-        if name == chosen.jobs_bucket:
-            # event_bridge_enabled=True would add a custom-resource function for this one line.
-            resource = _cfn(bucket)
-            key = "NotificationConfiguration.EventBridgeConfiguration.EventBridgeEnabled"
-            resource.add_property_override(key, True)
-        return bucket
-
-    def _viewer_may_read(self) -> s3.CorsRule:
-        return s3.CorsRule(
-            allowed_methods=[s3.HttpMethods.GET, s3.HttpMethods.HEAD],
-            allowed_origins=list(self._settings.viewer_origins),
-            allowed_headers=["*"],
-            exposed_headers=["Content-Encoding", "Content-Length", "Content-Range", "ETag"],
-            max_age=3600,
-        )
+        lost = self._trigger(machine)
+        self._outputs(machine, lost)
+        Watch(self, Watched(machine, functions, lost), settings)
+        if settings.permissions_boundary:
+            boundary = settings.permissions_boundary
+            limit = iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", boundary)
+            iam.PermissionsBoundary.of(self).apply(limit)
 
     # What functions may do
 
     def _plan_statements(self) -> Statements:
-        jobs = self._buckets[self._settings.jobs_bucket]
-        config = _allow(["s3:GetObject"], jobs.arn_for_objects("jobs/*"))
         # Whether the execution that holds a destination still runs.
         ask = _allow(["states:DescribeExecution"], self._executions(self.stack_name, ":*"))
-        return [config, ask, *self._read_sources(), *self._write(delete=True)]
+        buckets = self._buckets
+        return [ask, *buckets.read_uploads(), *self._read_sources(), *buckets.plan_volumes()]
 
     def _finalize_statements(self) -> Statements:
         bus = self.format_arn(service="events", resource="event-bus", resource_name="default")
-        return [*self._write(delete=True), _allow(["events:PutEvents"], bus)]
+        return [*self._buckets.write_volumes(delete=True), _allow(["events:PutEvents"], bus)]
 
     def _read_sources(self) -> Statements:
-        sources = [self._buckets[name] for name in self._settings.source_buckets]
         roles = self._settings.source_role_arns
-        return [
-            _allow(["s3:GetObject"], *(bucket.arn_for_objects("*") for bucket in sources)),
-            # Without it S3 answers 403 where 404 is meant, and a prefix cannot be listed.
-            _allow(["s3:ListBucket"], *(bucket.bucket_arn for bucket in sources)),
-            *([_allow(["sts:AssumeRole"], *roles)] if roles else []),
-        ]
-
-    def _write(self, *, delete: bool) -> Statements:
-        bucket = self._buckets[self._settings.destination_bucket]
-        actions = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
-        actions += ["s3:DeleteObject"] if delete else []
-        return [
-            _allow(actions, bucket.arn_for_objects("*")),
-            _allow(["s3:ListBucket"], bucket.bucket_arn),
-        ]
+        assume = [_allow(["sts:AssumeRole"], *roles)] if roles else []
+        return [*self._buckets.read_sources(), *assume]
 
     def _use_keys(self) -> Statements:
         keys = self._settings.kms_key_arns
@@ -234,7 +160,7 @@ class ZblocksStack(Stack):
         return iam.Role(
             self,
             f"Role {name}",
-            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com", conditions=OURS),
             inline_policies={"work": document},
         )
 
@@ -293,10 +219,8 @@ class ZblocksStack(Stack):
         iam.Policy(self, "Map policy", statements=statements, roles=[machine.role])
 
     def _map_statements(self, machine: sfn.StateMachine) -> Statements:
-        bucket = self._buckets[self._settings.destination_bucket]
         name = machine.state_machine_name
         children = self._executions(name, f"/{MAP_LABEL}:*")
-        results = bucket.arn_for_objects(".zblocks/map/*")
         return [
             _allow(["states:StartExecution"], machine.state_machine_arn),
             _allow(
@@ -304,16 +228,7 @@ class ZblocksStack(Stack):
                 *(self._executions(name, ":*"), children),
             ),
             _allow(["states:RedriveExecution"], children),
-            _allow(["s3:GetObject"], bucket.arn_for_objects("*.zblocks/pending.json")),
-            _allow(
-                [
-                    "s3:GetObject",
-                    "s3:PutObject",
-                    "s3:ListMultipartUploadParts",
-                    "s3:AbortMultipartUpload",
-                ],
-                results,
-            ),
+            *self._buckets.run_map(),
         ]
 
     def _executions(self, name: str, suffix: str) -> str:
@@ -327,8 +242,17 @@ class ZblocksStack(Stack):
 
     # Trigger and outputs
 
-    def _trigger(self, machine: sfn.StateMachine) -> None:
-        """S3 tells EventBridge of the upload; only a pointer to it becomes the input."""
+    def _trigger(self, machine: sfn.StateMachine) -> sqs.Queue:
+        """S3 tells EventBridge of the upload; only a pointer to it becomes the input.
+
+        Return the queue of uploads that started nothing.
+        """
+        name = f"{self.stack_name}-upload"
+        arn = self.format_arn(service="events", resource="rule", resource_name=name)
+        by_rule = {**OURS, "ArnEquals": {"aws:SourceArn": arn}}
+        events_service = iam.ServicePrincipal("events.amazonaws.com", conditions=by_rule)
+        role = iam.Role(self, "Role upload", assumed_by=events_service)
+        lost = self._lost_uploads(events_service)
         upload = {
             "bucket": events.EventField.from_path("$.detail.bucket.name"),
             "key": events.EventField.from_path("$.detail.object.key"),
@@ -336,9 +260,17 @@ class ZblocksStack(Stack):
             "sequencer": events.EventField.from_path("$.detail.object.sequencer"),
             "event_id": events.EventField.event_id,
         }
+        target = targets.SfnStateMachine(
+            machine,
+            input=events.RuleTargetInput.from_object({"trigger": upload}),
+            role=role,
+            # By its ARN: CDK would add a statement of its own, without the account.
+            dead_letter_queue=sqs.Queue.from_queue_arn(self, "Lost", lost.queue_arn),
+        )
         events.Rule(
             self,
             "Config uploaded",
+            rule_name=name,
             description="A config at jobs/*.json starts a conversion",
             event_pattern=events.EventPattern(
                 source=["aws.s3"],
@@ -348,14 +280,26 @@ class ZblocksStack(Stack):
                     "object": {"key": [{"wildcard": "jobs/*.json"}]},
                 },
             ),
-            targets=[
-                targets.SfnStateMachine(
-                    machine, input=events.RuleTargetInput.from_object({"trigger": upload})
-                )
-            ],
+            targets=[target],
         )
+        return lost
 
-    def _outputs(self, machine: sfn.StateMachine) -> None:
+    def _lost_uploads(self, sender: iam.IPrincipal) -> sqs.Queue:
+        """Make the queue that EventBridge fills when it has tried for a day."""
+        lost = sqs.Queue(
+            self,
+            "Lost uploads",
+            enforce_ssl=True,
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            retention_period=Duration.days(14),
+        )
+        send = iam.PolicyStatement(
+            actions=["sqs:SendMessage"], resources=[lost.queue_arn], principals=[sender]
+        )
+        lost.add_to_resource_policy(send)
+        return lost
+
+    def _outputs(self, machine: sfn.StateMachine, lost: sqs.Queue) -> None:
         chosen = self._settings
         jobs = f"Put a config at s3://{chosen.jobs_bucket}/jobs/NAME.json to start a conversion"
         if not chosen.create_buckets:
@@ -363,6 +307,12 @@ class ZblocksStack(Stack):
         CfnOutput(self, "StateMachineArn", value=machine.state_machine_arn)
         CfnOutput(self, "DestinationBucket", value=chosen.destination_bucket)
         CfnOutput(self, "JobsBucket", value=chosen.jobs_bucket, description=jobs)
+        CfnOutput(
+            self,
+            "LostUploads",
+            value=lost.queue_url,
+            description="Uploads that EventBridge couldn't deliver; upload these configs again",
+        )
 
 
 def _allow(actions: Sequence[str], *resources: str) -> iam.PolicyStatement:

@@ -1,15 +1,16 @@
 """Who looks at the conversions: a dashboard, alarms, and mails at the end of each.
 
 What stands while nothing runs, in dollars a month (us-east-1, November 2026): the dashboard 3 and
-four alarms 0.10 each, but CloudWatch gives every account three dashboards of up to 50 metrics and
+five alarms 0.10 each, but CloudWatch gives every account three dashboards of up to 50 metrics and
 ten alarms free. That is why they are there unless `dashboard` is false. Topic and rules cost
 nothing.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import cast
 
-from aws_cdk import Arn, ArnComponents, ArnFormat, Aws, CfnOutput, Duration, Stack
+from aws_cdk import Arn, ArnComponents, ArnFormat, Aws, CfnMapping, CfnOutput, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_events as events
@@ -18,6 +19,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
+from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
@@ -29,22 +31,36 @@ REQUEST = 0.20 / 1e6
 """Dollars of one call of a function; list price of us-east-1, November 2026."""
 FUNCTION_SECONDS = 900
 """What Lambda gives a call at most."""
+CONSOLES = {
+    "aws": "console.aws.amazon.com",
+    "aws-cn": "console.amazonaws.cn",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+}
+"""Partition → host of the console."""
 MINUTE, ALARM_PERIOD = Duration.minutes(1), Duration.minutes(5)
 ENDED_BADLY = ("FAILED", "TIMED_OUT", "ABORTED")
 Graph = cloudwatch.GraphWidget
 Functions = Mapping[str, lambda_.Function]
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What there is to look at."""
+
+    machine: sfn.StateMachine
+    functions: Functions
+    lost_uploads: sqs.Queue
+
+
 class Watch(Construct):
     """All of it for one deployment; each part only if somebody is to see it."""
 
-    def __init__(
-        self, scope: Stack, machine: sfn.StateMachine, functions: Functions, settings: Settings
-    ) -> None:
+    def __init__(self, scope: Stack, watched: Watched, settings: Settings) -> None:
         super().__init__(scope, "Watch")
         self._name = scope.stack_name
-        self._machine = machine
-        self._functions = functions
+        self._machine = watched.machine
+        self._functions = watched.functions
+        self._lost = watched.lost_uploads
         self._settings = settings
         if not settings.dashboard and not settings.notify_email:
             return
@@ -53,7 +69,7 @@ class Watch(Construct):
             self._dashboard(alarms)
         if settings.notify_email:
             topic = self._topic(alarms)
-            self._tell_the_end(topic)
+            self._allow_rules(topic, self._tell_the_end(topic))
 
     # Alarms
 
@@ -61,11 +77,18 @@ class Watch(Construct):
         """Name, metric, periods in a row, and what it means."""
         machine, every = self._machine, {"period": ALARM_PERIOD, "statistic": "Sum"}
         look = "; the execution's page says why, and report.json beside the volume"
+        lost = (
+            "Uploaded configs started nothing: upload them again, then empty the queue LostUploads"
+        )
+        unsent = self._lost.metric_approximate_number_of_messages_visible(
+            period=ALARM_PERIOD, statistic="Maximum"
+        )
         throttled = "Lambda refuses workers: lower max_concurrency, or ask for a higher quota"
         return [
             ("failed", machine.metric_failed(**every), 1, f"A conversion failed{look}"),
             ("timed-out", machine.metric_timed_out(**every), 1, f"A conversion timed out{look}"),
             ("aborted", machine.metric_aborted(**every), 1, f"A conversion was stopped{look}"),
+            ("lost-uploads", unsent, 1, lost),
             # Single throttles are retried and pass: only those that go on are worth a mail.
             ("throttled", self._functions["block"].metric_throttles(**every), 3, throttled),
         ]
@@ -96,7 +119,10 @@ class Watch(Construct):
             actions=["sns:Publish"],
             resources=[topic.topic_arn],
             principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-            conditions={"ArnEquals": {"aws:SourceArn": [alarm.alarm_arn for alarm in alarms]}},
+            conditions={
+                "ArnEquals": {"aws:SourceArn": [alarm.alarm_arn for alarm in alarms]},
+                "StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID},
+            },
         )
         topic.add_to_resource_policy(publish)
         for alarm in alarms:
@@ -109,14 +135,29 @@ class Watch(Construct):
         )
         return topic
 
-    def _tell_the_end(self, topic: sns.ITopic) -> None:
+    def _allow_rules(self, topic: sns.Topic, rules: list[events.Rule]) -> None:
+        # "IfExists": Amazon's pages disagree on whether EventBridge names its rule to SNS.
+        publish = iam.PolicyStatement(
+            actions=["sns:Publish"],
+            resources=[topic.topic_arn],
+            principals=[iam.ServicePrincipal("events.amazonaws.com")],
+            conditions={
+                "ArnEqualsIfExists": {"aws:SourceArn": [rule.rule_arn for rule in rules]},
+                "StringEqualsIfExists": {"aws:SourceAccount": Aws.ACCOUNT_ID},
+            },
+        )
+        topic.add_to_resource_policy(publish)
+
+    def _tell_the_end(self, topic: sns.ITopic) -> list[events.Rule]:
         """Mail the link of a published volume, and the reason of any execution that failed.
 
         Of failures Step Functions' own event is taken: it comes even if no function could speak.
         """
         ours = self._executions()
         detail = events.EventField.from_path
-        self._mail(
+        # By its ARN: CDK would add a statement of its own, for the rules of all accounts.
+        topic = sns.Topic.from_topic_arn(self, "Told", topic.topic_arn)
+        published = self._mail(
             "Published",
             topic,
             events.EventPattern(
@@ -130,7 +171,7 @@ class Watch(Construct):
             f"Report: {detail('$.detail.report')}\n"
             f"Execution: {detail('$.detail.execution')}",
         )
-        self._mail(
+        failed = self._mail(
             "Not published",
             topic,
             events.EventPattern(
@@ -145,10 +186,13 @@ class Watch(Construct):
             f"Why: {detail('$.detail.error')}: {detail('$.detail.cause')}\n"
             f"Execution: {detail('$.detail.executionArn')}",
         )
+        return [published, failed]
 
-    def _mail(self, name: str, topic: sns.ITopic, pattern: events.EventPattern, text: str) -> None:
+    def _mail(
+        self, name: str, topic: sns.ITopic, pattern: events.EventPattern, text: str
+    ) -> events.Rule:
         message = events.RuleTargetInput.from_multiline_text(text)
-        events.Rule(
+        return events.Rule(
             self,
             name,
             description="A mail at the end of a conversion",
@@ -169,7 +213,8 @@ class Watch(Construct):
     # Dashboard
 
     def _dashboard(self, alarms: list[cloudwatch.Alarm]) -> None:
-        name = self._name
+        # An account's dashboards are shared by its regions, unlike everything else here.
+        name = f"{self._name}-{Aws.REGION}"
         cloudwatch.Dashboard(
             self,
             "Dashboard",
@@ -182,11 +227,12 @@ class Watch(Construct):
                 [self._duration_graph(), self._memory_graph()],
             ],
         )
-        region = Aws.REGION
+        hosts = {partition: {"host": host} for partition, host in CONSOLES.items()}
+        console = CfnMapping(self, "Consoles", mapping=hosts).find_in_map(Aws.PARTITION, "host")
         CfnOutput(
             Stack.of(self),
             "Dashboard",
-            value=f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
+            value=f"https://{console}/cloudwatch/home?region={Aws.REGION}"
             f"#dashboards/dashboard/{name}",
         )
 
@@ -250,8 +296,8 @@ class Watch(Construct):
         memory_mb = cast("lambda_.CfnFunction", function.node.default_child).memory_size or 128
         millisecond = memory_mb / 1024 * GB_SECOND[self._settings.architecture] / 1000
         return cloudwatch.MathExpression(
-            expression=f"RUNNING_SUM(FILL({name}_ms, 0) * {millisecond:.6e}"
-            f" + FILL({name}_calls, 0) * {REQUEST:.6e})",
+            expression=f"RUNNING_SUM(FILL({name}_ms, 0) * {millisecond:.15f}"
+            f" + FILL({name}_calls, 0) * {REQUEST:.15f})",
             using_metrics={
                 f"{name}_ms": function.metric_duration(statistic="Sum", period=MINUTE),
                 f"{name}_calls": function.metric_invocations(period=MINUTE),

@@ -1,5 +1,10 @@
-"""Starts an execution: plans its job, stores the plan, and returns the execution's state."""
+"""Starts an execution: plans its job, stores the plan, and returns the execution's state.
 
+An upload that can't be planned is answered beside it, in `NAME.error.json`. That starts an
+execution, too, since no rule of EventBridge can leave it out; it ends here.
+"""
+
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -9,29 +14,64 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from handlers import logger, metrics
 from zblocks.config import MAX_BYTES, Config, read_object
-from zblocks.errors import InvalidConfig
+from zblocks.errors import InvalidConfig, ZblocksError, hide_keys
 from zblocks.planning.stores import open_stores
 from zblocks.planning.time import WorkerSpec
 from zblocks.run.job import MAP, PENDING
 from zblocks.run.start import Prepared, Run, prepare
 from zblocks.storage import StoredFile, open_store
 
+ANSWER = ".error.json"
+
 
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Plan the job of an execution's `input`: a config, or a pointer to an uploaded one."""
-    logger.append_keys(execution=event["execution"])
-    config, trigger = read_input(event["input"])
+    given, execution = event["input"], event["execution"]
+    logger.append_keys(execution=execution)
+    upload = given.get("trigger")
+    if upload is None:
+        return start(given, execution)
+    if upload["key"].endswith(ANSWER):
+        return {"status": "duplicate"}
+    try:
+        result = start(given, execution)
+    except Exception as error:
+        said = {"error": type(error).__name__, "message": hide_keys(str(error))}
+        answer(upload, said | {"execution": execution})
+        raise
+    answer(upload, None)
+    return result
+
+
+def start(given: Mapping[str, Any], execution: str) -> dict[str, Any]:
+    """Store the plan of an input; return the execution's state."""
+    config, trigger = read_input(given)
     notes = config.for_cloud()
     refuse_other_places(config)
     worker = WorkerSpec.on_lambda(int(os.environ["ZBLOCKS_WORKER_MEMORY_MB"]))
-    run = Run(execution=event["execution"], trigger=trigger, is_running=is_running)
+    run = Run(execution=execution, trigger=trigger, is_running=is_running)
     prepared = prepare(config, open_stores(config), worker, run)
     metrics.add_metric(name="BlocksPlanned", unit=MetricUnit.Count, value=len(prepared.pending))
-    result = as_state(prepared, config, event["execution"])
+    result = as_state(prepared, config, execution)
     logger.info("planned", notes=notes, **result)
     return result
+
+
+def answer(upload: Mapping[str, str], said: Mapping[str, str] | None) -> None:
+    """Say beside an upload why it wasn't planned, or take back what was said before."""
+    key, store = (
+        upload["key"].removesuffix(".json") + ANSWER,
+        open_store(f"s3://{upload['bucket']}"),
+    )
+    try:
+        if said is None:
+            store.delete([key])
+        else:
+            store.put_json(key, json.dumps(said, indent=2, ensure_ascii=False).encode())
+    except (ZblocksError, OSError) as error:  # it matters less than the plan, or its own error
+        logger.warning("not answered", key=key, error=str(error))
 
 
 def read_input(given: Mapping[str, Any]) -> tuple[Config, str]:

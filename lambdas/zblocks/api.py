@@ -44,7 +44,7 @@ def plan(
         config: a path, a dict or a Config.
         workers: how many at the same time; default: `max_concurrency` of the config for Lambdas,
             one per core on this machine.
-        memory_mb: MiB per worker; default: 3538 for a Lambda, an equal share of 70 % of this
+        memory_mb: MiB per worker; default: 3008 for a Lambda, an equal share of 70 % of this
             machine's memory for a process.
         architecture: of the Lambdas.
         prices: path of a JSON file with prices that replace the built-in ones.

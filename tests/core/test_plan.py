@@ -124,7 +124,7 @@ def test_an_item_of_the_deepest_chunk_fits_in_a_state():
         msgspec.structs.replace(s, key="x" * 40, bytes=10**6, etag=f'"{s.z:032x}"')
         for s in base.slices
     )
-    _, tasks = make_plan(dataclasses.replace(base, slices=slices), WorkerSpec.on_lambda(3538))
+    _, tasks = make_plan(dataclasses.replace(base, slices=slices), WorkerSpec.on_lambda(3008))
     assert len(tasks) == 1
     assert len(tasks_to_json(tasks)) < 256 * 1024
 

@@ -19,7 +19,7 @@ from demo.signals import default_signals
 from tests.docs.pages import Reader, settle
 
 PAGE, REMOVING = ROOT / "docs/deploying.md", "## Removing everything"
-SOURCE, VOLUMES = "my-slices", "my-volumes"
+SOURCE, VOLUMES, JOBS = "my-slices", "my-volumes", "my-volumes-jobs"
 """The page's."""
 SECONDS_TO_END = 600
 

@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 
 import numpy as np
 
 from zblocks.planning.plan import VERSION
 
-from .conftest import SOURCE, VOLUMES
+from .conftest import JOBS, SOURCE, VOLUMES
 
 READ_BACK = """
 import sys
@@ -77,7 +78,7 @@ def test_the_state_stays_small(cloud, stack, job):
 def test_an_upload_converts_once_however_often_it_is_delivered(cloud, stack, job, tmp_path):
     cloud.upload(stack.folder, f"s3://{SOURCE}/dropped/")
     before = cloud.executions()
-    cloud.cli("s3", "cp", job("dropped"), f"s3://{VOLUMES}/jobs/dropped.json")
+    cloud.cli("s3", "cp", job("dropped"), f"s3://{JOBS}/jobs/dropped.json")
     (execution,) = new_executions(cloud, before)
 
     first = cloud.wait(execution)
@@ -95,7 +96,7 @@ def test_an_upload_converts_once_however_often_it_is_delivered(cloud, stack, job
     assert cloud.keys("brains/dropped/") == written
 
 
-def new_executions(cloud, before: dict[str, str]) -> list[str]:
+def new_executions(cloud, before: Iterable[str]) -> list[str]:
     """Those that started since; EventBridge takes a moment."""
     for _ in range(60):
         if found := sorted(set(cloud.executions()) - set(before)):
@@ -104,16 +105,23 @@ def new_executions(cloud, before: dict[str, str]) -> list[str]:
     raise AssertionError("the upload started nothing within 30 s")
 
 
-def test_an_upload_elsewhere_starts_nothing(cloud, job):
-    """By the time that a later one has started something."""
-    before = cloud.executions()
-    cloud.cli("s3", "cp", job("elsewhere"), f"s3://{VOLUMES}/elsewhere.json")
-    cloud.cli("s3", "cp", job("elsewhere"), f"s3://{VOLUMES}/jobs/notes.txt")
-    cloud.cli("s3", "cp", job("nothing", {"ext": ".nothing"}), f"s3://{VOLUMES}/jobs/last.json")
+def test_an_upload_elsewhere_starts_nothing_and_a_bad_one_is_answered(cloud, job):
+    """By the time that later ones have started something: the last is the answer's own event."""
+    before = set(cloud.executions())
+    cloud.cli("s3", "cp", job("elsewhere"), f"s3://{JOBS}/elsewhere.json")
+    cloud.cli("s3", "cp", job("elsewhere"), f"s3://{JOBS}/jobs/notes.txt")
+    cloud.cli("s3", "cp", job("nothing", {"ext": ".nothing"}), f"s3://{JOBS}/jobs/last.json")
     (execution,) = new_executions(cloud, before)
     ended = cloud.wait(execution)
+    assert ended["status"] == "FAILED"
     assert json.loads(ended["input"])["trigger"]["key"] == "jobs/last.json"
-    assert set(cloud.executions()) == {*before, execution}
+    said = json.loads(cloud.cli("s3", "cp", f"s3://{JOBS}/jobs/last.error.json", "-"))
+    assert (said["execution"], said["error"]) == (execution, "SliceListError")
+    (other,) = new_executions(cloud, before | {execution})
+    ended = cloud.wait(other)
+    assert json.loads(ended["input"])["trigger"]["key"] == "jobs/last.error.json"
+    assert json.loads(ended["output"]) == {"status": "duplicate"}
+    assert set(cloud.executions()) == {*before, execution, other}
 
 
 def test_one_broken_slice_fails_the_execution_and_is_named(cloud, stack, job):

@@ -64,7 +64,7 @@ class Machine:
 def job(tmp_path, cloud, monkeypatch):
     """A function: a stack of three blocks in a bucket with some bad slices; its config."""
     monkeypatch.setenv("ZBLOCKS_DESTINATION_BUCKET", "volumes")
-    monkeypatch.setenv("ZBLOCKS_WORKER_MEMORY_MB", "3538")
+    monkeypatch.setenv("ZBLOCKS_WORKER_MEMORY_MB", "3008")
 
     def put(bad, **fields):
         for z in range(150):

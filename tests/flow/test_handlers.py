@@ -24,6 +24,7 @@ CONTEXT = SimpleNamespace(
     invoked_function_arn="arn:aws:lambda:us-east-1:111122223333:function:zblocks",
     aws_request_id="1",
 )
+NOTHING_COUNTED = pytest.mark.filterwarnings("ignore:No application metrics")
 EXECUTION = "arn:aws:states:us-east-1:111122223333:execution:zblocks:run-1"
 
 
@@ -31,7 +32,7 @@ EXECUTION = "arn:aws:states:us-east-1:111122223333:execution:zblocks:run-1"
 def job(tmp_path, cloud, monkeypatch):
     """A stack of three blocks in a bucket, its middle one broken; the config."""
     monkeypatch.setenv("ZBLOCKS_DESTINATION_BUCKET", "volumes")
-    monkeypatch.setenv("ZBLOCKS_WORKER_MEMORY_MB", "3538")
+    monkeypatch.setenv("ZBLOCKS_WORKER_MEMORY_MB", "3008")
     write_stack(tmp_path / "in", textured((150, 40, 50, 1), "uint8"))
     for path in (tmp_path / "in").iterdir():
         data = path.read_bytes()
@@ -230,3 +231,67 @@ def test_a_run_above_its_ceiling_ends_in_plan_with_nothing_written(job, cloud):
     assert cloud.keys("volumes") == before
     job["max_cost_usd"] = 0.01
     assert plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)["blocks"] == 3
+
+
+@pytest.fixture
+def dropped(cloud):
+    """A function: a config put at jobs/a.json in the bucket `slices` → Plan's event."""
+
+    def put(body, key="jobs/a.json"):
+        etag = cloud.s3.put_object(Bucket="slices", Key=key, Body=body)["ETag"].strip('"')
+        upload = {"bucket": "slices", "key": key, "etag": etag, "sequencer": etag[:8]}
+        return {"input": {"trigger": upload}, "execution": EXECUTION}
+
+    return put
+
+
+def refused(event, error):
+    with pytest.raises(error) as caught:
+        plan.handler(event, CONTEXT)
+    return str(caught.value)
+
+
+@NOTHING_COUNTED
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ('{"source": ', "InvalidConfig"),
+        ({"sorce": "s3://slices/s"}, "InvalidConfig"),
+        ({"destination": "s3://other/a"}, "InvalidConfig"),
+        ({"source": "s3://slices/nothing"}, "SliceListError"),
+        ({"max_cost_usd": 1e-9}, "CostCeiling"),
+    ],
+)
+def test_an_upload_that_cannot_be_planned_is_answered_beside_it(job, cloud, dropped, change, error):
+    text = change if isinstance(change, str) else json.dumps(job | change)
+    message = refused(dropped(text), Exception)
+    said = cloud.json("slices", "jobs/a.error.json")
+    assert said == {"error": error, "message": message, "execution": EXECUTION}
+    # The answer is an upload, too, and ends where it begins.
+    before = cloud.keys("slices"), cloud.keys("volumes")
+    event = dropped(json.dumps(said), "jobs/a.error.json")
+    assert plan.handler(event, CONTEXT) == {"status": "duplicate"}
+    assert (cloud.keys("slices"), cloud.keys("volumes")) == before
+
+    job["destination"] += f"-{error}"
+    assert plan.handler(dropped(json.dumps(job)), CONTEXT)["status"] == "planned"
+    assert "jobs/a.error.json" not in cloud.keys("slices")
+
+
+@NOTHING_COUNTED
+def test_an_error_that_nobody_foresaw_is_answered_without_keys(job, cloud, dropped, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("AKIAIOSFODNN7EXAMPLE is refused")
+
+    monkeypatch.setattr(plan, "prepare", broken)
+    refused(dropped(json.dumps(job)), RuntimeError)
+    said = cloud.json("slices", "jobs/a.error.json")
+    assert (said["error"], said["message"]) == ("RuntimeError", "(a key, not shown) is refused")
+
+
+def test_plan_writes_documents_only(job, cloud):
+    """Its role may write nothing else: infra/buckets.py."""
+    job["destination"] += "-documents"
+    before = cloud.keys("volumes")
+    plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
+    assert {key.split("/")[1] for key in set(cloud.keys("volumes")) - set(before)} == {".zblocks"}

@@ -46,7 +46,7 @@ def test_between_buckets_the_workers_are_lambdas(bucket, cloud):
     said = zblocks("plan", config, "--json").json
     assert objects(cloud) == before
     assert (said["where"], said["blocks"], said["due"], said["resumes"]) == ("cloud", 3, 3, False)
-    workers = {"memory_mb": 3538, "concurrency": 2, "architecture": "arm64", "cloud": True}
+    workers = {"memory_mb": 3008, "concurrency": 2, "architecture": "arm64", "cloud": True}
     assert said["workers"] == workers
     services = {row["service"] for row in said["bill"]}
     assert services == {"Lambda", "Step Functions", "CloudWatch", "S3"}
@@ -61,7 +61,7 @@ def test_what_is_said_is_what_is_made(bucket, cloud, tmp_path):
     weather = Weather(0, 0)
     with failing(cloud.endpoint, weather) as endpoint:
         config, env = bucket(), {"AWS_ENDPOINT_URL": endpoint}
-        memory = ("--workers", "1", "--memory", "3538")
+        memory = ("--workers", "1", "--memory", "3008")
         said = zblocks("plan", config, "--json").json
         weather.passed.clear()
         assert zblocks("convert", config, *memory, env=env).code == 0

@@ -16,5 +16,5 @@ CONFIG = Config.parse(JOB, base=None)
 
 def a_prepared(destination: str, *, slices: int = 20, duplicate: bool = False) -> Prepared:
     stack = a_stack((3000, 2000, slices), (3680.0, 3680.0, 20000.0), destination=destination)
-    plan, tasks = make_plan(stack, WorkerSpec.on_lambda(3538))
+    plan, tasks = make_plan(stack, WorkerSpec.on_lambda(3008))
     return Prepared(plan, tasks, duplicate)

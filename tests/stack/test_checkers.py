@@ -35,6 +35,13 @@ ACCEPTED = {
     ("AwsSolutions-IAM5[Resource::*:execution:zblocks:[*]]", "Role plan"): (
         "executions of this machine get their ids at run time"
     ),
+    ("AwsSolutions-IAM5[Resource::*/jobs/[*].error.json]", "Role plan"): (
+        "answers beside uploads of any name"
+    ),
+    ("AwsSolutions-IAM5[Resource::*/[*].zblocks/[*]]", "Role plan"): (
+        "documents of a volume in any folder of the bucket"
+    ),
+    ("AwsSolutions-SQS3", "Lost uploads"): "it is itself where undelivered events go",
     ("AwsSolutions-SF1", "State machine"): (
         "ALL would log an event for each state of each of thousands of blocks; errors are logged"
     ),

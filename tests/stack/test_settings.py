@@ -23,8 +23,16 @@ def test_defaults():
         "arm64",
         False,
     )
-    assert (settings.create_buckets, settings.worker_memory_mb) == (False, 3538)
+    assert (settings.create_buckets, settings.worker_memory_mb) == (False, 3008)
     assert (settings.dashboard, settings.notify_email) == (True, ())
+
+
+def test_a_jobs_bucket_that_is_made_is_one_of_its_own():
+    """Each object of a bucket that sends events is billed for its event."""
+    assert read(create_buckets="true").jobs_bucket == "volumes-jobs"
+    assert read(create_buckets="true", jobs_bucket="mine").jobs_bucket == "mine"
+    with pytest.raises(SettingsError, match=r"jobs_bucket: .* is not a bucket name"):
+        read(create_buckets="true", destination_bucket="v" * 60)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +61,12 @@ def test_host_means_this_machine_and_this_python():
         ({"architecture": "riscv"}, "'riscv' is not one of arm64, x86_64, host"),
         ({"runtime": "3.13"}, "'3.13' is not like python3.13"),
         ({"architecture": "host", "runtime": "python3.9"}, f"runs {HERE} only, not python3.9"),
+        ({"source_role_arns": "arn:aws:iam::1:user/a"}, "'arn:aws:iam::1:user/a' is not the ARN"),
+        ({"permissions_boundary": "Lab"}, "'Lab' is not the ARN of a policy"),
+        (
+            {"permissions_boundary": [f"arn:aws-cn:iam::111122223333:policy/{n}" for n in "ab"]},
+            "is more than one ARN",
+        ),
         ({"create_buckets": "yes"}, "'yes' is not one of true, false"),
         ({"worker_memory_mb": "20000"}, "not a whole number of 512 to 10240"),
         ({"log_retention_days": "31"}, "31 is not one of 1, 3, 5"),

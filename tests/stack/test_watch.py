@@ -119,6 +119,18 @@ def test_throttles_of_the_blocks_alarm_when_they_go_on(alarms, template, of_type
     assert alarm["EvaluationPeriods"] * alarm["Period"] == 15 * 60
 
 
+def test_uploads_that_started_nothing_alarm(alarms, template, of_type):
+    alarm = alarms["zblocks-lost-uploads"]
+    (queue,) = of_type(template, "AWS::SQS::Queue")
+    assert alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
+    assert alarm["Dimensions"] == [
+        {"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}
+    ]
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Maximum", 1)
+    (target,) = next(iter(of_type(template, "AWS::Events::Rule").values()))["Targets"]
+    assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": [queue, "Arn"]}}
+
+
 def test_while_nothing_runs_nothing_alarms(alarms):
     assert {alarm["TreatMissingData"] for alarm in alarms.values()} == {"notBreaching"}
 
@@ -135,7 +147,7 @@ def test_without_a_dashboard_nothing_is_left_standing(synthesise, of_type):
     assert "Dashboard" not in template["Outputs"]
     template, _ = synthesise({"dashboard": "false", "notify_email": "lab@example.org"})
     assert of_type(template, "AWS::CloudWatch::Dashboard") == {}
-    assert len(of_type(template, "AWS::CloudWatch::Alarm")) == 4  # mailed, so they have a use
+    assert len(of_type(template, "AWS::CloudWatch::Alarm")) == 5  # mailed, so they have a use
 
 
 def test_alarms_and_ends_go_to_every_address(watched, of_type):

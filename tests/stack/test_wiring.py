@@ -119,7 +119,9 @@ def test_an_upload_of_a_config_starts_the_machine_with_a_pointer_to_it(template,
 
 def test_the_outputs_are_what_people_and_scripts_need(template, of_type):
     outputs = template["Outputs"]
-    assert set(outputs) == {"StateMachineArn", "DestinationBucket", "JobsBucket", "Dashboard"}
+    assert set(outputs) == {
+        "StateMachineArn", "DestinationBucket", "JobsBucket", "LostUploads", "Dashboard"
+    }  # fmt: skip
     (machine,) = of_type(template, "AWS::StepFunctions::StateMachine")
     assert outputs["StateMachineArn"]["Value"] == {"Ref": machine}
     assert outputs["DestinationBucket"]["Value"] == "volumes"
@@ -137,7 +139,7 @@ def test_buckets_made_here_are_private_and_kept(created, of_type):
     named = {bucket["BucketName"]: bucket for bucket in buckets.values()}
     assert set(named) == {"volumes", "jobs", "slices-a", "slices-b"}
     for name in buckets:
-        assert template["Resources"][name]["DeletionPolicy"] == "Retain"
+        assert template["Resources"][name]["DeletionPolicy"] == "RetainExceptOnCreate"
     for bucket in named.values():
         assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
         assert bucket["BucketEncryption"]

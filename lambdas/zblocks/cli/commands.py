@@ -94,7 +94,7 @@ def plan(
     config: ConfigFile,
     memory: Annotated[
         int | None,
-        typer.Option(min=1, help="Memory per worker in MiB; default: 3538 for a Lambda function."),
+        typer.Option(min=1, help="Memory per worker in MiB; default: 3008 for a Lambda function."),
     ] = None,
     concurrency: Annotated[
         int | None,

@@ -24,7 +24,7 @@ from zblocks.slices.transforms.canvas import Canvas
 from zblocks.slices.transforms.contrast import Contrast
 from zblocks.storage import Store
 
-LAMBDA_MEMORY_MB = 3538
+LAMBDA_MEMORY_MB = 3008
 """Of a worker, as the stack is deployed by default."""
 
 QUOTA = 1000
