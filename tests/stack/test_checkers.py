@@ -16,7 +16,10 @@ from .conftest import CONTEXT
 
 ACCEPTED = {
     # (rule, construct): why it stays.
-    ("AwsSolutions-IAM5[Resource::*/[*]]", "Role *"): "objects of one bucket; uploaded configs",
+    (
+        "AwsSolutions-IAM5[Resource::*/[*]]",
+        "Role *",
+    ): "objects of one bucket; volumes' documents; uploaded configs",
     ("AwsSolutions-IAM5[Resource::[*]]", "State machine/Role/DefaultPolicy"): (
         "X-Ray and log deliveries have no names that a policy could give"
     ),
@@ -37,9 +40,6 @@ ACCEPTED = {
     ),
     ("AwsSolutions-IAM5[Resource::*/jobs/[*].error.json]", "Role plan"): (
         "answers beside uploads of any name"
-    ),
-    ("AwsSolutions-IAM5[Resource::*/[*].zblocks/[*]]", "Role plan"): (
-        "documents of a volume in any folder of the bucket"
     ),
     ("AwsSolutions-SQS3", "Lost uploads"): "it is itself where undelivered events go",
     ("AwsSolutions-SF1", "State machine"): (
