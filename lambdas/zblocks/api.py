@@ -15,13 +15,13 @@ from zblocks.config import Config
 from zblocks.errors import InvalidConfig
 from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.read_stack import read_stack
-from zblocks.planning.stores import open_stores
+from zblocks.planning.stores import access_of, open_stores
 from zblocks.planning.time import WorkerSpec
 from zblocks.run.finalize import Ending, add_access_problems
 from zblocks.run.forecast import LAMBDA_MEMORY_MB, Forecast, Workers, forecast, in_cloud
 from zblocks.run.local.convert import Machine, Observer
 from zblocks.run.local.convert import convert as convert_here
-from zblocks.storage import Credentials, load_credentials, open_store
+from zblocks.storage import open_store
 
 Job = str | os.PathLike[str] | Mapping[str, object] | Config
 """What may be given as a config."""
@@ -63,7 +63,7 @@ def plan(
     job = _config(config)
     _refuse_odd_numbers(workers, memory_mb)
     known = Prices.load(Path(prices)) if prices is not None else Prices()
-    stores = open_stores(job, keys_of(job))
+    stores = open_stores(job)
     stack = read_stack(job, stores)
     if in_cloud(job):
         worker = WorkerSpec.on_lambda(memory_mb or LAMBDA_MEMORY_MB)
@@ -120,20 +120,13 @@ def convert_job(config: Config, machine: Machine, observe: Observer, resume: str
 
     `resume` is the command that resumes this run, for the report. Raises as `convert`.
     """
-    keys = keys_of(config)
-    ending = convert_here(config, machine, keys, observe, resume)
+    ending = convert_here(config, machine, observe, resume)
     if ending.location.startswith("file:"):
         return ending
     from zblocks.view.public_access import access_problems
 
     problems = access_problems(ending.location)
-    return add_access_problems(open_store(ending.location, keys), ending, problems)
-
-
-def keys_of(config: Config | None) -> Credentials | None:
-    """Read the credentials file that a config names, if any."""
-    path = config.credentials_path if config else None
-    return load_credentials(path) if path else None
+    return add_access_problems(open_store(ending.location, access_of(config)), ending, problems)
 
 
 def _config(given: Job) -> Config:

@@ -40,13 +40,6 @@ def test_a_folder_that_is_not_there(tmp_path, write_config):
     assert f"{tmp_path}/in: no such folder; check source and s3_prefix" in done.err
 
 
-def test_no_credentials(write_config):
-    bare = dict.fromkeys(AWS) | {"AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nowhere"}
-    done = zblocks("plan", write_config(source="s3://slices/x"), env=bare)
-    assert done.code == 2
-    assert "no AWS credentials found; set them up as for the AWS CLI (aws configure)" in done.err
-
-
 class Elsewhere(BaseHTTPRequestHandler):
     """S3, asked for a bucket of another region."""
 

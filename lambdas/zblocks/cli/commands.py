@@ -30,6 +30,10 @@ PricesFile = Annotated[
         "--prices", metavar="FILE", help='Other prices: JSON like "prices" in zblocks plan --json.'
     ),
 ]
+RequesterPays = Annotated[
+    bool,
+    typer.Option("--requester-pays", help="Agree to pay for requests, where the requester has to."),
+]
 Machine = Annotated[str, typer.Option(help="The state machine's ARN, or the name of its stack.")]
 
 
@@ -67,6 +71,7 @@ def init(
         tuple[float, float, float] | None,
         typer.Option(metavar="X Y Z", help="Voxel size in nm, such as 3680 3680 20000."),
     ] = None,
+    requester_pays: RequesterPays = False,
 ) -> None:
     """Inspect slices and write a first config for them.
 
@@ -75,7 +80,7 @@ def init(
     """
     from zblocks.cli.init import write_first_config
 
-    write_first_config(location, output, resolution)
+    write_first_config(location, output, resolution, requester_pays=requester_pays)
 
 
 @app.command()
@@ -231,6 +236,7 @@ def verify(
         bool,
         typer.Option("--allow-holes", help="Accept missing chunks, as tensorstore leaves them."),
     ] = False,
+    requester_pays: RequesterPays = False,
     as_json: AsJson = False,
 ) -> None:
     """Check a finished volume, made by zblocks or any other tool.
@@ -240,7 +246,8 @@ def verify(
     from zblocks.cli.verify import check
     from zblocks.verify import VerifyOptions
 
-    check(location, source, VerifyOptions(None, sample, seed, allow_holes), as_json=as_json)
+    options = VerifyOptions(None, sample, seed, allow_holes)
+    check(location, source, options, requester_pays=requester_pays, as_json=as_json)
 
 
 @app.command()
@@ -261,15 +268,17 @@ def view(
     config: Annotated[
         Path | None, typer.Option(metavar="CONFIG", help="Use this job's s3_creds_file.")
     ] = None,
+    requester_pays: RequesterPays = False,
 ) -> None:
     """Open a volume, made by zblocks or any other tool, in Neuroglancer.
 
     A folder, or a bucket that isn't publicly readable, is served to your own browser from this
     machine, with your credentials, until Ctrl-C or SIGTERM.
     """
-    from zblocks.cli.view import print_link, show
+    from zblocks.cli.view import AccessOptions, print_link, show
 
+    options = AccessOptions(config, requester_pays)
     if link:
-        print_link(location, config)
+        print_link(location, options)
     else:
-        show(location, config, port, offline=offline, browser=browser)
+        show(location, options, port, offline=offline, browser=browser)

@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from zblocks.api import convert_job, keys_of
+from zblocks.api import convert_job
 from zblocks.cli.display import Display
 from zblocks.cli.output import PLAIN_EVERY, reporting, say, say_how_to_stop
 from zblocks.config import Config
@@ -64,7 +64,7 @@ def download_slices(path: Path, *, as_json: bool) -> None:
     """Copy the slices to `folder_to_write_to`."""
     with reporting():
         config = Config.load(path)
-        moved = transfer.download(config, keys_of(config), _count_objects("downloaded"))
+        moved = transfer.download(config, _count_objects("downloaded"))
         _print_moved(moved, f"slices are in {config.download_folder}", as_json=as_json)
 
 
@@ -72,7 +72,7 @@ def upload_volume(path: Path, *, as_json: bool) -> None:
     """Copy the volume from `folder_to_convert_to` to the bucket."""
     with reporting():
         config = Config.load(path)
-        moved = transfer.upload(config, keys_of(config), _count_objects("uploaded"))
+        moved = transfer.upload(config, _count_objects("uploaded"))
         _print_moved(moved, f"the volume is at {config.destination}", as_json=as_json)
 
 

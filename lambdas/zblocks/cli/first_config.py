@@ -30,7 +30,7 @@ from zblocks.slices import ChannelSelection, SliceHeader, probe_pages
 from zblocks.slices.name_list import read_list
 from zblocks.slices.order import from_listing
 from zblocks.slices.pixel_size import scale_of
-from zblocks.storage import Store, StoredFile, StoredObject, open_store
+from zblocks.storage import BY_ENVIRONMENT, Access, Store, StoredFile, StoredObject, open_store
 
 HEADERS = 64
 """Slices whose headers are read, at most."""
@@ -71,19 +71,22 @@ class Place:
         return StoredFile(self.store, key, found.bytes, found.etag, 1 << 14)
 
 
-def first_config(location: str, resolution: Sequence[float] | None = None) -> str:
+def first_config(
+    location: str, resolution: Sequence[float] | None = None, access: Access = BY_ENVIRONMENT
+) -> str:
     """Return the text of a config for the slices at a location.
 
     Args:
         location: `s3://bucket/prefix` or `file:///folder`; it may end within a name.
         resolution: voxel size in nm along x, y and z, if known.
+        access: how a bucket is read.
 
     Raises:
         InvalidConfig: a name that can't be used in a config.
         SliceListError: no images; says which folders below the location have some.
         SliceError: no header could be read.
     """
-    place = _find(location)
+    place = _find(location, access)
     images = {key for key in place.files if is_image(key)}
     names = choose_slices(images, place.begin)
     if listed := _find_list(place, names, images):
@@ -91,6 +94,7 @@ def first_config(location: str, resolution: Sequence[float] | None = None) -> st
     else:
         order, complete = _order(names, location)
     fields = _locations(place, names.prefix) | _naming(names)
+    fields |= {"requester_pays": True} if access.requester_pays else {}
     if not listed:
         fields |= _filter(fields, names, images)
     if others := sorted(map(_name, images.difference(names.keys))):
@@ -107,17 +111,17 @@ def _name(key: str) -> str:
     return PurePosixPath(key).name
 
 
-def _find(location: str) -> Place:
+def _find(location: str, access: Access) -> Place:
     """List the folder of a location, or the one with names that begin like its end."""
     ways = _in_bucket(location) if location.startswith("s3://") else _on_disk(location)
     for url, folder, begin in ways:
-        store = open_store(url)
+        store = open_store(url, access)
         objects, inside = store.list_folder(folder)
         files = {o.key: o for o in objects}
         if any(is_image(key) and key.startswith(begin) for key in files):
             return Place(store, folder, begin, files, inside)
     url, folder, begin = ways[0]
-    raise SliceListError(f"{location}: {instead(open_store(url), folder, begin)}")
+    raise SliceListError(f"{location}: {instead(open_store(url, access), folder, begin)}")
 
 
 def _in_bucket(location: str) -> list[tuple[str, str, str]]:

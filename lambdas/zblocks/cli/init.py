@@ -9,16 +9,21 @@ from zblocks.cli.first_config import SCHEMA, first_config
 from zblocks.cli.output import place_of, reporting, say
 from zblocks.config.schema import config_schema
 from zblocks.errors import InvalidConfig
+from zblocks.storage import Access
 
 
 def write_first_config(
-    location: str, output: Path | None, resolution: tuple[float, float, float] | None
+    location: str,
+    output: Path | None,
+    resolution: tuple[float, float, float] | None,
+    *,
+    requester_pays: bool,
 ) -> None:
     """Write a config for the slices at a location, to a new file or to stdout."""
     with reporting():
         if output is not None and output.exists():
             raise InvalidConfig(f"{output}: exists already; give another name, or remove it")
-        text = first_config(place_of(location), resolution)
+        text = first_config(place_of(location), resolution, Access(requester_pays=requester_pays))
         if output is None:
             print(text, end="")
             return

@@ -8,10 +8,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from zblocks.api import keys_of
 from zblocks.cli.output import place_of, reporting
 from zblocks.config import Config
-from zblocks.planning.stores import open_stores
+from zblocks.planning.stores import access_of, open_stores
 from zblocks.storage import open_store
 from zblocks.verify import Findings, Source, VerifyOptions, verify
 
@@ -19,13 +18,20 @@ EXAMPLES = 3
 """Problems of one kind that are printed."""
 
 
-def check(location: str, source: Path | None, options: VerifyOptions, *, as_json: bool) -> NoReturn:
+def check(
+    location: str,
+    source: Path | None,
+    options: VerifyOptions,
+    *,
+    requester_pays: bool,
+    as_json: bool,
+) -> NoReturn:
     """Check a volume and print what is wrong; ends the command with its exit code."""
     with reporting(otherwise=2):
         config = Config.load(source) if source else None
-        place, keys = place_of(location), keys_of(config)
-        store = open_store(place, keys)
-        slices = Source(config, open_stores(config, keys, store)) if config else None
+        place = place_of(location)
+        store = open_store(place, access_of(config, requester_pays=requester_pays))
+        slices = Source(config, open_stores(config, store)) if config else None
         found = verify(store, replace(options, source=slices))
     if as_json:
         print(json.dumps(_as_json(place, options, found)))

@@ -6,38 +6,48 @@ import os
 import signal
 import sys
 import webbrowser
+from dataclasses import dataclass
 from pathlib import Path
 
-from zblocks.api import keys_of
 from zblocks.cli.output import place_of, reporting, say
 from zblocks.config import Config
 from zblocks.errors import InvalidConfig
 from zblocks.neuroglancer import HOSTED, viewer_link
-from zblocks.storage import Credentials, Store, open_public, open_store
+from zblocks.planning.stores import access_of
+from zblocks.storage import Access, Store, open_public, open_store
 from zblocks.view.contrast import read_viewed_volume
 from zblocks.view.public_access import PublicAccess, check_public_access
 
 
-def print_link(location: str, config: Path | None) -> None:
+@dataclass(frozen=True, slots=True)
+class AccessOptions:
+    """How the user says that a bucket is to be read."""
+
+    config: Path | None
+    requester_pays: bool
+
+    def load(self) -> Access:
+        """Read the config, if any."""
+        config = Config.load(self.config) if self.config else None
+        return access_of(config, requester_pays=self.requester_pays)
+
+
+def print_link(location: str, options: AccessOptions) -> None:
     """Print the link with which anybody sees a volume in a bucket."""
     with reporting(stopped="stopped"):
-        print(_link(place_of(location), _keys(config)))
+        print(_link(place_of(location), options.load()))
 
 
-def show(location: str, config: Path | None, port: int, *, offline: bool, browser: bool) -> None:
+def show(location: str, options: AccessOptions, port: int, *, offline: bool, browser: bool) -> None:
     """Open a volume: by its public link, or served from here until Ctrl-C or SIGTERM."""
     with reporting(stopped="stopped"):
-        place, keys = place_of(location), _keys(config)
+        place, access = place_of(location), options.load()
         found = None if offline or place.startswith("file:") else _check_access(place)
-        store = _store(place, keys, found)
+        store = _store(place, access, found)
         if found and found.public and not found.problems:
             _open(viewer_link(read_viewed_volume(store), found.address.source), browser=browser)
         else:
             _serve(store, port, offline=offline, browser=browser)
-
-
-def _keys(config: Path | None) -> Credentials | None:
-    return keys_of(Config.load(config) if config else None)
 
 
 def _check_access(place: str) -> PublicAccess:
@@ -49,7 +59,7 @@ def _check_access(place: str) -> PublicAccess:
     return found
 
 
-def _link(place: str, keys: Credentials | None) -> str:
+def _link(place: str, access: Access) -> str:
     """Return the link that works for everybody once the volume is publicly readable."""
     if place.startswith("file:"):
         msg = (
@@ -60,14 +70,14 @@ def _link(place: str, keys: Credentials | None) -> str:
     found = _check_access(place)
     if not found.public:
         say(f"note: {'; '.join(found.problems)}")
-    return viewer_link(read_viewed_volume(_store(place, keys, found)), found.address.source)
+    return viewer_link(read_viewed_volume(_store(place, access, found)), found.address.source)
 
 
-def _store(place: str, keys: Credentials | None, found: PublicAccess | None) -> Store:
+def _store(place: str, access: Access, found: PublicAccess | None) -> Store:
     """Open a volume, without credentials if it is publicly readable."""
     if found and found.public:
         return open_public(found.address.url)
-    return open_public(place) if place.startswith("http") else open_store(place, keys)
+    return open_public(place) if place.startswith("http") else open_store(place, access)
 
 
 def _serve(store: Store, port: int, *, offline: bool, browser: bool) -> None:

@@ -262,6 +262,11 @@ class Fields(BaseModel):
         description="the ARN of an IAM role that can read the slices, for example in another "
         'account, such as "arn:aws:iam::111122223333:role/slices"',
     )
+    requester_pays: bool = Field(
+        False,
+        description="true to agree to pay for requests to buckets whose owner lets the requester "
+        "pay, and for what is read from them",
+    )
     allow_partial: bool = Field(
         False,
         description="true to publish the volume even if some blocks fail, with those declared as "

@@ -98,6 +98,7 @@ class PlanInput:
     filled: tuple[FilledSlice, ...] = ()
     damaged: tuple[DamagedSlice, ...] = ()  # those of `slices` that are known to be damaged
     skip_damaged: bool = False  # whether damaged slices are treated as missing
+    requester_pays: bool = False  # whether to agree to pay for reading the slices
     region: Region | None = None
     sparse_labels: bool = False
     segment_properties: str = ""  # folder of the labels' names, or empty
@@ -171,6 +172,7 @@ class Plan:
     notes: tuple[str, ...]
     damaged: tuple[DamagedSlice, ...] = ()  # they are in `filled`, too
     skip_damaged: bool = False  # whether a slice that turns out to be damaged is missing
+    requester_pays: bool = False  # whether to agree to pay for reading the slices
 
     @property
     def identity(self) -> str:

@@ -72,6 +72,7 @@ def make_plan(given: PlanInput, worker: WorkerSpec) -> tuple[Plan, tuple[BlockTa
         predicted_block_s=block.seconds,
         notes=given.notes,
         skip_damaged=given.skip_damaged,
+        requester_pays=given.requester_pays,
     )
     tasks = [_task(plan, given.slices, i) for i in range(plan.blocks)]
     return declare_missing(plan, tasks, given.damaged)

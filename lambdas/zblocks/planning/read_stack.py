@@ -77,6 +77,7 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
     return PlanInput(
         source=config.source,
         source_role=config.source_role,
+        requester_pays=config.requester_pays,
         destination=config.destination,
         layer=config.layer_type,
         chunk_format=voxels,

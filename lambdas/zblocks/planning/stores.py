@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zblocks.config import Config
-from zblocks.storage import Credentials, Store, open_store
+from zblocks.storage import Access, Store, load_credentials, open_store, open_writable
 
 OpenFolder = Callable[[str], Store]
 """Opens the folder of a list or table by its URL."""
@@ -21,18 +21,26 @@ class Stores:
     open_folder: OpenFolder
 
 
-def open_stores(
-    config: Config, credentials: Credentials | None = None, target: Store | None = None
-) -> Stores:
-    """Open the stores that a config names; `target` replaces the config's destination.
-
-    `credentials` are used instead of the environment's.
+def access_of(config: Config | None, *, requester_pays: bool = False) -> Access:
+    """Return how a job reads and writes buckets; without a config, as AWS's own clients.
 
     Raises:
-        InvalidConfig: there are no credentials for a bucket.
+        InvalidConfig: its file of keys can't be used.
     """
+    path = config.credentials_path if config else None
+    pays = requester_pays or (config is not None and config.requester_pays)
+    return replace(load_credentials(path) if path else Access(), requester_pays=pays)
+
+
+def open_stores(config: Config, target: Store | None = None) -> Stores:
+    """Open the stores that a config names; `target` replaces the config's destination.
+
+    Raises:
+        InvalidConfig: credentials can't be used, or there are none for the destination.
+    """
+    access = access_of(config)
     return Stores(
-        open_store(config.source, credentials, config.source_role),
-        target or open_store(config.destination, credentials),
-        lambda url: open_store(url, credentials, config.role_for(url)),
+        open_store(config.source, replace(access, role=config.source_role)),
+        target or open_writable(config.destination, access),
+        lambda url: open_store(url, replace(access, role=config.role_for(url))),
     )

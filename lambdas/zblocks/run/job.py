@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from zblocks.errors import IncompleteVolume
 from zblocks.planning.plan import BlockTask, Plan, plan_from_json, tasks_from_json
-from zblocks.storage import Credentials, Store, open_store
+from zblocks.storage import BY_ENVIRONMENT, Access, Store, open_store
 
 WORK = ".zblocks"
 PLAN = f"{WORK}/plan.json"
@@ -39,19 +39,20 @@ class Job:
     target: Store
 
 
-def open_job(destination: str, credentials: Credentials | None = None) -> Job:
+def open_job(destination: str, access: Access = BY_ENVIRONMENT) -> Job:
     """Read the plan at a destination and open its stores.
 
     Raises:
         IncompleteVolume: there is no plan.
     """
-    target = open_store(destination, credentials)
+    target = open_store(destination, access)
     try:
         plan = plan_from_json(target.get(PLAN))
     except FileNotFoundError as error:
         msg = f"{destination}/{PLAN}: there is no plan; start the conversion from its config"
         raise IncompleteVolume(msg) from error
-    return Job(plan, open_store(plan.source, credentials, plan.source_role), target)
+    reads = replace(access, role=plan.source_role, requester_pays=plan.requester_pays)
+    return Job(plan, open_store(plan.source, reads), target)
 
 
 def read_tasks(target: Store) -> tuple[BlockTask, ...]:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from zblocks.config import Config
 from zblocks.errors import DestinationConflict, InvalidConfig
 from zblocks.planning.find_slices import list_slices
-from zblocks.planning.stores import open_stores
+from zblocks.planning.stores import access_of, open_stores
 from zblocks.precomputed.info import INFO, PROVENANCE
 from zblocks.precomputed.scale import IMAGES
 from zblocks.run.job import is_work
-from zblocks.storage import IMMUTABLE, SIDE_FILES, Credentials, open_store
+from zblocks.storage import IMMUTABLE, SIDE_FILES, open_store, open_writable
 
 THREADS = 32
 """Objects copied concurrently."""
@@ -34,7 +34,7 @@ class Moved:
     """Listed slices that don't exist, placeholders and gaps, by name."""
 
 
-def download(config: Config, credentials: Credentials | None, progress: Progress) -> Moved:
+def download(config: Config, progress: Progress) -> Moved:
     """Copy the slices into `folder_to_write_to`, listed ones as `<index>_<name>_<ext>`.
 
     Files of the same size are left alone unless the config sets `overwrite`.
@@ -46,7 +46,7 @@ def download(config: Config, credentials: Credentials | None, progress: Progress
     if config.download_folder is None:
         msg = "folder_to_write_to: missing; give the folder that the slices are to be copied to"
         raise InvalidConfig(msg)
-    stores = open_stores(config, credentials)
+    stores = open_stores(config)
     source = stores.source
     slots, found, _ = list_slices(config, stores)
     target = open_store(f"file://{config.download_folder}")
@@ -71,7 +71,7 @@ def download(config: Config, credentials: Credentials | None, progress: Progress
     return Moved(len(wanted), len(jobs) - len(wanted), missing)
 
 
-def upload(config: Config, credentials: Credentials | None, progress: Progress) -> Moved:
+def upload(config: Config, progress: Progress) -> Moved:
     """Copy a finished volume from `folder_to_convert_to` to the upload bucket; `info` goes last.
 
     With `overwrite` false, objects that are there already are left alone.
@@ -84,7 +84,7 @@ def upload(config: Config, credentials: Credentials | None, progress: Progress) 
         msg = "folder_to_convert_to and s3_bucket_name_for_upload: upload needs both; give them"
         raise InvalidConfig(msg)
     source = open_store(f"file://{config.upload_folder}")
-    target = open_store(config.destination, credentials)
+    target = open_writable(config.destination, access_of(config))
     if not source.head(INFO):
         msg = f"{source.url} holds no finished volume (no info); convert first"
         raise InvalidConfig(f"folder_to_convert_to: {msg}")

@@ -18,10 +18,10 @@ _DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 
 
 @contextmanager
-def translated(place: str, *, local: bool) -> Iterator[None]:
+def translated(place: str, denied: str, *, local: bool) -> Iterator[None]:
     """Raise the store's errors as ours; missing objects and failed conditions pass unchanged.
 
-    `place` is the object's URL, for the message.
+    `place` is the object's URL, and `denied` what to do if access is, for the message.
 
     Raises:
         InvalidConfig: access, bucket, region or name is wrong; no retry will help.
@@ -31,13 +31,13 @@ def translated(place: str, *, local: bool) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         if NO_BUCKET in str(error):
-            raise _translate(place, error, local=local) from error
+            raise _translate(place, error, denied, local=local) from error
         raise
     except (ValueError, exceptions.BaseError) as error:
         conditions = (exceptions.AlreadyExistsError, exceptions.PreconditionError)
         if isinstance(error, conditions) and not is_conflict(error):
             raise
-        raise _translate(place, error, local=local) from error
+        raise _translate(place, error, denied, local=local) from error
 
 
 def is_conflict(error: BaseException | None) -> bool:
@@ -48,13 +48,11 @@ def is_conflict(error: BaseException | None) -> bool:
     return isinstance(error, exceptions.AlreadyExistsError) and "409 Conflict" in str(error)
 
 
-def _translate(place: str, error: Exception, *, local: bool) -> ZblocksError:
+def _translate(place: str, error: Exception, denied: str, *, local: bool) -> ZblocksError:
     said, short = str(error), _shorten(error)
-    denied = isinstance(error, _DENIED) or (local and "os error 13" in said)
-    if denied and local:
-        what = f"permission denied; ask the folder's owner, or change its permissions ({short})"
-    elif denied:
-        what = f"access denied; check the credentials and their permissions here ({short})"
+    sign = "os error 13" if local else "status code: 403"  # a refused listing has no class
+    if isinstance(error, _DENIED) or sign in said:
+        what = f"{denied} ({short})"
     elif isinstance(error, ValueError):
         what = f"not a valid object name ({short}); correct it"
     elif isinstance(error, exceptions.InvalidPathError):

@@ -26,16 +26,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
-    """Keys for one account."""
+class Access:
+    """How buckets are read and written."""
 
-    access_key: str
-    secret_key: str = field(repr=False)
+    access_key: str = ""
+    """Empty: what AWS's own clients use; if they have none, only public buckets can be read."""
+    secret_key: str = field(default="", repr=False)
     region: str | None = None
     """None: from the environment."""
+    role: str = ""
+    """ARN of an IAM role to assume, or empty."""
+    requester_pays: bool = False
+    """Whether the owner of these keys agrees to pay for requests to buckets of others."""
 
 
-def load_credentials(path: Path) -> Credentials:
+BY_ENVIRONMENT = Access()
+
+
+def load_credentials(path: Path) -> Access:
     """Read the JSON file; errors never show its content.
 
     Raises InvalidConfig if the file is missing, not a JSON object, or lacks a key.
@@ -55,7 +63,7 @@ def load_credentials(path: Path) -> Credentials:
     if region is not None and not isinstance(region, str):
         msg = f"s3_creds_file: {path}: region is not text; give one such as us-east-1"
         raise InvalidConfig(msg)
-    return Credentials(str(values[0]).strip(), str(values[1]).strip(), region or None)
+    return Access(str(values[0]).strip(), str(values[1]).strip(), region or None)
 
 
 _RETRY = {
@@ -71,18 +79,41 @@ _RETRY = {
 
 _TIMEOUT = timedelta(seconds=60)
 
+NO_KEYS = "no AWS credentials found"
+SET_UP = (
+    'set them up as for the AWS CLI (aws configure), or give "s3_creds_file", a file with '
+    "access_key and secret_key"
+)
+DENIED = (
+    "access denied; check the credentials and their permissions here; if the bucket's requester "
+    'pays, give "requester_pays": true (init, verify and view: --requester-pays)'
+)
+NOT_YOURS = "permission denied; ask the folder's owner, or change its permissions"
+PAYING = "access denied, also to a requester who pays; check the credentials and their permissions"
+NOT_PUBLIC = f"{NO_KEYS}, and access without them is denied: it isn't public; {SET_UP}"
+"""What to do where access to a bucket is denied."""
+
 _lock = threading.Lock()
 
 
-def open_store(url: str, credentials: Credentials | None = None, role: str = "") -> Store:
+def open_store(url: str, access: Access = BY_ENVIRONMENT) -> Store:
     """Return the store of a `file://` or `s3://` URL; the same one when called again.
 
-    Credentials replace the environment's; `role` is the ARN of an IAM role to assume, or empty.
-
-    Raises InvalidConfig: another kind of URL, or no AWS credentials.
+    Raises InvalidConfig: another kind of URL, or AWS credentials that can't be used.
     """
     with _lock:
-        return _open(url.rstrip("/"), credentials, role, os.getpid())
+        return _open(url.rstrip("/"), access, os.getpid())
+
+
+def open_writable(url: str, access: Access = BY_ENVIRONMENT) -> Store:
+    """Return a store as `open_store`.
+
+    Raises InvalidConfig: as `open_store`, or there are no AWS credentials.
+    """
+    store = open_store(url, access)
+    if not store.signs:
+        raise InvalidConfig(f"{url}: {NO_KEYS}, and writing to a bucket needs some; {SET_UP}")
+    return store
 
 
 def open_public(url: str) -> Store:
@@ -93,66 +124,81 @@ def open_public(url: str) -> Store:
 
 
 @cache
-def _open(url: str, credentials: Credentials | None, role: str, _pid: int) -> Store:
+def _open(url: str, access: Access, _pid: int) -> Store:
     parts = urlsplit(url)
     if parts.scheme == "file":
         # Rooted at "/", so that only the first write creates a missing folder.
-        return Store(url, LocalStore(), str(Path(unquote(parts.path))).strip("/"))
+        folder = str(Path(unquote(parts.path))).strip("/")
+        return Store(url, LocalStore(), folder, denied=NOT_YOURS)
     if parts.scheme == "s3":
-        return Store(url, _open_bucket(parts.netloc, parts.path.strip("/"), credentials, role))
+        return _open_bucket(url, parts.netloc, parts.path.strip("/"), access)
     msg = f"{url}: not a supported location; use s3://bucket/prefix or file:///folder"
     raise InvalidConfig(msg)
 
 
-def _open_bucket(bucket: str, prefix: str, credentials: Credentials | None, role: str) -> S3Store:
-    options = {"prefix": prefix or None, **_access(bucket, credentials, role)}
+def _open_bucket(url: str, bucket: str, prefix: str, access: Access) -> Store:
+    options = {"prefix": prefix or None, **_keys(bucket, access)}
+    if access.requester_pays:
+        options["request_payer"] = True
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint:
         options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
-    region = credentials.region if credentials else None
-    region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if region:
+    named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if region := access.region or named:
         options["region"] = region
-    return S3Store(
+    raw = S3Store(
         bucket,
         client_options={"allow_http": bool(endpoint), "timeout": _TIMEOUT},
         retry_config=_RETRY,  # type: ignore[arg-type]
         **options,  # type: ignore[arg-type]
     )
+    signs = not options.get("skip_signature")
+    denied = PAYING if access.requester_pays else DENIED if signs else NOT_PUBLIC
+    return Store(url, raw, signs=signs, denied=denied)
 
 
-def _access(bucket: str, credentials: Credentials | None, role: str) -> dict[str, object]:
-    """Return obstore's options for access: a role, a file of keys, or what AWS's clients use."""
-    if role:
-        return {"credential_provider": _assume(role, credentials)}
-    if credentials:
-        keys = credentials.access_key, credentials.secret_key
-        return dict(zip(("access_key_id", "secret_access_key"), keys, strict=True))
-    if "AWS_ACCESS_KEY_ID" in os.environ:
+def _keys(bucket: str, access: Access) -> dict[str, object]:
+    """Return obstore's options for signing: a role, a file of keys, or what AWS's clients use."""
+    if access.role:
+        return {"credential_provider": _assume(access)}
+    if access.access_key:
+        return {"access_key_id": access.access_key, "secret_access_key": access.secret_key}
+    if os.environ.get("AWS_ACCESS_KEY_ID") and os.environ.get("AWS_SECRET_ACCESS_KEY"):
         return {}
-    from obstore.auth.boto3 import Boto3CredentialProvider  # profiles, SSO, instance roles
+    from botocore.exceptions import BotoCoreError
 
     try:
-        return {"credential_provider": Boto3CredentialProvider()}
-    except ValueError as error:
-        raise InvalidConfig(
-            f"s3://{bucket}: no AWS credentials found; set them up as for the AWS CLI (aws "
-            'configure), or give "s3_creds_file", a file with access_key and secret_key'
-        ) from error
+        return _keys_of_clients(os.getpid())
+    except BotoCoreError as error:
+        msg = f"s3://{bucket}: the AWS credentials can't be used ({error}); {SET_UP}"
+        raise InvalidConfig(msg) from error
 
 
-def _assume(role: str, credentials: Credentials | None) -> Callable[[], S3Credential]:
+@cache
+def _keys_of_clients(_pid: int) -> dict[str, object]:
+    """Look, once, for a profile, SSO or an instance's role; without them nothing is signed."""
+    import boto3
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    session = boto3.Session()
+    if session.get_credentials():
+        return {"credential_provider": Boto3CredentialProvider(session)}
+    region = {"region": session.region_name} if session.region_name else {}
+    return {"skip_signature": True, **region}
+
+
+def _assume(access: Access) -> Callable[[], S3Credential]:
     """Return a function that requests a role's short-lived keys; obstore calls it on expiry.
 
     obstore's own provider rejects the time zone of boto3's answers.
     """
     import boto3
 
-    keys = (credentials.access_key, credentials.secret_key) if credentials else ()
+    keys = (access.access_key, access.secret_key) if access.access_key else ()
     session = boto3.Session(*keys)
 
     def request() -> S3Credential:
-        answer = session.client("sts").assume_role(RoleArn=role, RoleSessionName="zblocks")
+        answer = session.client("sts").assume_role(RoleArn=access.role, RoleSessionName="zblocks")
         lent = answer["Credentials"]
         return {
             "access_key_id": lent["AccessKeyId"],

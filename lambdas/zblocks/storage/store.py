@@ -49,9 +49,20 @@ CONFLICT_TRIES = 25
 class Store:
     """Objects under one URL; keys are relative to it."""
 
-    def __init__(self, url: str, raw: S3Store | LocalStore | HTTPStore, root: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        raw: S3Store | LocalStore | HTTPStore,
+        root: str = "",
+        *,
+        signs: bool = True,
+        denied: str = "permission denied; ask for access",
+    ) -> None:
         self.url = url
         self.local = isinstance(raw, LocalStore)
+        self.signs = signs
+        """Whether requests to a bucket carry a signature; without one it can only be read."""
+        self._denied = denied
         self.traffic = Traffic()
         self._raw = raw
         self._root = root
@@ -250,7 +261,7 @@ class Store:
             raise
 
     def _translated(self, key: str) -> AbstractContextManager[None]:
-        return translated(f"{self.url}/{key.lstrip('/')}", local=self.local)
+        return translated(f"{self.url}/{key.lstrip('/')}", self._denied, local=self.local)
 
 
 def _metadata(key: str, meta: obstore.ObjectMeta) -> StoredObject:

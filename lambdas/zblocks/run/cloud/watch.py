@@ -17,6 +17,7 @@ from zblocks.config.messages import read_object
 from zblocks.errors import InvalidConfig
 from zblocks.planning.bill import Prices, WorkerPool, so_far
 from zblocks.planning.plan import BlockTask, Plan, plan_from_json, tasks_from_json
+from zblocks.planning.stores import access_of
 from zblocks.run.cloud import executions
 from zblocks.run.cloud.executions import Execution
 from zblocks.run.job import FAILURES, PENDING, PLAN, RECEIPTS
@@ -142,6 +143,7 @@ def _destination(found: Execution) -> Store | None:
             upload = given["trigger"]
             place = f"s3://{upload['bucket']}"
             given = read_object(open_store(place).get(upload["key"]), f"{place}/{upload['key']}")
-        return open_store(Config.parse(given, base=None).destination)
+        config = Config.parse(given, base=None)
+        return open_store(config.destination, access_of(config))
     except (InvalidConfig, FileNotFoundError, KeyError, TypeError):
         return None

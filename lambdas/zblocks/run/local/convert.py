@@ -16,7 +16,7 @@ from zblocks.config import Config
 from zblocks.errors import DoesNotFit, ZblocksError
 from zblocks.host import cores
 from zblocks.planning.plan import BlockTask, CoarseTask, Plan
-from zblocks.planning.stores import open_stores
+from zblocks.planning.stores import access_of, open_stores
 from zblocks.planning.time import WorkerSpec
 from zblocks.run import lock
 from zblocks.run.damage import declare_damaged
@@ -25,7 +25,7 @@ from zblocks.run.job import open_job
 from zblocks.run.local.workers import Pool, WorkerKilled, WorkItem
 from zblocks.run.progress import State
 from zblocks.run.start import Run, prepare
-from zblocks.storage import Credentials, Store
+from zblocks.storage import Store
 
 MIB = 1 << 20
 SHARE = 0.7
@@ -52,28 +52,22 @@ class Machine:
 Observer = Callable[[State], None]
 
 
-def convert(
-    config: Config,
-    machine: Machine,
-    credentials: Credentials | None,
-    observe: Observer,
-    resume: str,
-) -> Ending:
+def convert(config: Config, machine: Machine, observe: Observer, resume: str) -> Ending:
     """Convert on this machine.
 
-    `credentials` replace the environment's; `observe` is called with the run's progress a few times
-    a second; `resume` is the command that resumes the run, for the report.
+    `observe` is called with the run's progress a few times a second; `resume` is the command that
+    resumes the run, for the report.
 
     Raises:
         ZblocksError: bad input, or a task failed.
     """
-    run = Run(resume=resume)
-    prepared = prepare(config, open_stores(config, credentials), WorkerSpec(machine.memory_mb), run)
-    job = open_job(prepared.plan.destination, credentials)
+    run, access = Run(resume=resume), access_of(config)
+    prepared = prepare(config, open_stores(config), WorkerSpec(machine.memory_mb), run)
+    job = open_job(prepared.plan.destination, access)
     plan, pending, partial = job.plan, prepared.pending, config.allow_partial
 
     def submit(task: BlockTask | CoarseTask) -> Future[str]:
-        return pool.submit(WorkItem(plan.destination, task, credentials, partial))
+        return pool.submit(WorkItem(plan.destination, task, access, partial))
 
     with (
         lock.released_on_error(job.target, run.execution),
@@ -86,7 +80,7 @@ def convert(
             _await(blocks, watch, job.target)
             if not (pending := declare_damaged(job)):
                 break
-            job = open_job(plan.destination, credentials)
+            job = open_job(plan.destination, access)
         if partial or not any(block.exception() for block in blocks):
             for stage in plan.stages():
                 done, _ = wait([submit(plan.coarse[i]) for i in stage])

@@ -25,7 +25,7 @@ from zblocks.errors import ZblocksError
 from zblocks.planning.plan import BlockTask, CoarseTask
 from zblocks.run.attempt import attempt_block, attempt_coarse
 from zblocks.run.job import open_job
-from zblocks.storage import Credentials
+from zblocks.storage import Access
 
 ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
 """Environment of workers, where the user hasn't set it.
@@ -46,7 +46,7 @@ class WorkItem:
 
     destination: str
     task: BlockTask | CoarseTask
-    credentials: Credentials | None
+    access: Access
     allow_holes: bool
 
 
@@ -152,7 +152,7 @@ def _read_items(items: SimpleQueue[WorkItem]) -> None:
 def _result(item: WorkItem, count: Callable[[int], None]) -> str | BaseException:
     """Do one task; return the key of its receipt, or the error."""
     try:
-        job = open_job(item.destination, item.credentials)
+        job = open_job(item.destination, item.access)
         if isinstance(item.task, CoarseTask):
             return attempt_coarse(job, item.task, allow_holes=item.allow_holes)
         return attempt_block(job, item.task, count)
