@@ -91,7 +91,10 @@ RIGHT = {
     "separators at will": (["s_1", "s-2", "s 3", "s_4"], "z follows the one that is evenly spaced"),
     "words": ("alpha beta gamma", 'such as "p/alpha.tif" and "p/'),
     "long": ([f"s_{digit * 30}" for digit in "89"], "in steps of 11"),
-    "minus in all": ("d_-1 d_-2 d_-3", 'if it is a minus, set "reverse_z": true'),
+    "a dash before all": ("d_-01 d_-02 d_-10", "only 3 of the 10 places"),
+    "a minus before another number": (each("v_-70mV_{}", N), ""),
+    "other texts after the number": ("s001_a3f9 s002_77b1 s003_c001 s004_3f3f", "z follows the"),
+    "floats as Python writes them": ([f"z_{n * 0.1}" for n in range(1, 9)], "not evenly spaced"),
 }
 
 
@@ -121,7 +124,7 @@ REFUSED = {
     "day first": ("31-01-2024 01-02-2024", "the year comes last"),
     "month first": ("12.31.2023 01.02.2024", "the year comes last"),
     "day first in one number": ("31012024 01022024", "the year comes last"),
-    "months in words": ("02-Feb-2024 03-Jan-2024", "months are written in words"),
+    "months in words": ("02-Feb-2024 03-Jan-2024", "written in words"),
     "taken twice": ("20240102_1105_z1 20240103_1030_z2 20240204_0900_z1", "the same number"),
     "one prefix, two stacks": (each("brain_{}_z{:03}", (1, 10), N), "several stacks"),
     "channels first": (each("c{}_z{:03}", (1, 2), N), "several stacks"),
@@ -133,17 +136,24 @@ REFUSED = {
     "wells": (each("{}{}", "ABC", N), "several stacks"),
     "a copy": ("s_1 s_2 s_2(1) s_3", "several stacks"),
     "plus and minus in letters": (each("z_{}{}", "mp", N), "several stacks"),
-    "exponents": ("z_5.0e-01 z_1.0e+00 z_2.0e-01 z_3.0e+00", "letters and numbers"),
+    "exponents": ("z_5.0e-01 z_1.0e+00 z_2.0e-01 z_3.0e+00", "numbers with exponents"),
+    "exponents of one sign": ("z_1e+09 z_2e+01 z_3e+00", "numbers with exponents"),
     "a position downwards": ([f"z{i:03}_{500 - i}" for i in N], "give different orders"),
     "a counter over time and z": ([f"f{i}_t{i // 4}_z{i % 4}" for i in N], "several stacks"),
     "a counter alone": ([f"f{i}_n{i % 4}0_e{i // 4 % 2}" for i in N], "different orders"),
     "minus": ("d_-1 d_0 d_1 d_2", "has a sign before its number"),
     "a decimal with minus": ("d_-1 d_0.5 d_2", "has a sign before its number"),
+    "minus before all": ("d_-3 d_-2 d_-1", "the dash can be a minus"),
+    "minus before decimals": ("d_-1.5 d_-1.0 d_-0.5", "the dash can be a minus"),
+    "morning and afternoon": ("9_30_AM 10_30_AM 1_30_PM", "written in words"),
+    "weekdays": ("s_mon s_tue s_wed", "written in words"),
+    "number words": ("s_one s_two s_three", "written in words"),
+    "Chinese numerals": ("第一 第二 第三", "written in words"),
     "minus of Unicode": ("d_\u22121 d_0 d_1", "has a sign before its number"),
 }
 
 
-WITH_FILTER = ("several stacks", "give different orders", "has a sign before its number")
+WITH_FILTER = ("several stacks", "give different orders", "has a sign", "a minus")
 
 
 @pytest.mark.parametrize(("names", "why"), REFUSED.values(), ids=REFUSED)

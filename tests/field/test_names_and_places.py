@@ -253,7 +253,7 @@ def test_signs_beside_no_signs_are_refused(tmp_path, write_config, pattern):
     ]
 
 
-@pytest.mark.parametrize("pattern", ["img-{}.tif", "2019-05-{}.tif", "a_-{}.tif"])
+@pytest.mark.parametrize("pattern", ["img-{}.tif", "2019-05-{}.tif", "a_-{:03}.tif"])
 def test_a_dash_is_a_separator_where_all_names_have_it(tmp_path, write_config, pattern):
     write(tmp_path / "in", *(pattern.format(n) for n in (10, 9, 11)))
     assert order(tmp_path, write_config(compression="none")) == [11, 10, 12]
@@ -295,6 +295,7 @@ UNCERTAIN = {
     "decimals or two levels": "z_1.25 z_1.5 z_2.125",
     "signs": "d_-2 d_-1 d_0 d_1",
     "signs and decimals": "d_-0.5 d_0.0 d_0.5",
+    "signs of all": "d_-10 d_-9 d_-8",
     "two prefixes": "brain_1_z1 brain_1_z2 brain_10_z1 brain_10_z2",
     "channels": "c1_z1 c1_z2 c2_z1 c2_z2",
     "channels last": "img_z1_ch00 img_z2_ch00 img_z1_ch01 img_z2_ch01",

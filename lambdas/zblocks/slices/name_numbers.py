@@ -139,7 +139,7 @@ def _decimals(tokens: Sequence[str]) -> Column | None:
     padded = any(len(text) > 1 and text[0] == "0" for text in after.values())
     full = any(len(text) > 1 and text[-1] == "0" for text in after.values())  # 1.10 for 1.1
     spaced = len(scaled) > 2 and Column(tuple(scaled.values())).step > 0
-    are_decimals = apart and (padded or (spaced and not full))
+    are_decimals = apart and (padded or digits > 12 or (spaced and not full))
     are_pairs = full and not padded and _dense(list(pairs.values()))
     if are_decimals == are_pairs:
         return None

@@ -31,8 +31,16 @@ from zblocks.slices.name_numbers import (
     split_name,
     spread,
 )
-from zblocks.slices.name_refusal import DECIMAL, EXTENSION, filter_for, like, refuse, refuse_signs
-from zblocks.slices.numerals import is_day_first, odd_numerals
+from zblocks.slices.name_refusal import (
+    DECIMAL,
+    EXTENSION,
+    filter_for,
+    like,
+    refuse,
+    refuse_minus,
+    refuse_signs,
+)
+from zblocks.slices.numerals import odd_numbers, odd_numerals
 
 _LETTER = re.compile(r"([-_ ]?)([a-z])(?![a-z])")
 _Z = re.compile(r"(?<![a-z])(z|s|slice|sec|section|plane)[^a-z0-9]*$")
@@ -87,13 +95,19 @@ def order_names(keys: Iterable[str], where: str) -> tuple[list[str], Numbers]:
             refuse(where, f"{quote(ordered[0])} and {quote(ordered[-1])}: {what}")
         if lettered := _with_letters(names):
             return ordered, lettered
-    if is_day_first(tuple(stems.values())):
-        refuse(where, f"{quote(ordered[0])}: the year comes last in the dates")
-    numbered = [name.values for name in names if name.values]
-    common = min(map(len, numbered), default=0)
-    rows = (values[:common] for values in numbered)
-    columns = map(Column, zip(*rows, strict=True), digits)
-    return _Order(where, pattern, names, tuple(columns)).decide()
+    if what := odd_numbers(tuple(stems.values())):
+        refuse(where, f"{quote(ordered[0])}: {what}")
+    return _Order(where, pattern, names, _columns(names, digits)).decide()
+
+
+def _columns(names: Sequence[_Name], digits: Sequence[int]) -> list[Column]:
+    """Return the numbers of all names that have any, or those before texts differ if they do."""
+    texts = enumerate(zip(*(name.texts for name in names), strict=False))
+    same = next((i for i, column in texts if len(set(column)) > 1), len(digits))
+    if len({name.values[:same] for name in names}) < len(names):
+        same = min((len(name.values) for name in names if name.values), default=0)
+    rows = (name.values[:same] for name in names if name.values)
+    return list(map(Column, zip(*rows, strict=True), digits))
 
 
 def _read(
@@ -202,15 +216,12 @@ class _Order:
         if may_be_pairs(column):
             why = "the numbers may be decimals or two numbers each"
             return consecutive(len(self.names), why, gaps(column))
-        numbers = spread(column)
         place = self.columns.index(column)
         before = ("0" if place else "") + self.names[0].texts[place]
-        if SIGN.search(f"{before}0") and before[-1] != "+":
-            dash = f"every number follows {quote(before[-1])}, a separator; if it is a minus, set "
-            return replace(
-                numbers, note="; ".join([*filter(None, [numbers.note]), f'{dash}"reverse_z": true'])
-            )
-        return numbers
+        padded = any(re.match("0[0-9]", name.tokens[place]) for name in self.names)
+        if SIGN.search(f"{before}0") and before[-1] != "+" and not padded:
+            refuse_minus(self.names[0].key, place, self.where)
+        return spread(column)
 
     def _on_holders(self) -> bool:
         """Return whether these are sections on slides: two numbers, the second begins again."""

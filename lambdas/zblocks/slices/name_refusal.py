@@ -35,15 +35,25 @@ def refuse_signs(stems: Mapping[str, str], where: str) -> None:
         if len(shape) > 1:
             key = shape[True]
             what = f"{quote(key)} has a sign before its number, {quote(shape[False])} has none"
-            signs = {match.end(): f"[-+{match[0].strip('-+')}]?" for match in SIGN.finditer(key)}
-            numbers = [
-                f"(?P<z>{signs[match.start()]}{DECIMAL})"
-                if match.start() in signs
-                else like(match[0])
-                for match in NUMBER.finditer(EXTENSION.sub("", key))
-            ]
-            cure = filter_for(SIGN.sub("", key), NUMBER, numbers) if len(signs) == 1 else ""
-            refuse(where, f"{what}, so their order is not certain", cure, "if it is z")
+            refuse(where, f"{what}, so their order is not certain", _signed(key), "if it is z")
+
+
+def refuse_minus(key: str, number: int, where: str) -> NoReturn:
+    """Refuse names that all have a dash before a number, which may be its sign."""
+    numbers = [like(token) for token in split_name(EXTENSION.sub("", key), NUMBER)[1]]
+    numbers[number] = f"(?P<z>{numbers[number]})"
+    cure = f"{_signed(key)} if it is a minus, or {filter_for(key, NUMBER, numbers)}"
+    refuse(where, f"{quote(key)}: the dash can be a minus", cure, "if it is a separator")
+
+
+def _signed(key: str) -> str:
+    """Return a filter whose group z takes the number that has a sign, if only one has."""
+    signs = {match.end(): f"[-+{match[0].strip('-+')}]?" for match in SIGN.finditer(key)}
+    numbers = [
+        f"(?P<z>{signs[match.start()]}{DECIMAL})" if match.start() in signs else like(match[0])
+        for match in NUMBER.finditer(EXTENSION.sub("", key))
+    ]
+    return filter_for(SIGN.sub("", key), NUMBER, numbers) if len(signs) == 1 else ""
 
 
 def like(token: str) -> str:

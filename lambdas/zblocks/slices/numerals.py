@@ -1,14 +1,16 @@
-"""Numbers in names that are written in letters, or as dates whose year comes last."""
+"""Numbers in names that are written in letters or words, and dates whose year comes last."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from itertools import takewhile
+from unicodedata import numeric
 
-_MONTH = re.compile(
-    "(?<![a-z])(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|"
-    "sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)(?![a-z])"
+_WORDS = re.compile(
+    "(?<![a-z])(jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|"
+    "sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?|mon|tue|wed|thu|fri|sat|sun|am|pm|"
+    "one|two|three|four|five|six|seven|eight|nine|ten|first|second|third)(?![a-z])"
 )
 _DAY_FIRST = re.compile(
     r"(?<![0-9])(0[1-9]|[12][0-9]|3[01])(?P<s>[-_. ]?)(0[1-9]|[12][0-9]|3[01])(?P=s)"
@@ -27,8 +29,8 @@ def odd_numerals(names: Sequence[str]) -> str:
     Returns:
         Empty for other names.
     """
-    if len({match[0] for name in names if (match := _MONTH.search(name))}) > 1:
-        return "months are written in words, which are not read"
+    if len({(*_WORDS.findall(name), *filter(_is_numeral, name)) for name in names}) > 1:
+        return "numbers or dates are written in words, which are not read"
     hexadecimal = _middles(names, "0-9")
     lettered = ("[0-9]+[a-z]?", "[a-z][0-9]+")  # 1, 1a, 2, 10; A1, A10, B1
     if len(set(map(len, hexadecimal))) > 1 and any(
@@ -46,11 +48,19 @@ def odd_numerals(names: Sequence[str]) -> str:
     return ""
 
 
-def is_day_first(names: Sequence[str]) -> bool:
-    """Return whether all names have a date whose year comes last, and more than the day differs."""
+def odd_numbers(names: Sequence[str]) -> str:
+    """Say in what way numbers aren't read as they are meant: exponents, or a day before its year.
+
+    Empty if there are none, or nothing but the mantissa or the day differs.
+    """
+    exponents = [match[1] for name in names if (match := re.search("[0-9]e([-+][0-9]+)", name))]
+    if len(set(exponents)) > 1:
+        return "numbers with exponents are not read"
     found = [match for name in names if (match := _DAY_FIRST.search(name))]
     parts = zip(*(match.group(1, 3, 4) for match in found), strict=True)
-    return len(found) == len(names) and sum(len(set(part)) > 1 for part in parts) > 1
+    if len(found) == len(names) and sum(len(set(part)) > 1 for part in parts) > 1:
+        return "the year comes last in the dates"
+    return ""
 
 
 def _middles(names: Sequence[str], digits: str) -> list[str]:
@@ -65,6 +75,10 @@ def shared_start(texts: Sequence[str]) -> str:
     """Return what all texts begin with."""
     pairs = zip(min(texts), max(texts), strict=False)
     return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _is_numeral(character: str) -> bool:
+    return not character.isascii() and numeric(character, -1) >= 0
 
 
 def _by_length(text: str) -> tuple[int, str]:
