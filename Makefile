@@ -7,7 +7,7 @@ SEEDS ?= 50
 FUZZ ?= 20
 FUZZ_SECONDS ?= 60
 
-.PHONY: setup demo test fast lint chaos fuzz bench clean
+.PHONY: setup demo test fast lint locks chaos fuzz bench clean
 
 setup: .venv/.ready node_modules/.ready ## the environment in .venv, and the CDK command line
 
@@ -38,6 +38,14 @@ lint: setup
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+locks: setup .venv-lock/.ready ## the layers' lock files, from requirements/worker.txt and finalize.txt
+	$(PY) -m infra.lock .venv-lock/bin/uv
+
+.venv-lock/.ready: requirements/lock.txt
+	test -x .venv-lock/bin/python || python3 -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 chaos: setup ## faults, kills and a jumping clock; the volume must be that of a clean run
 	$(PY) -m tests.chaos --seeds $(SEEDS)
 
@@ -61,4 +69,4 @@ bench: setup .venv-bench/.ready ## this project and its peers on one stack; a qu
 	touch $@
 
 clean:
-	rm -rf .venv .venv-bench .venv-fuzz node_modules .cache cdk.out build
+	rm -rf .venv .venv-bench .venv-fuzz .venv-lock node_modules .cache cdk.out build

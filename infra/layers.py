@@ -1,11 +1,13 @@
 """How the functions' dependencies get into a layer, without Docker.
 
-1. A layer is one requirements file for one target (Lambda architecture and Python version).
+1. A layer is one lock file (infra/lock.py makes it from a requirements file: every package, its
+   version and its hashes) for one target (Lambda architecture and Python version).
 2. Its key is a hash of that file, the target and this module: unchanged means not rebuilt.
 3. pip unpacks wheels made for the target; pyvips, which PyPI has as source only, is made into
    a (pure Python) wheel first.
 4. What no function can need (tests, headers, stubs, caches) is taken out.
-5. The result is kept under .cache/layers/<key> and copied to wherever CDK wants it.
+5. What Lambda would refuse for its size is refused here.
+6. The result is kept under .cache/layers/<key> and copied to wherever CDK wants it.
 """
 
 import fcntl
@@ -30,8 +32,16 @@ LAST_PYTHON_ON_GLIBC_2_26 = 11
 """Lambda's Python 3.11 and earlier run on Amazon Linux 2, later ones on glibc 2.34."""
 SOURCE_ONLY = ("pyvips",)
 """Packages that have no wheel on PyPI and need no compiler."""
+MOST_BYTES = 240_000_000
+"""Of a layer with the functions' code, unpacked. Lambda takes 250 MiB, which is 262,144,000."""
+LARGEST = 5
+"""Packages that are named if it is more."""
 UNUSED_DIRECTORIES = ("tests", "__pycache__", "include")
 UNUSED_SUFFIXES = (".pyi", ".pyx", ".pxd", ".c", ".cpp", ".h", ".hpp", ".a", ".f90")
+
+
+class LayerError(RuntimeError):
+    """A layer that can't be built or deployed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,7 @@ class Target:
 
 
 def layer_code(name: str, target: Target) -> lambda_.Code:
-    """Make a CDK asset of the layer of requirements/<name>.txt."""
+    """Make a CDK asset of the layer of requirements/<name>.lock."""
     key = layer_key(name, target)
     return lambda_.Code.from_asset(
         str(REQUIREMENTS),
@@ -91,15 +101,17 @@ def build_layer(name: str, target: Target) -> Path:
         if built.exists():  # by another process, meanwhile
             return built
         print(f"layer {name}: pip install for {target}", file=sys.stderr)
-        _install(REQUIREMENTS / f"{name}.txt", target, Path(scratch))
+        _install(REQUIREMENTS / f"{name}.lock", target, Path(scratch))
         strip(Path(scratch) / "layer")
+        refuse_above(MOST_BYTES, name, Path(scratch) / "layer")
         (Path(scratch) / "layer").rename(built)
     return built
 
 
 def layer_key(name: str, target: Target) -> str:
     """Hash everything that decides the layer's contents."""
-    parts = [_flat(REQUIREMENTS / f"{name}.txt"), repr(target), Path(__file__).read_text()]
+    lock = (REQUIREMENTS / f"{name}.lock").read_text()
+    parts = [lock, repr(target), Path(__file__).read_text()]
     if target.host:
         parts.append(sys.platform)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -131,17 +143,55 @@ def strip(folder: Path) -> None:
     shutil.rmtree(folder / "python" / "bin", ignore_errors=True)
 
 
-def _install(requirements: Path, target: Target, scratch: Path) -> None:
-    wheels = scratch / "wheels"
-    pins = [line for line in _flat(requirements).splitlines() if _package(line) in SOURCE_ONLY]
-    if pins:
-        _pip("wheel", "--no-deps", "--wheel-dir", str(wheels), *pins)
-    # --no-warn-conflicts: pip compares with this interpreter's packages, which don't matter here.
-    _pip(
-        *("install", "--no-compile", "--no-warn-conflicts", "--find-links", str(wheels)),
-        *("--target", str(scratch / "layer" / "python"), "-r", str(requirements)),
-        *pip_options(target),
+def folder_bytes(folder: Path) -> int:
+    """Add up the files of a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def refuse_above(most: int, name: str, layer: Path) -> None:
+    """Refuse a layer that doesn't fit beside the functions' code, and name what is large in it.
+
+    Raises:
+        LayerError: layer and code have more than `most` bytes.
+    """
+    total = folder_bytes(layer) + folder_bytes(ROOT / "lambdas")
+    if total <= most:
+        return
+    sizes = {path.name: folder_bytes(path) for path in (layer / "python").iterdir()}
+    largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:LARGEST]
+    listed = ", ".join(f"{each} {sizes[each] / 1e6:.0f}" for each in largest)
+    raise LayerError(
+        f"layer {name}: {total / 1e6:.0f} MB with the functions' code, more than {most / 1e6:.0f}, "
+        f"and Lambda refuses 262; remove packages from requirements/{name}.txt and run `make "
+        f"locks`; the largest, in MB: {listed}"
     )
+
+
+def locked(lock: Path) -> dict[str, str]:
+    """Return a lock file's entries, with their hashes, by the name of the package."""
+    text = re.sub(r"^\s*#.*\n", "", lock.read_text(), flags=re.MULTILINE)
+    entries = [entry.strip() for entry in text.replace("\\\n", " ").splitlines()]
+    return {entry.partition("==")[0]: entry for entry in entries if entry}
+
+
+def _install(lock: Path, target: Target, scratch: Path) -> None:
+    entries = locked(lock)
+    sources = [entries.pop(name) for name in SOURCE_ONLY if name in entries]
+    layer = ("install", "--no-compile", "--target", str(scratch / "layer" / "python"))
+    # --no-warn-conflicts: pip compares with this interpreter's packages, which don't matter here.
+    quiet = ("--no-deps", "--no-warn-conflicts")
+    if sources:
+        wheels = scratch / "wheels"
+        wheel = ("wheel", "--no-deps", "--wheel-dir", str(wheels))
+        _pip(*wheel, *_hashed(scratch / "sources.txt", sources))
+        _pip(*layer, *quiet, *map(str, wheels.iterdir()))
+    rest = _hashed(scratch / "rest.txt", list(entries.values()))
+    _pip(*layer, *quiet, *rest, *pip_options(target))
+
+
+def _hashed(path: Path, entries: list[str]) -> tuple[str, ...]:
+    path.write_text("\n".join(entries))
+    return ("--require-hashes", "-r", str(path))
 
 
 def _pip(*arguments: str) -> None:
@@ -149,19 +199,4 @@ def _pip(*arguments: str) -> None:
     # CDK reads the app's stdout, so pip's goes to stderr.
     done = subprocess.run(command, stdout=sys.stderr, check=False)
     if done.returncode:
-        raise RuntimeError(f"pip failed ({done.returncode}); its messages are above: {command}")
-
-
-def _flat(requirements: Path) -> str:
-    """Give the file's lines without comments, its `-r` files unfolded."""
-    lines: list[str] = []
-    for line in requirements.read_text().splitlines():
-        text = line.split("#")[0].strip()
-        if text.startswith("-r "):
-            text = _flat(requirements.parent / text.removeprefix("-r ").strip())
-        lines += [text] if text else []
-    return "\n".join(lines)
-
-
-def _package(line: str) -> str:
-    return re.split(r"[=<>~!\[; ]", line, maxsplit=1)[0].lower()
+        raise LayerError(f"pip failed ({done.returncode}); its messages are above: {command}")

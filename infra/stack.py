@@ -121,7 +121,7 @@ class ZblocksStack(Stack):
             code=layer_code(name, target),
             compatible_architectures=[self._architecture()],
             compatible_runtimes=[self._runtime()],
-            description=f"requirements/{name}.txt",
+            description=f"requirements/{name}.lock",
         )
 
     def _function(

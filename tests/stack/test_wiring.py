@@ -57,8 +57,8 @@ def test_only_finalize_has_the_reader_that_is_not_ours(template, functions):
     layers = {name: function["Layers"][0]["Ref"] for name, function in functions.items()}
     kinds = {name: template["Resources"][layer]["Properties"]["Description"]
              for name, layer in layers.items()}  # fmt: skip
-    worker = "requirements/worker.txt"
-    assert kinds == {**dict.fromkeys(FUNCTIONS, worker), "finalize": "requirements/finalize.txt"}
+    worker = "requirements/worker.lock"
+    assert kinds == {**dict.fromkeys(FUNCTIONS, worker), "finalize": "requirements/finalize.lock"}
 
 
 def test_every_log_is_kept_for_a_time_and_belongs_to_something(template, of_type, functions):
