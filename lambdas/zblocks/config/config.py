@@ -38,8 +38,7 @@ class ListLocation:
     """The ordered list: its lines, or where it is (the first that exists of path and url)."""
 
     lines: tuple[str, ...] = ()
-    path: Path | None = None
-    """Absolute; None in the cloud."""
+    path: Path | None = None  # absolute; None in the cloud
     url: str | None = None
 
     def __str__(self) -> str:
@@ -90,8 +89,7 @@ class Config(Fields):
     def load(cls, path: Path) -> Self:
         """Read and check a config file; its relative paths start at its folder.
 
-        Raises:
-            InvalidConfig: one line per problem.
+        Raises InvalidConfig: one line per problem.
         """
         data = read_object(read_file(path), str(path))
         try:
@@ -230,8 +228,7 @@ class Config(Fields):
     def folders(self) -> Self:
         """Return a config that converts from folder to folder, even if it names buckets.
 
-        Raises:
-            InvalidConfig: it doesn't name both folders.
+        Raises InvalidConfig: it doesn't name both folders.
         """
         config = self.model_copy(
             update={

@@ -10,12 +10,9 @@ from pydantic import ValidationError
 from zblocks.config.fields import Fields
 from zblocks.errors import InvalidConfig, find_key, names_a_key, printable
 
-COMMENT = "//"
-"""Fields whose names begin so are comments, which JSON lacks."""
-
+COMMENT = "//"  # fields whose names begin so are comments, which JSON lacks
 MAX_BYTES = 10 * 2**20
-MAX_UNKNOWN = 20
-"""Unknown fields that are named."""
+MAX_UNKNOWN = 20  # unknown fields that are named
 
 _JSON = (
     ("Expecting ',' delimiter", "put a comma between the values before and after this position"),
@@ -61,8 +58,7 @@ def read_object(data: bytes, where: str) -> dict[str, object]:
 def read_file(path: Path) -> bytes:
     """Read a config file, up to one byte more than `MAX_BYTES`.
 
-    Raises:
-        InvalidConfig: it can't be read.
+    Raises InvalidConfig: it can't be read.
     """
     try:
         if not path.is_file() and path.exists():  # a device or a FIFO would never end

@@ -213,7 +213,5 @@ class Region(_Object):
     """The part of the stack to convert: half-open ranges of pixels and of slices."""
 
     x: _Span | None = None
-    y: _Span | None = None
-    """Pixels from the left and the top of a slice, or of the canvas."""
-    z: _Span | None = None
-    """Slices; 0 is the one with the smallest index."""
+    y: _Span | None = None  # pixels from the left and the top of a slice, or of the canvas
+    z: _Span | None = None  # slices; 0 is the one with the smallest index

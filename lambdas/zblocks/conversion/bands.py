@@ -101,10 +101,8 @@ class StoredScale:
     plan: Plan
     target: Store
     scale: Scale
-    allow_holes: bool = False
-    """Whether a missing chunk is read as the fill value."""
-    holes: int = 0
-    """Number of missing chunks read, without planned holes, which are always allowed."""
+    allow_holes: bool = False  # whether a missing chunk is read as the fill value
+    holes: int = 0  # number of missing chunks read, without planned holes, which are always allowed
     _reader: ScaleReader = field(init=False)
     _planned: tuple[Span, ...] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)

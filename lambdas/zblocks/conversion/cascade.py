@@ -27,10 +27,8 @@ class Band:
     """Voxels of whole rows of one scale."""
 
     scale: int
-    box: Box
-    """In voxels of the scale."""
-    voxels: Voxels
-    """(z, y, x, c); valid only until the next band is requested."""
+    box: Box  # in voxels of the scale
+    voxels: Voxels  # (z, y, x, c); valid only until the next band is requested
 
 
 @dataclass(slots=True)
@@ -39,19 +37,13 @@ class _Level:
 
     index: int
     scale: Scale
-    step: Vec
-    """Voxels of the next finer scale per voxel, xyz."""
+    step: Vec  # voxels of the next finer scale per voxel, xyz
     z0: int
-    z1: int
-    """z range [z0, z1) to compute: the owned one, and what the coarser scales need."""
-    owned: Span
-    """z range to output."""
-    pool: Downsample
-    """Makes this scale from the next finer one."""
-    rows: Voxels
-    """The row of chunks being filled (z, y, x, c)."""
-    y: int
-    """The next row, in voxels of the scale."""
+    z1: int  # z range [z0, z1) to compute: the owned one, and what the coarser scales need
+    owned: Span  # z range to output
+    pool: Downsample  # makes this scale from the next finer one
+    rows: Voxels  # the row of chunks being filled (z, y, x, c)
+    y: int  # the next row, in voxels of the scale
     filled: int = 0
     kept: list[Voxels] = field(default_factory=list)
     """The first of a pair of finer rows, until the second is available."""

@@ -23,9 +23,7 @@ from zblocks.precomputed.scale import Scale, chunk_key, content_encoding, conten
 from zblocks.precomputed.sharding import build_shard, chunk_id, shard_size
 from zblocks.storage import IMMUTABLE, Store
 
-PUTS_PER_CORE = 8
-"""Threads per core that encode and store; more than one, since a PUT mostly waits."""
-
+PUTS_PER_CORE = 8  # threads per core that encode and store; more than one, since a PUT mostly waits
 LOCAL_PUTS_PER_CORE = 2
 """Writing a file hardly waits; more threads would only contend for the interpreter lock."""
 
@@ -33,12 +31,10 @@ LOCAL_PUTS_PER_CORE = 2
 class Written(NamedTuple):
     """One object of the volume."""
 
-    key: str
-    """Relative to the volume, without the `.gz` or `.br` of a local file."""
+    key: str  # relative to the volume, without the `.gz` or `.br` of a local file
     bytes: int
     crc32: int
-    etag: str
-    """As the store returned it."""
+    etag: str  # as the store returned it
 
 
 @dataclass(slots=True)

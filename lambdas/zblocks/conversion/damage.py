@@ -23,8 +23,7 @@ class DamagedSlices(SliceError):  # noqa: N818 - names what was found
 def find_damaged(plan: Plan, source: Store, slices: Iterable[SliceRef]) -> tuple[DamagedSlice, ...]:
     """Decode every file that is read for `slices`, as a block does, and return the damaged ones.
 
-    Raises:
-        ZblocksError: a file can't be read for another reason.
+    Raises ZblocksError: a file can't be read for another reason.
     """
     refs = {r.z: r for s in slices for r in s.reads}
 

@@ -35,8 +35,7 @@ _SUM: dict[np.dtype[Any], np.dtype[np.unsignedinteger[Any]]] = {
 }
 """Types that can hold the sum of eight voxels."""
 
-_TILE_BYTES = 1 << 18
-"""Bytes of fine voxels per tile."""
+_TILE_BYTES = 1 << 18  # bytes of fine voxels per tile
 
 
 def pool_mean(voxels: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
@@ -100,8 +99,7 @@ class DownsamplePresent:
     """Downsamples only planes with data; where there are none, those without."""
 
     downsample: Downsample
-    absent: Sequence[Span]
-    """z ranges [z0, z1) of fine planes without data, ascending and disjoint."""
+    absent: Sequence[Span]  # z ranges [z0, z1) of fine planes without data, ascending and disjoint
 
     def __call__(self, voxels: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
         """Write coarse voxels into `out`; the arguments are those of `pool_mean`."""

@@ -15,45 +15,34 @@ import numpy as np
 from zblocks.geometry import Voxels
 from zblocks.neuroglancer import count_ranges, in_ranges
 
-EVERY = 8
-"""Mean and histogram use one of this many rows, from the first row on."""
-
-BINS = 256
-"""Maximum number of bins in a result."""
+EVERY = 8  # mean and histogram use one of this many rows, from the first row on
+BINS = 256  # maximum number of bins in a result
 
 LEVELS = (
     0.001, 0.003, 0.01, 0.03, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.97, 0.99, 0.997, 0.999,
 )  # fmt: skip
 """Parts of the values that are below those in `SliceStats.ranges`."""
 
-KEPT = 1 << 13
-"""Most values of a slice that these are taken from."""
-
-_COARSE_BITS = 4
-"""Low bits of 16-bit values that are dropped: 4096 counters per slice, not 65536."""
+KEPT = 1 << 13  # most values of a slice that these are taken from
+_COARSE_BITS = 4  # low bits of 16-bit values that are dropped: 4096 counters per slice, not 65536
 
 
 @dataclass(frozen=True, slots=True)
 class SliceStats:
     """Statistics of one slice, all channels together."""
 
-    z: int
-    """In scale 0 voxels."""
+    z: int  # in scale 0 voxels
     low: int | float
-    high: int | float
-    """Of the finite values; 0 if there are none."""
-    mean: float | None
-    """Of those that were looked at; None if there are none."""
-    step: int
-    """Width of a bin of the histogram; 0 if there is no histogram."""
+    high: int | float  # of the finite values; 0 if there are none
+    mean: float | None  # of those that were looked at; None if there are none
+    step: int  # width of a bin of the histogram; 0 if there is no histogram
     histogram: tuple[int, ...]
     """Voxels with a value in [i·step, (i + 1)·step), up to the last bin that isn't empty; for uint8
     and uint16 only."""
     ranges: tuple[tuple[int | float, ...], ...] = ()
     """Of all channels, or of each that has a range of its own in the viewer: the lowest value,
     those at `LEVELS` of a sample, and the highest; empty if no value is finite."""
-    finite: bool = True
-    """Whether any value is."""
+    finite: bool = True  # whether any value is
     tail: int = 0
     """Rows at its end that all hold the same pixel, as where a file was cut off or never filled."""
 

@@ -30,20 +30,17 @@ from zblocks.storage import Store
 Progress = Callable[[int], None]
 """Called with the number of scale 0 voxels done since the last call."""
 
-TURN = 7
-"""Chunks by which the start of each block is shifted from that of the block before."""
+TURN = 7  # chunks by which the start of each block is shifted from that of the block before
 
 
 class ReadSlice(NamedTuple):
     """One slice that was read, as planned."""
 
-    z: int
-    """In scale 0 voxels."""
+    z: int  # in scale 0 voxels
     key: str
     bytes: int
     etag: str
-    page: int = 0
-    """Of a multi-page file."""
+    page: int = 0  # of a multi-page file
 
 
 def read_slices(slices: Iterable[SliceRef]) -> tuple[ReadSlice, ...]:
@@ -58,10 +55,8 @@ class TaskResult:
 
     objects: tuple[Written, ...]
     read: tuple[ReadSlice, ...] = ()
-    slices: tuple[SliceStats, ...] = ()
-    """Statistics of the slices that a block owns, in z order."""
-    partial: bool = False
-    """Whether a coarse task read a scale with missing chunks."""
+    slices: tuple[SliceStats, ...] = ()  # statistics of the slices that a block owns, in z order
+    partial: bool = False  # whether a coarse task read a scale with missing chunks
 
 
 def convert_block(

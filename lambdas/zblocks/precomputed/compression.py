@@ -5,17 +5,11 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 
-UNPACKED = {"", "identity"}
-"""Content-Encodings that mean no compression."""
-
-ALIASES = {"x-gzip": "gzip"}
-"""Equivalent names of Content-Encodings (RFC 9110, 8.4.1)."""
-
+UNPACKED = {"", "identity"}  # Content-Encodings that mean no compression
+ALIASES = {"x-gzip": "gzip"}  # equivalent names of Content-Encodings (RFC 9110, 8.4.1)
 Buffer = bytes | memoryview
 
-BROTLI_QUALITY = 5
-"""Half the gain of the best quality at fifty times its speed."""
-
+BROTLI_QUALITY = 5  # half the gain of the best quality at fifty times its speed
 SMALL = 4096
 """Bytes below which zlib is used: igzip was seen to compress the same 20 bytes in two ways, but a
 block that is converted twice must write the same bytes."""

@@ -144,10 +144,8 @@ class JpegHeader:
 
     height: int
     width: int
-    colours: str
-    """`Gray`, `YCbCr`, `RGB`, `CMYK` or `YCCK`."""
-    subsampling: str
-    """Such as `444`."""
+    colours: str  # `Gray`, `YCbCr`, `RGB`, `CMYK` or `YCCK`
+    subsampling: str  # such as `444`
 
     @classmethod
     def of(cls, data: bytes) -> JpegHeader:

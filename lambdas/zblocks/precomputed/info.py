@@ -24,8 +24,7 @@ from zblocks.precomputed.sharding import (
 )
 from zblocks.storage import Store
 
-DOCUMENT_LIMIT = 1 << 28
-"""Maximum size of a document, in bytes."""
+DOCUMENT_LIMIT = 1 << 28  # maximum size of a document, in bytes
 
 MALFORMED = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError,
@@ -35,8 +34,7 @@ MALFORMED = (
 SAFE = 2**53
 """Integers up to this are exact in every reader (ECMA-262, MAX_SAFE_INTEGER is one less)."""
 
-NM = (1e-9, 1e18)
-"""Smallest and largest accepted size of a voxel, in nm."""
+NM = (1e-9, 1e18)  # smallest and largest accepted size of a voxel, in nm
 
 
 def read_bytes(store: Store, key: str) -> bytes:
@@ -90,8 +88,7 @@ def are_nm(value: object) -> bool:
 INFO = "info"
 PROVENANCE = "provenance"
 
-MAX_CHANNELS = 1 << 16
-"""Maximum number of channels; more than any image has."""
+MAX_CHANNELS = 1 << 16  # maximum number of channels; more than any image has
 
 
 def build_info(volume: Volume) -> bytes:

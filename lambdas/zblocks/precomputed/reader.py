@@ -30,23 +30,16 @@ from zblocks.storage import Store
 UNREADABLE = (ValueError, MissingDecoderError, OSError, ZblocksError)
 """Errors that reading a chunk may raise."""
 
-INDEX_LIMIT = 1 << 28
-"""Maximum size of a minishard index, in bytes."""
-
-TABLE_PIECE = 1 << 20
-"""Bytes of a shard index to read at a time."""
-
-KEPT_ENTRIES = 1 << 22
-"""Maximum number of minishard index entries kept in memory."""
-
+INDEX_LIMIT = 1 << 28  # maximum size of a minishard index, in bytes
+TABLE_PIECE = 1 << 20  # bytes of a shard index to read at a time
+KEPT_ENTRIES = 1 << 22  # maximum number of minishard index entries kept in memory
 _ENTRY = struct.Struct("<QQ")
 
 
 class ListedChunk(NamedTuple):
     """An object that holds one chunk."""
 
-    name: str
-    """Relative to the scale's folder."""
+    name: str  # relative to the scale's folder
     bytes: int
 
 

@@ -33,10 +33,8 @@ class Encoding:
     """The limits of one encoding."""
 
     dtypes: frozenset[str] = DATA_TYPES
-    channels: tuple[int, ...] = ()
-    """Allowed numbers of channels; empty for any."""
-    lossy: bool = False
-    """Whether encoding changes voxels."""
+    channels: tuple[int, ...] = ()  # allowed numbers of channels; empty for any
+    lossy: bool = False  # whether encoding changes voxels
 
     @property
     def bits(self) -> int:
@@ -63,18 +61,14 @@ ENCODINGS = {
 
 LAYERS = ("image", "segmentation")
 
-IMAGES = ("jpeg", "png", "jxl")
-"""Encodings that are themselves compressed."""
-
+IMAGES = ("jpeg", "png", "jxl")  # encodings that are themselves compressed
 LABEL_BLOCK = Vec(8, 8, 8)
 """Block size of compressed_segmentation as zblocks writes it, in voxels, xyz."""
 
 SMALL_CHUNK, LARGE_CHUNK = 1 << 16, 1 << 26
 """Smallest limit of an encoded chunk, and the largest allowed for blocks of labels, in bytes."""
 
-Resolution = tuple[float, float, float]
-"""nm per voxel, xyz."""
-
+Resolution = tuple[float, float, float]  # nm per voxel, xyz
 _CHUNK = re.compile(r"(-?\d+)-(-?\d+)_(-?\d+)-(-?\d+)_(-?\d+)-(-?\d+)", re.ASCII)
 
 
@@ -82,16 +76,12 @@ _CHUNK = re.compile(r"(-?\d+)-(-?\d+)_(-?\d+)-(-?\d+)_(-?\d+)-(-?\d+)", re.ASCII
 class ChunkFormat:
     """How the chunks of a scale are stored."""
 
-    dtype: str
-    """`uint8`, `uint16`, `uint32`, `uint64`, `int8`, `int16`, `int32` or `float32`."""
+    dtype: str  # `uint8`, `uint16`, `uint32`, `uint64`, `int8`, `int16`, `int32` or `float32`
     channels: int
-    encoding: str
-    """`raw`, `jpeg`, `png`, `compressed_segmentation` or `compresso`."""
-    compression: str = ""
-    """Compression of encoded chunks when written: `gzip`, `br` or empty."""
+    encoding: str  # `raw`, `jpeg`, `png`, `compressed_segmentation` or `compresso`
+    compression: str = ""  # compression of encoded chunks when written: `gzip`, `br` or empty
     jpeg_quality: int = 0
-    block: Vec | None = None
-    """Block size of compressed_segmentation, in voxels, xyz."""
+    block: Vec | None = None  # block size of compressed_segmentation, in voxels, xyz
 
     @classmethod
     def written(
@@ -130,18 +120,13 @@ class ChunkFormat:
 class Scale:
     """One resolution of a volume."""
 
-    key: str
-    """Its folder, relative to the volume."""
-    factor: Vec
-    """Scale 0 voxels per voxel of this scale, xyz."""
+    key: str  # its folder, relative to the volume
+    factor: Vec  # scale 0 voxels per voxel of this scale, xyz
     resolution: Resolution
-    box: Box
-    """All voxels of this scale; its start is the `voxel_offset` and the origin of the grid."""
-    chunk: Vec
-    """Chunk size in voxels, xyz; chunks at the far edges are clipped."""
+    box: Box  # all voxels of this scale; its start is the `voxel_offset` and the origin of the grid
+    chunk: Vec  # chunk size in voxels, xyz; chunks at the far edges are clipped
     format: ChunkFormat
-    sharding: Sharding | None = None
-    """None if each chunk is an object of its own."""
+    sharding: Sharding | None = None  # None if each chunk is an object of its own
     other_chunks: tuple[Vec, ...] = ()
     """Further chunk sizes, each with a complete copy of the scale."""
 
@@ -218,10 +203,8 @@ class Scale:
 class Volume:
     """A volume as described by `info`."""
 
-    layer: str
-    """`image` or `segmentation`."""
-    scales: tuple[Scale, ...]
-    """Finest first."""
+    layer: str  # `image` or `segmentation`
+    scales: tuple[Scale, ...]  # finest first
     segment_properties: str = ""
     """Folder of the labels' names, relative to the volume; empty if none."""
 

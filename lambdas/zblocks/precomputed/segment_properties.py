@@ -17,15 +17,9 @@ from dataclasses import dataclass
 
 from zblocks.errors import InvalidConfig, quote, several
 
-FOLDER = "segment_properties"
-"""Folder of the document, as given in `info`."""
-
-DOCUMENT = f"{FOLDER}/info"
-"""Key of the document, relative to the volume."""
-
-TOP = 2**64 - 1
-"""The largest label."""
-
+FOLDER = "segment_properties"  # folder of the document, as given in `info`
+DOCUMENT = f"{FOLDER}/info"  # key of the document, relative to the volume
+TOP = 2**64 - 1  # the largest label
 NAME_COLUMNS = ("name", "label")
 
 
@@ -66,8 +60,7 @@ def build_segment_properties(names: Iterable[SegmentName]) -> bytes:
     return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
 
-_Row = tuple[str, str, str]
-"""Position for error messages, label and name, as written."""
+_Row = tuple[str, str, str]  # position for error messages, label and name, as written
 
 
 def _columns(lines: list[str], where: str) -> Iterator[_Row]:

@@ -22,9 +22,7 @@ import numpy.typing as npt
 
 from zblocks.geometry import Box, Vec
 
-MAX_BITS = 9
-"""A shard that zblocks writes has at most 2^`MAX_BITS` chunks."""
-
+MAX_BITS = 9  # a shard that zblocks writes has at most 2^`MAX_BITS` chunks
 SHARDING_TYPE = "neuroglancer_uint64_sharded_v1"
 
 SHARDING_BITS = ("preshift_bits", "minishard_bits", "shard_bits")
@@ -32,11 +30,8 @@ SHARDING_BITS = ("preshift_bits", "minishard_bits", "shard_bits")
 
 HASHES = ("identity", "murmurhash3_x86_128")
 
-SHARD_ENCODINGS = ("raw", "gzip")
-"""Encodings of minishard indices and of chunks in shards."""
-
-_ENTRY = 16
-"""Bytes of a minishard's entry in the shard index: start and end, uint64."""
+SHARD_ENCODINGS = ("raw", "gzip")  # encodings of minishard indices and of chunks in shards
+_ENTRY = 16  # bytes of a minishard's entry in the shard index: start and end, uint64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +41,9 @@ class Sharding:
     preshift: int
     minishard: int
     shard: int
-    hash: str = "identity"
-    """`identity` or `murmurhash3_x86_128`."""
-    index_encoding: str = "gzip"
-    """Encoding of minishard indices: `gzip` or `raw`."""
-    data_encoding: str = "raw"
-    """Compression of encoded chunks: `gzip` or `raw`."""
+    hash: str = "identity"  # `identity` or `murmurhash3_x86_128`
+    index_encoding: str = "gzip"  # encoding of minishard indices: `gzip` or `raw`
+    data_encoding: str = "raw"  # compression of encoded chunks: `gzip` or `raw`
 
     @property
     def index_bytes(self) -> int:

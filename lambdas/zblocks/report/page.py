@@ -225,8 +225,7 @@ def render_report(report: RunReport, target: Store) -> Rendered:
 
     Errors other than storage errors are returned, not raised: they must not prevent publication.
 
-    Raises:
-        StorageError: the store failed after retries; the run can be retried.
+    Raises StorageError: the store failed after retries; the run can be retried.
     """
     try:
         return Rendered(_render(report, target).encode(errors="replace"))

@@ -13,9 +13,7 @@ from zblocks.geometry import Voxels
 from zblocks.neuroglancer import Ranges, in_colours
 from zblocks.precomputed.encoding import encode_jpeg
 
-Pixels = npt.NDArray[np.uint8]
-"""Grey (rows, columns, 1) or RGB (rows, columns, 3)."""
-
+Pixels = npt.NDArray[np.uint8]  # grey (rows, columns, 1) or RGB (rows, columns, 3)
 QUALITIES = (82, 65, 45, 25)
 """JPEG qualities to try, the best first, until the pictures are small enough."""
 

@@ -16,9 +16,7 @@ from zblocks.run.job import RECEIPTS
 from zblocks.run.records import Receipt
 from zblocks.storage import Store
 
-READS = 32
-"""Objects read concurrently."""
-
+READS = 32  # objects read concurrently
 Listing = Mapping[str, tuple[int, str]]
 """Size in bytes and ETag of each object in the scales' folders, by key."""
 
@@ -27,17 +25,12 @@ Listing = Mapping[str, tuple[int, str]]
 class Verdict:
     """What keeps a volume from being complete; all empty if it is."""
 
-    missing_tasks: tuple[str, ...]
-    """Tasks without a receipt, in the plan's order."""
+    missing_tasks: tuple[str, ...]  # tasks without a receipt, in the plan's order
     missing_objects: tuple[str, ...]
-    corrupt_objects: tuple[str, ...]
-    """Objects whose bytes differ from their receipt."""
-    extra_objects: tuple[str, ...]
-    """Objects in the scales' folders that aren't planned."""
-    invalid_tasks: tuple[str, ...]
-    """Tasks whose receipt names an object that is missing or corrupt."""
-    partial_tasks: tuple[str, ...]
-    """Tasks whose input scale had holes."""
+    corrupt_objects: tuple[str, ...]  # objects whose bytes differ from their receipt
+    extra_objects: tuple[str, ...]  # objects in the scales' folders that aren't planned
+    invalid_tasks: tuple[str, ...]  # tasks whose receipt names an object that is missing or corrupt
+    partial_tasks: tuple[str, ...]  # tasks whose input scale had holes
 
     @property
     def complete(self) -> bool:

@@ -35,14 +35,10 @@ class Destination:
     url: str
     present: Planned | None = None
     """The plan there, if of this version; without tasks if their list is gone."""
-    finished: bool = False
-    """Whether there is an `info`."""
-    other_version: str = ""
-    """Why the plan there can't be read, if it is of another version."""
-    other_object: str = ""
-    """An object that zblocks didn't write."""
-    audit: Audit | None = None
-    """Of the plan there, if the new plan can use its objects."""
+    finished: bool = False  # whether there is an `info`
+    other_version: str = ""  # why the plan there can't be read, if it is of another version
+    other_object: str = ""  # an object that zblocks didn't write
+    audit: Audit | None = None  # of the plan there, if the new plan can use its objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +49,9 @@ class Decision:
     """`renew` resumes a run whose slices have changed since: their blocks are converted again."""
     plan: Plan
     tasks: tuple[BlockTask, ...]
-    pending: frozenset[str]
-    """Names of the tasks to be done; any receipts of theirs are void."""
-    previous: Plan | None
-    """The plan at the destination."""
-    refusal: ZblocksError | None = None
-    """Why the run may not start."""
+    pending: frozenset[str]  # names of the tasks to be done; any receipts of theirs are void
+    previous: Plan | None  # the plan at the destination
+    refusal: ZblocksError | None = None  # why the run may not start
 
     @property
     def pending_blocks(self) -> tuple[BlockTask, ...]:
@@ -71,8 +64,7 @@ def look_at_destination(
 ) -> tuple[Destination, Planned]:
     """Read what a run has to know about its destination; plan it with that knowledge.
 
-    Raises:
-        DoesNotFit: the work doesn't fit in such workers.
+    Raises DoesNotFit: the work doesn't fit in such workers.
     """
     there, given = _look(target, given)
     new = Planned(*make_plan(given, worker))

@@ -46,20 +46,13 @@ IncompleteVolume if they differ."""
 class Ending:
     """How the run ended."""
 
-    status: str
-    """`COMPLETE`, or `PARTIAL` with holes."""
-    location: str
-    """URL of the volume."""
-    link: str
-    """Neuroglancer link."""
-    report: str
-    """URL of the report for machines."""
-    page: str
-    """URL of the report for people; empty if it couldn't be made."""
-    filled: tuple[str, ...]
-    """Missing slices: z, name, why, and what replaces them."""
-    holes: tuple[str, ...]
-    """Blocks that failed and were left out, and why."""
+    status: str  # `COMPLETE`, or `PARTIAL` with holes
+    location: str  # URL of the volume
+    link: str  # Neuroglancer link
+    report: str  # URL of the report for machines
+    page: str  # URL of the report for people; empty if it couldn't be made
+    filled: tuple[str, ...]  # missing slices: z, name, why, and what replaces them
+    holes: tuple[str, ...]  # blocks that failed and were left out, and why
     access_problems: tuple[str, ...] = ()
     """What keeps others from opening the link, each with its fix."""
     odd: tuple[str, ...] = ()
@@ -148,8 +141,7 @@ def add_access_problems(target: Store, ending: Ending, problems: Sequence[str]) 
 def resume_after_redrive(job: Job, run: Run) -> bool:
     """Tell whether a redriven execution has to convert blocks first; true once for each redrive.
 
-    Raises:
-        DestinationClaimed: another run has begun since.
+    Raises DestinationClaimed: another run has begun since.
     """
     target = job.target
     try:

@@ -24,14 +24,11 @@ from zblocks.slices.transforms.canvas import Canvas
 from zblocks.slices.transforms.contrast import Contrast
 from zblocks.storage import Store
 
-LAMBDA_MEMORY_MB = 3008
-"""Of a worker, as the stack is deployed by default."""
-
+LAMBDA_MEMORY_MB = 3008  # of a worker, as the stack is deployed by default
 QUOTA = 1000
 """Concurrent executions that an account may have by default; new accounts may have fewer."""
 
-LONGEST_CALL = 800.0
-"""Predicted seconds beyond which a call may not end within Lambda's 900."""
+LONGEST_CALL = 800.0  # predicted seconds beyond which a call may not end within Lambda's 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +38,7 @@ class InBuckets:
     blocks: int = 0
     seconds: float = 0.0
     dollars: float = 0.0
-    refused: str = ""
-    """Why Lambda functions can't do it; then the numbers are 0."""
+    refused: str = ""  # why Lambda functions can't do it; then the numbers are 0
 
     def as_json(self) -> dict[str, Any]:
         """Return it as `zblocks plan --json` prints it."""
@@ -57,20 +53,14 @@ class Forecast:
 
     plan: Plan
     pool: WorkerPool
-    pending: tuple[BlockTask, ...]
-    """The blocks that it has to convert."""
+    pending: tuple[BlockTask, ...]  # the blocks that it has to convert
     resumes: bool
-    estimate: Estimate
-    """Seconds, and the bill line by line."""
+    estimate: Estimate  # seconds, and the bill line by line
     prices: Prices
-    max_cost_usd: float | None
-    """The config's ceiling."""
-    warnings: tuple[str, ...]
-    """What is allowed but looks wrong."""
-    refusals: tuple[str, ...]
-    """Why the run would be refused; empty if it may start."""
-    in_buckets: InBuckets | None
-    """The same job in AWS, if this one runs on one machine."""
+    max_cost_usd: float | None  # the config's ceiling
+    warnings: tuple[str, ...]  # what is allowed but looks wrong
+    refusals: tuple[str, ...]  # why the run would be refused; empty if it may start
+    in_buckets: InBuckets | None  # the same job in AWS, if this one runs on one machine
 
     @property
     def scales(self) -> tuple[Scale, ...]:
@@ -181,8 +171,7 @@ class Workers:
 def forecast(config: Config, stack: PlanInput, target: Store, workers: Workers) -> Forecast:
     """Plan, look at the destination, and predict.
 
-    Raises:
-        DoesNotFit: the work doesn't fit the workers.
+    Raises DoesNotFit: the work doesn't fit the workers.
     """
     pool = workers.pool
     there, new = look_at_destination(target, stack, workers.spec)

@@ -11,19 +11,15 @@ from zblocks.storage import BY_ENVIRONMENT, Access, Store, open_store
 
 WORK = ".zblocks"
 PLAN = f"{WORK}/plan.json"
-NAMES = f"{WORK}/segment_properties.json"
-"""Names of labels, until the volume is published."""
-ITEMS = f"{WORK}/items.json"
-"""The tasks of all blocks."""
-PENDING = f"{WORK}/pending.json"
-"""The tasks of the blocks that this run converts: the map's input."""
+NAMES = f"{WORK}/segment_properties.json"  # names of labels, until the volume is published
+ITEMS = f"{WORK}/items.json"  # the tasks of all blocks
+PENDING = f"{WORK}/pending.json"  # the tasks of the blocks that this run converts: the map's input
 LOCK = f"{WORK}/lock.json"
 REPLACED = f"{WORK}/replaced.json"
 """Folders of the volume that is being replaced, to be deleted when the new one is complete."""
 CONFIG = f"{WORK}/config.json"
 REPORT = f"{WORK}/report.json"
-PAGE = f"{WORK}/report.html"
-"""The report for people."""
+PAGE = f"{WORK}/report.html"  # the report for people
 MAP = f"{WORK}/map"
 RECEIPTS = f"{WORK}/receipts"
 FAILURES = f"{WORK}/failures"
@@ -42,8 +38,7 @@ class Job:
 def open_job(destination: str, access: Access = BY_ENVIRONMENT) -> Job:
     """Read the plan at a destination and open its stores.
 
-    Raises:
-        IncompleteVolume: there is no plan.
+    Raises IncompleteVolume: there is no plan.
     """
     target = open_store(destination, access)
     try:

@@ -23,18 +23,15 @@ from zblocks.run.records import Failure, Receipt
 from zblocks.run.start import Run
 from zblocks.slices.slice_ref import SliceRef
 
-NAMED = 5
-"""Tasks or objects that a message names at most."""
+NAMED = 5  # tasks or objects that a message names at most
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a run ended."""
 
-    status: str
-    """`COMPLETE`, `PARTIAL` or `FAILED`."""
-    holes: tuple[Hole, ...] = ()
-    """What failed tasks left out, with `allow_partial`."""
+    status: str  # `COMPLETE`, `PARTIAL` or `FAILED`
+    holes: tuple[Hole, ...] = ()  # what failed tasks left out, with `allow_partial`
     problems: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
 

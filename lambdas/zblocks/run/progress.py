@@ -9,25 +9,16 @@ from dataclasses import dataclass
 class State:
     """The progress of a run at one moment."""
 
-    phase: str
-    """The current step, in a few words."""
-    blocks: int = 0
-    """Of the whole plan; 0 while it is being made."""
-    done: int = 0
-    """Blocks with a receipt, including those of earlier runs."""
+    phase: str  # the current step, in a few words
+    blocks: int = 0  # of the whole plan; 0 while it is being made
+    done: int = 0  # blocks with a receipt, including those of earlier runs
     failed: int = 0
-    running: int | None = None
-    """None if unknown."""
-    voxels_done: int = 0
-    """Scale 0 voxels converted by this run."""
-    voxels_expected: int = 0
-    """Scale 0 voxels that this run has to convert."""
-    seconds: float = 0.0
-    """Since the first block was begun."""
-    dollars: float | None = None
-    """Cost so far; None where nothing is charged."""
-    failures: tuple[str, ...] = ()
-    """What failed and why, in the order it happened."""
+    running: int | None = None  # None if unknown
+    voxels_done: int = 0  # scale 0 voxels converted by this run
+    voxels_expected: int = 0  # scale 0 voxels that this run has to convert
+    seconds: float = 0.0  # since the first block was begun
+    dollars: float | None = None  # cost so far; None where nothing is charged
+    failures: tuple[str, ...] = ()  # what failed and why, in the order it happened
 
     @property
     def rate(self) -> float:

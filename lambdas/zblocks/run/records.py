@@ -38,23 +38,17 @@ class _Record:
 class Receipt(_Record):
     """A finished task; stored after all the objects that it names."""
 
-    layout_id: str
-    """`Plan.layout_id` of its plan."""
-    task: str
-    """Name of the block or coarse task."""
+    layout_id: str  # `Plan.layout_id` of its plan
+    task: str  # name of the block or coarse task
     objects: tuple[Written, ...]
     read: tuple[ReadSlice, ...]
     """Slices that were read, in z order, with substitutes in the places of missing slices; empty
     for a coarse task."""
-    slices: tuple[SliceStats, ...]
-    """Statistics of the block's own slices, in z order."""
+    slices: tuple[SliceStats, ...]  # statistics of the block's own slices, in z order
     seconds: float
-    peak_mb: int
-    """Highest resident memory of the worker so far, MiB."""
-    tries: int
-    """Attempts at the task, including this one."""
-    partial: bool = False
-    """Whether its input scale had holes."""
+    peak_mb: int  # highest resident memory of the worker so far, MiB
+    tries: int  # attempts at the task, including this one
+    partial: bool = False  # whether its input scale had holes
     version: int = VERSION
 
 
@@ -76,13 +70,10 @@ class Failure(_Record):
 
     task: str
     z0: int
-    z1: int
-    """Half-open range of the task's slices, voxels of scale 0."""
-    error: str
-    """Name of the exception's class, or of the error in Lambda or Step Functions."""
+    z1: int  # half-open range of the task's slices, voxels of scale 0
+    error: str  # name of the exception's class, or of the error in Lambda or Step Functions
     message: str
-    tries: int
-    """Failures of the task so far, over all runs."""
+    tries: int  # failures of the task so far, over all runs
     damaged: tuple[DamagedSlice, ...] = ()
     """All damaged slices that it reads, where these may be missing."""
     version: int = VERSION

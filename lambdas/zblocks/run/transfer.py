@@ -16,11 +16,8 @@ from zblocks.precomputed.scale import IMAGES
 from zblocks.run.job import is_work
 from zblocks.storage import IMMUTABLE, SIDE_FILES, open_store, open_writable
 
-THREADS = 32
-"""Objects copied concurrently."""
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total) objects."""
+THREADS = 32  # objects copied concurrently
+Progress = Callable[[int, int], None]  # called with (done, total) objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +25,8 @@ class Moved:
     """What was copied."""
 
     copied: int
-    kept: int
-    """Objects that existed already and were left alone."""
-    missing: tuple[str, ...]
-    """Listed slices that don't exist, placeholders and gaps, by name."""
+    kept: int  # objects that existed already and were left alone
+    missing: tuple[str, ...]  # listed slices that don't exist, placeholders and gaps, by name
 
 
 def download(config: Config, progress: Progress) -> Moved:

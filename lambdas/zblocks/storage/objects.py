@@ -13,25 +13,20 @@ class StoredObject:
     key: str
     bytes: int
     etag: str
-    modified: float = 0.0
-    """Seconds since the epoch, by the store's clock."""
+    modified: float = 0.0  # seconds since the epoch, by the store's clock
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """Bytes of an object as stored, with its metadata."""
 
-    data: bytes
-    """Empty if only the metadata was requested."""
-    start: int
-    """Offset of `data` in the object."""
+    data: bytes  # empty if only the metadata was requested
+    start: int  # offset of `data` in the object
     stop: int
-    size: int
-    """Bytes of the whole object."""
+    size: int  # bytes of the whole object
     etag: str
     content_type: str
-    content_encoding: str
-    """Empty for none, and in folders, which have no headers."""
+    content_encoding: str  # empty for none, and in folders, which have no headers
 
 
 Span = tuple[int | None, int | None]

@@ -32,10 +32,8 @@ class Access:
     access_key: str = ""
     """Empty: what AWS's own clients use; if they have none, only public buckets can be read."""
     secret_key: str = field(default="", repr=False)
-    region: str | None = None
-    """None: from the environment."""
-    role: str = ""
-    """ARN of an IAM role to assume, or empty."""
+    region: str | None = None  # None: from the environment
+    role: str = ""  # ARN of an IAM role to assume, or empty
     requester_pays: bool = False
     """Whether the owner of these keys agrees to pay for requests to buckets of others."""
 

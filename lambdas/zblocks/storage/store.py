@@ -31,15 +31,11 @@ T = TypeVar("T")
 IMMUTABLE = "public, max-age=31536000"
 """Cache-Control of chunks: they never change unless the volume is overwritten."""
 
-NO_CACHE = "no-cache"
-"""Cache-Control of documents that a later run may replace."""
-
+NO_CACHE = "no-cache"  # Cache-Control of documents that a later run may replace
 SIDE_FILES = {"gzip": ".gz", "br": ".br"}
 """Endings of the names of compressed chunks in a folder, where there are no headers."""
 
-DELETE_BATCH = 1000
-"""Keys of one DeleteObjects request."""
-
+DELETE_BATCH = 1000  # keys of one DeleteObjects request
 CONDITIONAL_TRIES = 5
 
 CONFLICT_TRIES = 25

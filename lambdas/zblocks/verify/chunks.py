@@ -21,18 +21,15 @@ from zblocks.verify.findings import KEPT, REWRITE, Findings
 WALKED = 10**7
 """Cells of a grid that are still walked one by one; in a larger one, only the chunks present."""
 
-FAR = 1000
-"""By how many times the expected chunks may outnumber those present."""
+FAR = 1000  # by how many times the expected chunks may outnumber those present
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """A chunk that was read."""
 
-    data: bytes
-    """Encoded, without its Content-Encoding."""
-    voxels: Voxels
-    """(z, y, x, c)."""
+    data: bytes  # encoded, without its Content-Encoding
+    voxels: Voxels  # (z, y, x, c)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +37,10 @@ class CheckedScale:
     """One scale, cut in one way."""
 
     present: PresentChunks
-    declared: Sequence[Box] = ()
-    """Holes that `provenance` lists."""
-    allow_holes: bool = False
-    """Whether any other absent chunk holds zeros, as readers take it."""
-    absent: tuple[Span, ...] = ()
-    """Planes without data, which no mean counts."""
-    left_out: tuple[Span, ...] = ()
-    """Layers of chunks that are meant to be absent: they hold 0."""
+    declared: Sequence[Box] = ()  # holes that `provenance` lists
+    allow_holes: bool = False  # whether any other absent chunk holds zeros, as readers take it
+    absent: tuple[Span, ...] = ()  # planes without data, which no mean counts
+    left_out: tuple[Span, ...] = ()  # layers of chunks that are meant to be absent: they hold 0
 
     @property
     def scale(self) -> Scale:
@@ -159,15 +152,13 @@ class PresentChunks:
 
     reader: ScaleReader
     count: int
-    cells: Callable[[], Iterator[Vec]]
-    """Walks the cells whose chunk is there."""
+    cells: Callable[[], Iterator[Vec]]  # walks the cells whose chunk is there
 
 
 T = TypeVar("T")
 
 THREADS = 8
-AHEAD = 4 * THREADS
-"""Calls that wait at the same time."""
+AHEAD = 4 * THREADS  # calls that wait at the same time
 
 
 def for_each(action: Callable[[T], None], items: Iterable[T]) -> None:

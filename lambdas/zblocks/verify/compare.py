@@ -18,16 +18,12 @@ from zblocks.verify.findings import REWRITE, Findings
 class Rule:
     """What a chunk is compared with."""
 
-    kind: str
-    """What a difference is called."""
-    name: str
-    """What the expected voxels are, in words."""
+    kind: str  # what a difference is called
+    name: str  # what the expected voxels are, in words
     exact: bool = True
     """Whether they are what was encoded, not made from voxels that JPEG has changed since."""
-    quality: int | None = None
-    """At which zblocks encoded the chunks, where they are its JPEG."""
-    do: str = REWRITE
-    """What to do about a difference."""
+    quality: int | None = None  # at which zblocks encoded the chunks, where they are its JPEG
+    do: str = REWRITE  # what to do about a difference
 
 
 def compare(
@@ -81,9 +77,7 @@ OTHER_MEAN, OTHER_PART, OTHER_MOST = 1.5, 0.25, 2.0
 """Grey levels between two encoders, whose transforms round in their own ways, and more, as parts of
 what encoding changes."""
 
-LIKE = 1.25
-"""Times what encoding changes that a coarser scale may be off."""
-
+LIKE = 1.25  # times what encoding changes that a coarser scale may be off
 ALIKE, VARIED = 0.12, 0.6
 """The least part of a chunk's variance that the expected voxels must share; asked only of a chunk
 that varies at least so much of what they do: of noise, low qualities keep too little to tell."""
@@ -92,8 +86,7 @@ FLAT, KEPT = 0.1, 0.9
 """The least that a chunk must vary, as a part of the expected voxels once encoded; asked only where
 encoding keeps at least so much of their variation."""
 
-FEW, LOW = 512, 10
-"""Voxels of a chunk, and a quality, below which variation is a matter of chance."""
+FEW, LOW = 512, 10  # voxels of a chunk, and a quality, below which variation is a matter of chance
 
 # Annex K of ITU T.81, table K.1, in the zigzag order of files.
 _LUMA = np.array(
@@ -116,8 +109,7 @@ class Coder:
     """How a chunk was encoded."""
 
     header: JpegHeader
-    quality: int
-    """From 1 to 100, libjpeg's scale."""
+    quality: int  # from 1 to 100, libjpeg's scale
 
     @classmethod
     def of(cls, data: bytes) -> Coder:

@@ -27,11 +27,9 @@ UNDECODED = "can't be decoded here; install its decoder and check again"
 class ZblocksMetadata:
     """What zblocks left beside a volume."""
 
-    made_by_zblocks: bool
-    """Whether it says that zblocks made the volume."""
+    made_by_zblocks: bool  # whether it says that zblocks made the volume
     plan: Plan | None
-    holes: Mapping[str, Sequence[Box]]
-    """Declared ones, by the scale's key."""
+    holes: Mapping[str, Sequence[Box]]  # declared ones, by the scale's key
     gaps: Gaps
 
 
@@ -165,10 +163,8 @@ def _differences(actual: Any, planned: Any, place: str) -> Iterator[tuple[str, s
 class Gaps:
     """Of one volume."""
 
-    absent: tuple[Span, ...] = ()
-    """Planes of scale 0 that no mean counts."""
-    holes: bool = False
-    """Whether chunks that lie wholly in them are left out."""
+    absent: tuple[Span, ...] = ()  # planes of scale 0 that no mean counts
+    holes: bool = False  # whether chunks that lie wholly in them are left out
 
     @classmethod
     def of_plan(cls, plan: Plan) -> Gaps:

@@ -5,21 +5,16 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-KEPT = 1000
-"""Problems of one kind that are kept; more are only counted."""
-
-REWRITE = "write it again (zblocks: run the config again)"
-"""What to do about a wrong object."""
+KEPT = 1000  # problems of one kind that are kept; more are only counted
+REWRITE = "write it again (zblocks: run the config again)"  # what to do about a wrong object
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong."""
 
-    kind: str
-    """A stable name."""
-    place: str
-    """The object, or the field of `info`."""
+    kind: str  # a stable name
+    place: str  # the object, or the field of `info`
     message: str
     remedy: str
 
@@ -29,15 +24,11 @@ class Findings:
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
-        self.unchecked: list[str] = []
-        """What could not be checked, and why."""
+        self.unchecked: list[str] = []  # what could not be checked, and why
         self.notes: list[str] = []
-        self.counts: dict[str, int] = {}
-        """Problems by kind, including those that were not kept."""
-        self.numbers: dict[str, int] = {}
-        """What was checked: chunks, shards, bytes, voxels."""
-        self.scales: dict[str, dict[str, int]] = {}
-        """The same for each scale, by its key."""
+        self.counts: dict[str, int] = {}  # problems by kind, including those that were not kept
+        self.numbers: dict[str, int] = {}  # what was checked: chunks, shards, bytes, voxels
+        self.scales: dict[str, dict[str, int]] = {}  # the same for each scale, by its key
         self._lock = threading.Lock()
 
     def problem(self, kind: str, place: str, message: str, remedy: str, times: int = 1) -> None:

@@ -13,8 +13,7 @@ from zblocks.precomputed.scale import DATA_TYPES, LAYERS, Scale, Volume
 from zblocks.verify.findings import Findings
 from zblocks.verify.scale import check_scale, lower
 
-NEWER_TYPES = {"int8", "int16", "int32"}
-"""What the older documents of the format don't have."""
+NEWER_TYPES = {"int8", "int16", "int32"}  # what the older documents of the format don't have
 LABEL_FIELDS = ("mesh", "skeletons", "segment_properties")
 
 

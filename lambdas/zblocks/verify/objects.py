@@ -97,8 +97,7 @@ def _split(name: str) -> tuple[str, str]:
 
 _SHARD = re.compile(r"([0-9a-f]*)\.shard", re.ASCII)
 
-Report = Callable[[str, str], None]
-"""Takes the kind of a problem, and the message."""
+Report = Callable[[str, str], None]  # takes the kind of a problem, and the message
 
 
 def check_shards(
@@ -120,8 +119,7 @@ class _Shards:
     found: Findings
     sizes: dict[int, int] = field(default_factory=dict)
     """Bytes of each shard whose index can be read, by its number."""
-    count: int = 0
-    """Chunks that are there."""
+    count: int = 0  # chunks that are there
     chunks: ChunkShards = field(init=False)
 
     def __post_init__(self) -> None:

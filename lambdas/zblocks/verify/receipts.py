@@ -16,9 +16,7 @@ from zblocks.storage import SIDE_FILES, Store
 from zblocks.verify.chunks import for_each
 from zblocks.verify.findings import Findings
 
-PIECE = 1 << 23
-"""Bytes read at a time."""
-
+PIECE = 1 << 23  # bytes read at a time
 RERUN = "run the config again"
 
 

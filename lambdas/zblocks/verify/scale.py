@@ -20,11 +20,9 @@ from zblocks.precomputed.sharding import (
 from zblocks.run.job import WORK
 from zblocks.verify.findings import Findings
 
-LARGE_CHUNK = 1 << 26
-"""Voxels of a chunk that makes a viewer slow."""
+LARGE_CHUNK = 1 << 26  # voxels of a chunk that makes a viewer slow
 MILLIMETRE = 1e6
-LARGEST_CHUNK = 1 << 31
-"""Bytes of a chunk; a browser can't hold more in one piece."""
+LARGEST_CHUNK = 1 << 31  # bytes of a chunk; a browser can't hold more in one piece
 READABLE = {"type": "image", "data_type": "uint8", "num_channels": 1}
 """Fields of a volume that a scale can be read with."""
 

@@ -35,8 +35,7 @@ from zblocks.verify.objects import check_shards, check_unsharded
 from zblocks.verify.receipts import check_receipts
 from zblocks.verify.voxels import Sample, ScaleCheck, SliceCheck, Slices, check_copy
 
-NAMED = 20
-"""Damaged slices that are named."""
+NAMED = 20  # damaged slices that are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +51,9 @@ class VerifyOptions:
     """How closely to check."""
 
     source: Source | None = None
-    sample: int | None = None
-    """Chunks of each scale whose voxels are compared; None: all."""
-    seed: int = 0
-    """Chooses them."""
-    allow_holes: bool = False
-    """Whether chunks may be absent, which then hold zeros."""
+    sample: int | None = None  # chunks of each scale whose voxels are compared; None: all
+    seed: int = 0  # chooses them
+    allow_holes: bool = False  # whether chunks may be absent, which then hold zeros
 
 
 def verify(store: Store, options: VerifyOptions) -> Findings:

@@ -35,10 +35,8 @@ COARSER = "what the finer scale makes"
 class Sample:
     """Which chunks of a scale to compare."""
 
-    number: int | None = None
-    """How many; None: all."""
-    seed: int = 0
-    """Chooses them."""
+    number: int | None = None  # how many; None: all
+    seed: int = 0  # chooses them
 
     def cells(self, checked: CheckedScale) -> Iterator[Vec]:
         """Walk them, x fastest; of a grid too large to be walked, those present in any order."""
@@ -73,10 +71,8 @@ def check_copy(first: CheckedScale, copy: CheckedScale, sample: Sample, found: F
 class ScaleCheck:
     """How scales are compared with the finer ones."""
 
-    downsample: Downsample
-    """How coarser scales are made."""
-    plan: Plan | None
-    """The plan that made them, if it is known."""
+    downsample: Downsample  # how coarser scales are made
+    plan: Plan | None  # the plan that made them, if it is known
     sample: Sample
     found: Findings
 
@@ -151,8 +147,7 @@ class Slices:
     """What the slices of a config make."""
 
     plan: Plan
-    refs: tuple[SliceRef, ...]
-    """In z order."""
+    refs: tuple[SliceRef, ...]  # in z order
     store: Store
 
     @classmethod
@@ -175,8 +170,7 @@ class SliceCheck:
     """How scale 0 is compared with the slices that it was made from."""
 
     slices: Slices
-    quality: int | None
-    """At which zblocks encoded the chunks, where they are its JPEG."""
+    quality: int | None  # at which zblocks encoded the chunks, where they are its JPEG
     sample: Sample
     found: Findings
 

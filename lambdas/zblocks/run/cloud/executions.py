@@ -13,8 +13,7 @@ from typing import Any
 
 from zblocks.errors import InvalidConfig, StorageError
 
-INPUT_BYTES = 256 * 1024
-"""Maximum size of an execution's input. Source: quotas of Step Functions."""
+INPUT_BYTES = 256 * 1024  # maximum size of an execution's input. Source: quotas of Step Functions.
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +21,9 @@ class Execution:
     """The state of one execution, from Step Functions."""
 
     arn: str
-    status: str
-    """`RUNNING`, `SUCCEEDED`, `FAILED`, `TIMED_OUT`, `ABORTED` or `PENDING_REDRIVE`."""
-    begun: float
-    """Seconds since the epoch: when it was started, or redriven last."""
-    given: dict[str, Any] = field(default_factory=dict)
-    """Its input."""
+    status: str  # `RUNNING`, `SUCCEEDED`, `FAILED`, `TIMED_OUT`, `ABORTED` or `PENDING_REDRIVE`
+    begun: float  # seconds since the epoch: when it was started, or redriven last
+    given: dict[str, Any] = field(default_factory=dict)  # its input
     output: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     cause: str = ""
@@ -49,8 +45,7 @@ class Workers:
 def find_machine(stack: str) -> str:
     """Return the ARN of a stack's state machine, from the stack's outputs; an ARN as it is.
 
-    Raises:
-        InvalidConfig: there is no such stack here, or it isn't one of zblocks.
+    Raises InvalidConfig: there is no such stack here, or it isn't one of zblocks.
     """
     if stack.startswith("arn:"):
         return stack
@@ -78,8 +73,7 @@ def workers_of(machine: str) -> Workers | None:
 def start(machine: str, name: str, given: dict[str, Any]) -> str:
     """Start an execution; return its ARN.
 
-    Raises:
-        InvalidConfig: the input is too large, or there is no such machine.
+    Raises InvalidConfig: the input is too large, or there is no such machine.
     """
     text = json.dumps(given)
     if len(text.encode()) > INPUT_BYTES:

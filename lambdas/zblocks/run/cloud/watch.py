@@ -25,11 +25,8 @@ from zblocks.run.progress import State
 from zblocks.run.records import Failure, Receipt
 from zblocks.storage import Store, StoredObject, open_store
 
-READS = 8
-"""Records read at the same time."""
-
-CLOCKS = 2.0
-"""Seconds by which S3's whole seconds and Step Functions' clock may differ."""
+READS = 8  # records read at the same time
+CLOCKS = 2.0  # seconds by which S3's whole seconds and Step Functions' clock may differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +34,9 @@ class _Work:
     """What this run has to do."""
 
     plan: Plan
-    pending: dict[str, BlockTask]
-    """By name, in the order of z."""
+    pending: dict[str, BlockTask]  # by name, in the order of z
     began: float
-    planned: float
-    """When the pending blocks were listed, by the store's clock."""
+    planned: float  # when the pending blocks were listed, by the store's clock
 
 
 class Watch:
@@ -52,10 +47,8 @@ class Watch:
         self._pool, self._prices = WorkerPool(1, architecture), prices
         self._store: Store | None = None
         self._work: _Work | None = None
-        self._done: dict[str, tuple[float, int]] = {}
-        """Seconds and objects of each finished task."""
-        self._failed: dict[str, str] = {}
-        """ETag of the last record of each task that failed."""
+        self._done: dict[str, tuple[float, int]] = {}  # seconds and objects of each finished task
+        self._failed: dict[str, str] = {}  # ETag of the last record of each task that failed
         self._lines: list[str] = []
 
     def look(self, now: float) -> tuple[Execution, State]:

@@ -28,18 +28,15 @@ from zblocks.run.start import Run, prepare
 from zblocks.storage import Store
 
 MIB = 1 << 20
-SHARE = 0.7
-"""Part of the machine's memory that all workers together may use."""
+SHARE = 0.7  # part of the machine's memory that all workers together may use
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What a run may use of this machine."""
 
-    workers: int
-    """Processes."""
-    memory_mb: int
-    """Per process, MiB."""
+    workers: int  # processes
+    memory_mb: int  # per process, MiB
 
     @classmethod
     def choose(cls, workers: int | None, memory_mb: int | None) -> Machine:

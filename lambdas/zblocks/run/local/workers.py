@@ -36,8 +36,7 @@ block on. BLAS isn't used, but starting its threads takes a third of numpy's imp
 
 PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; import zblocks.run.local.workers as w; w.serve()"
 
-COUNT_EVERY = 0.1
-"""Seconds between two answers that count voxels."""
+COUNT_EVERY = 0.1  # seconds between two answers that count voxels
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,7 @@ class Pool:
     """Worker processes, each started for its first work item and killed at the end."""
 
     def __init__(self, count: int) -> None:
-        self.voxels = 0
-        """Scale 0 voxels that the workers have done."""
+        self.voxels = 0  # scale 0 voxels that the workers have done
         self._threads = ThreadPoolExecutor(count, initializer=_hold_signals)
         self._own = threading.local()
         self._lock = threading.Lock()
