@@ -228,7 +228,16 @@ def read_headers(
     if len(errors) > len(skipped) or len(errors) == len(results) or uncounted:
         why = '\nhow many pages these have is not known, so "damaged" can\'t be "missing" here'
         raise SliceError(several([str(e) for e in errors]) + why * bool(uncounted))
-    return [r.damage if isinstance(r, SliceError) else r for r in results]
+    read_of = [r.damage if isinstance(r, SliceError) else r for r in results]
+    found = [h for some in read_of if not isinstance(some, str) for h in some]
+    if not any(h.channels > 2 and not h.greys for h in found):
+        return read_of
+    return [some if isinstance(some, str) else _as_colours(some) for some in read_of]
+
+
+def _as_colours(headers: tuple[SliceHeader, ...]) -> tuple[SliceHeader, ...]:
+    """Return headers in which palettes of greys are colours, as the stack's other slices are."""
+    return tuple(replace(h, channels=h.channels + 2 * h.greys) for h in headers)
 
 
 def common_header(headers: Sequence[FileHeader], canvas: Canvas | None) -> SliceHeader:
@@ -251,11 +260,12 @@ def common_header(headers: Sequence[FileHeader], canvas: Canvas | None) -> Slice
         )
         raise SliceError(msg)
     if odd:
-        msg = (
-            f"{several(odd)}\nresize or convert these, remove them from the list, or give "
-            '"canvas" to pad or crop slices of other sizes'
-        )
-        raise SliceError(msg)
+        ways = ["resize or convert these, or remove them from the list"]
+        if {h.channels for _, h in headers} == {1, 3}:
+            ways.append('give "channels": "grey" to read colours as grey')
+        if len({(h.width, h.height) for _, h in headers}) > 1:
+            ways.append('give "canvas" to pad or crop slices of other sizes')
+        raise SliceError(f"{several(odd)}\n{', or '.join(ways)}")
     return headers[0][1]
 
 

@@ -26,6 +26,14 @@ def spoilt(name: str, damage: str) -> SliceError:
     return error
 
 
+def unread(name: str, kind: str, what: str) -> SliceError:
+    """Return the error for pixels that zblocks doesn't read."""
+    return SliceError(
+        f"{name}: this {kind.upper()} has {what}; zblocks reads grey, RGB and alpha of "
+        "up to 16 bits; convert it or remove it from the list"
+    )
+
+
 def changed(name: str, found: object, planned: object) -> SliceError:
     """Return the error for a file that doesn't match its header any more."""
     return SliceError(f"{name}: is {found}, but the plan says {planned}; rerun to make a new plan")

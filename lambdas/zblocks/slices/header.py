@@ -72,6 +72,8 @@ class SliceHeader:
     """Whether the decoder's pixels still have to be converted to the selected channels."""
     note: str = ""
     """What was done to the channels without the user asking for it."""
+    greys: bool = False
+    """Whether its pixels are a palette of greys: one channel, or three in a stack of colours."""
     mixed: str = ""
     """What the pages of the file are besides slices, such as `3 channels`."""
     place: Place | None = None

@@ -1,4 +1,4 @@
-"""JPEG slices decoded as a whole by libjpeg-turbo, directly into the output: the fastest way."""
+"""JPEG slices: their bits, and decoding as a whole, directly into the output, by libjpeg-turbo."""
 
 from __future__ import annotations
 
@@ -13,6 +13,23 @@ from zblocks.slices.header import ByteSource
 
 MAX_SCANS = 100
 """Of a progressive JPEG, which has about 10. Each is a pass over all blocks, however few bytes."""
+
+
+HEAD_BYTES = 1 << 14  # searched for the frame header
+
+
+def sample_bits(source: ByteSource) -> int:
+    """Return the bits of a JPEG's samples (ITU-T T.81, B.2.2); 0 if its frame begins later.
+
+    libjpeg rejects 12 bits only when it begins to decode.
+    """
+    head, at = source.read_at(0, HEAD_BYTES), 2
+    while at + 5 <= len(head) and head[at] == 0xFF:
+        marker, size = head[at + 1], int.from_bytes(head[at + 2 : at + 4], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return head[at + 4]
+        at += 1 if marker == 0xFF else 2 + size
+    return 0
 
 
 @dataclass(slots=True)

@@ -56,6 +56,8 @@ class Pixels:
     """The factor by which the decoder scaled labels of few bits."""
     exact: int = 0
     """The number below which its floats hold every whole number."""
+    greys: bool = False
+    """Whether its red, green and blue are equal, so that one of them is all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +143,10 @@ def choose(pixels: Pixels, wanted: str) -> Mapping:
     if wanted in ("auto", "grey") and space == "cmyk":
         return Mapping(pixels, 3, "rgb")
     picks = tuple(range(count))
+    if pixels.greys and wanted in AS_DECODED:
+        picks = picks[:1] + picks[3:]
     if wanted in ("auto", "grey"):
-        picks = picks[: count - pixels.alpha]
+        picks = picks[: len(picks) - pixels.alpha]
     elif wanted != "all":
         picks = tuple(int(n) for n in wanted.split(","))
     if max(picks) >= count:

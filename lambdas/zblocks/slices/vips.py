@@ -19,7 +19,9 @@ from zblocks.errors import SliceError
 from zblocks.geometry import Voxels
 from zblocks.slices.faults import changed, damaged, oversized
 from zblocks.slices.header import STREAM_BYTES, STREAM_ROWS, ByteSource, SliceHeader
+from zblocks.slices.jpeg import sample_bits
 from zblocks.slices.pixels import AS_DECODED, ChannelSelection, Pixels, map_pixels
+from zblocks.slices.png_chunks import frames, has_only_greys
 from zblocks.slices.tiff.apart import join, stored_type
 from zblocks.slices.tiff.read_page import page_of
 from zblocks.slices.tiff.single_page import OnePage
@@ -30,8 +32,6 @@ continues the last one. libvips itself asks for 4 KiB."""
 
 MIN_BYTES = 1 << 16
 """Bytes of voxels that any file may claim."""
-
-HEAD_BYTES = 1 << 14  # of a JPEG, that are searched for its frame header
 
 FETCH_ROWS = 64  # rows decoded at a time
 
@@ -155,6 +155,7 @@ def probe(source: ByteSource, kind: str, selection: ChannelSelection) -> SliceHe
     image = _load(source, kind).image
     fields = set(image.get_fields())
     _refuse(source, kind, image, fields)
+    greys = kind == "png" and "palette" in fields and has_only_greys(source)
     if kind == "png" and selection.stored and "palette" in fields:
         map_pixels(source.name, Pixels(1, "uint8", "grey"), selection)
         held = source.size + INDICES * image.width * image.height
@@ -162,7 +163,7 @@ def probe(source: ByteSource, kind: str, selection: ChannelSelection) -> SliceHe
         return SliceHeader(
             "png-indices", image.width, image.height, 1, "uint8", held=held, whole=what
         )
-    pixels = _pixels(image, selection)
+    pixels = _pixels(image, selection, greys=greys)
     mapping = map_pixels(source.name, pixels, selection)
     whole, held = _held(source, kind, image, fields)
     if kind == "jpeg" and (pixels.space == "cmyk" or whole):
@@ -177,18 +178,21 @@ def probe(source: ByteSource, kind: str, selection: ChannelSelection) -> SliceHe
         whole=whole,
         mapped=not mapping.same or selection.channels not in AS_DECODED,
         note=mapping.note,
+        greys=greys and selection.channels in AS_DECODED,
     )
 
 
 def _refuse(source: ByteSource, kind: str, image: pyvips.Image, fields: set[str]) -> None:
     """Raise SliceError for what can't be converted without loss."""
     refuse = f"{source.name}: this {kind.upper()} has"
-    if kind == "jpeg" and (bits := _sample_bits(source.read_at(0, HEAD_BYTES))) not in (0, 8):
+    if kind == "jpeg" and (bits := sample_bits(source)) not in (0, 8):
         msg = f"{refuse} samples of {bits} bits, not 8; save it as a 16-bit PNG or TIFF"
         raise SliceError(msg)
     if "n-pages" in fields and image.get("n-pages") > 1:
         msg = f"{refuse} {image.get('n-pages')} pages; save one page per file"
         raise SliceError(msg)
+    if kind == "png" and (count := frames(source)) > 1:
+        raise SliceError(f"{refuse} {count} frames; save one frame per file")
     if "orientation" in fields and image.get("orientation") > 1:
         msg = f"{refuse} an orientation tag ({image.get('orientation')}); turn the pixels instead"
         raise SliceError(msg)
@@ -197,27 +201,13 @@ def _refuse(source: ByteSource, kind: str, image: pyvips.Image, fields: set[str]
         raise oversized(source.name, image.width, image.height, source.size)
 
 
-def _sample_bits(head: bytes) -> int:
-    """Return the bits of a JPEG's samples (ITU-T T.81, B.2.2); 0 if its frame begins later.
-
-    libjpeg rejects 12 bits only when it begins to decode.
-    """
-    at = 2
-    while at + 5 <= len(head) and head[at] == 0xFF:
-        marker, size = head[at + 1], int.from_bytes(head[at + 2 : at + 4], "big")
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return head[at + 4]
-        at += 1 if marker == 0xFF else 2 + size
-    return 0
-
-
-def _pixels(image: pyvips.Image, selection: ChannelSelection) -> Pixels:
+def _pixels(image: pyvips.Image, selection: ChannelSelection, *, greys: bool = False) -> Pixels:
     spaces = {"b-w": "grey", "grey16": "grey", "srgb": "rgb", "rgb16": "rgb", "cmyk": "cmyk"}
     space = spaces.get(image.interpretation, "other")
     alpha = image.bands > {"grey": 1, "rgb": 3}.get(space, image.bands)
     bits = image.get("bits-per-sample") if "bits-per-sample" in image.get_fields() else 8
     step = 255 // ((1 << bits) - 1) if selection.stored and bits < 8 else 1
-    return Pixels(image.bands, _DTYPES[image.format], space, alpha, step=step)
+    return Pixels(image.bands, _DTYPES[image.format], space, alpha, step=step, greys=greys)
 
 
 def _held(source: ByteSource, kind: str, image: pyvips.Image, fields: set[str]) -> tuple[str, int]:
@@ -250,7 +240,10 @@ class VipsReader:
             pixels = page.pixels(stored=selection.stored)
         else:
             self._opened = [_load(source, self._kind)]
-            pixels = _pixels(self._opened[0].image, selection)
+            image = self._opened[0].image
+            # A stack of colours has palettes of greys as colours.
+            greys = header.channels < 3 and "palette" in image.get_fields()
+            pixels = _pixels(image, selection, greys=greys)
         self._mapping = map_pixels(source.name, pixels, selection)
         images = [o.image for o in self._opened]
         self._apart = apart = page if page and page.apart else None

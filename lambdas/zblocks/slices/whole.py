@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import io
 import struct
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from zblocks.errors import SliceError, ZblocksError
+from zblocks.errors import ZblocksError
 from zblocks.geometry import Voxels
-from zblocks.slices.faults import changed, damaged, oversized
+from zblocks.slices.faults import changed, damaged, oversized, unread
 from zblocks.slices.header import ByteSource, SliceHeader
-from zblocks.slices.pixels import ChannelSelection, Pixels, map_pixels
+from zblocks.slices.jp2_boxes import depths_of, palette_of, without_extras
+from zblocks.slices.pixels import AS_DECODED, ChannelSelection, Pixels, map_pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from PIL.Image import Image
 
@@ -30,17 +31,11 @@ MAX_PER_BYTE = {"jp2": 20_000, "bmp": 1_100}
 HELD = {"jp2": 10, "bmp": 4}
 """Bytes held per sample while Pillow decodes (measured)."""
 
-MAX_BOXES = 10_000
-"""Of a JPEG 2000 before its codestream."""
-
-NEAR = 1 << 16
-"""Bytes before a codestream that need no care."""
-
 OPENJPEG = 8
 """Bytes held per sample while OpenJPEG decodes (measured)."""
 
 _MODES = {
-    "1": ("grey", 1, "uint8"), "L": ("grey", 1, "uint8"), "LA": ("grey", 2, "uint8"),
+    "L": ("grey", 1, "uint8"), "LA": ("grey", 2, "uint8"),
     "RGB": ("rgb", 3, "uint8"), "RGBA": ("rgb", 4, "uint8"), "P": ("rgb", 3, "uint8"),
     "I;16": ("grey", 1, "uint16"),
 }  # fmt: skip
@@ -70,7 +65,18 @@ class _File(io.RawIOBase):
         return len(data)
 
 
-def _open(name: str, kind: str, file: IO[bytes]) -> Image:
+class _Opened(NamedTuple):
+    """A file whose header Pillow has read."""
+
+    name: str
+    kind: str
+    image: Image
+    file: IO[bytes]
+    palette: Voxels | None
+    """The colours (n, 3) of a picture of indices."""
+
+
+def _open(name: str, kind: str, file: IO[bytes]) -> _Opened:
     """Read the header; Image.open would apply a size limit that holds for the whole process."""
     from PIL import BmpImagePlugin, Jpeg2KImagePlugin, PngImagePlugin
 
@@ -81,90 +87,64 @@ def _open(name: str, kind: str, file: IO[bytes]) -> Image:
     }[kind]
     try:
         image: Image = reader(file)
+        palette = palette_of(name, file) if kind == "jp2" else _pillow_palette(image)
+        if kind == "bmp" and image.mode in ("1", "L"):
+            palette = _as_indices(image, file)
     except ZblocksError:
         raise
     except Exception as error:  # Pillow raises any kind for a broken box
         raise damaged(name, kind, error) from error
-    return image
+    return _Opened(name, kind, image, file, palette)
 
 
-def _boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
-    """Yield kind, place and size of the head of a JPEG 2000's boxes up to its codestream (I.4)."""
-    at = 0
-    for _ in range(MAX_BOXES):
-        file.seek(at)
-        head = file.read(16)
-        if len(head) < 8:
-            return
-        size, kind = struct.unpack_from(">I4s", head)
-        wide = size == 1 and len(head) == 16
-        if wide:
-            (size,) = struct.unpack_from(">Q", head, 8)
-        yield kind, at, 16 if wide else 8
-        if kind == b"jp2c" or size < 8:  # 0: the last box; else no box
-            return
-        at += size
+def _pillow_palette(image: Image) -> Voxels | None:
+    if image.mode != "P" or image.palette is None:
+        return None
+    order = image.palette.rawmode or "RGB"
+    colours: Voxels = np.frombuffer(bytes(image.palette.palette), np.uint8).reshape(-1, len(order))
+    return colours[:, [order.index(c) for c in "RGB"]]
 
 
-def _codestream_at(file: IO[bytes]) -> int:
-    return next((at + head for kind, at, head in _boxes(file) if kind == b"jp2c"), 0)
+def _as_indices(image: Any, file: IO[bytes]) -> Voxels:
+    """Have Pillow read a BMP's indices: as greys, it takes those of any size for 1 or 8 bits."""
+    from PIL.ImagePalette import ImagePalette
+
+    file.seek(14)
+    size, head = struct.unpack("<I20s", file.read(24))
+    bits = head[6 if size == 12 else 10]  # of OS/2's and Windows's headers
+    greys = np.array([0, 255] if image.mode == "1" else range(256), np.uint8)
+    image._mode, image.palette = "P", ImagePalette()
+    (tile,) = image.tile
+    image.tile = [tile._replace(args=({1: "P;1", 4: "P;4"}.get(bits, "P"), *tile.args[1:]))]
+    return greys[:, None].repeat(3, axis=1)
 
 
-def _without_extras(data: bytes) -> bytes:
-    """Return a JPEG 2000 without boxes that hold no pixels: OpenJPEG in Pillow fails at large ones.
-
-    Files whose codestream is near their beginning are returned as they are.
-    """
-    boxes = list(_boxes(io.BytesIO(data)))
-    if not boxes or boxes[-1][0] != b"jp2c" or boxes[-1][1] < NEAR:
-        return data
-    ends = [*(at for _, at, _ in boxes[1:]), len(data)]
-    keep = (b"jP  ", b"ftyp", b"jp2h", b"jp2c")
-    parts = zip(boxes, ends, strict=True)
-    return b"".join(data[at:end] for (kind, at, _), end in parts if kind in keep)
-
-
-def _depths(file: IO[bytes]) -> set[tuple[int, bool, int, int]]:
-    """Return (bits, signed, steps along x and y) of a JPEG 2000's channels (ISO 15444-1, A.5.1)."""
-    file.seek(_codestream_at(file))
-    head = file.read(42)
-    if not head.startswith(b"\xff\x4f\xff\x51") or len(head) < 42:
-        return set()
-    (count,) = struct.unpack_from(">H", head, 40)
-    data = file.read(3 * count)
-    parts = struct.iter_unpack("3B", data) if len(data) == 3 * count else ()
-    return {((b & 127) + 1, b > 127, x, y) for b, x, y in parts}
-
-
-def _pixels(
-    source: ByteSource, kind: str, image: Image, file: IO[bytes], selection: ChannelSelection
-) -> Pixels:
-    what = f"{image.mode} pixels"
-    known = image.mode in _MODES
+def _pixels(opened: _Opened, selection: ChannelSelection, planned: int = 1) -> Pixels:
+    """Return what is decoded; a palette of greys is colours if three channels are planned."""
+    name, kind, image, file, palette = opened
     space, channels, dtype = _MODES.get(image.mode, ("", 0, ""))
+    what = "" if space else f"{image.mode} pixels"
     if kind == "jp2":
-        depths = _depths(file)
+        depths = depths_of(file)
         if not depths:
-            raise damaged(source.name, kind, "it has no codestream")
+            raise damaged(name, kind, "it has no codestream")
         bits = max(d[0] for d in depths)
         if len(depths) != 1 or any(sign or x * y != 1 for _, sign, x, y in depths):
-            known, what = False, "channels of different sizes, or signed numbers"
-        elif bits > 16 or (image.mode == "P" and bits > 8):
-            known, what = False, f"{image.mode} pixels of {bits} bits"
+            what = "channels of different sizes, or signed numbers"
+        elif bits > 16 or (palette is not None and (bits > 8 or image.mode not in ("L", "P"))):
+            what = f"{image.mode} pixels of {bits} bits" + " and a palette" * (palette is not None)
         elif bits > 8:
             dtype = "uint16"
     if kind == "png-indices" and image.mode != "P":
-        known, what = False, f"{image.mode} pixels, but the plan says indices"
-    if not known:
-        msg = (
-            f"{source.name}: this {kind.upper()} has {what}; zblocks reads grey, RGB and alpha of "
-            "up to 16 bits; convert it or remove it from the list"
-        )
-        raise SliceError(msg)
-    if image.mode == "P" and selection.stored:
-        space, channels = "grey", 1
-    step = 255 if image.mode == "1" and selection.stored else 1
-    return Pixels(channels, dtype, space, channels in (2, 4), step=step)
+        what = f"{image.mode} pixels, but the plan says indices"
+    if what:
+        raise unread(name, kind, what)
+    if palette is not None and selection.stored:
+        return Pixels(1, "uint8", "grey")
+    if palette is not None:
+        greys = planned < 3 and bool((palette == palette[:, :1]).all())
+        return Pixels(3, "uint8", "rgb", greys=greys)
+    return Pixels(channels, dtype, space, channels in (2, 4))
 
 
 def probe(source: ByteSource, kind: str, selection: ChannelSelection) -> SliceHeader:
@@ -174,13 +154,13 @@ def probe(source: ByteSource, kind: str, selection: ChannelSelection) -> SliceHe
         SliceError: the file is damaged, or can't be converted without loss.
     """
     file = io.BufferedReader(_File(source), 1 << 12)
-    image = _open(source.name, kind, file)
-    pixels = _pixels(source, kind, image, file, selection)
+    opened = _open(source.name, kind, file)
+    image, pixels = opened.image, _pixels(opened, selection)
     size = image.width * image.height * pixels.channels * np.dtype(pixels.dtype).itemsize
     if size > source.size * MAX_PER_BYTE[kind]:
         raise oversized(source.name, image.width, image.height, source.size)
     mapping = map_pixels(source.name, pixels, selection)
-    each = OPENJPEG if _needs_openjpeg(kind, image, file) else HELD[kind]
+    each = OPENJPEG if _needs_openjpeg(opened) else HELD[kind]
     return SliceHeader(
         kind,
         image.width,
@@ -191,14 +171,15 @@ def probe(source: ByteSource, kind: str, selection: ChannelSelection) -> SliceHe
         whole=kind.upper(),
         mapped=not mapping.same,
         note=mapping.note,
+        greys=pixels.greys and selection.channels in AS_DECODED,
     )
 
 
-def _needs_openjpeg(kind: str, image: Image, file: IO[bytes]) -> bool:
-    if kind != "jp2" or image.mode == "P":
+def _needs_openjpeg(opened: _Opened) -> bool:
+    if opened.kind != "jp2" or opened.palette is not None:
         return False
-    bits = max(d[0] for d in _depths(file))
-    return bits not in (8, 16) or (bits == 16 and image.mode != "I;16")
+    bits = max(d[0] for d in depths_of(opened.file))
+    return bits not in (8, 16) or (bits == 16 and opened.image.mode != "I;16")
 
 
 class WholeReader:
@@ -227,22 +208,23 @@ class WholeReader:
     def _decode(self) -> Voxels:
         name, header = self._source.name, self._header
         stored = self._source.read_at(0, self._source.size)
-        data = io.BytesIO(_without_extras(stored) if header.kind == "jp2" else stored)
-        image = _open(name, header.kind, data)
-        pixels = _pixels(self._source, header.kind, image, data, self._selection)
+        data = io.BytesIO(without_extras(stored) if header.kind == "jp2" else stored)
+        opened = _open(name, header.kind, data)
+        image, palette = opened.image, opened.palette
+        pixels = _pixels(opened, self._selection, header.channels)
         mapping = map_pixels(name, pixels, self._selection)
         found = SliceHeader(header.kind, image.width, image.height, mapping.channels, mapping.dtype)
         if str(found) != str(header):
             raise changed(name, found, header)
         try:
-            if _needs_openjpeg(header.kind, image, data):
+            if _needs_openjpeg(opened):
                 from openjpeg.utils import decode
 
                 raw = decode(data.getvalue())
-            elif image.mode == "P" and not self._selection.stored:
-                raw = np.asarray(image.convert("RGB"))
+            elif palette is not None and not self._selection.stored:
+                raw = palette[np.asarray(image)]
             else:
-                raw = np.asarray(image.convert("L") if image.mode == "1" else image)
+                raw = np.asarray(image)
         except Exception as error:  # Pillow raises OSError, ValueError and its own
             raise damaged(name, header.kind, error) from error
         raw = raw.reshape(header.height, header.width, pixels.channels)
