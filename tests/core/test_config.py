@@ -50,7 +50,7 @@ def test_the_seeds_config_is_valid():
     assert config.voxel_resolution == (3680, 3680, 20000)
     assert config.credentials_path == HOME / "s3-creds.json"
     assert config.download_folder == HOME / "temp/prep2"
-    assert config.upload_folder == HOME / "temp/prep2_precomputed"
+    assert config.upload_folder == (HOME / "temp/prep2_precomputed").as_uri()
     assert config.candidates("MD585-N1", 7) == (
         "CSHL_data_processed/MD585/prep2/MD585-N1_prep2_gray.jpg",
     )

@@ -166,14 +166,20 @@ def download(config: ConfigFile, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def upload(config: ConfigFile, as_json: AsJson = False) -> None:
-    """Only copy the volume from folder_to_convert_to to the bucket.
+def upload(
+    volume: Annotated[Path, typer.Argument(help="The volume's folder, or a config that names it.")],
+    bucket: Annotated[
+        str | None, typer.Argument(help="s3://bucket/folder; default: the config's.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Only copy a volume from a folder to a bucket, with the names and headers that viewers need.
 
-    With "overwrite": false, objects that exist already are kept.
+    Objects that exist already are kept, unless the config has "overwrite": true.
     """
     from zblocks.cli.convert import upload_volume
 
-    upload_volume(config, as_json=as_json)
+    upload_volume(volume, bucket, as_json=as_json)
 
 
 @app.command()

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from zblocks.api import convert_job
 from zblocks.cli.display import Display
-from zblocks.cli.output import PLAIN_EVERY, reporting, say, say_how_to_stop
+from zblocks.cli.output import PLAIN_EVERY, place_of, reporting, say, say_how_to_stop
 from zblocks.config import Config
-from zblocks.errors import several
+from zblocks.errors import InvalidConfig, several
+from zblocks.planning.stores import access_of
 from zblocks.run import transfer
 from zblocks.run.finalize import Ending
 from zblocks.run.local.convert import Machine
+from zblocks.storage import open_store, open_writable
 
 
 def convert_here(
@@ -68,12 +70,24 @@ def download_slices(path: Path, *, as_json: bool) -> None:
         _print_moved(moved, f"slices are in {config.download_folder}", as_json=as_json)
 
 
-def upload_volume(path: Path, *, as_json: bool) -> None:
-    """Copy the volume from `folder_to_convert_to` to the bucket."""
+def upload_volume(path: Path, bucket: str | None, *, as_json: bool) -> None:
+    """Copy a volume from its folder, or the folder that a config names, to a bucket."""
     with reporting():
-        config = Config.load(path)
-        moved = transfer.upload(config, _count_objects("uploaded"))
-        _print_moved(moved, f"the volume is at {config.destination}", as_json=as_json)
+        config = None if path.is_dir() else Config.load(path)
+        folder = config.upload_folder if config else place_of(str(path))
+        place = bucket or (config.destination if config else "")
+        if not folder:
+            msg = f"{path}: names no folder with the volume; give folder_to_convert_to"
+            raise InvalidConfig(msg)
+        if not place.startswith("s3://"):
+            what = f"{bucket}: is not in a bucket" if bucket else f"{path}: names no bucket for it"
+            msg = f"{what}; give one: zblocks upload {path} s3://bucket/folder"
+            raise InvalidConfig(msg)
+        source, target = open_store(folder), open_writable(place, access_of(config))
+        overwrite = config is not None and config.overwrite
+        count = _count_objects("uploaded")
+        moved = transfer.upload(source, target, count, overwrite=overwrite)
+        _print_moved(moved, f"the volume is at {target.url}", as_json=as_json)
 
 
 def _count_objects(done: str) -> transfer.Progress:

@@ -12,7 +12,7 @@ from pathlib import Path
 from zblocks.cli.output import place_of, reporting, say
 from zblocks.config import Config
 from zblocks.errors import InvalidConfig
-from zblocks.neuroglancer import HOSTED, viewer_link
+from zblocks.neuroglancer import HOSTED, ViewedVolume, viewer_link
 from zblocks.planning.stores import access_of
 from zblocks.storage import Access, Store, open_public, open_store
 from zblocks.view.contrast import read_viewed_volume
@@ -42,21 +42,22 @@ def show(location: str, options: AccessOptions, port: int, *, offline: bool, bro
     """Open a volume: by its public link, or served from here until Ctrl-C or SIGTERM."""
     with reporting(stopped="stopped"):
         place, access = place_of(location), options.load()
-        found = None if offline or place.startswith("file:") else _check_access(place)
+        found = None if offline or place.startswith("file:") else check_public_access(place)
         store = _store(place, access, found)
+        shown = read_viewed_volume(store, place)
+        if found:
+            _say_problems(found)
         if found and found.public and not found.problems:
-            _open(viewer_link(read_viewed_volume(store), found.address.source), browser=browser)
+            _open(viewer_link(shown, found.address.source), browser=browser)
         else:
-            _serve(store, port, offline=offline, browser=browser)
+            _serve(store, shown, port, offline=offline, browser=browser)
 
 
-def _check_access(place: str) -> PublicAccess:
-    """Check public access to a volume; print its problems, unless it isn't public at all."""
-    found = check_public_access(place)
+def _say_problems(found: PublicAccess) -> None:
+    """Print the problems of public access to a volume, unless it isn't public at all."""
     lines = [found.moved] if found.moved else []
     for line in (*lines, *(found.problems if found.public else ())):
         say(f"note: {line}")
-    return found
 
 
 def _link(place: str, access: Access) -> str:
@@ -67,10 +68,12 @@ def _link(place: str, access: Access) -> str:
             "view it here, or upload it"
         )
         raise InvalidConfig(msg)
-    found = _check_access(place)
+    found = check_public_access(place)
+    shown = read_viewed_volume(_store(place, access, found), place)
+    _say_problems(found)
     if not found.public:
         say(f"note: {'; '.join(found.problems)}")
-    return viewer_link(read_viewed_volume(_store(place, access, found)), found.address.source)
+    return viewer_link(shown, found.address.source)
 
 
 def _store(place: str, access: Access, found: PublicAccess | None) -> Store:
@@ -80,11 +83,10 @@ def _store(place: str, access: Access, found: PublicAccess | None) -> Store:
     return open_public(place) if place.startswith("http") else open_store(place, access)
 
 
-def _serve(store: Store, port: int, *, offline: bool, browser: bool) -> None:
+def _serve(store: Store, shown: ViewedVolume, port: int, *, offline: bool, browser: bool) -> None:
     from zblocks.view.server import client_folder, serve
 
     client = client_folder() if offline else None
-    shown = read_viewed_volume(store)
     stop, how = _stop_requests()
     with serve(store, client, port, say) as server:
         _open(viewer_link(shown, server.source, server.viewer), browser=browser)

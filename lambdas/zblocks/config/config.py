@@ -140,9 +140,10 @@ class Config(Fields):
         return self._local(self.folder_to_write_to)
 
     @property
-    def upload_folder(self) -> Path | None:
-        """`folder_to_convert_to`, absolute: what `zblocks upload` sends."""
-        return self._local(self.folder_to_convert_to)
+    def upload_folder(self) -> str:
+        """The URL of the folder that `zblocks upload` sends; empty for none."""
+        folder = self._folder_url(self.folder_to_convert_to)
+        return folder or (self.destination if self.destination.startswith("file:") else "")
 
     @property
     def credentials_path(self) -> Path | None:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from zblocks.config import Config
 from zblocks.errors import DestinationConflict, InvalidConfig
 from zblocks.planning.find_slices import list_slices
-from zblocks.planning.stores import access_of, open_stores
+from zblocks.planning.stores import open_stores
 from zblocks.precomputed.info import INFO, PROVENANCE
-from zblocks.precomputed.scale import IMAGES
-from zblocks.run.job import is_work
-from zblocks.storage import IMMUTABLE, SIDE_FILES, open_store, open_writable
+from zblocks.precomputed.scale import ENDINGS, IMAGES
+from zblocks.run.job import PLAN, is_work
+from zblocks.storage import IMMUTABLE, Store, open_store
 
 THREADS = 32  # objects copied concurrently
 Progress = Callable[[int, int], None]  # called with (done, total) objects
@@ -66,25 +66,20 @@ def download(config: Config, progress: Progress) -> Moved:
     return Moved(len(wanted), len(jobs) - len(wanted), missing)
 
 
-def upload(config: Config, progress: Progress) -> Moved:
-    """Copy a finished volume from `folder_to_convert_to` to the upload bucket; `info` goes last.
+def upload(source: Store, target: Store, progress: Progress, *, overwrite: bool) -> Moved:
+    """Copy a finished volume from a folder to a bucket; `info` goes last.
 
-    With `overwrite` false, objects that are there already are left alone.
+    Unless it is to overwrite, objects that are there already are left alone; but not chunks that
+    some other program put there under their names in a folder, which end in `.gz`.
 
     Raises:
         InvalidConfig: the folder holds no finished volume.
-        DestinationConflict: the bucket holds another volume, and `overwrite` is false.
+        DestinationConflict: the bucket holds another volume, and isn't to be overwritten.
     """
-    if config.upload_folder is None or not config.s3_bucket_name_for_upload:
-        msg = "folder_to_convert_to and s3_bucket_name_for_upload: upload needs both; give them"
-        raise InvalidConfig(msg)
-    source = open_store(f"file://{config.upload_folder}")
-    target = open_writable(config.destination, access_of(config))
     if not source.head(INFO):
-        msg = f"{source.url} holds no finished volume (no info); convert first"
-        raise InvalidConfig(f"folder_to_convert_to: {msg}")
+        raise InvalidConfig(f"{source.url}: holds no finished volume (no info); convert first")
     info = source.get(INFO)
-    found = None if config.overwrite or not target.head(INFO) else target.get(INFO)
+    found = None if overwrite or not target.head(INFO) else target.get(INFO)
     if found is not None and json.loads(found) != json.loads(info):
         raise DestinationConflict(
             f"{target.url}: already holds a different volume; choose another s3_dir_to_write_to, "
@@ -92,8 +87,9 @@ def upload(config: Config, progress: Progress) -> Moved:
         )
     last = [k for k in (PROVENANCE, INFO) if source.head(k)]
     chunks = [o.key for o in source.list() if not is_work(o.key) and o.key not in last]
-    there = set() if config.overwrite else {o.key for o in target.list()}
-    wanted = [key for key in chunks if _unpacked(key)[0] not in there]
+    there = {o.key for o in target.list()}
+    kept = set() if overwrite else there
+    wanted = [key for key in chunks if _unpacked(key)[0] not in kept]
     encoding = json.loads(info)["scales"][0].get("encoding")
 
     def copy(key: str) -> None:
@@ -102,9 +98,12 @@ def upload(config: Config, progress: Progress) -> Moved:
         kind = f"image/{encoding}" if image else "application/octet-stream"
         target.put(name, source.get(key), kind, packing, IMMUTABLE)
 
-    if config.overwrite:
+    if overwrite:
         target.delete([INFO])
     _each(copy, wanted, progress)
+    target.delete(key for key in chunks if _unpacked(key)[1] and key in there)
+    if PLAN in there and source.head(PLAN) and source.get(PLAN) == target.get(PLAN):
+        target.delete(key for key in there if is_work(key))  # of the folder, copied with it
     for key in last:
         target.put_json(key, source.get(key))
     return Moved(len(wanted) + len(last), len(chunks) - len(wanted), ())
@@ -112,7 +111,7 @@ def upload(config: Config, progress: Progress) -> Moved:
 
 def _unpacked(key: str) -> tuple[str, str]:
     """Return a side file's name in a bucket, and its Content-Encoding."""
-    for packing, ending in SIDE_FILES.items():
+    for packing, ending in ENDINGS.items():
         if key.endswith(ending):
             return key.removesuffix(ending), packing
     return key, ""

@@ -56,7 +56,8 @@ def check_unsharded(
             _stray(place, chunk, found)
         elif ending and not store.local:
             text = f"is not found by viewers, which ask for {chunk}"
-            do = f"store it as {chunk}, with the Content-Encoding {_ENCODINGS[ending]}"
+            how = f"with the Content-Encoding {_ENCODINGS[ending]}"
+            do = f"store it as {chunk}, {how}; zblocks view prints the command for all"
             found.problem("ending-in-bucket", place, text, do)
         elif twin := _add(ListedChunk(name, listing[name]), cells, listed):
             do = "remove the one that is not right"

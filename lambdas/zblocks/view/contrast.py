@@ -26,6 +26,7 @@ from zblocks.precomputed.reader import UNREADABLE, ChunkObjects, ListedChunk, Sc
 from zblocks.precomputed.scale import Scale, Volume
 from zblocks.run.job import REPORT
 from zblocks.storage import Store
+from zblocks.view.copied import refuse_copy, refuse_labelled_info, spread
 
 SAMPLED_CHUNKS = 16
 """Chunks of the coarsest scale that the contrast is measured from, at most."""
@@ -37,11 +38,16 @@ MOST_CHUNKS = 1 << 16
 """Chunks of the coarsest scale beyond which 16 aren't representative, and nothing is measured."""
 
 
-def read_viewed_volume(store: Store) -> ViewedVolume:
+def read_viewed_volume(store: Store, asked: str = "") -> ViewedVolume:
     """Return what a link has to know of the volume in a store.
 
+    Args:
+        store: where it is.
+        asked: its URL as the user knows it, if not the store's.
+
     Raises:
-        InvalidConfig: there is no volume, or its `info` can't be used.
+        InvalidConfig: there is no volume, its `info` can't be used, or viewers can't find or decode
+            its chunks.
     """
     place = f"{store.url}/{INFO}"
     try:
@@ -50,7 +56,10 @@ def read_viewed_volume(store: Store) -> ViewedVolume:
         msg = f"{place}: not found, so there is no volume; check the location"
         raise InvalidConfig(msg) from error
     except (*MALFORMED, MissingDecoderError) as error:
+        refuse_labelled_info(store, asked or store.url)
         raise InvalidConfig(f"{place}: {error!s:.200}; zblocks verify says more") from error
+    if not store.local:
+        refuse_copy(store, volume, asked or store.url)
     voxels, scale = volume.format, volume.scales[0]
     return ViewedVolume(
         volume.layer, voxels.channels, scale.box, scale.resolution, contrast(store, volume)
@@ -137,4 +146,4 @@ def _spread(scale: Scale) -> list[Vec]:
     """Return some cells of a scale, evenly spread."""
     chunk_bytes = math.prod(scale.chunk) * scale.format.voxel_bytes
     count = min(scale.chunks, SAMPLED_CHUNKS, SAMPLED_BYTES // chunk_bytes)
-    return [scale.cell_at((2 * i + 1) * scale.chunks // (2 * count)) for i in range(count)]
+    return spread(scale, count)
