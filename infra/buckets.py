@@ -70,6 +70,8 @@ class Buckets:
         refused = self._target.arn_for_objects(f"jobs/{documents}")
         return [
             *self._read_volumes(["s3:GetObject", "s3:DeleteObject"]),
+            # Whether each object is billed an event, too.
+            self._allow(["s3:GetBucketNotification"], self._target.bucket_arn),
             self._allow(["s3:PutObject", "s3:AbortMultipartUpload"], self._in_target(documents)),
             self._deny(["s3:PutObject"], refused),
         ]

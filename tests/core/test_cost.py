@@ -34,6 +34,7 @@ from zblocks.slices.transforms.rows import RowFormat
 
 ASL = Path(__file__).parents[2] / "statemachine" / "zblocks.asl.json"
 PRICES = Prices(
+    events_million=23e6,
     lambda_gb_s_arm64=2.0, lambda_gb_s_x86_64=3.0, lambda_million_requests=5e6,
     transitions_thousand=7e3, put_thousand=11e3, get_thousand=13e3, logs_gb=17.0,
     storage_gb_month=19.0,
@@ -102,6 +103,18 @@ def test_every_line_has_its_own_price():
     assert bill.dollars == pytest.approx(sum(n.quantity * n.unit_price for n in bill.lines))
     other = estimate(a_plan(), blocks(), WorkerPool(1, "x86_64"), PRICES).bill
     assert lines(other)[("Lambda", "compute")].unit_price == 3
+
+
+@pytest.mark.parametrize("cloud", [True, False])
+def test_each_put_to_a_bucket_that_sends_events_is_an_event(cloud):
+    pool = WorkerPool(1, cloud=cloud)
+    quiet = estimate(a_plan(), blocks(), pool, PRICES).bill
+    told = dataclasses.replace(a_plan(), sends_events=True)
+    bill = estimate(told, blocks(), pool, PRICES).bill
+    line = lines(bill)[("EventBridge", "events")]
+    assert line.quantity == lines(quiet)[("S3", "PUT")].quantity
+    assert line.unit_price == pytest.approx(23)
+    assert bill.dollars == pytest.approx(quiet.dollars + line.dollars)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import dataclasses
 import json
 
 import pytest
+from moto.core.responses import ActionResult
+from moto.s3.responses import S3Response
 
 from benchmarks.scaling import plan_of
 from tests.chaos.proxy import Weather, failing
@@ -142,6 +144,33 @@ def test_a_ceiling_counts_what_is_due_only(bucket, cloud):
 def test_folders_cost_nothing(tmp_path, write_config):
     write_stack(tmp_path / "in", textured((5, 64, 96, 1), "uint8"))
     assert zblocks("convert", write_config(max_cost_usd=1e-9)).code == 0
+
+
+@pytest.fixture
+def sending(monkeypatch):
+    """Let every bucket send EventBridge its events: moto keeps that, and doesn't tell."""
+
+    def told(self):
+        self.data["Action"] = "GetBucketNotificationConfiguration"
+        return self.serialized(ActionResult({"EventBridgeConfiguration": {}}))
+
+    monkeypatch.setattr(S3Response, "get_bucket_notification", told)
+
+
+def test_a_bucket_that_sends_events_is_billed_for_each_object(bucket, cloud, request):
+    quiet = zblocks("plan", bucket(), "--json").json
+    request.getfixturevalue("sending")
+    said = zblocks("plan", bucket(), "--json").json
+    rows = {row["what"]: row for row in said["bill"]}
+    assert rows["events"]["quantity"] == rows["PUT"]["quantity"] > 0
+    assert said["dollars"] == pytest.approx(quiet["dollars"] + rows["events"]["dollars"])
+    assert [w for w in said["warnings"] if "sends EventBridge an event for each object" in w]
+    assert not [w for w in quiet["warnings"] if "EventBridge" in w]
+    assert zblocks("convert", bucket()).code == 0
+    (report,) = (key for key in cloud.keys("volumes") if key.endswith(".zblocks/report.json"))
+    bill = cloud.json("volumes", report)["bill"]
+    for which in ("predicted", "actual"):
+        assert [row["unit_price"] for row in bill[which] if row["what"] == "events"] == [1e-6]
 
 
 def test_other_prices(bucket, tmp_path):

@@ -23,7 +23,10 @@ ALLOWED = {
         "states:execution:zblocks:*": {"states:DescribeExecution"},
     }
     | SOURCES | TRACES
-    | {"volumes": LIST, "volumes/*": READ | {"s3:DeleteObject"}, "volumes/*.zblocks/*": PUT},
+    | {
+        "volumes": LIST | {"s3:GetBucketNotification"},
+        "volumes/*": READ | {"s3:DeleteObject"}, "volumes/*.zblocks/*": PUT,
+    },
     "Roleblock": {"{Logblock}": LOGS, "volumes": LIST, "volumes/*": WRITE} | SOURCES | TRACES,
     "Rolecoarse": {"{Logcoarse}": LOGS, "volumes": LIST, "volumes/*": WRITE} | TRACES,
     "Rolefinalize": {

@@ -29,6 +29,7 @@ class Prices(BaseModel):
     transitions_thousand: Dollars = 0.025  # state transitions of standard workflows
     put_thousand: Dollars = 0.005  # S3 Standard: PUT and LIST
     get_thousand: Dollars = 0.0004  # S3 Standard: GET and HEAD
+    events_million: Dollars = 1.00  # EventBridge: events of buckets that send them
     logs_gb: Dollars = 0.50  # CloudWatch Logs, ingested
     storage_gb_month: Dollars = 0.023  # S3 Standard, the first 50 TB
 

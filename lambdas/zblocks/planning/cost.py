@@ -132,6 +132,9 @@ def actual(
         ("GET", gets + _target_gets(plan, done.blocks) * target, prices.get_thousand),
     )
     lines = [Line("S3", what, n, "requests", each / 1e3) for what, n, each in requests if n]
+    if plan.sends_events:
+        told = lines[0].quantity
+        lines.append(Line("EventBridge", "events", told, "events", prices.events_million / 1e6))
     if not pool.cloud:
         return Bill(tuple(lines))
     worker_s, plan_s = done.seconds + _finalize_seconds(plan, tasks), _plan_seconds(tasks)

@@ -99,6 +99,7 @@ class PlanInput:
     damaged: tuple[DamagedSlice, ...] = ()  # those of `slices` that are known to be damaged
     skip_damaged: bool = False  # whether damaged slices are treated as missing
     requester_pays: bool = False  # whether to agree to pay for reading the slices
+    sends_events: bool = False  # whether the destination's bucket sends an event for each object
     region: Region | None = None
     sparse_labels: bool = False
     segment_properties: str = ""  # folder of the labels' names, or empty
@@ -173,6 +174,7 @@ class Plan:
     damaged: tuple[DamagedSlice, ...] = ()  # they are in `filled`, too
     skip_damaged: bool = False  # whether a slice that turns out to be damaged is missing
     requester_pays: bool = False  # whether to agree to pay for reading the slices
+    sends_events: bool = False  # whether the destination's bucket sends an event for each object
 
     @property
     def identity(self) -> str:

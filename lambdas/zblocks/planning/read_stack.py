@@ -40,7 +40,7 @@ from zblocks.planning.plan import (
     StackFormat,
     Step,
 )
-from zblocks.planning.stores import Stores
+from zblocks.planning.stores import Stores, access_of
 from zblocks.precomputed.segment_properties import FOLDER
 from zblocks.slices import ChannelSelection, SliceHeader
 from zblocks.slices.order import Slot
@@ -50,7 +50,7 @@ from zblocks.slices.transforms.contrast import Cast, Contrast
 from zblocks.slices.transforms.region import Region, visible
 from zblocks.slices.transforms.rows import RowFormat
 from zblocks.slices.transforms.substitutes import Substitutes
-from zblocks.storage import Store, StoredFile, StoredObject
+from zblocks.storage import Store, StoredFile, StoredObject, sends_events
 
 HEADER_BYTES = 1 << 14  # read of every slice for size and type; a TIFF may need a second read
 
@@ -78,6 +78,7 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
         source=config.source,
         source_role=config.source_role,
         requester_pays=config.requester_pays,
+        sends_events=sends_events(config.destination, access_of(config)),
         destination=config.destination,
         layer=config.layer_type,
         chunk_format=voxels,

@@ -25,6 +25,12 @@ from zblocks.slices.transforms.contrast import Contrast
 from zblocks.storage import Store
 
 LAMBDA_MEMORY_MB = 3008  # of a worker, as the stack is deployed by default
+
+EVENTS = (
+    "{plan.destination}: its bucket sends EventBridge an event for each object, which is billed; "
+    "switch that off, and give uploaded configs a bucket of their own (jobs_bucket)"
+)
+
 QUOTA = 1000
 """Concurrent executions that an account may have by default; new accounts may have fewer."""
 
@@ -184,7 +190,10 @@ def forecast(config: Config, stack: PlanInput, target: Store, workers: Workers) 
             refuse_above(config.max_cost_usd, predicted.bill)
         except CostCeiling as error:
             refusals.append(error)
-    limits = _limits(predicted, pool, len(pending)) if pool.cloud else ()
+    limits = (
+        *(_limits(predicted, pool, len(pending)) if pool.cloud else ()),
+        *([EVENTS.format(plan=decision.plan)] if decision.plan.sends_events else ()),
+    )
     return Forecast(
         plan=decision.plan,
         pool=pool,

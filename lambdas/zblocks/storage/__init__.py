@@ -1,5 +1,6 @@
 """Bytes in folders, buckets and behind public URLs: the only code that knows where they are."""
 
+from zblocks.storage.events import sends_events
 from zblocks.storage.objects import Fetched, Span, StoredObject
 from zblocks.storage.open import (
     BY_ENVIRONMENT,
@@ -14,4 +15,5 @@ from zblocks.storage.store import IMMUTABLE, SIDE_FILES, Store, StoredFile
 __all__ = [
     "BY_ENVIRONMENT", "IMMUTABLE", "SIDE_FILES", "Access", "Fetched", "Span", "Store", "StoredFile",
     "StoredObject", "load_credentials", "open_public", "open_store", "open_writable",
+    "sends_events",
 ]  # fmt: skip
