@@ -159,7 +159,9 @@ def test_each_bad_value_has_one_line_that_says_what_to_do(changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"source": "/abs"}, 'source: found "/abs", which is not an s3:// or file:/// URL'),
+        ({"source": "abs"}, 'source: found "abs", which is not an s3:// or file:/// URL'),
+        ({"source": "/a b/"}, 'found "/a b/", which is a path; as a URL it is "file:///a%20b"'),
+        ({"destination": "~/v"}, 'found "~/v", which is a path; as a URL it is "file:///'),
         ({"source": "file://abs"}, "needs three slashes and an absolute path"),
         ({"source": "s3://bkt/a//b"}, 'contains "//"'),
         ({"source": "s3://bkt/a#b"}, 'contains "[?]" or "#"'),

@@ -29,7 +29,7 @@ from zblocks.planning.left_out import images_below, instead, show_folders, some
 from zblocks.slices import ChannelSelection, SliceHeader, probe_pages
 from zblocks.slices.name_list import read_list
 from zblocks.slices.order import from_listing
-from zblocks.slices.pixel_size import scale_of
+from zblocks.slices.pixel_size import pixel_size
 from zblocks.storage import BY_ENVIRONMENT, Access, Store, StoredFile, StoredObject, open_store
 
 HEADERS = 64
@@ -283,7 +283,7 @@ def _pages(several: dict[str, list[SliceHeader]], complete: bool) -> Fields:
 
 
 def _resolution(file: StoredFile, resolution: Sequence[float] | None) -> Fields:
-    size = scale_of(file)
+    size = pixel_size(file)
     words = f"{_name(file.name)} says {size}; " if size else ""
     if resolution is not None:
         words += "nm along x, y and z"

@@ -5,6 +5,7 @@ URLs of folders are percent-encoded, those of buckets are not.
 """
 
 import json
+import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -256,7 +257,8 @@ class Config(Fields):
     def _local(self, path: str | None) -> Path | None:
         if not path or (self._base is None and not path.startswith("/")):
             return None
-        return Path(folder_path(str((self._base or Path("/")) / path)))
+        full = os.path.expanduser(path)  # noqa: PTH111 (it leaves unknown users as they are)
+        return Path(folder_path(str((self._base or Path("/")) / full)))
 
     def _folder_url(self, path: str | None) -> str:
         local = self._local(path)

@@ -95,6 +95,9 @@ def _url(text: str) -> str:
         return file_url(_path(unquote(rest)))
     if scheme == "file":
         raise ValueError("needs three slashes and an absolute path")
+    if "://" not in text and text.startswith(("/", "~")):
+        full = os.path.expanduser(text)  # noqa: PTH111 (it leaves unknown users as they are)
+        raise ValueError(f'is a path; as a URL it is "{file_url(full)}"')
     raise ValueError("is not an s3:// or file:/// URL")
 
 

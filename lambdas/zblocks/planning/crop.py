@@ -13,7 +13,9 @@ from zblocks.config import Config
 from zblocks.errors import InvalidConfig, SliceListError
 from zblocks.geometry import Box, Vec
 from zblocks.precomputed.scale import Resolution
+from zblocks.slices.header import ByteSource
 from zblocks.slices.order import Slot
+from zblocks.slices.pixel_size import pixel_size
 from zblocks.slices.transforms.region import Region
 
 
@@ -70,6 +72,17 @@ def volume_resolution(config: Config) -> Resolution:
     """Return nm per voxel of the volume, xyz, from that of the slices (`voxel_resolution`)."""
     x, y, z = config.voxel_resolution
     return (y, x, z * config.every) if config.turn in (90, 270) else (x, y, z * config.every)
+
+
+def resolution_notes(config: Config, first: ByteSource) -> Iterator[str]:
+    """Warn of a `voxel_resolution` that isn't the one in the first slice's metadata."""
+    said = None if config.page not in (None, 0, "all") else pixel_size(first)  # others are smaller
+    if said and said.differs(config.voxel_resolution):
+        own = "×".join(f"{size:.6g}" for size in config.voxel_resolution)
+        yield (
+            f"voxel_resolution: {own} nm, but {first.name} says {said}; a wrong resolution makes "
+            "every length and position in the volume wrong, so check which is right"
+        )
 
 
 def region_notes(config: Config, region: Region | None) -> Iterator[str]:

@@ -20,7 +20,13 @@ from zblocks.config import Config
 from zblocks.errors import SliceListError, several
 from zblocks.geometry import Vec
 from zblocks.planning.chunk_format import choose_chunk_format
-from zblocks.planning.crop import choose_region, chosen_slots, region_notes, volume_resolution
+from zblocks.planning.crop import (
+    choose_region,
+    chosen_slots,
+    region_notes,
+    resolution_notes,
+    volume_resolution,
+)
 from zblocks.planning.find_slices import (
     FileHeader,
     common_header,
@@ -105,6 +111,7 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
             *label_notes(config, headers),
             *page_notes(headers, reverse=config.reverse_z),
             *region_notes(config, region),
+            *resolution_notes(config, headers[0][0]),
             *(note for step in steps for note in _contrast_note(step, len(headers))),
         ),
     )

@@ -1,4 +1,4 @@
-"""The size of a TIFF's pixels by its metadata: a hint for people, never used by itself.
+"""The size of a TIFF's pixels by its metadata: `init` shows it, `plan` warns where it is another.
 
 Read from OME-XML (PhysicalSizeX and its unit), ImageJ's description (unit, spacing), or the
 baseline tags XResolution and ResolutionUnit. Many programs write dots per inch for printers into
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from zblocks.errors import SliceError
 from zblocks.slices.header import ByteSource
@@ -20,6 +22,7 @@ from zblocks.slices.tiff import directory as t
 DESCRIPTION, X_RESOLUTION, Y_RESOLUTION, UNIT = 270, 282, 283, 296
 RATIONAL = 5
 LARGEST_NM = 40_000.0
+TOLERANCE = 0.02
 
 NM = {
     "nm": 1.0, "nanometer": 1.0, "µm": 1e3, "μm": 1e3, "um": 1e3, "micron": 1e3, "microns": 1e3,
@@ -32,19 +35,39 @@ _SIZE = re.compile(r'PhysicalSize([XYZ])="([0-9.eE+-]+)"')
 _SIZE_UNIT = re.compile(r'PhysicalSize([XYZ])Unit="([^"]*)"')
 
 
-def scale_of(source: ByteSource) -> str:
-    """Return the size as text, such as `650×650×5000 nm (OME)`; empty if unknown."""
+@dataclass(frozen=True, slots=True)
+class PixelSize:
+    """The size of a pixel as a file says."""
+
+    nm: tuple[float, ...]
+    """Along x and y, and z if known."""
+    by: str
+    """What says so: `OME`, `ImageJ` or `resolution tags`."""
+
+    def __str__(self) -> str:
+        """Size and source, such as `650×650×5000 nm (OME)`."""
+        return f"{'×'.join(f'{size:.6g}' for size in self.nm)} nm ({self.by})"
+
+    def differs(self, nm: Sequence[float]) -> bool:
+        """Whether another size is more than rounding away from it."""
+        return any(
+            abs(own - other) > TOLERANCE * other for own, other in zip(self.nm, nm, strict=False)
+        )
+
+
+def pixel_size(source: ByteSource) -> PixelSize | None:
+    """Return the size by a file's metadata; None if unknown."""
     try:
         if kind_of(source) != "tiff":
-            return ""
+            return None
         page = t.directory_at(source, 0)
         text = page.raw(DESCRIPTION).decode(errors="replace")
         return _of_ome(text) or _of_tags(page, text)
     except (SliceError, ValueError, struct.error):
-        return ""
+        return None
 
 
-def _of_ome(text: str) -> str:
+def _of_ome(text: str) -> PixelSize | None:
     """Read OME-XML; sizes without a unit are in µm."""
     units = dict(_SIZE_UNIT.findall(text))
     sizes = {
@@ -52,10 +75,12 @@ def _of_ome(text: str) -> str:
         for axis, size in _SIZE.findall(text)
         if units.get(axis, "µm").lower() in NM
     }
-    return _shown([sizes[a] for a in "XYZ" if a in sizes], "OME") if "X" in sizes else ""
+    if "X" not in sizes or "Y" not in sizes:
+        return None
+    return PixelSize(tuple(sizes[a] for a in "XYZ" if a in sizes), "OME")
 
 
-def _of_tags(page: t.Directory, text: str) -> str:
+def _of_tags(page: t.Directory, text: str) -> PixelSize | None:
     """Read the resolution tags, in ImageJ's unit if it gives one."""
     named = re.search(r"^unit=(.+)$", text, re.MULTILINE)
     unit = {2: "inch", 3: "cm"}.get(page.value(UNIT, 2), "")
@@ -64,13 +89,13 @@ def _of_tags(page: t.Directory, text: str) -> str:
         unit, by = named[1].strip().lower(), "ImageJ"
     dots = [_rational(page, tag) for tag in (X_RESOLUTION, Y_RESOLUTION)]
     if unit not in NM or not all(dots):
-        return ""
+        return None
     sizes = [NM[unit] / d for d in dots]
     if by == "ImageJ" and (deep := re.search(r"^spacing=([0-9.eE+-]+)", text, re.MULTILINE)):
         sizes.append(float(deep[1]) * NM[unit])
     elif sizes[0] > LARGEST_NM:
-        return ""
-    return _shown(sizes, by)
+        return None
+    return PixelSize(tuple(sizes), by)
 
 
 def _rational(page: t.Directory, tag: int) -> float:
@@ -84,7 +109,3 @@ def _rational(page: t.Directory, tag: int) -> float:
         data = page.file.read_at(place, 8)
     above, below = page.file.unpack("II", data[:8])
     return above / below if below else 0.0
-
-
-def _shown(sizes: list[float], by: str) -> str:
-    return f"{'×'.join(f'{size:.6g}' for size in sizes)} nm ({by})"
