@@ -94,6 +94,7 @@ RIGHT = {
     "a dash before all": ("d_-01 d_-02 d_-10", "only 3 of the 10 places"),
     "a minus before another number": (each("v_-70mV_{}", N), ""),
     "other texts after the number": ("s001_a3f9 s002_77b1 s003_c001 s004_3f3f", "z follows the"),
+    "a word in one name": ("s1 s2_second s3", "z follows the number"),
     "floats as Python writes them": ([f"z_{n * 0.1}" for n in range(1, 9)], "not evenly spaced"),
 }
 
@@ -227,6 +228,12 @@ def test_what_is_no_number_in_a_filter(text):
         match_regex(r"s_(?P<z>.*)\.tif", ["s_1.tif", f"s_{text}.tif"])
     assert f'"s_{text}.tif", which is not a number' in str(error.value)
     assert '"sorted_filename"' in str(error.value)
+
+
+def test_a_number_in_a_filter_is_limited():
+    numbers = match_regex(r"s_(?P<z>.*)\.tif", [f"s_{'9' * 40}.tif", "s_1.tif"])
+    with pytest.raises(SliceListError, match="above 10000000; correct the filter"):
+        from_numbers(numbers, "fill")
 
 
 @given(st.sets(st.integers(-300, 300), min_size=3), st.sampled_from([1, 2, 4, 5, 8, 10, 20]))

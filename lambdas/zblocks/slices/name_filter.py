@@ -14,7 +14,7 @@ from zblocks.errors import InvalidConfig, SliceListError, quote
 SECONDS = 10.0
 """Time limit for matching all names; Python's own `re` can't be stopped."""
 
-_NUMBER = re.compile(r"[-+\u2212\u2013]?(?:\d{1,18}(?:[.,]\d{1,18})?|[.,]\d{1,18})")
+_NUMBER = re.compile(r"[-+\u2212\u2013]?(?:\d+(?:[.,]\d{1,18})?|[.,]\d{1,18})")
 
 
 def match_glob(glob: str, keys: Iterable[str]) -> list[str]:

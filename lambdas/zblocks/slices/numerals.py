@@ -29,7 +29,8 @@ def odd_numerals(names: Sequence[str]) -> str:
     Returns:
         Empty for other names.
     """
-    if len({(*_WORDS.findall(name), *filter(_is_numeral, name)) for name in names}) > 1:
+    words = {(*_WORDS.findall(name), *filter(_is_numeral, name)) for name in names}
+    if len(words) > 1 and all(words):
         return "numbers or dates are written in words, which are not read"
     hexadecimal = _middles(names, "0-9")
     lettered = ("[0-9]+[a-z]?", "[a-z][0-9]+")  # 1, 1a, 2, 10; A1, A10, B1
