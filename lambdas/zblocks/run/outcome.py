@@ -22,6 +22,7 @@ from zblocks.run.job import Job, read_tasks
 from zblocks.run.records import Failure, Receipt
 from zblocks.run.start import Run
 from zblocks.slices.slice_ref import SliceRef
+from zblocks.storage import viewer_url
 
 NAMED = 5  # tasks or objects that a message names at most
 
@@ -126,7 +127,7 @@ def build_report(
         problems=outcome.problems,
         failed=_failed(outcome, tasks),
         resume=run.resume if outcome.status != "COMPLETE" else "",
-        link=viewer_link(viewed, job.target.url) if published else "",
+        link=viewer_link(viewed, viewer_url(job.target.url)) if published else "",
     )
 
 

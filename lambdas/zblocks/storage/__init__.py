@@ -9,11 +9,13 @@ from zblocks.storage.open import (
     open_public,
     open_store,
     open_writable,
+    s3_host,
+    viewer_url,
 )
 from zblocks.storage.store import IMMUTABLE, SIDE_FILES, Store, StoredFile
 
 __all__ = [
     "BY_ENVIRONMENT", "IMMUTABLE", "SIDE_FILES", "Access", "Fetched", "Span", "Store", "StoredFile",
     "StoredObject", "load_credentials", "open_public", "open_store", "open_writable",
-    "sends_events",
+    "s3_host", "sends_events", "viewer_url",
 ]  # fmt: skip

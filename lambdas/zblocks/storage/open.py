@@ -14,7 +14,7 @@ from datetime import UTC, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from obstore.store import HTTPStore, LocalStore, S3Store
 
@@ -114,6 +114,27 @@ def open_writable(url: str, access: Access = BY_ENVIRONMENT) -> Store:
     return store
 
 
+def s3_host(region: str) -> str:
+    """Return the host of S3 in a region; those in China have an ending of their own."""
+    return f"s3.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+
+
+def viewer_url(url: str) -> str:
+    """Return where viewers find a folder: for them, `s3://` is the partition `aws` alone."""
+    parts, region = urlsplit(url), _region()
+    if parts.scheme != "s3" or _endpoint() or not region.startswith(("cn-", "us-gov-")):
+        return url
+    return f"https://{s3_host(region)}/{parts.netloc}{quote(parts.path)}"
+
+
+def _region() -> str:
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+
+
+def _endpoint() -> str:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+
+
 def open_public(url: str) -> Store:
     """Return a store of the public objects below an `http(s)://` URL; it can't list them."""
     options = {"allow_http": url.startswith("http://"), "timeout": _TIMEOUT}
@@ -138,12 +159,12 @@ def _open_bucket(url: str, bucket: str, prefix: str, access: Access) -> Store:
     options = {"prefix": prefix or None, **_keys(bucket, access)}
     if access.requester_pays:
         options["request_payer"] = True
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    if endpoint:
-        options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
-    named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if region := access.region or named:
+    if region := access.region or _region():
         options["region"] = region
+    region = str(options.get("region", ""))
+    endpoint = _endpoint()
+    if host := endpoint or (f"https://{s3_host(region)}" if region.startswith("cn-") else ""):
+        options |= {"endpoint": host, "virtual_hosted_style_request": False}
     raw = S3Store(
         bucket,
         client_options={"allow_http": bool(endpoint), "timeout": _TIMEOUT},
@@ -179,9 +200,9 @@ def _keys_of_clients(_pid: int) -> dict[str, object]:
     from obstore.auth.boto3 import Boto3CredentialProvider
 
     session = boto3.Session()
-    if session.get_credentials():
-        return {"credential_provider": Boto3CredentialProvider(session)}
     region = {"region": session.region_name} if session.region_name else {}
+    if session.get_credentials():
+        return {"credential_provider": Boto3CredentialProvider(session), **region}
     return {"skip_signature": True, **region}
 
 

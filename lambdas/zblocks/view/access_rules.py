@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from zblocks.neuroglancer import CORS_RULE, EXPOSED_HEADERS, HOSTED
 from zblocks.precomputed.info import INFO
+from zblocks.storage import s3_host
 
 MOVED = {301, 302, 303, 307, 308, 400}
 """Statuses of an object that is elsewhere; S3 sends 400 in the regions that opened after 2019."""
@@ -53,7 +54,7 @@ def moved_address(asked: Address, info: Response) -> tuple[Address, str] | None:
     region, target = info.headers.get("x-amz-bucket-region"), info.headers.get("location", "")
     if asked.bucket and region and re.fullmatch(r"[a-z0-9-]+", region):
         dotted, path = "." in asked.bucket, f"/{quote(asked.prefix)}" if asked.prefix else ""
-        host = f"s3.{region}.amazonaws.com"
+        host = s3_host(region)
         url = f"https://{host}/{asked.bucket}" if dotted else f"https://{asked.bucket}.{host}"
         why, url = f"the bucket is in {region}", url + path
     elif target.startswith(("https://", "http://")) and target.endswith(f"/{INFO}"):

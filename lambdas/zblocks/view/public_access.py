@@ -21,6 +21,7 @@ from zblocks.neuroglancer import HOSTED
 from zblocks.precomputed.compression import MissingDecoderError, decompress
 from zblocks.precomputed.info import INFO, MALFORMED, load_json, parse_info
 from zblocks.precomputed.scale import Scale, object_key
+from zblocks.storage import viewer_url
 from zblocks.view.access_rules import (
     Address,
     Response,
@@ -90,6 +91,8 @@ def address_of(location: str) -> Address:
     if endpoint:
         url = f"{endpoint.rstrip('/')}/{bucket}{path}"
         return Address(url, url, bucket, prefix)
+    if (there := viewer_url(location.rstrip("/"))) != location.rstrip("/"):
+        return Address(there, there, bucket, prefix)
     if "." in bucket:  # Amazon's certificate is for one level of names
         url = f"https://s3.amazonaws.com/{bucket}{path}"
         return Address(url, url, bucket, prefix)
