@@ -66,6 +66,10 @@ RIGHT = {
     "letters of a section that isn't there otherwise": ("s1 s2 s3x - s5", "more than a number"),
     "both cases": ("Img_1 img_2 IMG_3 Img_10 img_11", "only 5 of the 11 places"),
     "Arabic digits": ("s_٨ s_٩ s_١٠ s_١١", ""),
+    "a wide point": (
+        "s_\uff10\uff0e\uff17\uff15 s_\uff11\uff0e\uff10 s_\uff11\uff0e\uff12\uff15",
+        "0.75 to 1.25",
+    ),
     "wide digits": ("s_８ s_９ - s_１１", ""),
     "dates": (each("2024-{}-{}", ("01", "02"), ("02", "30")), "numbered by dates"),
     "dates in one number": (each("b_2024{}{}_z", ("01", "02"), ("02", "30")), "by dates"),
@@ -172,6 +176,12 @@ def test_what_could_be_in_several_orders(names, why):
         from_numbers(numbers, "fill") if numbers else from_listing(found, "fill")
     else:
         assert why not in WITH_FILTER
+
+
+def test_no_filter_is_proposed_for_a_part_of_a_stack():
+    said = refused([f"{i:04x}_ch{c}" for i in range(8, 30) for c in (0, 1)])
+    assert "several stacks" in said
+    assert "filter" not in said
 
 
 def test_a_mask_of_another_format_is_no_slice():

@@ -28,14 +28,16 @@ _MOMENT = f"{_DATE}[-_. tT]+{_CLOCK.format(6)}(?:[.,]([0-9]{{3}}))?"
 _MOMENTS = [re.compile(f"{form}(?![0-9])") for form in (_MOMENT, _DATE)]
 _TIME = re.compile(_CLOCK.format(2))
 
-Value = int | tuple[int, ...]
+_POINTS = str.maketrans("\uff0e\uff0c\u066b", ".,.")
+"""Of other scripts."""
+
 Pattern = re.Pattern[str]
 
 
 def plain(text: str) -> str:
     """Return a text as names are compared: letters and digits in one spelling, in one case."""
     if not text.isascii():
-        text = "".join(str(decimal(c, c)) for c in normalize("NFC", text))
+        text = "".join(str(decimal(c, c)) for c in normalize("NFC", text)).translate(_POINTS)
     return text.casefold()
 
 

@@ -271,7 +271,8 @@ class _Order:
             f"{quote(a.key)} (one of {len(most)}) and {quote(b.key)} (one of {len(other)}): "
             "several stacks, or letters and numbers that give different orders"
         )
-        numbers = [like(token) for token in a.tokens] if len(most) > 1 else []
+        few = len(most) > 1 and len(shapes) < 5  # or letters are digits, too
+        numbers = [like(token) for token in a.tokens] if few else []
         self._raise(what, a, numbers, "for one stack")
 
     def _raise(self, what: str, name: _Name, numbers: Sequence[str], purpose: str) -> NoReturn:
