@@ -41,7 +41,8 @@ class Guard:
             kind = "RANGE"
         reads = request.command in ("GET", "HEAD")
         allowed = "Authorization" in headers or (reads and bucket in self.public)
-        if bucket in self.paying:
+        settings = "/" not in parts.path.strip("/") and kind == "GET"
+        if bucket in self.paying and not settings:  # of the bucket itself
             allowed = allowed and headers.get("x-amz-request-payer") == "requester"
         with self._lock:
             if allowed:

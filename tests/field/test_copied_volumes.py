@@ -20,6 +20,7 @@ import pytest
 from tests.flow.conftest import textured, write_stack, zblocks
 from tests.references import read_tensorstore
 from zblocks.storage import SIDE_FILES
+from zblocks.view.public_access import access_problems
 
 SHAPE = (70, 90, 100, 1)
 
@@ -75,10 +76,10 @@ def copy(folder, cloud, packing=lambda _name: "", name=lambda name: name, hidden
             cloud.put("volumes", f"v/{name(key)}", path.read_bytes(), packing(key))
 
 
-def refused(words, *more):
+def refused(words):
     """Check that `view` and `view --link` say this, and give no link; return the command."""
     for arguments in (("--link",), ("--no-browser",)):
-        done = zblocks("view", "s3://volumes/v", *arguments, *more)
+        done = zblocks("view", "s3://volumes/v/", *arguments)
         assert done.code == 2, done.out
         assert not done.out
         assert words in done.err
@@ -204,6 +205,16 @@ def test_a_volume_of_another_tool_behind_another_server(tmp_path, cloud, serve_f
     assert done.code == 2
     assert f"{url}/v/1_1_1/0-4_0-4_0-4.gz: viewers ask for it without .gz" in done.err
     assert "store it as 1_1_1/0-4_0-4_0-4, with the Content-Encoding gzip" in done.err
+
+
+def test_a_volume_that_nobody_else_may_read(volume, cloud):
+    """The command opens this volume to all."""
+    assert zblocks("upload", volume(), "s3://volumes/v").code == 0
+    done = zblocks("view", "s3://volumes/v", "--link")
+    assert done.code == 0
+    assert "403, not publicly readable" in done.err
+    run(done.err.splitlines()[-1].strip())
+    assert not access_problems("s3://volumes/v")
 
 
 # `zblocks upload` of what `init` wrote

@@ -15,6 +15,7 @@ from zblocks.errors import InvalidConfig
 from zblocks.neuroglancer import HOSTED, ViewedVolume, viewer_link
 from zblocks.planning.stores import access_of
 from zblocks.storage import Access, Store, open_public, open_store
+from zblocks.view.access_rules import policy_fix
 from zblocks.view.contrast import read_viewed_volume
 from zblocks.view.public_access import PublicAccess, check_public_access
 
@@ -72,7 +73,8 @@ def _link(place: str, access: Access) -> str:
     shown = read_viewed_volume(_store(place, access, found), place)
     _say_problems(found)
     if not found.public:
-        say(f"note: {'; '.join(found.problems)}")
+        fix = (policy_fix(found.address),) if found.address.bucket else ()
+        say(f"note: {'; '.join((*found.problems, *fix))}")
     return viewer_link(shown, found.address.source)
 
 

@@ -36,7 +36,9 @@ def _destination_conflicts(config: Config) -> Iterator[str]:
     names = ("s3_bucket_name_for_upload", "s3_dir_to_write_to")
     both = " and ".join(name for name in names if getattr(config, name))
     if config.given_destination and both:
-        yield f"destination: given together with {both}; keep one"
+        upload = " (zblocks upload takes the bucket of a volume in a folder as its second argument)"
+        local = config.given_destination.startswith("file:")
+        yield f"destination: given together with {both}; keep one{upload if local else ''}"
     if config.s3_bucket_name_for_upload and not config.s3_dir_to_write_to:
         yield f"s3_dir_to_write_to: missing; give {describe('s3_dir_to_write_to')}"
     elif not config.destination:

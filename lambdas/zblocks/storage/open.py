@@ -88,7 +88,9 @@ DENIED = (
 )
 NOT_YOURS = "permission denied; ask the folder's owner, or change its permissions"
 PAYING = "access denied, also to a requester who pays; check the credentials and their permissions"
-NOT_PUBLIC = f"{NO_KEYS}, and access without them is denied: it isn't public; {SET_UP}"
+NOT_PUBLIC = (
+    f"{NO_KEYS}, and access without them is denied: it isn't public, or not to be listed; {SET_UP}"
+)
 """What to do where access to a bucket is denied."""
 
 _lock = threading.Lock()

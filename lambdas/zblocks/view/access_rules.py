@@ -116,6 +116,18 @@ def cors_fix(address: Address) -> str:
     )
 
 
+def policy_fix(address: Address) -> str:
+    """Return the command that lets anybody read a volume in a bucket."""
+    what = f"arn:aws:s3:::{address.bucket}/{address.prefix}/*".replace("//", "/")
+    allow = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": what}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    return (
+        "to let anybody read it (this replaces the bucket's policy; its block of public access "
+        "must be off):\n"
+        f"  aws s3api put-bucket-policy --bucket {address.bucket} --policy '{policy}'"
+    )
+
+
 def encoding_problems(response: Response) -> Iterator[str]:
     """Find a Content-Encoding that browsers don't decode."""
     url, encoding = response.url, response.headers.get("content-encoding", "")

@@ -49,17 +49,17 @@ def read_viewed_volume(store: Store, asked: str = "") -> ViewedVolume:
         InvalidConfig: there is no volume, its `info` can't be used, or viewers can't find or decode
             its chunks.
     """
-    place = f"{store.url}/{INFO}"
+    place, asked = f"{store.url}/{INFO}", (asked or store.url).rstrip("/")
     try:
         volume = parse_info(load_json(read_bytes(store, INFO)))
     except FileNotFoundError as error:
         msg = f"{place}: not found, so there is no volume; check the location"
         raise InvalidConfig(msg) from error
     except (*MALFORMED, MissingDecoderError) as error:
-        refuse_labelled_info(store, asked or store.url)
+        refuse_labelled_info(store, asked)
         raise InvalidConfig(f"{place}: {error!s:.200}; zblocks verify says more") from error
     if not store.local:
-        refuse_copy(store, volume, asked or store.url)
+        refuse_copy(store, volume, asked)
     voxels, scale = volume.format, volume.scales[0]
     return ViewedVolume(
         volume.layer, voxels.channels, scale.box, scale.resolution, contrast(store, volume)
