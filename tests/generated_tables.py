@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.formats.table import chunks_table, slices_table
 from zblocks.config import Config
-from zblocks.config.schema import config_schema
+from zblocks.config.fields import config_schema
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SCHEMA = DOCS / "config.schema.json"

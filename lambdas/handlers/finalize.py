@@ -14,8 +14,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from handlers import logger, metrics
 from zblocks.errors import IncompleteVolume
 from zblocks.run.cross_check import compare_samples
-from zblocks.run.damage import declare_damaged
-from zblocks.run.finalize import add_access_problems, finalize, resume_after_redrive
+from zblocks.run.finalize import (
+    add_access_problems,
+    declare_damaged,
+    finalize,
+    resume_after_redrive,
+)
 from zblocks.run.job import REPORT, Job, open_job
 from zblocks.run.start import Run
 from zblocks.view.public_access import access_problems

@@ -24,8 +24,7 @@ from zblocks.errors import SliceError, StorageError
 from zblocks.planning.percentiles import evenly
 from zblocks.run import lock
 from zblocks.run.attempt import attempt_block
-from zblocks.run.damage import declare_damaged
-from zblocks.run.finalize import finalize
+from zblocks.run.finalize import declare_damaged, finalize
 from zblocks.run.job import open_job, read_tasks
 from zblocks.run.start import Run
 from zblocks.storage import Store

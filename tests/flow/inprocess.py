@@ -18,8 +18,7 @@ from zblocks.planning.plan import BlockTask, Plan, plan_to_json
 from zblocks.planning.stores import open_stores
 from zblocks.planning.time import WorkerSpec
 from zblocks.run.attempt import attempt_block, attempt_coarse
-from zblocks.run.damage import declare_damaged
-from zblocks.run.finalize import Ending, finalize
+from zblocks.run.finalize import Ending, declare_damaged, finalize
 from zblocks.run.job import PLAN, Job, open_job
 from zblocks.run.start import Prepared, Run, prepare
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from zblocks.cli.first_config import SCHEMA, first_config
 from zblocks.cli.output import place_of, reporting, say
-from zblocks.config.schema import config_schema
+from zblocks.config.fields import config_schema
 from zblocks.errors import InvalidConfig
 from zblocks.storage import Access
 

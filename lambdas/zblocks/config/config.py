@@ -16,9 +16,8 @@ from urllib.parse import unquote
 from pydantic import PrivateAttr, ValidationError
 
 from zblocks.config.conflicts import cloud_conflicts, conflicts
-from zblocks.config.fields import Fields
+from zblocks.config.fields import COMMENT, Fields
 from zblocks.config.messages import (
-    COMMENT,
     describe,
     field_problems,
     held_keys,
@@ -43,7 +42,6 @@ class ListLocation:
     url: str | None = None
 
     def __str__(self) -> str:
-        """For errors."""
         places = [str(self.path)] if self.path else []
         return " or ".join(places + ([self.url] if self.url else [])) or "sorted_filename"
 

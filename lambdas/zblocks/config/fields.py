@@ -4,7 +4,7 @@ The descriptions complete the sentence "give …" in errors; the table of fields
 show them, too.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, Field, Strict
 
@@ -27,6 +27,8 @@ from zblocks.config.values import (
     printable,
     role,
 )
+
+COMMENT = "//"  # fields whose names begin so are comments, which JSON lacks
 
 
 class Fields(BaseModel):
@@ -59,9 +61,7 @@ class Fields(BaseModel):
     sorted_filename: (
         ListPlace
         | Annotated[
-            tuple[Listed, ...],
-            Strict(False),
-            Field(min_length=1, max_length=10**6, fail_fast=True),
+            tuple[Listed, ...], Strict(False), Field(min_length=1, max_length=10**6, fail_fast=True)
         ]
         | None
     ) = Field(
@@ -84,8 +84,7 @@ class Fields(BaseModel):
         None, description="a local folder with the slices, the source if no bucket is given"
     )
     folder_to_convert_to: LocalPath | None = Field(
-        None,
-        description="a local folder for the volume, the destination if no bucket is given",
+        None, description="a local folder for the volume, the destination if no bucket is given"
     )
     s3_bucket_name_for_upload: Bucket | None = Field(
         None, description="the name of the bucket for the volume"
@@ -278,3 +277,15 @@ class Fields(BaseModel):
         "as 25; a run that would cost more is not started (local runs cost only their "
         "requests to buckets)",
     )
+
+
+def config_schema() -> dict[str, Any]:
+    """Return the schema (JSON Schema 2020-12); `Config.parse` checks more."""
+    schema = Fields.model_json_schema(by_alias=True)
+    schema |= {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "zblocks config",
+        "description": "How to convert slices to a Neuroglancer volume.",
+        "patternProperties": {f"^{COMMENT}": {"description": "a comment"}},
+    }
+    return schema

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from zblocks.config.fields import Fields
 from zblocks.errors import InvalidConfig, find_key, names_a_key, printable
 
-COMMENT = "//"  # fields whose names begin so are comments, which JSON lacks
 MAX_BYTES = 10 * 2**20
 MAX_UNKNOWN = 20  # unknown fields that are named
 

@@ -164,7 +164,6 @@ class Filter(_Object):
         return self
 
     def __str__(self) -> str:
-        """For errors."""
         return f"glob {self.glob}" if self.regex is None else f"regex {self.regex}"
 
 

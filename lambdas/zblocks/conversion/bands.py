@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -13,12 +13,14 @@ import numpy as np
 from zblocks.conversion.slice_stats import SliceStatsCounter
 from zblocks.errors import IncompleteVolume, SliceError
 from zblocks.geometry import Box, Span, Voxels, is_covered
+from zblocks.host import cores
+from zblocks.planning.memory import DECODERS
 from zblocks.planning.missing import planned_holes
 from zblocks.planning.plan import Plan
 from zblocks.precomputed.reader import ScaleReader
 from zblocks.precomputed.scale import Scale, chunk_key
 from zblocks.slices import ChannelSelection, SliceHeader, SliceReader, open_slice
-from zblocks.slices.slice_ref import SliceRef
+from zblocks.slices.slice_ref import DamagedSlice, SliceRef
 from zblocks.slices.transforms.rows import OpenSlice, opener
 from zblocks.storage import Store, StoredFile
 
@@ -94,6 +96,37 @@ def _file_opener(plan: Plan, source: Store) -> OpenSlice:
     return open_file
 
 
+class DamagedSlices(SliceError):  # noqa: N818 - names what was found
+    """Slices of a block are damaged, and may be missing: it has to be converted without them."""
+
+    found: tuple[DamagedSlice, ...] = ()
+
+
+def find_damaged(plan: Plan, source: Store, slices: Iterable[SliceRef]) -> tuple[DamagedSlice, ...]:
+    """Decode every file that is read for `slices`, as a block does, and return the damaged ones.
+
+    Raises ZblocksError: a file can't be read for another reason.
+    """
+    refs = {r.z: r for s in slices for r in s.reads}
+
+    def damage(ref: SliceRef) -> str:
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                for _ in read_bands(plan, source, (ref,), pool):
+                    pass
+        except SliceError as error:
+            if not error.damage:
+                raise
+            return error.damage
+        return ""
+
+    with ThreadPoolExecutor(max(cores(), DECODERS)) as pool:
+        whys = pool.map(damage, refs.values())
+        return tuple(
+            DamagedSlice(r, why) for r, why in zip(refs.values(), whys, strict=True) if why
+        )
+
+
 @dataclass(slots=True)
 class StoredScale:
     """One stored scale of a planned volume."""
@@ -119,7 +152,7 @@ class StoredScale:
             SliceError: it is damaged.
         """
         if is_covered(self._planned, box.start.z, box.stop.z):
-            return self._reader.empty(box, self.plan.missing.fill)
+            return self.scale.empty(box, self.plan.missing.fill)
         place = f"{self.target.url}/{chunk_key(self.scale, box)}"
         try:
             found = self._reader.read(self.scale.cell(box))
@@ -131,18 +164,16 @@ class StoredScale:
             raise IncompleteVolume(f"{place}: missing; rerun to convert what is missing")
         with self._lock:
             self.holes += 1
-        return self._reader.empty(box, self.plan.missing.fill)
+        return self.scale.empty(box, self.plan.missing.fill)
 
 
 def read_scale(stored: StoredScale, z: Span, pool: ThreadPoolExecutor) -> Iterator[Voxels]:
     """Yield the z range of a stored scale (z, y, x, c), one row of chunks at a time."""
-    scale, voxels = stored.scale, stored.scale.format
-    box, size = scale.box, scale.chunk
+    scale, box, size = stored.scale, stored.scale.box, stored.scale.chunk
     first = box.start.z + (z[0] - box.start.z) // size.z * size.z
     for y in range(box.start.y, box.stop.y, size.y):
         area = box.with_y(y, min(y + size.y, box.stop.y)).with_z(*z)
-        shape = area.shape
-        rows: Voxels = np.empty((shape.z, shape.y, shape.x, voxels.channels), voxels.dtype)
+        rows = scale.empty(area)
 
         def fill(cell: Box, rows: Voxels = rows, area: Box = area) -> None:
             inside = cell & area

@@ -33,8 +33,6 @@ class Band:
 
 @dataclass(slots=True)
 class _Level:
-    """The state of one scale."""
-
     index: int
     scale: Scale
     step: Vec  # voxels of the next finer scale per voxel, xyz

@@ -67,7 +67,6 @@ class OpenShards:
             return self._chunks.pop(key) if len(chunks) == expected else None
 
     def __bool__(self) -> bool:
-        """Return whether a shard is incomplete."""
         return bool(self._chunks)
 
 
@@ -93,7 +92,6 @@ class ChunkWriter:
         """Buffers that may still be made."""
 
     def __enter__(self) -> ChunkWriter:
-        """Return itself."""
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -117,8 +117,6 @@ def convert_coarse(
 
 @dataclass(frozen=True, slots=True)
 class _Out:
-    """Writes finished chunks and reports progress."""
-
     writer: ChunkWriter
     progress: Progress
     plan: Plan

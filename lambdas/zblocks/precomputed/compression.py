@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
 UNPACKED = {"", "identity"}  # Content-Encodings that mean no compression
 ALIASES = {"x-gzip": "gzip"}  # equivalent names of Content-Encodings (RFC 9110, 8.4.1)
@@ -20,6 +22,14 @@ GZIP_LEVEL = 1
 
 class MissingDecoderError(Exception):
     """No decoder for an encoding is installed."""
+
+
+def load_decoder(module: str, encoding: str) -> Any:
+    """Import what decodes an encoding, which not every installation has."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingDecoderError(encoding) from error
 
 
 def decompress(data: bytes, encoding: str, limit: int) -> bytes:
@@ -55,10 +65,7 @@ def _gunzip(data: bytes, limit: int) -> bytes:
 
 
 def _unbrotli(data: bytes, limit: int) -> bytes:
-    try:
-        import brotli
-    except ImportError as error:
-        raise MissingDecoderError("Content-Encoding br") from error
+    brotli = load_decoder("brotli", "Content-Encoding br")
     stream, size = brotli.Decompressor(), 0
     parts: list[bytes] = []
     try:
@@ -76,16 +83,13 @@ def _unbrotli(data: bytes, limit: int) -> bytes:
 
 
 def _unzstd(data: bytes, limit: int) -> bytes:
-    try:
-        import zstandard
-    except ImportError as error:
-        raise MissingDecoderError("Content-Encoding zstd") from error
+    zstandard = load_decoder("zstandard", "Content-Encoding zstd")
     try:
         decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27)
         size = len(decoder.stream_reader(data, read_across_frames=False).read(limit + 1))
         _check_stream(size, limit, ended=True, after=0, name="zstd")
         stream = decoder.decompressobj()  # unlike the reader, it tells a truncated frame
-        raw = stream.decompress(data)
+        raw: bytes = stream.decompress(data)
     except zstandard.ZstdError as error:
         raise ValueError(f"is not valid zstd data ({error})") from error
     _check_stream(len(raw), limit, ended=stream.eof, after=len(stream.unused_data), name="zstd")

@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 
 from zblocks.geometry import Box, Vec, Voxels
-from zblocks.precomputed.compression import Buffer, MissingDecoderError, compress
+from zblocks.precomputed.compression import Buffer, MissingDecoderError, compress, load_decoder
 from zblocks.precomputed.scale import LABEL_BLOCK, ChunkFormat
 
 PNG_LEVEL = 3
@@ -120,10 +120,7 @@ def _decode_image(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
 
 
 def _decode_jxl(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
-    try:
-        import imagecodecs
-    except ImportError as error:
-        raise MissingDecoderError("jxl (pip install 'zblocks[jxl]')") from error
+    imagecodecs = load_decoder("imagecodecs", "jxl (pip install 'zblocks[jxl]')")
     try:
         image: Voxels = imagecodecs.jpegxl_decode(data)
     except Exception as error:  # imagecodecs raises errors of its own
@@ -183,10 +180,7 @@ def decode_jpeg(chunk_format: ChunkFormat, data: bytes) -> Voxels:
 
 
 def _decode_png(data: bytes) -> Voxels:
-    try:
-        import pyvips
-    except ImportError as error:
-        raise MissingDecoderError("png") from error
+    pyvips = load_decoder("pyvips", "png")
     try:
         pixels: Voxels = pyvips.Image.pngload_buffer(data, fail_on="warning").numpy()
     except pyvips.Error as error:
@@ -245,10 +239,7 @@ def _decode_channel(words: Voxels, box: Box, block: Vec, out: Voxels) -> None:
 
 
 def _decode_compresso(chunk_format: ChunkFormat, data: bytes, box: Box) -> Voxels:
-    try:
-        import compresso
-    except ImportError as error:
-        raise MissingDecoderError(chunk_format.encoding) from error
+    compresso = load_decoder("compresso", "compresso")
     try:
         found = compresso.decompress(data)
     except Exception as error:  # compresso raises errors of many types

@@ -10,10 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import numpy as np
-
 from zblocks.errors import ZblocksError
-from zblocks.geometry import Box, Vec, Voxels
+from zblocks.geometry import Vec, Voxels
 from zblocks.precomputed.compression import MissingDecoderError, decompress
 from zblocks.precomputed.encoding import decode_chunk
 from zblocks.precomputed.scale import ENDINGS, SMALL_CHUNK, Scale, shard_key
@@ -225,8 +223,3 @@ class ScaleReader:
         """Return the voxels (z, y, x, c) of a chunk; None if it doesn't exist."""
         data = self.read_encoded(cell)
         return None if data is None else self.decode(cell, data)
-
-    def empty(self, box: Box, value: float = 0) -> Voxels:
-        """Return voxels (z, y, x, c) of a box, all of one value."""
-        size, voxels = box.shape, self.scale.format
-        return np.full((size.z, size.y, size.x, voxels.channels), value, voxels.dtype)

@@ -12,7 +12,7 @@ from math import prod
 
 import numpy as np
 
-from zblocks.geometry import Box, Span, Vec, ceil_div, is_covered
+from zblocks.geometry import Box, Span, Vec, Voxels, ceil_div, is_covered
 from zblocks.precomputed.sharding import (
     Sharding,
     chunk_id,
@@ -192,6 +192,11 @@ class Scale:
         cell = Vec(*((v - s) // c for v, s, c in at))
         inside = all(0 <= n < g for n, g in zip(cell, self.grid, strict=True))
         return cell if inside and self.chunk_box(cell).name == name else None
+
+    def empty(self, box: Box, value: float = 0) -> Voxels:
+        """Return voxels (z, y, x, c) of a box, all of one value."""
+        x, y, z = box.shape
+        return np.full((z, y, x, self.format.channels), value, self.format.dtype)
 
     def copies(self) -> tuple[Scale, ...]:
         """Return one scale for each chunk size."""

@@ -222,7 +222,6 @@ def _duplicates(
 def _outliers(
     stats: Sequence[SliceStats], sources: dict[int, ReadSlice], span: float
 ) -> tuple[Outlier, ...]:
-    """Find slices that are brighter or darker than expected."""
     known = [(s.z, s.mean) for s in stats if s.mean is not None]
     odd = _odd(np.array([mean for _, mean in known]), FLOOR * span)
     return tuple(

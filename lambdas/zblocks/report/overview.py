@@ -125,9 +125,7 @@ def _read(seen: PartialVolume, scale: Scale, area: Box, pool: ThreadPoolExecutor
     """Return the voxels (z, y, x, c) of an area, with the fill value where nothing was made."""
     gone = seen.gone(scale)
     stored = StoredScale(seen.plan, seen.target, scale, allow_holes=bool(seen.undone))
-    shape = area.shape
-    room = (shape.z, shape.y, shape.x, scale.format.channels)
-    voxels = np.full(room, seen.plan.missing.fill, scale.format.dtype)
+    voxels = scale.empty(area, seen.plan.missing.fill)
 
     def fill(cell: Box) -> None:
         inside, z = cell & area, scale.box.start.z
@@ -270,7 +268,6 @@ def _middle_slice(seen: PartialVolume, scale: Scale) -> int:
 def _plane(
     seen: PartialVolume, scale: Scale, axes: str, pool: ThreadPoolExecutor
 ) -> tuple[str, Pixels]:
-    """Return a plane's position and pixels."""
     box = _through(seen, scale, axes)
     voxels = _read(seen, scale, box, pool)
     plane = {"xy": voxels[0], "xz": voxels[:, 0], "yz": voxels[:, :, 0]}[axes]

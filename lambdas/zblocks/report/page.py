@@ -118,10 +118,7 @@ def _brightness(report: RunReport, flags: tuple[Flags, ...]) -> Chart | None:
     ends = (f"z {start}", str(start + depth // 2), str(start + depth - 1))
     drawing = band(Series(*values), top, bottom, marks, label)
     return Chart(
-        drawing,
-        formats.short(top),
-        formats.short(bottom),
-        ends if depth > 2 else ends[::2],
+        drawing, formats.short(top), formats.short(bottom), ends if depth > 2 else ends[::2]
     )
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from zblocks.conversion.damage import DamagedSlices, find_damaged
+from zblocks.conversion.bands import DamagedSlices, find_damaged
 from zblocks.conversion.tasks import Progress, TaskResult, convert_block, convert_coarse
 from zblocks.errors import SliceError, SourceChanged, StorageError, ZblocksError, several
 from zblocks.geometry import Span

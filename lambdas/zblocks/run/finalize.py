@@ -1,5 +1,9 @@
 """Ends a run: audits the volume, and publishes it if it is complete.
 
+A block that meets damage fails with a record of all damaged slices that it reads. When all blocks
+have been tried, these are declared missing in the plan, once for all blocks, and the blocks that
+read them are converted again: no two blocks can differ, and no block holds half a slice.
+
 Viewers can't open a volume without `info`, so `info` is the commit point: it is written after
 `provenance` and before the report that says COMPLETE. With `allow_partial`, failed blocks become
 declared holes, and the volume is published as PARTIAL.
@@ -12,20 +16,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zblocks.errors import IncompleteVolume
+from zblocks.errors import IncompleteVolume, SliceError
+from zblocks.planning.damage import declare_missing
 from zblocks.planning.missing import Hole
-from zblocks.planning.plan import tasks_to_json
+from zblocks.planning.plan import BlockTask, plan_to_json, tasks_to_json
 from zblocks.precomputed.info import INFO, PROVENANCE, build_info
 from zblocks.precomputed.segment_properties import DOCUMENT
 from zblocks.report.page import Rendered, render_report
 from zblocks.report.run_report import RunReport, build_provenance
 from zblocks.run import lock
+from zblocks.run.attempt import find_receipt
 from zblocks.run.audit import Verdict, audit
+from zblocks.run.decide import Planned, stale_tasks
 from zblocks.run.job import (
     CONFIG,
+    FAILURES,
+    ITEMS,
     NAMES,
     PAGE,
     PENDING,
+    PLAN,
     REPLACED,
     REPORT,
     WORK,
@@ -57,6 +67,36 @@ class Ending:
     """What keeps others from opening the link, each with its fix."""
     odd: tuple[str, ...] = ()
     """Slices that may be damaged all the same: blank, cut off, too bright or dark; and why."""
+
+
+def declare_damaged(job: Job) -> tuple[BlockTask, ...]:
+    """Declare missing what blocks found damaged since; return the blocks to convert because of it.
+
+    If this is cut short and repeated, it is completed. The job's own plan is as before: open it
+    again.
+    """
+    target = job.target
+    records = [f for f in read_failures(target) if f.damaged and not find_receipt(job, f.task)]
+    if not records or not job.plan.skip_damaged:
+        return ()
+    tasks = read_tasks(target)
+    known = {r for t in tasks for s in t.slices for r in s.reads}
+    known |= {d.ref for d in job.plan.damaged}  # declared already
+    damaged = [d for f in records for d in f.damaged if d.ref in known]
+    if not damaged:
+        return ()
+    try:
+        plan, tasks = declare_missing(job.plan, tasks, damaged)
+    except SliceError:
+        return ()  # none is left: the failures say so
+    pending = stale_tasks(audit(plan, target), Planned(plan, tasks))
+    withdraw_tasks(target, pending)
+    blocks = tuple(t for t in tasks if t.name in pending)
+    target.put_json(PENDING, tasks_to_json(blocks))
+    target.put_json(PLAN, plan_to_json(plan))
+    target.put_json(ITEMS, tasks_to_json(tasks))
+    target.delete([f"{FAILURES}/{f.task}.json" for f in records])
+    return blocks
 
 
 def finalize(

@@ -15,6 +15,7 @@ from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.cost import WorkDone, actual, estimate
 from zblocks.planning.missing import Hole, missing_holes
 from zblocks.planning.plan import BlockTask, Plan, block_name
+from zblocks.report.formats import plural
 from zblocks.report.outliers import contrast, find_anomalies, spare_bits
 from zblocks.report.run_report import Bills, FailedTask, Program, RunReport, TaskNumbers
 from zblocks.run.audit import Audit, Verdict
@@ -83,15 +84,11 @@ def _problems(verdict: Verdict, failures: Sequence[Failure]) -> list[str]:
     reported = {f.task for f in failures}
     silent = [t for t in to_blame(verdict) if t not in reported]
     if silent:
-        lines.append(f"{_counted(silent, 'task')} did not report: {_some(silent)}")
+        lines.append(f"{plural(len(silent), 'task')} did not report: {_some(silent)}")
     if not verdict.missing_tasks:
         bad = {"not there": verdict.missing_objects, "not as written": verdict.corrupt_objects}
-        lines += [f"{k}: {_counted(v, 'object')}, {_some(v)}" for k, v in bad.items() if v]
+        lines += [f"{k}: {plural(len(v), 'object')}, {_some(v)}" for k, v in bad.items() if v]
     return lines
-
-
-def _counted(names: Sequence[str], what: str) -> str:
-    return f"{len(names)} {what}{'s' if len(names) > 1 else ''}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -20,8 +20,6 @@ from zblocks.storage import Store
 
 
 class _Record:
-    """A document at the destination."""
-
     __slots__ = ()
 
     def to_json(self) -> bytes:

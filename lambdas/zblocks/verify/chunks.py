@@ -55,7 +55,7 @@ class CheckedScale:
 
     def read_box(self, box: Box) -> Voxels | None:
         """Return any box (z, y, x, c); None if a chunk of it can't be read, or is missing."""
-        out = self.present.reader.empty(box)
+        out = self.scale.empty(box)
         for cell in self.scale.touching(box):
             whole = self.scale.chunk_box(cell)
             try:

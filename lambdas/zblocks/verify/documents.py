@@ -107,7 +107,6 @@ def _read_plan(store: Store, found: Findings) -> Plan | None:
 
 
 def _holes(provenance: Any, found: Findings) -> dict[str, list[Box]]:
-    """Return the holes that `provenance` lists, by scale."""
     if provenance is None:
         return {}
     holes: dict[str, list[Box]] = {}

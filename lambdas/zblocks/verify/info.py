@@ -68,7 +68,6 @@ def _check_top(document: dict[str, Any], found: Findings) -> None:
 
 
 def _check_type(document: dict[str, Any], found: Findings) -> None:
-    """Check layer, data type and channels."""
     layer, dtype = document.get("type"), document.get("data_type")
     channels = document.get("num_channels")
     if layer not in LAYERS:

@@ -60,7 +60,6 @@ def check_scale(document: dict[str, Any], number: int, entry: Any, found: Findin
 
 
 def _check_place(entry: dict[str, Any], place: str, found: Findings) -> None:
-    """Check key, size, resolution and offset."""
     key, size, resolution = entry.get("key"), entry.get("size"), entry.get("resolution")
     offset = entry.get("voxel_offset", [0, 0, 0])
     top = posixpath.normpath(key).split("/")[0] if isinstance(key, str) else ""
@@ -132,7 +131,6 @@ def _note_limits(scale: Scale, channels: int, place: str, found: Findings) -> No
 def _check_encoding(
     document: dict[str, Any], entry: dict[str, Any], place: str, found: Findings
 ) -> None:
-    """Check that encoding, data type, channels and the encodings' own fields go together."""
     encoding, dtype = entry.get("encoding"), document.get("data_type")
     channels = document.get("num_channels")
     if not isinstance(encoding, str) or encoding not in ENCODINGS:

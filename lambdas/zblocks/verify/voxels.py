@@ -8,8 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import groupby, islice, pairwise
 
-import numpy as np
-
 from zblocks.config import Config
 from zblocks.conversion.bands import read_bands
 from zblocks.conversion.downsample import Downsample, DownsamplePresent
@@ -129,8 +127,7 @@ def _downsampled(finer: CheckedScale, box: Box, step: Vec, downsample: Downsampl
     fine = finer.read_box(below)
     if fine is None:
         return None
-    size = box.shape
-    expected: Voxels = np.empty((size.z, size.y, size.x, fine.shape[3]), fine.dtype)
+    expected = finer.scale.empty(box)
     downsample(fine, below.start, step, expected)
     return expected
 
@@ -227,6 +224,5 @@ def _fits(volume: Volume, plan: Plan, found: Findings) -> bool:
 
 
 def _bands(plan: Plan, store: Store, refs: Sequence[SliceRef]) -> Iterator[Voxels]:
-    """Yield rows of chunks of some slices, (z, y, x, c)."""
     with ThreadPoolExecutor(THREADS) as pool:
         yield from read_bands(plan, store, refs, pool)

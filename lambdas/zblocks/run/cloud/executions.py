@@ -170,7 +170,6 @@ DENIED = ("AccessDenied", "AccessDeniedException", "ExpiredToken", "ExpiredToken
 
 @contextmanager
 def _asked(what: str, advice: str) -> Iterator[None]:
-    """Turn AWS's errors into ours."""
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
     try:

@@ -31,8 +31,6 @@ CLOCKS = 2.0  # seconds by which S3's whole seconds and Step Functions' clock ma
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What this run has to do."""
-
     plan: Plan
     pending: dict[str, BlockTask]  # by name, in the order of z
     began: float
@@ -82,7 +80,6 @@ class Watch:
         self._done = {}
 
     def _read(self, store: Store, work: _Work) -> None:
-        """Read receipts and failures that are new."""
         after = ""
         for name in work.pending:
             if name not in self._done:

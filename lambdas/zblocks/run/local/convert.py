@@ -19,8 +19,7 @@ from zblocks.planning.plan import BlockTask, CoarseTask, Plan
 from zblocks.planning.stores import access_of, open_stores
 from zblocks.planning.time import WorkerSpec
 from zblocks.run import lock
-from zblocks.run.damage import declare_damaged
-from zblocks.run.finalize import Ending, finalize
+from zblocks.run.finalize import Ending, declare_damaged, finalize
 from zblocks.run.job import open_job
 from zblocks.run.local.workers import Pool, WorkerKilled, WorkItem
 from zblocks.run.progress import State
@@ -87,8 +86,6 @@ def convert(config: Config, machine: Machine, observe: Observer, resume: str) ->
 
 @dataclass(slots=True)
 class _Watch:
-    """Progress of a run, for the observer."""
-
     plan: Plan
     pool: Pool
     observe: Observer

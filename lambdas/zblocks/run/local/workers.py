@@ -104,7 +104,6 @@ class Pool:
         return str(answer)
 
     def _find_worker(self) -> subprocess.Popen[bytes]:
-        """Return this thread's process."""
         worker: subprocess.Popen[bytes] | None = getattr(self._own, "worker", None)
         if worker is not None and worker.poll() is None:
             return worker
