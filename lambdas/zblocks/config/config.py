@@ -9,7 +9,7 @@ import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import Self
 from unicodedata import normalize
 from urllib.parse import unquote
 
@@ -35,7 +35,7 @@ DEFAULT_EXT = ".tif"
 
 @dataclass(frozen=True, slots=True)
 class ListLocation:
-    """The ordered list: its lines, or where it is (the first that exists of path and url)."""
+    """The ordered list: its lines, or one of JSON; or the first that exists of path and url."""
 
     lines: tuple[str, ...] = ()
     path: Path | None = None  # absolute; None in the cloud
@@ -53,14 +53,9 @@ class Config(Fields):
 
     @classmethod
     def parse(cls, data: Mapping[str, object], *, base: Path | None) -> Self:
-        """Check a config.
+        """Check a config; `base` is its file's folder, for relative paths; None in the cloud.
 
-        Args:
-            data: the JSON object.
-            base: folder of the config file, for relative local paths; None in the cloud.
-
-        Raises:
-            InvalidConfig: one line per problem.
+        Raises InvalidConfig: one line per problem.
         """
         if not isinstance(data, Mapping):
             raise InvalidConfig(f"the config is {show(data)}; give one JSON object of fields")
@@ -158,7 +153,8 @@ class Config(Fields):
         """
         given = self.sorted_filename
         if isinstance(given, tuple):
-            return _held_list(given)
+            lines = tuple(item for item in given if isinstance(item, str))
+            return ListLocation(lines if len(lines) == len(given) else (json.dumps(given),))
         return self.place_of("sorted_filename")
 
     def place_of(self, field: str) -> ListLocation | None:
@@ -211,13 +207,9 @@ class Config(Fields):
         return PurePosixPath(name).stem.endswith(parts) and is_image(name)
 
     def for_cloud(self) -> tuple[str, ...]:
-        """Check that the config needs no local files.
+        """Return notes on fields that are not used in the cloud.
 
-        Returns:
-            Notes: fields that are not used in the cloud.
-
-        Raises:
-            InvalidConfig: it names local files or keys.
+        Raises InvalidConfig: the config names local files or keys.
         """
         problems = list(cloud_conflicts(self))
         if problems:
@@ -261,12 +253,6 @@ class Config(Fields):
     def _folder_url(self, path: str | None) -> str:
         local = self._local(path)
         return file_url(str(local)) if local else ""
-
-
-def _held_list(given: tuple[Any, ...]) -> ListLocation:
-    """Return a list given in the config: its lines, or one line of JSON."""
-    lines = [item for item in given if isinstance(item, str)]
-    return ListLocation(lines=tuple(lines) if len(lines) == len(given) else (json.dumps(given),))
 
 
 def _is_blank(name: str, value: object) -> bool:

@@ -27,14 +27,9 @@ _JSON = (
 
 
 def read_object(data: bytes, where: str) -> dict[str, object]:
-    """Read a JSON document whose root is an object without repeated fields.
+    """Read a JSON object without repeated fields; `where` names it in errors.
 
-    Args:
-        data: the document.
-        where: names it in errors.
-
-    Raises:
-        InvalidConfig: not such a document, or larger than any config.
+    Raises InvalidConfig: not such a document, or larger than any config.
     """
     try:
         if len(data) > MAX_BYTES:

@@ -32,21 +32,11 @@ def read_bands(
     pool: ThreadPoolExecutor,
     counters: Sequence[SliceStatsCounter] | None = None,
 ) -> Iterator[Voxels]:
-    """Decode slices together, `plan.rows` rows at a time.
+    """Decode slices, in z order, together; yield their next `plan.rows` rows (z, y, x, c).
 
-    Args:
-        plan: the format of the slices, and the number of rows to decode at a time.
-        source: store of the slices.
-        slices: in z order.
-        pool: threads that decode.
-        counters: one per slice, for its statistics; None if they are not needed.
+    All are in one array, which is reused. `counters` take the statistics of each slice.
 
-    Yields:
-        The next rows of all slices (z, y, x, c), in an array that is reused.
-
-    Raises:
-        SliceError: a slice is damaged.
-        SourceChanged: a slice has changed since it was planned.
+    Raises SliceError: a slice is damaged; SourceChanged: it has changed since it was planned.
     """
     voxels, size = plan.volume.format, plan.box.shape
     counters = counters or [SliceStatsCounter(s.z, voxels.dtype) for s in slices]

@@ -55,14 +55,10 @@ class _Level:
 
 
 class Cascade:
-    """Makes the scales of one slab.
+    """Makes consecutive scales of one slab, finest first, from rows of the first.
 
-    Args:
-        scales: consecutive scales, finest first; `push` takes rows of the first.
-        owned: per scale, the z range [z0, z1) to output, in its voxels.
-        dtype: of the voxels.
-        channels: of the voxels.
-        pools: returns, for a scale, the function that makes the next coarser one.
+    `owned` is the z range [z0, z1) to output of each scale, in its voxels; `pools` returns the
+    function that makes the scale after a given one.
     """
 
     def __init__(

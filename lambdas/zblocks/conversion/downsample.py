@@ -39,13 +39,10 @@ _TILE_BYTES = 1 << 18  # bytes of fine voxels per tile
 
 
 def pool_mean(voxels: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
-    """Write the mean of the fine voxels of each coarse voxel into `out`.
+    """Write the means of fine voxels, both (z, y, x, c), into `out`; uint8 and uint16 are fast.
 
-    Args:
-        voxels: fine voxels (z, y, x, c); uint8 and uint16 are fast.
-        start: position of `voxels[0, 0, 0]` in the fine scale, xyz; its parity determines pairs.
-        step: 1 or 2 fine voxels per coarse voxel, xyz.
-        out: coarse voxels (z, y, x, c), ceil(stop / step) - floor(start / step) per axis.
+    `start`, xyz, is where `voxels` begin in the fine scale (its parity determines pairs), `step` 1
+    or 2 fine voxels per coarse voxel. `out` has ceil(stop / step) - floor(start / step) per axis.
     """
     if voxels.dtype not in _SUM:
         _pool_plainly(voxels, start, step, out)
@@ -64,16 +61,10 @@ def pool_mean(voxels: Voxels, start: Vec, step: Vec, out: Voxels) -> None:
 
 
 def pool_mode(voxels: Voxels, start: Vec, step: Vec, out: Voxels, *, sparse: bool) -> None:
-    """Write the most frequent label of the fine voxels of each coarse voxel into `out`.
+    """Write the most frequent labels of fine voxels into `out`; arguments as of `pool_mean`.
 
-    Of equally frequent labels the smallest is taken, whatever the order of the voxels.
-
-    Args:
-        voxels: fine labels (z, y, x, c).
-        start: position of `voxels[0, 0, 0]` in the fine scale, xyz.
-        step: 1 or 2 fine voxels per coarse voxel, xyz.
-        out: coarse labels (z, y, x, c).
-        sparse: whether 0 is taken only where there is no other label.
+    Of equally frequent labels the smallest is taken, whatever the order of the voxels; if `sparse`,
+    0 only where there is no other.
     """
     for z in range(out.shape[0]):
         planes = _fine(z, z + 1, start.z, step.z, voxels.shape[0])

@@ -142,7 +142,7 @@ def parse_info(document: Any) -> Volume:
 def _parse_scale(document: dict[str, Any], entry: dict[str, Any], first: Scale | None) -> Scale:
     start = Vec(*_given(entry, "voxel_offset", are_whole, [0, 0, 0]))
     size = Vec(*_given(entry, "size", _are_sizes))
-    sizes = _given(entry, "chunk_sizes", _are_chunk_sizes)
+    sizes = _given(entry, "chunk_sizes", are_chunk_sizes)
     chunk, *more = (Vec(*map(min, c, size)) for c in sizes)
     x, y, z = map(float, _given(entry, "resolution", are_nm))
     ratios = zip((x, y, z), first.resolution if first else (x, y, z), strict=True)
@@ -208,7 +208,8 @@ def _are_sizes(value: object) -> bool:
     return are_whole(value, 1)
 
 
-def _are_chunk_sizes(value: object) -> bool:
+def are_chunk_sizes(value: object) -> TypeGuard[list[list[int]]]:
+    """Return whether a value is a list of at least one size in voxels, xyz."""
     return isinstance(value, list) and bool(value) and all(map(_are_sizes, value))
 
 

@@ -193,7 +193,8 @@ def find_anomalies(
     )
     rest = [s for s in stats if s.low != s.high]
     marks = whole_range(contrast(plan, slices))
-    span = marks[1] - marks[0] if marks else _usual_span(rest)
+    spans = np.array([s.high - s.low for s in rest] or [0], np.float64)
+    span = marks[1] - marks[0] if marks else _median(spans)
     if plan.volume.layer != "image":
         return Anomalies(blank, _duplicates(rest, sources))
     outliers = _outliers(rest, sources, span)
@@ -279,10 +280,6 @@ def _usual(means: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         a, b = means[next_one], means[second]
         usual[end] = min((a, b, 2 * a - b), key=lambda guess: abs(guess - means[end]))
     return usual
-
-
-def _usual_span(stats: Sequence[SliceStats]) -> float:
-    return _median(np.array([s.high - s.low for s in stats], np.float64)) if stats else 0.0
 
 
 def _median(values: npt.NDArray[np.float64]) -> float:

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zblocks.errors import StorageError
-from zblocks.geometry import Span
 from zblocks.planning.plan import Plan, block_name
 from zblocks.report import formats
 from zblocks.report.charts import Mark, Series, band, bars, log_bars
 from zblocks.report.flags import KINDS, Flags, find_flags, gravest
 from zblocks.report.outliers import histogram, present, spare_bits
 from zblocks.report.overview import PartialVolume, make_pictures
-from zblocks.report.pictures import Display, Pictures
+from zblocks.report.pictures import Display
 from zblocks.report.run_report import RunReport
 from zblocks.storage import Store
 
@@ -45,15 +44,17 @@ class Chart:
     title: str = ""
 
 
-def render(report: RunReport, pictures: Pictures, gone: tuple[Span, ...]) -> str:
-    """Return the page as HTML; `gone` are the slices [z0, z1) of each block that was not made."""
-    flags = find_flags(report, gone)
-    stats = present(report.plan, report.slices)
+def _render(report: RunReport, target: Store) -> str:
+    plan, undone = report.plan, report.undone
+    gone = tuple(plan.owned_z(0, i) for i in range(plan.blocks) if block_name(i) in undone)
+    filled = frozenset(f.z for f in plan.filled)
+    pictures = make_pictures(PartialVolume(plan, target, undone, filled, _display(report)))
+    flags, stats = find_flags(report, gone), present(plan, report.slices)
     page: str = _template().render(
         report=report,
-        plan=report.plan,
+        plan=plan,
         numbers=report.numbers,
-        volume=report.plan.volume,
+        volume=plan.volume,
         name=report.location.rstrip("/").rpartition("/")[2],
         pictures=pictures,
         flags=flags,
@@ -62,10 +63,10 @@ def render(report: RunReport, pictures: Pictures, gone: tuple[Span, ...]) -> str
         looked_for=_looked_for(report, with_histogram=histogram(stats) is not None),
         brightness=_brightness(report, flags),
         histogram=_histogram(report),
-        spare_bits=spare_bits(report.plan, report.slices),
+        spare_bits=spare_bits(plan, report.slices),
         blocks=_blocks(report),
         tasks=sorted(report.tasks, key=lambda t: -t.seconds),
-        places=_places(report.plan),
+        places=_places(plan),
         bill=_bill(report),
         config=_config(report),
         limits={"rows": ROWS, "named": NAMED, "many": MANY, "few": FEW},
@@ -230,14 +231,6 @@ def render_report(report: RunReport, target: Store) -> Rendered:
         raise
     except Exception as error:
         return Rendered(error=f"{type(error).__name__}: {error}")
-
-
-def _render(report: RunReport, target: Store) -> str:
-    plan, undone = report.plan, report.undone
-    gone = tuple(plan.owned_z(0, i) for i in range(plan.blocks) if block_name(i) in undone)
-    filled = frozenset(f.z for f in plan.filled)
-    pictures = make_pictures(PartialVolume(plan, target, undone, filled, _display(report)))
-    return render(report, pictures, gone)
 
 
 def _display(report: RunReport) -> Display:

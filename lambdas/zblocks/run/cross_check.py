@@ -19,13 +19,9 @@ from zblocks.run.job import Job
 
 
 def compare_samples(job: Job, holes: Sequence[Hole]) -> int:
-    """Compare the first, middle and last chunk of every scale, as far as they aren't holes.
+    """Compare the first, middle and last chunk of every scale, but no holes; return how many.
 
-    Returns:
-        How many chunks were compared.
-
-    Raises:
-        IncompleteVolume: cloud-volume can't read a chunk, or reads other voxels.
+    Raises IncompleteVolume: cloud-volume can't read a chunk, or reads other voxels.
     """
     plan = job.plan
     encoding = plan.volume.format.encoding

@@ -30,7 +30,7 @@ from zblocks.verify.documents import (
     read_metadata,
 )
 from zblocks.verify.findings import Findings
-from zblocks.verify.info import check_cover, check_info
+from zblocks.verify.info import check_info
 from zblocks.verify.objects import check_shards, check_unsharded
 from zblocks.verify.receipts import check_receipts
 from zblocks.verify.voxels import Sample, ScaleCheck, SliceCheck, Slices, check_copy
@@ -96,7 +96,7 @@ class _VolumeCheck:
         volume, found, made_by_zblocks = self.volume, self.found, self.metadata.made_by_zblocks
         sample = Sample(self.options.sample, self.options.seed)
         if made_by_zblocks:
-            check_cover(volume, found)
+            _check_cover(volume, found)
         listings = {s.key: self._list(s) for s in volume.scales}
         scales = [self._check_scale(s, listings[s.key], sample) for s in volume.scales]
         if made_by_zblocks or self.slices:
@@ -149,3 +149,13 @@ class _VolumeCheck:
         plan = self.slices.plan if self.slices else self.metadata.plan
         layer = plan.volume.layer if plan else self.volume.layer
         return downsampler(layer, sparse=plan is not None and plan.sparse_labels)
+
+
+def _check_cover(volume: Volume, found: Findings) -> None:
+    """Check that no voxel at the end of a scale was lost, as zblocks makes scales."""
+    first = volume.scales[0]
+    for scale in volume.scales[1:]:
+        if first.box.coarsen(scale.factor) != scale.box:
+            text = "its size isn't ceil((offset + size) / factor) - floor(offset / factor)"
+            do = "correct size and voxel_offset, or convert again"
+            found.problem("scale-cover", f"info: {scale.key}", text, do)

@@ -50,14 +50,10 @@ class Watch:
         self._lines: list[str] = []
 
     def look(self, now: float) -> tuple[Execution, State]:
-        """Ask for the execution's state, then read the records of its tasks.
+        """Ask for the execution's state, then read its tasks' records; `now` is since the epoch.
 
-        Args:
-            now: seconds since the epoch.
-
-        Raises:
-            InvalidConfig: there is no such execution, or its destination can't be read.
-            StorageError: no answer; looking again may help.
+        Raises InvalidConfig: there is no such execution, or its destination can't be read;
+        StorageError: no answer; looking again may help.
         """
         found = executions.describe(self.arn)
         self._store = self._store or _destination(found)
