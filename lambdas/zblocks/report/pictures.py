@@ -142,12 +142,8 @@ def encode_all(pictures: Sequence[Pixels], limit: int) -> list[str]:
     """
     urls: list[str] = []
     for quality in QUALITIES:
-        urls = [_encode(p, quality) for p in pictures]
+        data = (encode_jpeg(np.ascontiguousarray(p), quality) for p in pictures)
+        urls = ["data:image/jpeg;base64," + base64.b64encode(d).decode() for d in data]
         if sum(map(len, urls)) <= limit:
             break
     return urls
-
-
-def _encode(pixels: Pixels, quality: int) -> str:
-    data = encode_jpeg(np.ascontiguousarray(pixels), quality)
-    return "data:image/jpeg;base64," + base64.b64encode(data).decode()

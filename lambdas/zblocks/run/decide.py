@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -130,18 +130,14 @@ def _choose(there: Destination, new: Planned, *, overwrite: bool) -> Decision:
 
 def stale_tasks(found: Audit, new: Planned) -> frozenset[str]:
     """Return the tasks to do if slices aren't what they were when the receipts were written."""
-    changed = {t.name for t in new.tasks} - _unchanged(found, new.tasks)
+    wanted = {t.name: read_slices(t.slices) for t in new.tasks}
+    unchanged = {r.task for r in found.receipts if r.read == wanted.get(r.task)}
+    changed = wanted.keys() - unchanged
     return found.verdict.pending | changed | {c.name for c in new.plan.coarse}
 
 
 def _same_layout(present: Planned, new: Planned) -> bool:
     return present.plan.layout_id == new.plan.layout_id
-
-
-def _unchanged(found: Audit, tasks: Sequence[BlockTask]) -> set[str]:
-    """Return the tasks whose receipts name the same slices that they would read now."""
-    wanted = {t.name: read_slices(t.slices) for t in tasks}
-    return {r.task for r in found.receipts if r.read == wanted.get(r.task)}
 
 
 def _conflict(there: Destination, new: Planned) -> ZblocksError | None:
@@ -169,7 +165,9 @@ def _conflict(there: Destination, new: Planned) -> ZblocksError | None:
             '"overwrite": true to convert again the blocks that read these, and no others, or '
             "choose another destination"
         )
-    what = "; ".join(_differences(present.plan, new.plan)) or "its slices are not the same objects"
+    old, now = _description(present.plan), _description(new.plan)
+    differences = [f"{name} {old[name]}, now {now[name]}" for name in old if old[name] != now[name]]
+    what = "; ".join(differences) or "its slices are not the same objects"
     return DestinationConflict(f"{there.url}: already holds a different volume ({what}); {advice}")
 
 
@@ -187,12 +185,6 @@ def _changed_slices(old: Iterable[BlockTask], new: Iterable[BlockTask]) -> list[
         f"{' and '.join(r.key or '' for r in s.reads) or 'nothing'} (z {s.z})"
         for s in sorted(changed, key=lambda s: s.z)
     ]
-
-
-def _differences(a: Plan, b: Plan) -> list[str]:
-    """Name what two plans don't have in common, the one there first."""
-    old, new = _description(a), _description(b)
-    return [f"{name} {old[name]}, now {new[name]}" for name in old if old[name] != new[name]]
 
 
 def _description(plan: Plan) -> dict[str, Any]:

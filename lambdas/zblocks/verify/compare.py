@@ -188,11 +188,9 @@ def is_like(actual: Voxels, expected: Voxels, data: bytes) -> bool:
         return True
     if again.std() > max(KEPT * expected.std(), 1) and actual.std() < FLAT * again.std():
         return False
-    return bool(actual.std() <= max(VARIED * expected.std(), 1)) or _follows(expected, actual)
-
-
-def _follows(one: Voxels, other: Voxels) -> bool:
-    a, b = one - one.mean(), other - other.mean()
+    if actual.std() <= max(VARIED * expected.std(), 1):
+        return True
+    a, b = expected - expected.mean(), actual - actual.mean()
     return bool((a * b).mean() >= ALIKE * (b * b).mean())
 
 

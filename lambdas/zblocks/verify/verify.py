@@ -20,7 +20,7 @@ from zblocks.conversion.downsample import Downsample, downsampler
 from zblocks.planning.stores import Stores
 from zblocks.precomputed.scale import Scale, Volume
 from zblocks.storage import Store
-from zblocks.verify.chunks import CheckedScale, PresentChunks, check_chunks
+from zblocks.verify.chunks import CheckedScale, check_chunks
 from zblocks.verify.documents import (
     Gaps,
     ZblocksMetadata,
@@ -132,17 +132,16 @@ class _VolumeCheck:
         """Compare a scale's objects with its grid; return the scale in each of its chunk sizes."""
         declared = self.metadata.holes.get(scale.key, ())
         allow, finest = self.options.allow_holes, self.volume.scales[0]
+        self.found.count("bytes", sum(listing.values()), scale.key)
+        if scale.sharding is None:
+            copies = check_unsharded(self.store, scale, listing, self.found)
+        else:
+            copies = [check_shards(self.store, scale, scale.sharding, listing, self.found)]
         gaps = Gaps.of_plan(self.slices.plan) if self.slices else self.metadata.gaps
         return [
             CheckedScale(present, declared, allow, *gaps.at(present.reader.scale, finest))
-            for present in self._present(scale, listing)
+            for present in copies
         ]
-
-    def _present(self, scale: Scale, listing: Mapping[str, int]) -> list[PresentChunks]:
-        self.found.count("bytes", sum(listing.values()), scale.key)
-        if scale.sharding is None:
-            return check_unsharded(self.store, scale, listing, self.found)
-        return [check_shards(self.store, scale, scale.sharding, listing, self.found)]
 
     def _downsample(self) -> Downsample:
         """Return how coarser scales are made: as the config or the plan says, or by default."""

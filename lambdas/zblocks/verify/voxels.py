@@ -189,17 +189,18 @@ class SliceCheck:
         whole = scale.chunk_box(Vec(0, 0, layer))
         refs = [s for s in self.slices.refs if whole.start.z <= s.z < whole.stop.z]
         plan = replace(self.slices.plan, rows=rows)
-        bands = enumerate(_bands(plan, self.slices.store, refs))
-        for y, row in groupby(cells, key=lambda cell: cell.y):
-            band = next(band for at, band in bands if at == y)
-            corner = Vec(scale.box.start.x, scale.box.start.y + y * rows, whole.start.z)
+        with ThreadPoolExecutor(THREADS) as pool:
+            bands = enumerate(read_bands(plan, self.slices.store, refs, pool))
+            for y, row in groupby(cells, key=lambda cell: cell.y):
+                band = next(band for at, band in bands if at == y)
+                corner = Vec(scale.box.start.x, scale.box.start.y + y * rows, whole.start.z)
 
-            def check(cell: Vec, band: Voxels = band, corner: Vec = corner) -> None:
-                box = scale.chunk_box(cell)
-                if compare(first, cell, band[box.slices(corner)], rule, found):
-                    found.count("voxels compared with the slices", box.voxels, scale.key)
+                def check(cell: Vec, band: Voxels = band, corner: Vec = corner) -> None:
+                    box = scale.chunk_box(cell)
+                    if compare(first, cell, band[box.slices(corner)], rule, found):
+                        found.count("voxels compared with the slices", box.voxels, scale.key)
 
-            for_each(check, row)
+                for_each(check, row)
 
 
 def _fits(volume: Volume, plan: Plan, found: Findings) -> bool:
@@ -221,8 +222,3 @@ def _fits(volume: Volume, plan: Plan, found: Findings) -> bool:
         text = f"is {list(scale.box.start)}, the config says {list(plan.box.start)}"
         found.problem("source-offset", "info: scales[0].voxel_offset", text, OTHER)
     return types[0][1:] == types[1][1:] and scale.box == plan.box
-
-
-def _bands(plan: Plan, store: Store, refs: Sequence[SliceRef]) -> Iterator[Voxels]:
-    with ThreadPoolExecutor(THREADS) as pool:
-        yield from read_bands(plan, store, refs, pool)
