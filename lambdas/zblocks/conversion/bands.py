@@ -137,9 +137,8 @@ class StoredScale:
     def read(self, box: Box) -> Voxels:
         """Return the voxels (z, y, x, c) of one chunk.
 
-        Raises:
-            IncompleteVolume: it is missing, and holes are not allowed.
-            SliceError: it is damaged.
+        Raises IncompleteVolume: it is missing, and holes are not allowed; SliceError: it is
+        damaged.
         """
         if is_covered(self._planned, box.start.z, box.stop.z):
             return self.scale.empty(box, self.plan.missing.fill)

@@ -110,9 +110,8 @@ class ChunkWriter:
     def finish(self) -> tuple[Written, ...]:
         """Wait for all objects and return them.
 
-        Raises:
-            RuntimeError: a shard is incomplete, since the plan gave this task only a part of it.
-            ZblocksError: an object can't be stored.
+        Raises RuntimeError: a shard is incomplete, since the plan gave this task only a part of it;
+        ZblocksError: an object can't be stored.
         """
         written = tuple(w for w in (done.result() for done in self._pending) if w is not None)
         if self._shards:

@@ -64,9 +64,8 @@ def convert_block(
 ) -> TaskResult:
     """Convert one z-block from the store of the slices to that of the volume.
 
-    Raises:
-        IncompleteVolume: the task doesn't list all slices of the block.
-        ZblocksError: a slice can't be read, or an object can't be stored.
+    Raises IncompleteVolume: the task doesn't list all slices of the block; ZblocksError: a slice
+    can't be read, or an object can't be stored.
     """
     scales = plan.scales[: plan.owned]
     owned = [plan.owned_z(k, task.index) for k in range(plan.owned)]
@@ -98,9 +97,8 @@ def convert_coarse(
     With `allow_holes`, missing chunks are read as the fill value, and `TaskResult.partial` says so;
     planned holes are always allowed.
 
-    Raises:
-        IncompleteVolume: a chunk is missing, and holes are not allowed.
-        ZblocksError: a chunk can't be read, or an object can't be stored.
+    Raises IncompleteVolume: a chunk is missing, and holes are not allowed; ZblocksError: a chunk
+    can't be read, or an object can't be stored.
     """
     scales = plan.scales[task.first - 1 : task.last]
     stored = StoredScale(plan, target, scales[0], allow_holes=allow_holes)

@@ -35,10 +35,8 @@ def load_decoder(module: str, encoding: str) -> Any:
 def decompress(data: bytes, encoding: str, limit: int) -> bytes:
     """Undo a Content-Encoding (in any case; empty for none); the result is at most `limit` bytes.
 
-    Raises:
-        ValueError: the encoding is unknown, or the data is damaged, has trailing bytes, or exceeds
-            the limit.
-        MissingDecoderError: no decoder for the encoding is installed.
+    Raises ValueError: the encoding is unknown, or the data is damaged, has trailing bytes, or
+    exceeds the limit; MissingDecoderError: no decoder for the encoding is installed.
     """
     name = encoding.strip().lower()
     name = ALIASES.get(name, name)

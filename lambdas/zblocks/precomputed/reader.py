@@ -63,10 +63,9 @@ class ChunkObjects:
     def read(self, cell: Vec, limit: int) -> bytes | None:
         """Return a decompressed chunk of at most `limit` bytes; None if it doesn't exist.
 
-        Raises:
-            FileNotFoundError: it is listed but doesn't exist.
-            ValueError: it can't be decompressed or is too large.
-            MissingDecoderError: no decoder for its compression is installed.
+        Raises FileNotFoundError: it is listed but doesn't exist; ValueError: it can't be
+        decompressed or is too large; MissingDecoderError: no decoder for its compression is
+        installed.
         """
         if self.listing is None:
             for name in self.names(cell):

@@ -98,10 +98,8 @@ class PartialVolume:
 def make_pictures(seen: PartialVolume) -> Pictures:
     """Make all pictures.
 
-    Raises:
-        IncompleteVolume: a chunk is missing.
-        SliceError: a chunk is damaged.
-        StorageError: the store failed after retries.
+    Raises IncompleteVolume: a chunk is missing; SliceError: a chunk is damaged; StorageError: the
+    store failed after retries.
     """
     try:
         with ThreadPoolExecutor(READERS) as pool:

@@ -34,9 +34,8 @@ def download(config: Config, progress: Progress) -> Moved:
 
     Files of the same size are left alone unless the config sets `overwrite`.
 
-    Raises:
-        InvalidConfig: the config names no folder.
-        SliceListError: the list doesn't name one slice per z.
+    Raises InvalidConfig: the config names no folder; SliceListError: the list doesn't name one
+    slice per z.
     """
     if config.download_folder is None:
         msg = "folder_to_write_to: missing; give the folder that the slices are to be copied to"
@@ -72,9 +71,8 @@ def upload(source: Store, target: Store, progress: Progress, *, overwrite: bool)
     Unless it is to overwrite, objects that are there already are left alone; but not chunks that
     some other program put there under their names in a folder, which end in `.gz`.
 
-    Raises:
-        InvalidConfig: the folder holds no finished volume.
-        DestinationConflict: the bucket holds another volume, and isn't to be overwritten.
+    Raises InvalidConfig: the folder holds no finished volume; DestinationConflict: the bucket holds
+    another volume, and isn't to be overwritten.
     """
     if not source.head(INFO):
         raise InvalidConfig(f"{source.url}: holds no finished volume (no info); convert first")

@@ -59,9 +59,8 @@ class VerifyOptions:
 def verify(store: Store, options: VerifyOptions) -> Findings:
     """Check a volume.
 
-    Raises:
-        InvalidConfig: there is no volume, or it can't be read.
-        ZblocksError: the slices can't be read.
+    Raises InvalidConfig: there is no volume, or it can't be read; ZblocksError: the slices can't be
+    read.
     """
     found = Findings()
     info = read_info(store, found)

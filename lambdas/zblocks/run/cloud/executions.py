@@ -98,9 +98,7 @@ def execution_of(machine: str, name: str) -> str:
 def describe(arn: str) -> Execution:
     """Return the state of an execution.
 
-    Raises:
-        InvalidConfig: it doesn't exist.
-        StorageError: AWS doesn't answer; asking again may help.
+    Raises InvalidConfig: it doesn't exist; StorageError: AWS doesn't answer; asking again may help.
     """
     with _asked(arn, "give the ARN that starting it printed"):
         found = _client("stepfunctions", arn).describe_execution(executionArn=arn)

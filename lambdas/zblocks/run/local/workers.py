@@ -80,9 +80,8 @@ class Pool:
     def submit(self, item: WorkItem) -> Future[str]:
         """Have a work item done; the result is the key of its receipt.
 
-        Raises:
-            WorkerKilled: from the future: the process ended; the next work item starts another.
-            Exception: from the future: what the work raised.
+        Raises WorkerKilled: from the future: the process ended; the next work item starts another;
+        Exception: from the future: what the work raised.
         """
         return self._threads.submit(self._do, item)
 
