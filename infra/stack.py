@@ -95,7 +95,8 @@ class ZblocksStack(Stack):
         # Whether the execution that holds a destination still runs.
         ask = _allow(["states:DescribeExecution"], self._executions(self.stack_name, ":*"))
         buckets = self._buckets
-        return [ask, *buckets.read_uploads(), *self._read_sources(), *buckets.plan_volumes()]
+        quota = _allow(["lambda:GetAccountSettings"], "*")  # it has no resource
+        return [ask, quota, *buckets.read_uploads(), *self._read_sources(), *buckets.plan_volumes()]
 
     def _finalize_statements(self) -> Statements:
         bus = self.format_arn(service="events", resource="event-bus", resource_name="default")

@@ -10,6 +10,8 @@ a worker's import (0.3 → 0.6 CPU seconds).
 
 import os
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 
@@ -20,3 +22,8 @@ logger = Logger(service=SERVICE)
 metrics = Metrics(namespace="zblocks", service=SERVICE)
 # A refused config leaves nothing to count.
 warnings.filterwarnings("ignore", "No application metrics to publish")
+
+
+def retries_of(event: Mapping[str, Any]) -> int:
+    """Return how often the event's state was retried before this attempt."""
+    return int(event.get("state", {}).get("RetryCount") or 0)

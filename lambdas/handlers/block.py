@@ -8,7 +8,7 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from handlers import logger, metrics
+from handlers import logger, metrics, retries_of
 from zblocks.host import peak_mb
 from zblocks.planning.plan import BlockTask, task_from_item
 from zblocks.run.attempt import attempt_block, note_failure
@@ -26,17 +26,17 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
         job = open_job(event["destination"])
         if error := event.get("error"):
             return note(job, task, error)
-        return convert(job, task)
+        return convert(job, task, retries_of(event))
     finally:
         metrics.add_metric(name="PeakMemory", unit=MetricUnit.Megabytes, value=peak_mb())
 
 
-def convert(job: Job, task: BlockTask) -> dict[str, str]:
+def convert(job: Job, task: BlockTask, retries: int) -> dict[str, str]:
     """Convert a block and count it, unless it has a receipt already."""
     # Lambda's own lines about a killed worker have its request id only; this line has both.
     logger.info("block begun", destination=job.target.url)
     voxels: list[int] = []
-    receipt = attempt_block(job, task, voxels.append)
+    receipt = attempt_block(job, task, voxels.append, retries)
     if voxels:
         metrics.add_metric(name="BlocksDone", unit=MetricUnit.Count, value=1)
         metrics.add_metric(name="Voxels", unit=MetricUnit.Count, value=sum(voxels))

@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from handlers import logger, metrics
+from handlers import logger, metrics, retries_of
 from zblocks.host import peak_mb
 from zblocks.run.attempt import attempt_coarse
 from zblocks.run.job import open_job
@@ -21,7 +21,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
         task = job.plan.coarse[event["index"]]
         logger.append_keys(block=task.name)
         logger.info("scales begun", destination=event["destination"])
-        receipt = attempt_coarse(job, task, allow_holes=event["allow_partial"])
+        holes, retries = event["allow_partial"], retries_of(event)
+        receipt = attempt_coarse(job, task, allow_holes=holes, retries=retries)
     finally:
         metrics.add_metric(name="PeakMemory", unit=MetricUnit.Megabytes, value=peak_mb())
     logger.info("scales converted", receipt=receipt)

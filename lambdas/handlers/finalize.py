@@ -6,6 +6,7 @@ redrive would then start.
 """
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -24,6 +25,8 @@ from zblocks.run.job import REPORT, Job, open_job
 from zblocks.run.start import Run
 from zblocks.view.public_access import access_problems
 
+REDRIVABLE = timedelta(days=14)
+
 
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
@@ -34,13 +37,14 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     job = open_job(event["destination"])
     run = Run(
         execution,
-        resume=f"aws stepfunctions redrive-execution --execution-arn {execution}",
+        resume=redrive(execution, datetime.now(UTC)),
         redrives=event.get("redrive") or 0,
     )
-    if resume_after_redrive(job, run):
+    blocks = resume_after_redrive(job, run)
+    if blocks is not None:
         metrics.add_metric(name="Redrives", unit=MetricUnit.Count, value=1)
-        logger.info("redriven")
-        return {"status": "REDRIVE"}
+        logger.info("redriven", blocks=blocks)
+        return {"status": "REDRIVE" if blocks else "REDRIVE COARSE"}
     if again := declare_damaged(job):
         metrics.add_metric(name="Redrives", unit=MetricUnit.Count, value=1)
         logger.info("damaged slices are missing from here on", blocks=len(again))
@@ -59,6 +63,13 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     result: dict[str, str] = {name: getattr(ending, name) for name in names}
     announce("Volume published", result, execution)
     return result
+
+
+def redrive(execution: str, ended: datetime) -> str:
+    """Return the command that continues an execution, and until when Step Functions takes it."""
+    command = f"aws stepfunctions redrive-execution --execution-arn {execution}"
+    last = ended + REDRIVABLE
+    return f"{command}  # before {last:%Y-%m-%d}; from then on, start the same config again"
 
 
 def tell_failure(job: Job, run: Run, reason: str) -> None:

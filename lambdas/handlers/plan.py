@@ -15,8 +15,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from handlers import logger, metrics
 from zblocks.config import MAX_BYTES, Config, read_object
 from zblocks.errors import InvalidConfig, ZblocksError, hide_keys
+from zblocks.planning.bill import WorkerPool
+from zblocks.planning.cost import COARSEN_CONCURRENCY
 from zblocks.planning.stores import open_stores
 from zblocks.planning.time import WorkerSpec
+from zblocks.run.cloud.executions import functions_at_once
 from zblocks.run.job import MAP, PENDING
 from zblocks.run.start import Prepared, Run, prepare
 from zblocks.storage import StoredFile, open_store
@@ -54,7 +57,7 @@ def start(given: Mapping[str, Any], execution: str) -> dict[str, Any]:
     run = Run(execution=execution, trigger=trigger, is_running=is_running)
     prepared = prepare(config, open_stores(config), worker, run)
     metrics.add_metric(name="BlocksPlanned", unit=MetricUnit.Count, value=len(prepared.pending))
-    result = as_state(prepared, config, execution)
+    result = as_state(prepared, config, execution, functions_at_once())
     logger.info("planned", notes=notes, **result)
     return result
 
@@ -119,9 +122,14 @@ def is_running(execution: str) -> bool:
     return status == "RUNNING"
 
 
-def as_state(prepared: Prepared, config: Config, execution: str) -> dict[str, Any]:
-    """Return the execution's state, whose size doesn't grow with the stack."""
-    plan = prepared.plan
+def as_state(
+    prepared: Prepared, config: Config, execution: str, quota: int | None = None
+) -> dict[str, Any]:
+    """Return the execution's state, whose size doesn't grow with the stack.
+
+    `quota`: functions that the account may run at once; more blocks than that would only wait.
+    """
+    plan, pool = prepared.plan, WorkerPool(config.max_concurrency, quota=quota)
     bucket, _, folder = plan.destination.removeprefix("s3://").partition("/")
     folder = folder.rstrip("/")
     return {
@@ -135,7 +143,8 @@ def as_state(prepared: Prepared, config: Config, execution: str) -> dict[str, An
         "volume_id": plan.volume_id,
         "blocks": len(prepared.pending),
         "coarse": plan.stages(),
-        "max_concurrency": config.max_concurrency,
+        "max_concurrency": pool.at_once,
+        "coarse_concurrency": min(pool.at_once, COARSEN_CONCURRENCY),
         "allow_partial": config.allow_partial,
         "error": {},
     }

@@ -17,6 +17,7 @@ from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.read_stack import read_stack
 from zblocks.planning.stores import access_of, open_stores
 from zblocks.planning.time import WorkerSpec
+from zblocks.run.cloud.executions import functions_at_once
 from zblocks.run.finalize import Ending, add_access_problems
 from zblocks.run.forecast import LAMBDA_MEMORY_MB, Forecast, Workers, forecast, in_cloud
 from zblocks.run.local.convert import Machine, Observer
@@ -67,7 +68,8 @@ def plan(
     stack = read_stack(job, stores)
     if in_cloud(job):
         worker = WorkerSpec.on_lambda(memory_mb or LAMBDA_MEMORY_MB)
-        pool = WorkerPool(workers or job.max_concurrency, architecture)
+        quota = functions_at_once()
+        pool = WorkerPool(workers or job.max_concurrency, architecture, quota=quota)
     else:
         here = Machine.choose(workers, memory_mb)
         worker, pool = WorkerSpec(here.memory_mb), WorkerPool(here.workers, cloud=False)

@@ -78,7 +78,7 @@ def test_the_lines_by_hand():
     e = estimate(a_plan(), blocks(), WorkerPool(1), PRICES)
     found = {name: line.quantity for name, line in lines(e.bill).items()}
     assert found[("Lambda", "calls")] == 2 + 1 + 2
-    assert found[("Step Functions", "transitions")] == 7 + 1 + 1 + 2 * 2
+    assert found[("Step Functions", "transitions")] == 8 + 1 + 1 + 2 * 2
     # scale 0: 3×2×3 chunks; scale 1: 2×1×2
     assert found[("S3", "PUT")] == 18 + 4 + 3 + RUN_PUTS
     # 12 slices and 12 headers; 18 chunks to coarsen; three tasks, and a receipt of each
@@ -179,7 +179,11 @@ def test_what_it_took_is_of_the_work_done():
     one = WorkDone(blocks=1, tasks=1, seconds=3.0, objects=12, read=read[:8])
     fewer = lines(actual(plan, blocks(), one, WorkerPool(1), PRICES))
     assert fewer[("S3", "PUT")].quantity == 12 + 1 + RUN_PUTS
-    assert fewer[("Step Functions", "transitions")].quantity == 7 + 1 + 1 + 2
+    assert fewer[("Step Functions", "transitions")].quantity == 8 + 1 + 1 + 2
+    throttled = lines(
+        actual(plan, blocks(), dataclasses.replace(one, retries=7), WorkerPool(1), PRICES)
+    )
+    assert throttled[("Step Functions", "transitions")].quantity == 8 + 1 + 1 + 2 + 7
 
 
 def path(machine, choices=()):

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import simplejpeg
 import tifffile
+from moto.awslambda import urls as lambda_urls
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
@@ -155,6 +156,18 @@ class Cloud:
 
     def json(self, bucket: str, key: str) -> Any:
         return json.loads(self.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+
+
+QUOTA: dict[str, int] = {}
+"""What the account says of its functions at once; nothing, as to somebody who may not ask."""
+
+
+def _account_settings(*_: Any) -> tuple[int, dict[str, str], str]:
+    return (200, {}, json.dumps({"AccountLimit": QUOTA})) if QUOTA else (403, {}, "{}")
+
+
+# moto has no GetAccountSettings.
+lambda_urls.url_paths["{0}/2016-08-19/account-settings/?$"] = _account_settings
 
 
 @pytest.fixture(scope="session")

@@ -120,6 +120,9 @@ def test_a_redriven_execution_converts_what_failed_and_no_more(job, cloud, heard
     assert [(f["task"], f["error"], f["tries"]) for f in report["failed"]] == [
         ("block-00001", "SliceError", 1)
     ]
+    assert report["resume"].startswith(
+        f"aws stepfunctions redrive-execution --execution-arn {EXECUTION}"
+    )
     (event,) = heard()
     assert (event["detail-type"], event["resources"]) == ("Volume failed", [EXECUTION])
     detail = event["detail"]
@@ -151,7 +154,7 @@ def test_a_redrive_of_a_failed_finalize_alone_converts_nothing(job, cloud, heard
         for index in stage:
             event = {k: state[k] for k in ("destination", "execution", "allow_partial")}
             coarse.handler(event | {"index": index}, CONTEXT)
-    assert end(state, redrive=1) == {"status": "REDRIVE"}
+    assert end(state, redrive=1) == {"status": "REDRIVE COARSE"}
     assert run_blocks(state) == []
     assert heard() == []
     ending = end(state, redrive=1)

@@ -11,7 +11,7 @@ from moto.s3.responses import S3Response
 
 from benchmarks.scaling import plan_of
 from tests.chaos.proxy import Weather, failing
-from tests.flow.conftest import textured, write_stack, zblocks
+from tests.flow.conftest import QUOTA, textured, write_stack, zblocks
 from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.cost import estimate
 from zblocks.planning.plan import plan_from_json
@@ -56,6 +56,21 @@ def test_between_buckets_the_workers_are_lambdas(bucket, cloud):
     assert said["predicted"]["blocks_s"] == pytest.approx(
         said["predicted"]["block_s"] + (said["predicted"]["block_s"] - 4) * 22 / 64 + 4, abs=0.1
     )
+
+
+def test_the_quota_of_the_account_is_counted_and_how_to_raise_it_is_said(
+    bucket, cloud, monkeypatch
+):
+    monkeypatch.setitem(QUOTA, "UnreservedConcurrentExecutions", 2)
+    few, narrow = zblocks("plan", bucket()), zblocks("plan", bucket(), "--json").json
+    assert "with up to 2 Lambdas" in few.out
+    assert "Lambda's quota: this account may run 2 functions at once" in few.out
+    assert "--service-code lambda --quota-code L-B99A9384 --desired-value 1000" in few.out
+    monkeypatch.setitem(QUOTA, "UnreservedConcurrentExecutions", 10)
+    said = zblocks("plan", bucket(), "--json").json
+    assert (said["workers"]["concurrency"], said["workers"]["quota"]) == (200, 10)
+    assert not [line for line in said["warnings"] if "quota" in line]  # there are three blocks
+    assert said["predicted"]["blocks_s"] < narrow["predicted"]["blocks_s"]
 
 
 def test_what_is_said_is_what_is_made(bucket, cloud, tmp_path):

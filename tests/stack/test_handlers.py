@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,13 @@ def test_the_state_is_small_however_large_the_stack_is():
     prepared = a_prepared("s3://volumes/" + "x" * 900, slices=10_000)
     assert prepared.plan.blocks > 100
     assert len(json.dumps(plan.as_state(prepared, CONFIG, EXECUTION))) < 8 * 1024
+
+
+def test_a_redrive_is_advised_for_as_long_as_step_functions_takes_it():
+    said = finalize.redrive(EXECUTION, datetime(2026, 11, 27, 23, 59, tzinfo=UTC))
+    command, _, until = said.partition("  # ")
+    assert command.endswith(f"redrive-execution --execution-arn {EXECUTION}")
+    assert until == "before 2026-12-11; from then on, start the same config again"
 
 
 def test_a_caught_error_becomes_one_line():

@@ -22,7 +22,9 @@ ALLOWED = {
         "jobs/jobs/*.error.json": {"s3:PutObject", "s3:DeleteObject"},
         "states:execution:zblocks:*": {"states:DescribeExecution"},
     }
-    | SOURCES | TRACES
+    | SOURCES
+    # AWS knows no narrower resource for quotas, either.
+    | {"*": TRACES["*"] | {"lambda:GetAccountSettings"}}
     | {
         "volumes": LIST | {"s3:GetBucketNotification"},
         "volumes/*": READ | {"s3:DeleteObject"}, "volumes/*.zblocks/*": PUT,

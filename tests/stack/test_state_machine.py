@@ -17,10 +17,12 @@ TRANSIENT = {
     "Lambda.SdkClientException",
     "Lambda.ClientExecutionTimeoutException",
     "Lambda.ResourceConflictException",
-    "Lambda.TooManyRequestsException",
     "StorageError",
 }
-ONCE = {"Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown", "States.Timeout"}
+THROTTLED = {"Lambda.TooManyRequestsException"}
+"""Repeated for as long as it lasts: tests/stack/test_throttling.py."""
+OUT_OF_MEMORY = {"Runtime.OutOfMemory", "Runtime.ExitError", "Lambda.Unknown"}
+ONCE = OUT_OF_MEMORY | {"Sandbox.Timedout", "States.Timeout"}
 MAP_ONLY = {"States.ItemReaderFailed", "States.ResultWriterFailed"}
 
 
@@ -75,7 +77,7 @@ def test_a_failed_block_does_not_stop_the_others_and_finalize_judges(machine, st
 
 def test_a_redrive_goes_back_to_the_blocks_with_nothing_caught(machine):
     states = machine["States"]
-    (again,) = states["Published?"]["Choices"]
+    again, _ = states["Published?"]["Choices"]
     assert (again["Variable"], again["StringEquals"]) == ("$.finalized.ending.status", "REDRIVE")
     assert states["Finalize"]["Parameters"]["Payload"]["redrive.$"] == "$$.Execution.RedriveCount"
     assert states[again["Next"]]["ResultPath"] == "$.error"
@@ -83,19 +85,89 @@ def test_a_redrive_goes_back_to_the_blocks_with_nothing_caught(machine):
     assert states[again["Next"]]["Next"] == "Convert blocks"
 
 
+def test_no_map_run_gets_an_empty_list_and_coarse_tasks_are_done_all_the_same(machine):
+    states = machine["States"]
+    name = states["Has this upload been planned before?"]["Default"]
+    (empty,) = states[name]["Choices"]
+    assert (empty["Variable"], empty["NumericEquals"], empty["Next"]) == ("$.blocks", 0, "Coarsen")
+    into = [n for n, s in states.items() if "Convert blocks" in (s.get("Next"), s.get("Default"))]
+    assert into == [name, "Again"]
+    _, coarse = states["Published?"]["Choices"]
+    assert coarse["StringEquals"] == "REDRIVE COARSE"
+    assert states[coarse["Next"]] | {"Comment": "", "Next": ""} == states["Again"] | {
+        "Comment": "", "Next": "",
+    }  # fmt: skip
+    assert states[coarse["Next"]]["Next"] == "Coarsen"
+
+
+COMMON = {"Type", "Comment"}
+PATHS = {"InputPath", "OutputPath"}
+MOVING = {"Next", "End"}
+FIELDS = {
+    "Task": COMMON | PATHS | MOVING | {
+        "Resource", "Parameters", "ResultSelector", "ResultPath", "TimeoutSeconds",
+        "TimeoutSecondsPath", "HeartbeatSeconds", "HeartbeatSecondsPath", "Credentials",
+        "Retry", "Catch",
+    },
+    "Map": COMMON | PATHS | MOVING | {
+        "ItemProcessor", "ItemsPath", "ItemReader", "ItemSelector", "ItemBatcher", "ResultWriter",
+        "Label", "MaxConcurrency", "MaxConcurrencyPath", "ToleratedFailureCount",
+        "ToleratedFailureCountPath", "ToleratedFailurePercentage",
+        "ToleratedFailurePercentagePath", "ResultSelector", "ResultPath", "Retry", "Catch",
+    },
+    "Pass": COMMON | PATHS | MOVING | {"Result", "ResultPath", "Parameters"},
+    "Choice": COMMON | PATHS | {"Choices", "Default"},
+    "Succeed": COMMON | PATHS,
+    "Fail": COMMON | {"Error", "ErrorPath", "Cause", "CausePath"},
+}  # fmt: skip
+"""What a state of each type may have: https://states-language.net/#state-type-table, and AWS's page
+of each type for what it has added."""
+OF_DISTRIBUTED_MAPS = {
+    "ItemReader", "ItemBatcher", "ResultWriter", "Label", "ToleratedFailureCount",
+    "ToleratedFailureCountPath", "ToleratedFailurePercentage", "ToleratedFailurePercentagePath",
+}  # fmt: skip
+CONTEXT = {
+    "$$.Execution.Id", "$$.Execution.RedriveCount", "$$.Map.Item.Value", "$$.State",
+}  # fmt: skip
+"""Paths that are there in every attempt; of `$$.State` the worker takes what it finds."""
+
+
+def test_a_state_has_only_the_fields_of_its_type(states):
+    for name, state in states.items():
+        assert set(state) <= FIELDS[state["Type"]], name
+        mode = state.get("ItemProcessor", {}).get("ProcessorConfig", {}).get("Mode")
+        if state["Type"] == "Map" and mode != "DISTRIBUTED":
+            assert not OF_DISTRIBUTED_MAPS & set(state), name
+        for retry in state.get("Retry", []):
+            assert set(retry) <= {
+                "ErrorEquals", "IntervalSeconds", "MaxAttempts", "BackoffRate", "MaxDelaySeconds",
+                "JitterStrategy", "Comment",
+            }, name  # fmt: skip
+            assert 0 < retry["MaxDelaySeconds"] < 31_622_400
+            assert 0 <= retry["MaxAttempts"] <= 99_999_999
+        for catch in state.get("Catch", []):
+            assert set(catch) <= {"ErrorEquals", "ResultPath", "Next", "Comment"}, name
+
+
+def test_the_context_has_every_path_that_is_asked_for():
+    assert set(re.findall(r'"(\$\$[^"]*)"', DEFINITION.read_text())) <= CONTEXT
+
+
 def test_every_task_retries_transient_errors_with_jitter(tasks):
     for name, task in tasks.items():
         assert {error for retry in task["Retry"] for error in retry["ErrorEquals"]} == (
-            TRANSIENT | ONCE
+            TRANSIENT | THROTTLED | ONCE
         ), name
 
 
 def test_retries_name_their_errors_and_spread_out(states):
     for state in states.values():
         for retry in state.get("Retry", []):
-            assert set(retry["ErrorEquals"]) <= TRANSIENT | ONCE | MAP_ONLY
+            assert set(retry["ErrorEquals"]) <= TRANSIENT | THROTTLED | ONCE | MAP_ONLY
             assert retry["JitterStrategy"] == "FULL"
-            assert retry["MaxDelaySeconds"] <= 120
+            assert retry["MaxDelaySeconds"] <= (
+                900 if THROTTLED & set(retry["ErrorEquals"]) else 60
+            )
             assert retry["MaxAttempts"] >= 1
 
 
@@ -185,5 +257,5 @@ def test_the_paths_are_fields_of_the_plans_result(machine):
 
     fields = set(as_state(a_prepared("s3://b/p"), CONFIG, "an execution"))
     text = json.dumps({k: v for k, v in machine["States"].items() if k != "Plan"})
-    used = set(re.findall(r'"\$\.(\w+)', text)) - {"Payload", "stage", "finalized"}
+    used = set(re.findall(r'"\$\.(\w+)', text)) - {"Payload", "stage", "finalized", "item", "index"}
     assert used <= fields

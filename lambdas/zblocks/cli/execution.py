@@ -52,7 +52,9 @@ def start_execution(path: Path, machine: str, prices: Path | None, *, planning: 
         known = Prices.load(prices) if prices else Prices()
         workers = _workers_of(arn)
         if planning:
-            _predict(config, workers, known)
+            quota = executions.functions_at_once(arn)
+            pool = WorkerPool(config.max_concurrency, workers.architecture, quota=quota)
+            _predict(config, Forecasters(WorkerSpec.on_lambda(workers.memory_mb), pool, known))
         execution = executions.start(arn, name_of(config), given)
         return Watch(execution, workers.architecture, known)
 
@@ -106,16 +108,13 @@ def name_of(config: Config) -> str:
     return f"{folder.strip('-') or 'volume'}-{stamp}-{int(now * 1e6) % 10**6:06d}"
 
 
-def _predict(config: Config, workers: Workers, prices: Prices) -> None:
+def _predict(config: Config, who: Forecasters) -> None:
     """Say what the run will take, or that it would be refused.
 
     Raises:
         ZblocksError: as the Plan function would, but before anything is started.
     """
-    pool = WorkerPool(config.max_concurrency, workers.architecture)
-    worker = WorkerSpec.on_lambda(workers.memory_mb)
     stores = open_stores(config)
-    who = Forecasters(worker, pool, prices)
     said = forecast(config, read_stack(config, stores), stores.target, who)
     for line in said.warnings:
         say(f"warning: {line}")

@@ -66,9 +66,15 @@ class Prices(BaseModel):
 class WorkerPool:
     """The workers of a run."""
 
-    concurrency: int  # workers at the same time
+    concurrency: int  # workers at the same time, as asked for
     architecture: str = "arm64"  # `arm64` or `x86_64`
     cloud: bool = True  # whether they are Lambdas, not processes of one machine
+    quota: int | None = None  # functions that the account may run at once, if it says so
+
+    @property
+    def at_once(self) -> int:
+        """Workers at the same time, within the account's quota."""
+        return self.concurrency if self.quota is None else max(min(self.concurrency, self.quota), 1)
 
 
 @dataclass(frozen=True, slots=True)

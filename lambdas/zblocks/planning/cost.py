@@ -3,8 +3,8 @@
 1. The seconds of every task, from the plan's own prediction; workers take the tasks in order.
 2. Requests: ranges of every slice, objects, receipts and documents, pages of listings.
 
-Not counted: free tiers, traffic out of the region, failed attempts, traces and keys. On one machine
-only requests to buckets cost money, so that its bill has no other lines.
+Not counted: free tiers, traffic out of the region, work of failed attempts, traces and keys. On one
+machine only requests to buckets cost money, so that its bill has no other lines.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ GB = 1e9
 # As deployed by infra/ and statemachine/.
 CONTROL_MEMORY_MB = 1769  # of the Lambda that makes the plan
 COARSEN_CONCURRENCY = 40  # coarse tasks at the same time
-PARENT_TRANSITIONS = 7  # states that an execution enters until it ends, without parts of Coarsen
+PARENT_TRANSITIONS = 8  # states that an execution enters until it ends, without parts of Coarsen
 CHILD_TRANSITIONS = 2  # of a block: the start of its child execution, and its only state
 
 # Requests of a task, and of a run as a whole.
@@ -79,6 +79,7 @@ class WorkDone:
     seconds: float  # of all tasks together
     objects: int
     read: tuple[SliceRef, ...]  # slices, once for each time that they were read
+    retries: int = 0  # of states: attempts that failed, or found no free function
 
 
 def estimate(
@@ -99,11 +100,11 @@ def estimate(
     )
     voxels = sum(s.box.voxels for s in scales) * plan.volume.format.voxel_bytes
     stored = voxels * stored_ratio(plan) / GB
-    wide = min(pool.concurrency, COARSEN_CONCURRENCY)
+    wide = min(pool.at_once, COARSEN_CONCURRENCY)
     return Estimate(
         bill=actual(plan, pending, work, pool, prices),
         plan_s=_plan_seconds(pending),
-        blocks_s=max(_makespan(blocks, pool.concurrency), _put_seconds(plan, pending)),
+        blocks_s=max(_makespan(blocks, pool.at_once), _put_seconds(plan, pending)),
         coarse_s=sum(_makespan([coarse[i] for i in stage], wide) for stage in plan.stages()),
         finalize_s=_finalize_seconds(plan, pending),
         busy_s=work.seconds,
@@ -143,7 +144,7 @@ def actual(
     return Bill((
         Line("Lambda", compute, gb_s, "GB-s", prices.lambda_gb_s(pool.architecture)),
         Line("Lambda", "calls", calls, "requests", prices.lambda_million_requests / 1e6),
-        Line("Step Functions", "transitions", _transitions(plan, done.blocks), "transitions",
+        Line("Step Functions", "transitions", _transitions(plan, done), "transitions",
              prices.transitions_thousand / 1e3),
         Line("CloudWatch", "logs", calls * LOG_BYTES / GB, "GB", prices.logs_gb),
         *lines,
@@ -175,9 +176,10 @@ def _finalize_seconds(plan: Plan, tasks: Sequence[BlockTask]) -> float:
     return START + pages * PAGE_SECONDS + len(tasks) * LATENCY / SIDE_BY_SIDE
 
 
-def _transitions(plan: Plan, blocks: int) -> int:
-    """Return the state transitions of an execution in which every attempt succeeds."""
-    return PARENT_TRANSITIONS + len(plan.stages()) + len(plan.coarse) + CHILD_TRANSITIONS * blocks
+def _transitions(plan: Plan, done: WorkDone) -> int:
+    """Return the state transitions of an execution; a retry is one, too."""
+    coarse = len(plan.stages()) + len(plan.coarse)
+    return PARENT_TRANSITIONS + coarse + CHILD_TRANSITIONS * done.blocks + done.retries
 
 
 def slice_gets(plan: Plan, ref: SliceRef) -> int:

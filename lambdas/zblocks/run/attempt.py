@@ -17,8 +17,10 @@ from zblocks.run.job import FAILURES, RECEIPTS, Job
 from zblocks.run.records import Failure, Receipt
 
 
-def attempt_block(job: Job, task: BlockTask, progress: Progress = lambda _: None) -> str:
-    """Convert a block unless it has a receipt.
+def attempt_block(
+    job: Job, task: BlockTask, progress: Progress = lambda _: None, retries: int = 0
+) -> str:
+    """Convert a block unless it has a receipt; `retries` are those of its state in AWS.
 
     Returns:
         The key of its receipt, relative to the destination.
@@ -41,7 +43,7 @@ def attempt_block(job: Job, task: BlockTask, progress: Progress = lambda _: None
         # Here, where the error no longer holds the block's rows.
         raise _damage(job, task, first)
 
-    return _attempt(job, task.name, (task.z0, task.z1), convert)
+    return _attempt(job, task.name, (task.z0, task.z1), convert, retries)
 
 
 def _damage(job: Job, task: BlockTask, first: str) -> ZblocksError:
@@ -55,16 +57,19 @@ def _damage(job: Job, task: BlockTask, first: str) -> ZblocksError:
     return error
 
 
-def attempt_coarse(job: Job, task: CoarseTask, *, allow_holes: bool = False) -> str:
+def attempt_coarse(
+    job: Job, task: CoarseTask, *, allow_holes: bool = False, retries: int = 0
+) -> str:
     """Make a part of the coarser scales unless it has a receipt; otherwise as `attempt_block`."""
 
     def convert() -> TaskResult:
         return convert_coarse(job.plan, task, job.target, allow_holes=allow_holes)
 
-    return _attempt(job, task.name, part_z(job.plan.scales[0], task.depth, task.part), convert)
+    z = part_z(job.plan.scales[0], task.depth, task.part)
+    return _attempt(job, task.name, z, convert, retries)
 
 
-def _attempt(job: Job, name: str, z: Span, convert: Callable[[], TaskResult]) -> str:
+def _attempt(job: Job, name: str, z: Span, convert: Callable[[], TaskResult], retries: int) -> str:
     key = f"{RECEIPTS}/{name}.json"
     if find_receipt(job, name):
         return key
@@ -82,6 +87,7 @@ def _attempt(job: Job, name: str, z: Span, convert: Callable[[], TaskResult]) ->
             peak_mb=peak_mb(),
             tries=_tries(job, name) + 1,
             partial=done.partial,
+            retries=retries,
         )
         job.target.put_json(key, receipt.to_json())
     return key

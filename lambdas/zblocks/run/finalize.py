@@ -178,8 +178,10 @@ def add_access_problems(target: Store, ending: Ending, problems: Sequence[str]) 
     return replace(ending, access_problems=tuple(problems))
 
 
-def resume_after_redrive(job: Job, run: Run) -> bool:
-    """Tell whether a redriven execution has to convert blocks first; true once for each redrive.
+def resume_after_redrive(job: Job, run: Run) -> int | None:
+    """Return how many blocks a redriven execution has to convert first; once for each redrive.
+
+    None if it was resumed already, or not redriven.
 
     Raises DestinationClaimed: another run has begun since.
     """
@@ -190,7 +192,7 @@ def resume_after_redrive(job: Job, run: Run) -> bool:
         report = {}
     seen = report.get("redrives", 0) if report.get("execution") == run.execution else 0
     if run.redrives <= seen:
-        return False
+        return None
     lock.acquire(target, run.execution)
     report |= {"status": "RUNNING", "execution": run.execution, "redrives": run.redrives}
     target.put_json(REPORT, json.dumps(report, indent=1).encode())
@@ -198,7 +200,7 @@ def resume_after_redrive(job: Job, run: Run) -> bool:
     withdraw_tasks(target, pending)
     tasks = [t for t in read_tasks(target) if t.name in pending]
     target.put_json(PENDING, tasks_to_json(tasks))
-    return True
+    return len(tasks)
 
 
 def _clear(job: Job, verdict: Verdict) -> None:

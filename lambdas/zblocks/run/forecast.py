@@ -18,7 +18,7 @@ from zblocks.planning.time import WorkerSpec
 from zblocks.planning.warnings import find_warnings
 from zblocks.precomputed.scale import Scale
 from zblocks.precomputed.sharding import shard_size
-from zblocks.run.decide import decide, look_at_destination
+from zblocks.run.decide import Decision, decide, look_at_destination
 from zblocks.run.progress import duration
 from zblocks.slices.transforms.canvas import Canvas
 from zblocks.slices.transforms.contrast import Contrast
@@ -102,7 +102,7 @@ class Forecast:
             "coarse_tasks": len(plan.coarse),
             "due": len(self.pending),
             "resumes": self.resumes,
-            "workers": {"memory_mb": plan.memory_mb, **asdict(self.pool)},
+            "workers": {"memory_mb": plan.memory_mb, **_known(asdict(self.pool))},
             "predicted": {
                 "peak_mb": plan.predicted_peak_mb,
                 "block_s": plan.predicted_block_s,
@@ -118,6 +118,10 @@ class Forecast:
             "refusals": list(self.refusals),
             "in_the_cloud": self.in_buckets.as_json() if self.in_buckets else None,
         }
+
+
+def _known(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _volume_entry(plan: Plan) -> dict[str, Any]:
@@ -192,6 +196,7 @@ def forecast(config: Config, stack: PlanInput, target: Store, workers: Workers) 
             refusals.append(error)
     limits = (
         *(_limits(predicted, pool, len(pending)) if pool.cloud else ()),
+        *_quota(decision, workers, predicted),
         *([EVENTS.format(plan=decision.plan)] if decision.plan.sends_events else ()),
     )
     return Forecast(
@@ -210,7 +215,7 @@ def forecast(config: Config, stack: PlanInput, target: Store, workers: Workers) 
 
 def _limits(predicted: Estimate, pool: WorkerPool, pending: int) -> Iterator[str]:
     wide = min(pool.concurrency, pending)
-    if wide > QUOTA:
+    if pool.quota is None and wide > QUOTA:
         yield (
             f"max_concurrency: {wide} blocks at the same time; most accounts may run {QUOTA} "
             "functions at once, and throttled ones wait"
@@ -221,6 +226,22 @@ def _limits(predicted: Estimate, pool: WorkerPool, pending: int) -> Iterator[str
                 f"{name} may take {duration(seconds)}, and a Lambda ends after 15 min; fewer "
                 'objects help ("sharding": true, larger chunks), or convert on one machine'
             )
+
+
+def _quota(decision: Decision, workers: Workers, predicted: Estimate) -> Iterator[str]:
+    """Say what the account's quota does to the time, and how to raise it."""
+    pool, pending = workers.pool, decision.pending_blocks
+    wide = min(pool.concurrency, len(pending))
+    if wide <= pool.at_once:
+        return
+    free = estimate(decision.plan, pending, replace(pool, quota=None), workers.prices)
+    yield (
+        f"Lambda's quota: this account may run {pool.at_once} functions at once, so that the run "
+        f"takes about {duration(predicted.seconds)}; with {wide}, it would take "
+        f"{duration(free.seconds)}; to raise it (hours or days): aws service-quotas "
+        "request-service-quota-increase --service-code lambda --quota-code L-B99A9384 "
+        f"--desired-value {max(wide, QUOTA)}"
+    )
 
 
 def _in_buckets(config: Config, stack: PlanInput, prices: Prices) -> InBuckets:

@@ -176,5 +176,6 @@ def _work_done(tasks: Sequence[BlockTask], receipts: Sequence[Receipt]) -> WorkD
         tasks=len(receipts),
         seconds=sum(r.seconds for r in receipts),
         objects=sum(len(r.objects) for r in receipts),
+        retries=sum(r.retries for r in receipts),
         read=tuple(kinds.get(s.key, SliceRef(s.z, s.key, s.bytes)) for s in read),
     )

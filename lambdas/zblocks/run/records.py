@@ -47,6 +47,7 @@ class Receipt(_Record):
     peak_mb: int  # highest resident memory of the worker so far, MiB
     tries: int  # attempts at the task, including this one
     partial: bool = False  # whether its input scale had holes
+    retries: int = 0  # of its state in AWS before this attempt: also those that Lambda throttled
     version: int = VERSION
 
 
@@ -55,8 +56,8 @@ ADVICE = {
     "States.Timeout": "it ran out of time: raise worker_memory_mb, which buys cores, and deploy",
     "Runtime.ExitError": "it was killed, usually for lack of memory: raise worker_memory_mb",
     "Lambda.Unknown": "it ended without an error: see the function's log",
-    "Lambda.TooManyRequestsException": "Lambda was throttled: lower max_concurrency, or ask AWS "
-    "for a higher quota of concurrent executions",
+    "Lambda.TooManyRequestsException": "Lambda had no free function for two weeks: ask AWS for a "
+    "higher quota of concurrent executions",
     "StorageError": "the store kept failing: rerun later, or lower max_concurrency",
 }
 """What to do, by the error's name, if its message doesn't say."""

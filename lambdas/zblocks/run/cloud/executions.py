@@ -70,6 +70,24 @@ def workers_of(machine: str) -> Workers | None:
     return Workers(found["MemorySize"], found.get("Architectures", ["x86_64"])[0])
 
 
+def functions_at_once(machine: str = "") -> int | None:
+    """Return how many functions the account may run at once, without what is reserved.
+
+    None if it doesn't say; of the machine's region, or else the user's.
+    """
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    patience = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 3})
+    try:
+        client = boto3.client("lambda", region_name=_region(machine), config=patience)
+        limit = client.get_account_settings()["AccountLimit"]
+        return int(limit["UnreservedConcurrentExecutions"])
+    except (ClientError, BotoCoreError, KeyError):
+        return None
+
+
 def start(machine: str, name: str, given: dict[str, Any]) -> str:
     """Start an execution; return its ARN.
 
@@ -137,7 +155,11 @@ def _object(text: str | None) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-_clients: dict[tuple[str, str], Any] = {}
+_clients: dict[tuple[str, str | None], Any] = {}
+
+
+def _region(arn: str) -> str | None:
+    return arn.split(":")[3] if arn.count(":") > 3 else None
 
 
 def _client(service: str, arn: str = "") -> Any:
@@ -146,13 +168,11 @@ def _client(service: str, arn: str = "") -> Any:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
-    region = arn.split(":")[3] if arn.count(":") > 3 else ""
+    region = _region(arn)
     if (service, region) not in _clients:
         retries = Config(retries={"mode": "adaptive", "max_attempts": 8})
         try:
-            _clients[service, region] = boto3.client(
-                service, region_name=region or None, config=retries
-            )
+            _clients[service, region] = boto3.client(service, region_name=region, config=retries)
         except BotoCoreError as error:
             raise InvalidConfig(f"{service}: {error}; set AWS_REGION, or a profile") from error
     return _clients[service, region]
