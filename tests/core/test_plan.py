@@ -129,6 +129,27 @@ def test_an_item_of_the_deepest_chunk_fits_in_a_state():
     assert len(tasks_to_json(tasks)) < 256 * 1024
 
 
+@pytest.mark.parametrize("letters", [20, 400, 1000])
+def test_blocks_have_no_more_slices_than_an_item_can_name(letters):
+    """With room for the error of a block that failed."""
+    base = a_stack((40, 30, 4096), options={"sharding": True})
+    slices = tuple(
+        msgspec.structs.replace(s, key=f"{s.z:0{letters}}", etag=f'"{s.z:032x}"')
+        for s in base.slices
+    )
+    _, tasks = make_plan(dataclasses.replace(base, slices=slices), WorkerSpec.on_lambda(3008))
+    assert max(len(tasks_to_json([task])) for task in tasks) < (256 - 24) * 1024
+
+
+def test_a_block_whose_slices_no_item_can_name_is_refused():
+    base = a_stack((40, 30, 512), options={"chunk": Vec(8, 8, 512)})
+    slices = tuple(msgspec.structs.replace(s, key="x" * 900) for s in base.slices)
+    long = dataclasses.replace(base, slices=slices)
+    with pytest.raises(DoesNotFit, match=r"work item .* choose a shallower chunk_size"):
+        make_plan(long, WorkerSpec.on_lambda(3008))
+    make_plan(long, WorkerSpec(3008))
+
+
 def test_a_block_that_takes_too_long_is_made_smaller():
     """64 slices of 40000×30000 RGB PNG take a Lambda more than 10 minutes; fewer don't."""
     big = a_stack((40000, 30000, 256), (4.0, 4.0, 40.0), voxels=RGB)

@@ -13,6 +13,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Box, Vec, ceil_div
 from zblocks.planning.damage import declare_missing
@@ -102,9 +104,10 @@ class _Block:
 def _choose_block(given: PlanInput, worker: WorkerSpec) -> _Block:
     wanted, sharded = _choose_scales(given)
     peaks, seconds = [], 0.0
+    longest = max(len(msgspec.json.encode(s)) for s in given.slices)
     for depth in _depths(wanted[0].chunk.z, fixed=given.options.chunk is not None, sharded=sharded):
         seconds = predict_seconds(given, depth, worker)
-        if seconds > worker.limit_s:
+        if seconds > worker.limit_s or depth * (longest + 1) > worker.item_bytes:
             continue
         scales, owned = share_out(wanted, depth, sharded=sharded)
         for rows in _row_choices(given, scales[0].chunk.y):
@@ -176,6 +179,12 @@ def _why_not(given: PlanInput, worker: WorkerSpec, peaks: list[int], seconds: fl
         return (
             f"{what} need a worker with at least {min(peaks)} MiB, this one has "
             f"{worker.memory_mb}; raise its memory to {min(peaks)}{shallower}"
+        )
+    if seconds <= worker.limit_s:
+        return (
+            f"the keys of even the smallest block's slices are longer than the "
+            f"{worker.item_bytes / 1024:.0f} KiB that a work item may have; give the slices "
+            f"shorter keys{shallower}, or convert on one machine"
         )
     return (
         f"{what}: even the smallest block would take a worker {seconds:.0f} s, more than the "

@@ -13,7 +13,8 @@ from typing import Any
 
 from zblocks.errors import InvalidConfig, StorageError
 
-INPUT_BYTES = 256 * 1024  # maximum size of an execution's input. Source: quotas of Step Functions.
+INPUT_BYTES = 255 * 1024
+"""Maximum size of an execution's input: Step Functions' 256 KiB, since Plan gets its name, too."""
 
 
 @dataclass(frozen=True, slots=True)
