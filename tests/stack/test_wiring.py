@@ -177,3 +177,19 @@ def test_context_chooses_architecture_runtime_and_memory(synthesise, of_type):
     assert {each["MemorySize"] for each in functions} == {1769, 2048}
     logs = of_type(template, "AWS::Logs::LogGroup").values()
     assert {log["RetentionInDays"] for log in logs} == {90}
+
+
+@pytest.mark.parametrize("stack", ["imported", "created", "watched"])
+def test_cdk_has_nothing_to_say(stack, request):
+    """No warning of a construct, and no feature flag that cdk.json leaves open.
+
+    `cdk flags --unstable=flags --set --recommended --all` sets them after an update of CDK.
+    """
+    manifest = json.loads((request.getfixturevalue(stack)[1].parent / "manifest.json").read_text())
+    artifacts = manifest["artifacts"].values()
+    said = [entry for each in artifacts for entries in each.get("metadata", {}).values()
+            for entry in entries if entry["type"] in ("aws:cdk:warning", "aws:cdk:error")]  # fmt: skip
+    assert said == []
+    (report,) = (a for a in artifacts if a["type"] == "cdk:feature-flag-report")
+    flags = report["properties"]["flags"]
+    assert [name for name, flag in flags.items() if "userValue" not in flag] == []
