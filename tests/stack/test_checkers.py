@@ -41,6 +41,9 @@ ACCEPTED = {
     ("AwsSolutions-IAM5[Resource::*/jobs/[*].error.json]", "Role plan"): (
         "answers beside uploads of any name"
     ),
+    ("AwsSolutions-IAM5[Resource::*]", "Role plan"): (
+        "the account's limits of Lambda have no name that a policy could give"
+    ),
     ("AwsSolutions-SQS3", "Lost uploads"): "it is itself where undelivered events go",
     ("AwsSolutions-SF1", "State machine"): (
         "ALL would log an event for each state of each of thousands of blocks; errors are logged"
