@@ -66,7 +66,7 @@ class ZblocksStack(Stack):
         self._settings = settings
         self._buckets = Buckets(self, settings)
         self._code = lambda_.Code.from_asset(
-            str(ROOT / "lambdas"), exclude=["**/__pycache__", "*.pyc"]
+            str(ROOT / "lambdas"), exclude=["**/__pycache__", "*.pyc", "*.egg-info"]
         )
         worker, reader = self._layer("worker"), self._layer("finalize")
         memory = settings.worker_memory_mb

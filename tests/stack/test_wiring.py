@@ -194,3 +194,8 @@ def test_cdk_has_nothing_to_say(stack, request):
     (report,) = (a for a in artifacts if a["type"] == "cdk:feature-flag-report")
     flags = report["properties"]["flags"]
     assert [name for name, flag in flags.items() if "userValue" not in flag] == []
+
+
+def test_only_code_goes_to_the_functions(imported):
+    (code,) = (path for path in imported[1].parent.glob("asset.*") if (path / "handlers").exists())
+    assert {path.name for path in code.iterdir()} == {"handlers", "zblocks"}
