@@ -37,7 +37,7 @@ class Traffic:
     """Requests to a store, and bytes of objects read and written."""
 
     def __init__(self) -> None:
-        self.gets = self.bytes_read = self.bytes_written = 0
+        self.gets = self.puts = self.bytes_read = self.bytes_written = 0
         self._lock = threading.Lock()
 
     def read(self, data: bytes) -> bytes:
@@ -48,6 +48,7 @@ class Traffic:
         return data
 
     def wrote(self, data: bytes | memoryview) -> None:
-        """Count what a PUT sends."""
+        """Count a PUT."""
         with self._lock:
+            self.puts += 1
             self.bytes_written += len(data)
