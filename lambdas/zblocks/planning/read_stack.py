@@ -105,16 +105,24 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
         region=region,
         sparse_labels=config.sparse_labels,
         segment_properties=FOLDER if config.segment_names else "",
-        notes=(
-            *notes,
-            *header_notes(headers, common),
-            *label_notes(config, headers),
-            *page_notes(headers, reverse=config.reverse_z),
-            *region_notes(config, region),
-            *resolution_notes(config, headers[0][0]),
-            *(note for step in steps for note in _contrast_note(step, len(headers))),
-        ),
+        notes=(*notes, *_notes(config, headers, common, region, steps)),
     )
+
+
+def _notes(
+    config: Config,
+    headers: Sequence[FileHeader],
+    common: SliceHeader,
+    region: Region | None,
+    steps: Sequence[Step],
+) -> Iterator[str]:
+    yield from header_notes(headers, common)
+    yield from label_notes(config, headers)
+    yield from page_notes(headers, reverse=config.reverse_z)
+    yield from region_notes(config, region)
+    yield from resolution_notes(config, headers[0][0])
+    for step in steps:
+        yield from _contrast_note(step, len(headers))
 
 
 class _Slots(NamedTuple):
