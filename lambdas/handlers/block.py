@@ -23,7 +23,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     # `execution` is the whole run's: the map's children have ids of their own.
     logger.append_keys(execution=event.get("execution"), block=task.name)
     try:
-        job = open_job(event["destination"])
+        job = open_job(event["destination"], run=event.get("execution") or "")
         if error := event.get("error"):
             return note(job, task, error)
         return convert(job, task, retries_of(event))

@@ -17,7 +17,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     """Do coarse task `index` of the plan at `destination`; return its receipt's key."""
     logger.append_keys(execution=event.get("execution"))
     try:
-        job = open_job(event["destination"])
+        job = open_job(event["destination"], run=event.get("execution") or "")
         task = job.plan.coarse[event["index"]]
         logger.append_keys(block=task.name)
         logger.info("scales begun", destination=event["destination"])

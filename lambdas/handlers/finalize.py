@@ -34,7 +34,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     """Check everything, then publish; raises IncompleteVolume if something is missing."""
     execution = event["execution"]
     logger.append_keys(execution=execution, destination=event["destination"])
-    job = open_job(event["destination"])
+    job = open_job(event["destination"], run=execution)
     run = Run(
         execution,
         resume=redrive(execution, datetime.now(UTC)),

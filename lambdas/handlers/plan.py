@@ -19,7 +19,7 @@ from zblocks.planning.bill import WorkerPool
 from zblocks.planning.cost import COARSEN_CONCURRENCY
 from zblocks.planning.stores import open_stores
 from zblocks.planning.time import WorkerSpec
-from zblocks.run.cloud.executions import functions_at_once
+from zblocks.run.cloud.executions import ask, functions_at_once
 from zblocks.run.job import MAP, PENDING
 from zblocks.run.start import Prepared, Run, prepare
 from zblocks.storage import StoredFile, open_store
@@ -54,7 +54,7 @@ def start(given: Mapping[str, Any], execution: str) -> dict[str, Any]:
     notes = config.for_cloud()
     refuse_other_places(config)
     worker = WorkerSpec.on_lambda(int(os.environ["ZBLOCKS_WORKER_MEMORY_MB"]))
-    run = Run(execution=execution, trigger=trigger, is_running=is_running)
+    run = Run(execution=execution, trigger=trigger, ask=ask)
     prepared = prepare(config, open_stores(config), worker, run)
     metrics.add_metric(name="BlocksPlanned", unit=MetricUnit.Count, value=len(prepared.pending))
     result = as_state(prepared, config, execution, functions_at_once())
@@ -108,18 +108,6 @@ def refuse_other_places(config: Config) -> None:
             f"destination: {config.destination}: uploads to jobs/ start conversions, and so would "
             "the volume's documents; use another folder"
         )
-
-
-def is_running(execution: str) -> bool:
-    """Ask Step Functions whether an execution is running."""
-    import boto3  # part of Lambda's runtime; needed only if there is a lock
-
-    client = boto3.client("stepfunctions")
-    try:
-        status: str = client.describe_execution(executionArn=execution)["status"]
-    except (client.exceptions.ExecutionDoesNotExist, client.exceptions.InvalidArn):
-        return False
-    return status == "RUNNING"
 
 
 def as_state(

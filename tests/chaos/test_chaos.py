@@ -16,6 +16,7 @@ from tests.chaos.seeds import Bucket, run_seed
 from tests.flow.conftest import textured, write_stack, zblocks
 from tests.flow.inprocess import start
 from zblocks.config import Config
+from zblocks.errors import DestinationClaimed
 from zblocks.run.attempt import attempt_block, attempt_coarse
 from zblocks.run.finalize import finalize
 from zblocks.run.job import RECEIPTS, open_job
@@ -53,7 +54,8 @@ def test_duplicates_at_the_same_time_and_any_order_make_the_same_volume(
     assert Bucket(cloud.s3, "volumes", "twice").volume() == clean
     attempt_block(job, tasks[0])  # delivered late: its receipt stands
     job.target.delete([f"{RECEIPTS}/{tasks[0].name}.json"])
-    attempt_block(job, tasks[0])  # and even without it, the same bytes are written
+    with pytest.raises(DestinationClaimed, match="it was given back"):  # and without it, nothing is
+        attempt_block(job, tasks[0])
     assert Bucket(cloud.s3, "volumes", "twice").volume() == clean
 
 

@@ -197,6 +197,12 @@ def start(
             "enforced in AWS in any case.",
         ),
     ] = True,
+    waiting: Annotated[
+        bool,
+        typer.Option(
+            "--wait", help="First wait until no other run writes at the destination any more."
+        ),
+    ] = False,
     prices: PricesFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -206,7 +212,7 @@ def start(
     """
     from zblocks.cli.execution import start_execution, watch_started
 
-    started = start_execution(config, machine, prices, planning=planning)
+    started = start_execution(config, machine, prices, planning=planning, waiting=waiting)
     watch_started(started, watching=watching, as_json=as_json)
 
 

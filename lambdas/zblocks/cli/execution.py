@@ -32,18 +32,27 @@ from zblocks.run.forecast import LAMBDA_MEMORY_MB, forecast
 from zblocks.run.forecast import Workers as Forecasters
 from zblocks.run.job import REPORT
 from zblocks.run.progress import State, duration
+from zblocks.run.start import look_at_lock
 from zblocks.slices.name_list import read_list
 from zblocks.storage import open_store
 
 POLL_FIRST, POLL_LAST = 1.0, 5.0
 """Seconds between two looks, at first and after a while."""
 
+WAIT = 30.0
+"""Most seconds between two looks at another run's lock."""
+
 PATIENCE = 20
 """Looks in a row that may fail before we give up; the execution goes on without us."""
 
 
-def start_execution(path: Path, machine: str, prices: Path | None, *, planning: bool) -> Watch:
-    """Start a job on the deployed stack; with `planning`, predict it first."""
+def start_execution(
+    path: Path, machine: str, prices: Path | None, *, planning: bool, waiting: bool
+) -> Watch:
+    """Start a job on the deployed stack; with `planning`, predict it first.
+
+    With `waiting`, wait until no other run writes at its destination.
+    """
     with reporting(stopped="stopped; no execution was seen to start"):
         given, config = cloud_input(path)
         for note in config.for_cloud():
@@ -55,8 +64,20 @@ def start_execution(path: Path, machine: str, prices: Path | None, *, planning: 
             quota = executions.functions_at_once(arn)
             pool = WorkerPool(config.max_concurrency, workers.architecture, quota=quota)
             _predict(config, Forecasters(WorkerSpec.on_lambda(workers.memory_mb), pool, known))
+        if waiting:
+            _wait_for_lock(config, WorkerSpec.on_lambda(workers.memory_mb))
         execution = executions.start(arn, name_of(config), given)
         return Watch(execution, workers.architecture, known)
+
+
+def _wait_for_lock(config: Config, worker: WorkerSpec) -> None:
+    said = ""
+    while (found := look_at_lock(config, worker, executions.ask)) and not found.free:
+        text = str(found.refusal(config.destination))
+        if text != said:
+            say(f"waiting: {text}")
+        said = text
+        time.sleep(min(max(found.standing.at - time.time(), POLL_LAST), WAIT))
 
 
 def watch_started(watch: Watch, *, watching: bool, as_json: bool) -> None:

@@ -5,14 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from zblocks.conversion.bands import DamagedSlices, find_damaged
 from zblocks.conversion.tasks import Progress, TaskResult, convert_block, convert_coarse
-from zblocks.errors import SliceError, SourceChanged, StorageError, ZblocksError, several
+from zblocks.errors import (
+    DestinationClaimed,
+    SliceError,
+    SourceChanged,
+    StorageError,
+    ZblocksError,
+    several,
+)
 from zblocks.geometry import Span
 from zblocks.host import peak_mb
 from zblocks.planning.plan import BlockTask, CoarseTask, part_z
-from zblocks.run import lock
+from zblocks.run.hold import Hold
 from zblocks.run.job import FAILURES, RECEIPTS, Job
 from zblocks.run.records import Failure, Receipt
 
@@ -29,7 +37,7 @@ def attempt_block(
         ZblocksError: the task failed; the message names the slice, and is stored as a record.
     """
 
-    def convert() -> TaskResult:
+    def convert(job: Job) -> TaskResult:
         gone = {d.ref for d in job.plan.damaged}
         if old := [s.z for s in task.slices if s in gone]:
             # An event that is delivered late; it would write a part of what was left out since.
@@ -62,21 +70,25 @@ def attempt_coarse(
 ) -> str:
     """Make a part of the coarser scales unless it has a receipt; otherwise as `attempt_block`."""
 
-    def convert() -> TaskResult:
+    def convert(job: Job) -> TaskResult:
         return convert_coarse(job.plan, task, job.target, allow_holes=allow_holes)
 
     z = part_z(job.plan.scales[0], task.depth, task.part)
     return _attempt(job, task.name, z, convert, retries)
 
 
-def _attempt(job: Job, name: str, z: Span, convert: Callable[[], TaskResult], retries: int) -> str:
+def _attempt(
+    job: Job, name: str, z: Span, convert: Callable[[Job], TaskResult], retries: int
+) -> str:
     key = f"{RECEIPTS}/{name}.json"
     if find_receipt(job, name):
         return key
-    lock.refresh(job.target)
+    hold = Hold(job.target, job.run, job.plan.identity)
+    job = replace(job, target=hold.target)
     begun = time.monotonic()
     with _recorded(job, name, z):
-        done = convert()
+        hold.look()
+        done = convert(job)
         receipt = Receipt(
             layout_id=job.plan.layout_id,
             task=name,
@@ -89,6 +101,7 @@ def _attempt(job: Job, name: str, z: Span, convert: Callable[[], TaskResult], re
             partial=done.partial,
             retries=retries,
         )
+        hold.look()
         job.target.put_json(key, receipt.to_json())
     return key
 
@@ -107,6 +120,8 @@ def note_failure(job: Job, task: BlockTask | CoarseTask, error: str, cause: str)
 
     `error` is the error's name as Step Functions caught it, `cause` an exception as JSON or text.
     """
+    if error == DestinationClaimed.__name__:
+        return  # the records are those of the run that has the lock
     found = _find_failure(job, task.name)
     if found and (found.error == error or task.name in cause):
         return  # the worker recorded it itself, in more detail
@@ -124,6 +139,8 @@ def _recorded(job: Job, name: str, z: Span) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, ZblocksError):
             error.args = (f"{name} (z {z[0]}–{z[1]}): {error}",)
+        if isinstance(error, DestinationClaimed):
+            raise
         damaged = error.found if isinstance(error, DamagedSlices) else ()
         kind, tries = type(error).__name__, _tries(job, name) + 1
         _put_failure(job, Failure(name, *z, kind, str(error), tries, damaged))

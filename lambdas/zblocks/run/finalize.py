@@ -28,6 +28,7 @@ from zblocks.run import lock
 from zblocks.run.attempt import find_receipt
 from zblocks.run.audit import Verdict, audit
 from zblocks.run.decide import Planned, stale_tasks
+from zblocks.run.hold import Hold
 from zblocks.run.job import (
     CONFIG,
     FAILURES,
@@ -90,6 +91,8 @@ def declare_damaged(job: Job) -> tuple[BlockTask, ...]:
     except SliceError:
         return ()  # none is left: the failures say so
     pending = stale_tasks(audit(plan, target), Planned(plan, tasks))
+    lock.assign(target, job.run, plan.identity)  # late workers of the old plan end
+    target = Hold(target, job.run).target
     withdraw_tasks(target, pending)
     blocks = tuple(t for t in tasks if t.name in pending)
     target.put_json(PENDING, tasks_to_json(blocks))
@@ -108,9 +111,12 @@ def finalize(
 
     Raises:
         IncompleteVolume: names what is missing, as the report does; `info` is not written.
+        DestinationClaimed: the run no longer has the lock; nothing is written.
     """
+    hold = Hold(job.target, run.execution)
+    hold.look()
     try:
-        return _finalize(job, run, error, second_reader)
+        return _finalize(replace(job, target=hold.target), run, error, second_reader)
     finally:
         lock.release(job.target, run.execution)
 
@@ -194,6 +200,8 @@ def resume_after_redrive(job: Job, run: Run) -> int | None:
     if run.redrives <= seen:
         return None
     lock.acquire(target, run.execution)
+    lock.assign(target, run.execution, job.plan.identity)
+    target = Hold(target, run.execution).target
     report |= {"status": "RUNNING", "execution": run.execution, "redrives": run.redrives}
     target.put_json(REPORT, json.dumps(report, indent=1).encode())
     pending = audit(job.plan, target).verdict.pending

@@ -33,10 +33,11 @@ class Job:
     plan: Plan
     source: Store
     target: Store
+    run: str = ""  # for which the work is done: `Lock.holder`; empty: this process
 
 
-def open_job(destination: str, access: Access = BY_ENVIRONMENT) -> Job:
-    """Read the plan at a destination and open its stores.
+def open_job(destination: str, access: Access = BY_ENVIRONMENT, run: str = "") -> Job:
+    """Read the plan at a destination and open its stores; `run` is as in `Job`.
 
     Raises IncompleteVolume: there is no plan.
     """
@@ -47,7 +48,7 @@ def open_job(destination: str, access: Access = BY_ENVIRONMENT) -> Job:
         msg = f"{destination}/{PLAN}: there is no plan; start the conversion from its config"
         raise IncompleteVolume(msg) from error
     reads = replace(access, role=plan.source_role, requester_pays=plan.requester_pays)
-    return Job(plan, open_store(plan.source, reads), target)
+    return Job(plan, open_store(plan.source, reads), target, run)
 
 
 def read_tasks(target: Store) -> tuple[BlockTask, ...]:

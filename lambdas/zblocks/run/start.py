@@ -12,15 +12,16 @@ from zblocks.config import Config
 from zblocks.planning.bill import Prices, WorkerPool, refuse_above
 from zblocks.planning.cost import estimate
 from zblocks.planning.find_slices import read_names
-from zblocks.planning.plan import VERSION, BlockTask, Plan, plan_to_json, tasks_to_json
+from zblocks.planning.plan import VERSION, BlockTask, Plan, PlanInput, plan_to_json, tasks_to_json
 from zblocks.planning.planner import make_plan
 from zblocks.planning.read_stack import read_stack
-from zblocks.planning.stores import Stores
+from zblocks.planning.stores import Stores, open_stores
 from zblocks.planning.time import WorkerSpec
 from zblocks.precomputed.info import INFO, PROVENANCE
 from zblocks.precomputed.segment_properties import DOCUMENT, SegmentName, build_segment_properties
 from zblocks.run import lock
 from zblocks.run.decide import Decision, decide, look_at_destination
+from zblocks.run.hold import Hold
 from zblocks.run.job import (
     CONFIG,
     FAILURES,
@@ -36,7 +37,7 @@ from zblocks.run.job import (
     WORK,
     is_work,
 )
-from zblocks.run.lock import IsRunning
+from zblocks.run.lock import Ask, Found, Lock
 from zblocks.storage import Store
 
 
@@ -52,8 +53,7 @@ class Run:
     """The command that resumes the run, for the report."""
     redrives: int = 0
     """How often the execution was redriven."""
-    is_running: IsRunning | None = None
-    """Tells whether the execution that holds a lock is running."""
+    ask: Ask | None = None  # asks after the execution that holds a lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +85,29 @@ def prepare(config: Config, stores: Stores, worker: WorkerSpec, run: Run) -> Pre
         return Prepared(plan, (), duplicate=True)
     try:
         with target.folders_undone(WORK):
-            lock.acquire(target, run.execution, run.is_running)
+            lock.acquire(target, run.execution, run.ask, lambda: _identity(target, stack, worker))
             with lock.released_on_error(target, run.execution):
                 there, new = look_at_destination(target, stack, worker)
                 decision = decide(there, new, worker, overwrite=config.overwrite)
                 _refuse(config, decision, run)
-                _apply(decision, config, names, target)
+                lock.assign(target, run.execution, decision.plan.identity)
+                _apply(decision, config, names, Hold(target, run.execution).target)
     except BaseException:
         if run.trigger:  # another delivery of the upload may start a run
             target.delete([trigger])
         raise
     return Prepared(decision.plan, decision.pending_blocks)
+
+
+def look_at_lock(config: Config, worker: WorkerSpec, ask: Ask) -> Found | None:
+    """Return the lock of a config's destination, if there is one, as its next run will find it."""
+    stores = open_stores(config)
+    target, stack = stores.target, read_stack(config, stores)
+    return lock.find(target, Lock.of(""), ask, lambda: _identity(target, stack, worker))
+
+
+def _identity(target: Store, stack: PlanInput, worker: WorkerSpec) -> str:
+    return look_at_destination(target, stack, worker)[1].plan.identity
 
 
 def _refuse(config: Config, decision: Decision, run: Run) -> None:

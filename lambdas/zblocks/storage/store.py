@@ -10,10 +10,11 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from copy import copy
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import obstore
 from obstore import exceptions
@@ -62,6 +63,13 @@ class Store:
         self.traffic = Traffic()
         self._raw = raw
         self._root = root
+        self._check: Callable[[], None] = lambda: None
+
+    def guarded(self, check: Callable[[], None]) -> Self:
+        """Return this store, with a check before each write and deletion."""
+        store = copy(self)
+        store._check = check
+        return store
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}".strip("/") if self._root else key
@@ -169,6 +177,7 @@ class Store:
         headers = {"Content-Type": content_type, "Cache-Control": cache_control}
         if content_encoding:
             headers["Content-Encoding"] = content_encoding
+        self._check()
         self.traffic.wrote(data)
         attributes = None if self.local else headers
         path = self._path(name)
@@ -227,6 +236,7 @@ class Store:
         size = 1 if self.local else DELETE_BATCH
         for start in range(0, len(paths), size):
             batch = paths[start : start + size]
+            self._check()
             with suppress(FileNotFoundError):
                 self._written(batch[0], partial(obstore.delete, self._raw, batch))
 

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from zblocks.errors import InvalidConfig, StorageError
+from zblocks.errors import InvalidConfig, StorageError, ZblocksError
+from zblocks.run.lock import Holder
 
 INPUT_BYTES = 255 * 1024
 """Maximum size of an execution's input: Step Functions' 256 KiB, since Plan gets its name, too."""
@@ -28,6 +29,7 @@ class Execution:
     output: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     cause: str = ""
+    stopped: float = 0.0  # seconds since the epoch: when it ended; 0 before
 
     @property
     def ended(self) -> bool:
@@ -129,7 +131,30 @@ def describe(arn: str) -> Execution:
         output=_object(found.get("output")),
         error=found.get("error") or "",
         cause=found.get("cause") or "",
+        stopped=found["stopDate"].timestamp() if found.get("stopDate") else 0.0,
     )
+
+
+def ask(arn: str) -> Holder:
+    """Return what Step Functions says of the execution that holds a lock.
+
+    Raises StorageError: AWS doesn't answer; asking again may help.
+    """
+    try:
+        found = describe(arn)
+    except ZblocksError as error:
+        answer = getattr(error.__cause__, "response", {})
+        code = answer.get("Error", {}).get("Code", "")
+        if code == "ExecutionDoesNotExist":
+            return Holder("ended")
+        if isinstance(error, StorageError) and not code.startswith("Kms"):
+            raise
+        return Holder("unknown", why=code or "no access")
+    if found.status == "RUNNING":
+        return Holder("running")
+    if not found.ended:
+        return Holder("unknown", why=found.status)
+    return Holder("ended", found.stopped)
 
 
 def count_running(arn: str) -> int | None:

@@ -20,11 +20,12 @@ from zblocks.planning.stores import access_of, open_stores
 from zblocks.planning.time import WorkerSpec
 from zblocks.run import lock
 from zblocks.run.finalize import Ending, declare_damaged, finalize
+from zblocks.run.hold import Hold
 from zblocks.run.job import open_job
 from zblocks.run.local.workers import Pool, WorkerKilled, WorkItem
+from zblocks.run.lock import Lock
 from zblocks.run.progress import State
 from zblocks.run.start import Run, prepare
-from zblocks.storage import Store
 
 MIB = 1 << 20
 SHARE = 0.7  # part of the machine's memory that all workers together may use
@@ -63,17 +64,17 @@ def convert(config: Config, machine: Machine, observe: Observer, resume: str) ->
     plan, pending, partial = job.plan, prepared.pending, config.allow_partial
 
     def submit(task: BlockTask | CoarseTask) -> Future[str]:
-        return pool.submit(WorkItem(plan.destination, task, access, partial))
+        return pool.submit(WorkItem(plan.destination, task, access, partial, Lock.of("").holder))
 
     with (
         lock.released_on_error(job.target, run.execution),
         Pool(min(machine.workers, max(len(pending), 1))) as pool,
     ):
-        watch = _Watch(plan, pool, observe)
+        watch, hold = _Watch(plan, pool, observe), Hold(job.target, run.execution)
         while True:
             watch.expect(pending)
             blocks = [submit(task) for task in pending]
-            _await(blocks, watch, job.target)
+            _await(blocks, watch, hold)
             if not (pending := declare_damaged(job)):
                 break
             job = open_job(plan.destination, access)
@@ -118,14 +119,11 @@ class _Watch:
         self.observe(state)
 
 
-def _await(jobs: list[Future[str]], watch: _Watch, target: Store) -> None:
+def _await(jobs: list[Future[str]], watch: _Watch, hold: Hold) -> None:
     """Wait for all jobs and report progress; errors of blocks are left to `finalize`."""
     pending: set[Future[str]] = set(jobs)
-    alive = time.monotonic()
     while True:
-        if time.monotonic() - alive > lock.REFRESH:
-            alive = time.monotonic()
-            lock.refresh(target)
+        hold.keep()
         watch.tell(jobs)
         done = [j for j in jobs if j.done()]
         _refuse_killed(done)

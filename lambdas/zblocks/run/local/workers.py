@@ -47,6 +47,7 @@ class WorkItem:
     task: BlockTask | CoarseTask
     access: Access
     allow_holes: bool
+    run: str
 
 
 class WorkerKilled(Exception):  # noqa: N818 - names what happened
@@ -148,7 +149,7 @@ def _read_items(items: SimpleQueue[WorkItem]) -> None:
 def _result(item: WorkItem, count: Callable[[int], None]) -> str | BaseException:
     """Do one task; return the key of its receipt, or the error."""
     try:
-        job = open_job(item.destination, item.access)
+        job = open_job(item.destination, item.access, item.run)
         if isinstance(item.task, CoarseTask):
             return attempt_coarse(job, item.task, allow_holes=item.allow_holes)
         return attempt_block(job, item.task, count)

@@ -1,0 +1,161 @@
+"""Workers of a stopped run go on; what they do must not get into the next run's volume."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import boto3
+import numpy as np
+import pytest
+
+from handlers import block, coarse, finalize, plan
+from tests.flow.conftest import textured, write_stack
+from tests.flow.test_handlers import CONTEXT
+from tests.references import read_tensorstore
+from zblocks.errors import DestinationClaimed
+from zblocks.run import lock
+from zblocks.run.cloud import executions
+from zblocks.storage import Store, open_store
+
+SECONDS = 60
+
+pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")  # as on Lambda
+
+
+@pytest.fixture
+def states(cloud, monkeypatch):
+    """Step Functions with a machine that never ends; a function that starts executions."""
+    monkeypatch.setattr(executions, "_clients", {})
+    client = boto3.client("stepfunctions", endpoint_url=cloud.endpoint, region_name="us-east-1")
+    made = client.create_state_machine(
+        name="zblocks",
+        definition=json.dumps({"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}}),
+        roleArn="arn:aws:iam::123456789012:role/zblocks",
+    )
+    client.begin = lambda: client.start_execution(stateMachineArn=made["stateMachineArn"])[
+        "executionArn"
+    ]
+    return client
+
+
+@pytest.fixture
+def config(tmp_path, cloud, monkeypatch):
+    """A function: the config of an upload of the stack with other voxels each time."""
+    monkeypatch.setenv("ZBLOCKS_DESTINATION_BUCKET", "volumes")
+    monkeypatch.setenv("ZBLOCKS_WORKER_MEMORY_MB", "3008")
+
+    def make(seed, **fields):
+        folder = tmp_path / f"in{seed}"
+        write_stack(folder, textured((70, 40, 50, 1), "uint8", seed))
+        cloud.upload(folder, "slices", f"{seed}/")
+        place = {"source": f"s3://slices/{seed}", "destination": f"s3://volumes/{tmp_path.name}"}
+        return {**place, "voxel_resolution": [4, 4, 40], **fields}
+
+    return make
+
+
+class Held:
+    """Holds the first chunk that is stored, until the test goes on."""
+
+    def __init__(self, monkeypatch):
+        self.reached, self.go_on = threading.Event(), threading.Event()
+        put, first = Store.put, threading.Lock()
+
+        def wait(store, key, *rest):
+            if not key.startswith(".zblocks") and first.acquire(blocking=False):
+                self.reached.set()
+                self.go_on.wait(SECONDS)
+            return put(store, key, *rest)
+
+        monkeypatch.setattr(Store, "put", wait)
+
+
+def begin(config, execution):
+    return plan.handler({"input": config, "execution": execution}, CONTEXT)
+
+
+def events(state):
+    given = {k: state[k] for k in ("destination", "execution")}
+    pending = json.loads(open_store(state["destination"]).get(".zblocks/pending.json"))
+    return [given | {"item": item} for item in pending]
+
+
+def finish(state):
+    for event in events(state):
+        block.handler(event, CONTEXT)
+    given = {k: state[k] for k in ("destination", "execution")}
+    for index in (i for stage in state["coarse"] for i in stage):
+        coarse.handler(given | {"allow_partial": False, "index": index}, CONTEXT)
+    return finalize.handler(given | {"error": {}}, CONTEXT)
+
+
+def later(monkeypatch, seconds):
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + seconds)
+
+
+def voxels(cloud, tmp_path):
+    info = cloud.json("volumes", f"{tmp_path.name}/info")
+    spec = {"driver": "s3", "bucket": "volumes", "path": f"{tmp_path.name}/"}
+    spec |= {"endpoint": cloud.endpoint, "aws_region": "us-east-1"}
+    return read_tensorstore(spec, info)[0]
+
+
+def test_a_late_worker_of_a_stopped_run_writes_nothing(
+    cloud, states, config, tmp_path, monkeypatch
+):
+    """The next run waits until none can write any more; a worker that could, ends by name."""
+    first, second = states.begin(), states.begin()
+    state = begin(config(1), first)
+    held = Held(monkeypatch)
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(block.handler, events(state)[0], CONTEXT)
+        assert held.reached.wait(SECONDS)
+        states.stop_execution(executionArn=first)
+        other = config(2, overwrite=True)
+        with pytest.raises(DestinationClaimed, match=rf"{first} ended .* may write until \d{{4}}-"):
+            begin(other, second)
+        later(monkeypatch, lock.FUNCTIONS_END + 5)
+        state = begin(other, second)
+        ended = finish(state)
+        held.go_on.set()
+        with pytest.raises(DestinationClaimed, match=r"no longer has the lock .*it was given back"):
+            late.result(SECONDS)
+    assert ended["status"] == "COMPLETE"
+    np.testing.assert_array_equal(voxels(cloud, tmp_path), textured((70, 40, 50, 1), "uint8", 2))
+    assert not [k for k in cloud.keys("volumes") if "/.zblocks/failures/" in k]
+
+
+def test_a_run_of_the_very_same_plan_goes_on_at_once(cloud, states, config, tmp_path, monkeypatch):
+    first, second = states.begin(), states.begin()
+    state = begin(config(1), first)
+    held = Held(monkeypatch)
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(block.handler, events(state)[0], CONTEXT)
+        assert held.reached.wait(SECONDS)
+        states.stop_execution(executionArn=first)
+        ended = finish(begin(config(1), second))
+        held.go_on.set()
+        with pytest.raises(DestinationClaimed):
+            late.result(SECONDS)
+    assert ended["status"] == "COMPLETE"
+    np.testing.assert_array_equal(voxels(cloud, tmp_path), textured((70, 40, 50, 1), "uint8", 1))
+
+
+def test_a_run_that_cant_be_asked_after_is_named(cloud, states, config, monkeypatch):
+    """Another account's: its lock is void without a sign of life for an hour."""
+    state = begin(config(1), states.begin())
+    store = open_store(state["destination"])
+    foreign = "arn:aws:states:us-east-1:444455556666:execution:theirs:run-7"
+    store.put_json(
+        lock.LOCK, store.get(lock.LOCK).replace(state["execution"].encode(), foreign.encode())
+    )
+    monkeypatch.setattr(plan, "ask", lambda _: lock.Holder("unknown", why="AccessDeniedException"))
+    words = rf"by {foreign} since .*of the state machine theirs in account 444455556666, us-east-1"
+    with pytest.raises(DestinationClaimed, match=f"{words}.*AccessDenied.*void at"):
+        begin(config(1), states.begin())
+    later(monkeypatch, lock.STALE + 60)
+    assert finish(begin(config(1), states.begin()))["status"] == "COMPLETE"
