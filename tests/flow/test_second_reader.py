@@ -13,6 +13,7 @@ from tests.flow.conftest import textured, write_stack, zblocks
 from tests.flow.inprocess import do_all, start
 from zblocks.config import Config
 from zblocks.errors import IncompleteVolume
+from zblocks.run import lock
 from zblocks.run.cross_check import compare_samples
 from zblocks.run.finalize import finalize
 from zblocks.run.job import open_job
@@ -63,6 +64,7 @@ def test_a_chunk_that_it_cannot_read_stops_the_publication(tmp_path, volume):
         if row[0] == "4_4_40/1-17_-2-14_3-11":
             row[2] = zlib.crc32(b"\0" * size)
     receipt.write_text(json.dumps(document))
+    lock.acquire(volume.target, "")
     with pytest.raises(IncompleteVolume, match="4_4_40: cloud-volume can't read it"):
         finalize(volume, Run(), second_reader=compare_samples)
     assert not (tmp_path / "out" / "info").exists()
