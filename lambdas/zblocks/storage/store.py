@@ -29,18 +29,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Cache-Control of chunks, which never change unless the volume is overwritten:
 IMMUTABLE = "public, max-age=31536000"
-"""Cache-Control of chunks: they never change unless the volume is overwritten."""
-
 NO_CACHE = "no-cache"  # Cache-Control of documents that a later run may replace
-SIDE_FILES = {"gzip": ".gz", "br": ".br"}
-"""Endings of the names of compressed chunks in a folder, where there are no headers."""
-
+SIDE_FILES = {"gzip": ".gz", "br": ".br"}  # ends of names in a folder, which has no headers
 DELETE_BATCH = 1000  # keys of one DeleteObjects request
 CONDITIONAL_TRIES = 5
-
-CONFLICT_TRIES = 25
-"""Tries of a write that the store answers with 409; all of them take about ten seconds."""
+CONFLICT_TRIES = 25  # of a write that the store answers with 409; in all about ten seconds
 
 
 class Store:
@@ -75,11 +70,7 @@ class Store:
         return f"{self._root}/{key}".strip("/") if self._root else key
 
     def get(self, key: str) -> bytes:
-        """Return a whole object.
-
-        Raises FileNotFoundError if there is none, and StorageError if the store failed after
-        retries.
-        """
+        """Return a whole object; raises FileNotFoundError if there is none."""
         with self._translated(key):
             return self.traffic.read(bytes(obstore.get(self._raw, self._path(key)).bytes()))
 
@@ -89,10 +80,7 @@ class Store:
         return found.data, found.content_encoding
 
     def get_range(self, key: str, start: int, length: int, etag: str = "") -> bytes:
-        """Return `length` bytes from `start`.
-
-        Raises SourceChanged if the object's ETag isn't `etag`.
-        """
+        """Return `length` bytes from `start`; raises SourceChanged if the ETag isn't `etag`."""
         options: obstore.GetOptions = {"range": (start, start + length)}
         if etag:
             options["if_match"] = etag
