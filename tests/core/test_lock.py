@@ -6,7 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from zblocks.errors import DestinationClaimed
+from zblocks.run.hold import Hold
 from zblocks.run.lock import Holder, Lock, judge
+from zblocks.storage import open_store
 
 NOW = 1_000_000.0
 ARN = "arn:aws:states:us-east-1:111122223333:execution:zblocks:"
@@ -43,3 +46,13 @@ RUNNING, UNKNOWN = Holder("running"), Holder("unknown", why="AccessDenied")
 def test_when_a_lock_is_void(held, holder, word, at):
     found = judge(held, MINE, holder, NOW)
     assert (found.word, found.at) == (word, at)
+
+
+def test_without_the_lock_no_write_goes_on(tmp_path):
+    """Not even those of a worker's other threads, after the first was refused."""
+    store = open_store(f"file://{tmp_path}")
+    guarded = Hold(store, f"{ARN}mine").target
+    for _ in range(2):
+        with pytest.raises(DestinationClaimed, match="it was given back"):
+            guarded.put_json("a", b"{}")
+    assert store.head("a") is None

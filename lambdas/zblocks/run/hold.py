@@ -42,7 +42,7 @@ class Hold:
         Raises:
             DestinationClaimed: it doesn't.
         """
-        self._looked = time.time()
+        begun = time.time()
         head = self._target.head(LOCK) if self._etag else None
         if head is None or head.etag != self._etag:
             held, self._etag = read_own(self._target, self._mine, self._plan)
@@ -51,6 +51,7 @@ class Hold:
                 self._refresh(held)
         elif abs(time.time() - self._refreshed) > REFRESH:
             self._refresh(read_own(self._target, self._mine, self._plan)[0])
+        self._looked = begun  # only now: without the lock, every further write is refused as well
 
     def _refresh(self, held: Lock) -> None:
         alive = replace(held, refreshed=time.time())
