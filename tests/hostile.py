@@ -51,7 +51,7 @@ class Case:
     command: tuple[str, ...] = ("convert",)
 
 
-SMALL_WORKER = ("convert", "--workers", "1", "--memory", "250")
+SMALL_WORKER = ("convert", "--workers", "1", "--memory", "285")
 
 BLOCK = "IncompleteVolume"
 """What a slice that fails while it is decoded ends in: exit code 1, and the slice is named."""
@@ -328,7 +328,7 @@ def jpeg_ends_in_its_header(folder: Path) -> Made:
     return among(folder, jpeg()[:100], ".jpg", jpeg())
 
 
-@case(BLOCK, "s_002.jpg", "JPEG", command=("convert", "--workers", "1", "--memory", "340"))
+@case(BLOCK, "s_002.jpg", "JPEG", command=("convert", "--workers", "1", "--memory", "387"))
 def jpeg_half_in_strips(folder: Path) -> Made:
     big = simplejpeg.encode_jpeg(np.tile(plane(), (45, 40))[..., None], colorspace="GRAY")
     return alone(folder, big[: len(big) // 2], ".jpg")

@@ -16,7 +16,7 @@ from zblocks.run.audit import Audit, Verdict, task_names
 from zblocks.run.decide import Destination, Planned, decide
 from zblocks.run.records import Receipt
 
-WORKER, SMALL = WorkerSpec(4000), WorkerSpec(95)
+WORKER, SMALL = WorkerSpec(4000), WorkerSpec(108)
 STACK = a_stack((197, 233, 189))
 MENDED = dataclasses.replace(
     STACK,
@@ -137,7 +137,9 @@ def test_workers_that_are_too_small_to_continue_are_refused_or_begin_anew():
     there = at(NEW, BLOCKS[:1])
     refused = decide(there, FOR_SMALL, SMALL, overwrite=False)
     assert isinstance(refused.refusal, DoesNotFit)
-    assert f"need {NEW.plan.predicted_peak_mb} MiB" in str(refused.refusal)
+    enough = WorkerSpec.needed_mb(NEW.plan.predicted_peak_mb)
+    assert f"need workers of {enough} MiB" in str(refused.refusal)
+    assert decide(there, NEW, WorkerSpec(enough), overwrite=False).refusal is None
     begun = decide(there, FOR_SMALL, SMALL, overwrite=True)
     assert (begun.action, begun.refusal, begun.plan) == ("begin", None, FOR_SMALL.plan)
     assert set(begun.pending) == set(task_names(FOR_SMALL.plan))

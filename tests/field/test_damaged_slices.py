@@ -255,7 +255,7 @@ def test_no_half_slice_is_left_where_damage_shows_after_rows_were_written(tmp_pa
         data = pillow("PNG", compress_level=1)(plane)
         (tmp_path / f"in/s_{z:03d}.png").write_bytes(cut(data) if z == 6 else data)
     fields = {**SKIP, "missing": "nearest", "chunk_size": [128, 128, 16]}
-    done = zblocks("convert", write_config(**fields), "--workers", 1, "--memory", 128)
+    done = zblocks("convert", write_config(**fields), "--workers", 1, "--memory", 146)
     assert done.code == 0, done.err
     assert document(tmp_path / "out", ".zblocks/plan.json")["rows"] < 1500
     voxels[6] = voxels[5]

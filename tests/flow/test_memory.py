@@ -14,6 +14,6 @@ def test_the_peak_is_below_the_prediction_and_near_it(tmp_path, sharding, memory
     write_stack(tmp_path / "in", 8000, 6000, 32)
     found = convert(tmp_path, sharding, memory_mb)
     assert found["rows"] < 6000
-    assert found["peak_mb"] <= found["predicted_peak_mb"] <= memory_mb
+    assert found["peak_mb"] <= found["predicted_peak_mb"] <= 0.88 * memory_mb
     if not sharding:  # shards are planned for as if they didn't compress
         assert found["peak_mb"] >= 0.6 * found["predicted_peak_mb"]

@@ -98,7 +98,7 @@ def _fits(scales: tuple[Scale, ...], layers: int, worker: WorkerSpec) -> bool:
     slab = layers * min(source.chunk.y, size.y) * size.x * pixel
     shards = shard_bytes(scales[1:], layers * source.factor.z, pixel)
     peak = INTERPRETER_MB + (2 * slab + shards + 2 * min(QUEUE_BYTES, slab)) // MIB
-    return seconds <= worker.limit_s and peak <= worker.memory_mb
+    return seconds <= worker.limit_s and peak <= worker.planned_mb
 
 
 def _stage(scales: tuple[Scale, ...], worker: WorkerSpec) -> tuple[int, tuple[Scale, ...], int]:

@@ -112,7 +112,7 @@ def _choose_block(given: PlanInput, worker: WorkerSpec) -> _Block:
         scales, owned = share_out(wanted, depth, sharded=sharded)
         for rows in _row_choices(given, scales[0].chunk.y):
             peak = predict_peak(_footprint(given, scales[:owned], depth, rows))
-            if peak <= worker.memory_mb:
+            if peak <= worker.planned_mb:
                 return _Block(depth, rows, scales, owned, peak, round(seconds, 1))
             peaks.append(peak)
     raise DoesNotFit(_why_not(given, worker, peaks, seconds))
@@ -176,9 +176,10 @@ def _why_not(given: PlanInput, worker: WorkerSpec, peaks: list[int], seconds: fl
     what = f"slices of {given.rows.width}×{given.rows.height}"
     shallower = " or choose a shallower chunk_size" if given.options.chunk else ""
     if peaks:
+        enough = worker.needed_mb(min(peaks))
         return (
-            f"{what} need a worker with at least {min(peaks)} MiB, this one has "
-            f"{worker.memory_mb}; raise its memory to {min(peaks)}{shallower}"
+            f"{what} need a worker with at least {enough} MiB, this one has "
+            f"{worker.memory_mb}; raise its memory to {enough}{shallower}"
         )
     if seconds <= worker.limit_s:
         return (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zblocks.geometry import ceil_div
 from zblocks.planning.plan import PlanInput
 from zblocks.precomputed.scale import ChunkFormat
 
@@ -33,6 +34,7 @@ RATIO = {"gzip": 0.7, "br": 0.7, "none": 1.0, "jpeg": 0.15, "png": 0.7,
 
 COARSE = 4 / 3  # voxels of all scales per voxel of scale 0 if x and y are halved; less if z is, too
 START = 4.0  # seconds that a cold worker takes before the first slice
+PLANNED_PERCENT = 88  # of a worker's memory: Lambda kills one that takes more than all of it
 LAMBDA_VCPU_MB = 1769  # that come with one vCPU; AWS: Configure Lambda function memory
 
 
@@ -52,6 +54,16 @@ class WorkerSpec:
         Step Functions hands over 256 KiB at most, with names of the run and the text of an error.
         """
         return cls(memory_mb, memory_mb / LAMBDA_VCPU_MB, 600.0, 231 * 1024)
+
+    @property
+    def planned_mb(self) -> int:
+        """MiB that a task may be predicted to take."""
+        return self.memory_mb * PLANNED_PERCENT // 100
+
+    @staticmethod
+    def needed_mb(peak_mb: int) -> int:
+        """Return the memory of the smallest worker for which such a task may be planned, MiB."""
+        return ceil_div(peak_mb * 100, PLANNED_PERCENT)
 
 
 def predict_seconds(given: PlanInput, depth: int, worker: WorkerSpec) -> float:

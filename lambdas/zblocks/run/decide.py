@@ -94,7 +94,7 @@ def decide(there: Destination, new: Planned, worker: WorkerSpec, *, overwrite: b
     """Decide whether to begin or to resume; changes nothing at the destination."""
     chosen = _choose(there, new, overwrite=overwrite)
     refusal = None if overwrite else _conflict(there, new)
-    if chosen.action == "resume" and chosen.plan.predicted_peak_mb > worker.memory_mb:
+    if chosen.action == "resume" and chosen.plan.predicted_peak_mb > worker.planned_mb:
         if overwrite:
             return _begin(there, new)
         refusal = _too_small(chosen.plan, worker)
@@ -173,8 +173,9 @@ def _conflict(there: Destination, new: Planned) -> ZblocksError | None:
 
 def _too_small(plan: Plan, worker: WorkerSpec) -> DoesNotFit:
     return DoesNotFit(
-        f"{plan.destination}: was begun with blocks that need {plan.predicted_peak_mb} MiB per "
-        f"worker, but workers now have {worker.memory_mb} MiB; give them as much, or set "
+        f"{plan.destination}: was begun with blocks that need workers of "
+        f"{worker.needed_mb(plan.predicted_peak_mb)} MiB, but workers now have "
+        f"{worker.memory_mb}; give them as much, or set "
         '"overwrite": true to start again with a new plan'
     )
 
