@@ -16,6 +16,8 @@ from infra.settings import Settings
 Statements = Sequence[iam.PolicyStatement]
 JOBS, ANSWERS = "jobs/*", "jobs/*.error.json"
 """Uploaded configs, and what is put beside those that can't be planned."""
+PRIVATE = (JOBS, "*.zblocks/*.json")
+"""Of a public bucket: uploads, and what runs store about themselves. `report.html` is public."""
 OPEN_TO_POLICY = s3.BlockPublicAccess(
     block_public_acls=True,
     ignore_public_acls=True,
@@ -137,14 +139,8 @@ class Buckets:
         )
         # Its policy goes with the stack: CloudFormation makes no second one for a bucket.
         cast("s3.BucketPolicy", bucket.policy).apply_removal_policy(RemovalPolicy.DESTROY)
-        if public:
-            bucket.add_to_resource_policy(
-                iam.PolicyStatement(
-                    actions=["s3:GetObject"],
-                    resources=[bucket.arn_for_objects("*")],
-                    principals=[iam.AnyPrincipal()],
-                )
-            )
+        for statement in _publish(bucket) if public else ():
+            bucket.add_to_resource_policy(statement)
         if name == chosen.jobs_bucket:
             # event_bridge_enabled=True would add a custom-resource function for this one line.
             resource = cast("CfnResource", bucket.node.default_child)
@@ -160,3 +156,22 @@ class Buckets:
             exposed_headers=["Content-Encoding", "Content-Length", "Content-Range", "ETag"],
             max_age=3600,
         )
+
+
+def _publish(bucket: s3.Bucket) -> Statements:
+    """Let everybody read volumes and their pages, and other accounts nothing else."""
+    return [
+        iam.PolicyStatement(
+            actions=["s3:GetObject"],
+            resources=[bucket.arn_for_objects("*")],
+            principals=[iam.AnyPrincipal()],
+        ),
+        iam.PolicyStatement(
+            effect=iam.Effect.DENY,
+            actions=["s3:GetObject"],
+            resources=[bucket.arn_for_objects(keys) for keys in PRIVATE],
+            principals=[iam.AnyPrincipal()],
+            # Also true where nobody signs.
+            conditions={"StringNotEquals": {"aws:PrincipalAccount": Aws.ACCOUNT_ID}},
+        ),
+    ]

@@ -43,7 +43,7 @@ class Settings:
     viewer_origins: tuple[str, ...] = ("*",)
     """Web pages that may read a destination bucket made by the stack (CORS)."""
     public_results: bool = False
-    """True: anybody may read the destination bucket that the stack makes."""
+    """True: anybody may read the volumes in the destination bucket that the stack makes."""
     kms_key_arns: tuple[str, ...] = ()
     """Keys of buckets that are encrypted with SSE-KMS."""
     source_role_arns: tuple[str, ...] = ()

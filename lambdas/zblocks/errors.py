@@ -115,6 +115,18 @@ def hide_keys(text: str) -> str:
     return _KEY.sub("(a key, not shown)", text)
 
 
+_ARN: Final = re.compile(r"(arn:aws[\w-]*:(\w[\w-]*):[\w-]*:)\d{12}:([\w+=,.@/:-]*)")
+
+
+def hide_accounts(text: str) -> str:
+    """Return a text whose ARNs name no account, no role and no user: what goes with a volume."""
+
+    def hide(found: re.Match[str]) -> str:
+        return f"{found[1]}ACCOUNT:{'(not shown)' if found[2] in ('iam', 'sts') else found[3]}"
+
+    return _ARN.sub(hide, text)
+
+
 def _texts(value: object) -> Iterator[str]:
     """Walk all texts in a JSON value, without recursion, since it may be nested deeply."""
     left = [value]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 from tests.flow.conftest import textured, write_stack, zblocks
+from zblocks.view.public_access import access_problems, request
 
 
-def convert(tmp_path, write_config):
+def convert(tmp_path, write_config, **fields):
     write_stack(tmp_path / "in", textured((5, 30, 40, 1), "uint8"))
-    done = zblocks("convert", write_config(destination="s3://volumes/v"))
+    done = zblocks("convert", write_config(destination="s3://volumes/v", **fields))
     assert done.code == 0, done.err
     return done.out
 
@@ -34,3 +36,22 @@ def test_a_public_bucket(tmp_path, write_config, cloud):
     out = convert(tmp_path, write_config)
     assert "view: https://" in out
     assert "access_problems" not in cloud.json("volumes", "v/.zblocks/report.json")
+
+
+def test_the_command_that_makes_a_volume_public_shows_it_and_its_page_only(
+    tmp_path, write_config, cloud
+):
+    labels = {"layer_type": "segmentation", "segment_names": {"7": "thalamus"}}
+    convert(tmp_path, write_config, **labels)
+    cloud.s3.put_object(Bucket="volumes", Key="v2/info", Body=b"another volume")
+    said = zblocks("view", "s3://volumes/v", "--link").err
+    command = shlex.split(said[said.index("aws s3api put-bucket-policy") :])
+    assert command[3:6:2] == ["--bucket", "--policy"]
+    cloud.s3.put_bucket_policy(Bucket=command[4], Policy=command[6])
+    assert access_problems("s3://volumes/v") == ()
+    keys = cloud.keys("volumes")
+    shown = {key for key in keys if request(f"{cloud.endpoint}/volumes/{key}").status == 200}
+    work = {key for key in keys if key.startswith("v/.zblocks/")}
+    assert shown == keys - work - {"v2/info"} | {"v/.zblocks/report.html"}
+    assert {"v/.zblocks/config.json", "v/.zblocks/report.json"} < work
+    assert "v/segment_properties/info" in shown

@@ -8,8 +8,13 @@ import boto3
 import numpy as np
 import pytest
 
+from handlers import block, finalize, plan
 from tests.flow.conftest import textured, write_stack, zblocks
+from tests.flow.test_handlers import CONTEXT, EXECUTION, NOTHING_COUNTED, job
 from tests.references import read_info
+from zblocks.storage import open_store
+
+__all__ = ["job"]
 
 ROLE = "arn:aws:iam::444455556666:role/slices"
 
@@ -50,6 +55,29 @@ def test_slices_of_another_account_are_read_through_a_role(tmp_path, write_confi
     (chunk,) = (tmp_path / "out" / "4_4_40").iterdir()
     found = np.frombuffer(chunk.read_bytes(), np.uint8).reshape(5, 40, 50, 1)
     np.testing.assert_array_equal(found, their_slices)
+
+
+@NOTHING_COUNTED
+def test_what_goes_with_a_public_volume_names_no_role_and_no_account(job, cloud):
+    """Of a volume with a hole, whose documents also say why and how to go on."""
+    config = job | {"source_role": ROLE, "allow_partial": True, "damaged": "error"}
+    state = plan.handler({"input": config, "execution": EXECUTION}, CONTEXT)
+    given = {k: state[k] for k in ("destination", "execution")}
+    said = "User: arn:aws:sts::444455556666:assumed-role/slices/zblocks may not"
+    for item in json.loads(open_store(config["destination"]).get(".zblocks/pending.json")):
+        error = {"error": {"Error": "No", "Cause": said}} if item["index"] == 1 else {}
+        block.handler(given | {"item": item} | error, CONTEXT)
+    assert finalize.handler(given | {"error": {}}, CONTEXT)["status"] == "PARTIAL"
+    folder = config["destination"].rpartition("/")[2]
+    for name in ("provenance", ".zblocks/report.html"):
+        stored = cloud.s3.get_object(Bucket="volumes", Key=f"{folder}/{name}")["Body"].read()
+        text = stored.decode()
+        assert not [word for word in ("111122223333", "444455556666", '/slices"') if word in text]
+        assert "arn:aws:states:us-east-1:ACCOUNT:execution:zblocks:run-1" in text
+        assert "arn:aws:iam::ACCOUNT:(not shown)" in text
+    report = cloud.json("volumes", f"{folder}/.zblocks/report.json")
+    assert EXECUTION in report["resume"]
+    assert said in report["problems"][0]
 
 
 def test_a_role_that_is_none_is_refused(write_config):

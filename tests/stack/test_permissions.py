@@ -189,18 +189,6 @@ def test_buckets_made_here_are_closed_encrypted_and_kept_tidy(synthesise):
     assert set(effects) == {"Deny"}  # of what isn't TLS
 
 
-def test_results_are_public_only_by_the_deployers_word(synthesise):
-    template, _ = synthesise({"create_buckets": "true", "public_results": "true"})
-    policies = of_type(template, "AWS::S3::BucketPolicy").values()
-    allowed = [
-        (plain(template, s["Resource"]), s["Action"], s["Principal"])
-        for p in policies
-        for s in p["PolicyDocument"]["Statement"]
-        if s["Effect"] == "Allow"
-    ]
-    assert allowed == [("volumes/*", "s3:GetObject", {"AWS": "*"})]
-
-
 def test_only_alarms_and_eventbridge_may_publish_notices_and_only_by_tls(watched):
     template = watched[0]
     (policy,) = of_type(template, "AWS::SNS::TopicPolicy").values()

@@ -14,8 +14,9 @@ from zblocks.config import Config
 from zblocks.errors import InvalidConfig
 from zblocks.neuroglancer import HOSTED, ViewedVolume, viewer_link
 from zblocks.planning.stores import access_of
+from zblocks.precomputed.info import INFO, folders_of, load_json, read_bytes
 from zblocks.storage import Access, Store, open_public, open_store
-from zblocks.view.access_rules import policy_fix
+from zblocks.view.access_rules import Address, policy_fix
 from zblocks.view.contrast import read_viewed_volume
 from zblocks.view.public_access import PublicAccess, check_public_access
 
@@ -70,12 +71,19 @@ def _link(place: str, access: Access) -> str:
         )
         raise InvalidConfig(msg)
     found = check_public_access(place)
-    shown = read_viewed_volume(_store(place, access, found), place)
+    store = _store(place, access, found)
+    shown = read_viewed_volume(store, place)
     _say_problems(found)
     if not found.public:
-        fix = (policy_fix(found.address),) if found.address.bucket else ()
-        say(f"note: {'; '.join((*found.problems, *fix))}")
+        say(f"note: {'; '.join((*found.problems, *_policy(found.address, store)))}")
     return viewer_link(shown, found.address.source)
+
+
+def _policy(address: Address, store: Store) -> tuple[str, ...]:
+    """Return how to make a volume public, if it is in a bucket."""
+    if not address.bucket:
+        return ()
+    return (policy_fix(address, folders_of(load_json(read_bytes(store, INFO)))),)
 
 
 def _store(place: str, access: Access, found: PublicAccess | None) -> Store:

@@ -139,6 +139,13 @@ def parse_info(document: Any) -> Volume:
     return Volume(_text(document, "type", LAYERS), tuple(scales), str(labels))
 
 
+def folders_of(document: Any) -> tuple[str, ...]:
+    """Return the folders that an `info` names, which `parse_info` accepts: of scales and others."""
+    others = (document.get(name) for name in ("segment_properties", "mesh", "skeletons"))
+    keys = [scale.key for scale in parse_info(document).scales]
+    return (*keys, *(posixpath.normpath(each) for each in others if each and _is_key(each)))
+
+
 def _parse_scale(document: dict[str, Any], entry: dict[str, Any], first: Scale | None) -> Scale:
     start = Vec(*_given(entry, "voxel_offset", are_whole, [0, 0, 0]))
     size = Vec(*_given(entry, "size", _are_sizes))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zblocks.errors import StorageError
+from zblocks.errors import StorageError, hide_accounts
 from zblocks.planning.plan import Plan, block_name
 from zblocks.report import formats
 from zblocks.report.charts import Mark, Series, band, bars, log_bars
@@ -219,14 +219,14 @@ class Rendered:
 
 
 def render_report(report: RunReport, target: Store) -> Rendered:
-    """Return `report.html`, with pictures made from the stored scales.
+    """Return `report.html`, with pictures made from the stored scales; it names no account.
 
     Errors other than storage errors are returned, not raised: they must not prevent publication.
 
     Raises StorageError: the store failed after retries; the run can be retried.
     """
     try:
-        return Rendered(_render(report, target).encode(errors="replace"))
+        return Rendered(hide_accounts(_render(report, target)).encode(errors="replace"))
     except StorageError:
         raise
     except Exception as error:

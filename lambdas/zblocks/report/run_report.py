@@ -11,6 +11,7 @@ import msgspec
 
 from zblocks.conversion.slice_stats import SliceStats
 from zblocks.conversion.tasks import ReadSlice
+from zblocks.errors import hide_accounts
 from zblocks.geometry import Span
 from zblocks.neuroglancer import Ranges, whole_range
 from zblocks.planning.bill import Bill
@@ -159,7 +160,7 @@ class RunReport:
 
 
 def build_provenance(report: RunReport) -> bytes:
-    """Return the `provenance` document of a published volume, as JSON."""
+    """Return the `provenance` document of a published volume, as JSON; it names no account."""
     plan = report.plan
     contrast = next((s for s in plan.stack.transforms if isinstance(s, Contrast)), None)
     region = plan.region and {**msgspec.structs.asdict(plan.region), "box": asdict(plan.region.box)}
@@ -179,4 +180,4 @@ def build_provenance(report: RunReport) -> bytes:
         "framing": region,
         "notes": list(report.notes),
     }
-    return json.dumps(document, indent=1).encode()
+    return hide_accounts(json.dumps(document, indent=1)).encode()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from zblocks.neuroglancer import CORS_RULE, EXPOSED_HEADERS, HOSTED
-from zblocks.precomputed.info import INFO
+from zblocks.precomputed.info import INFO, PROVENANCE
+from zblocks.run.job import PAGE
 from zblocks.storage import s3_host
 
 MOVED = {301, 302, 303, 307, 308, 400}
@@ -116,9 +117,13 @@ def cors_fix(address: Address) -> str:
     )
 
 
-def policy_fix(address: Address) -> str:
-    """Return the command that lets anybody read a volume in a bucket."""
-    what = f"arn:aws:s3:::{address.bucket}/{address.prefix}/*".replace("//", "/")
+def policy_fix(address: Address, folders: Iterable[str]) -> str:
+    """Return the command that lets anybody read a volume in a bucket, and none of its run's JSON.
+
+    `folders` are those that its `info` names.
+    """
+    base = f"arn:aws:s3:::{address.bucket}/{address.prefix}".rstrip("/")
+    what = [f"{base}/{key}" for key in (INFO, PROVENANCE, PAGE, *(f"{f}/*" for f in folders))]
     allow = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": what}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
     return (
