@@ -1,18 +1,15 @@
-"""An S3 that checks who asks: a front that refuses what Amazon would, which emulators don't."""
+"""An S3 that is as strict as Amazon's: a front that refuses what emulators let pass."""
 
 from __future__ import annotations
 
 import http.client
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-DENIED = (
-    b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code>'
-    b"<Message>Access Denied</Message></Error>"
-)
 SIGNED = (
     "AWS4-HMAC-SHA256 Credential=testing/20260101/us-east-1/s3/aws4_request, "
     "SignedHeaders=host, Signature=0"
@@ -20,36 +17,87 @@ SIGNED = (
 """What the emulator wants of every request."""
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """An answer in place of the emulator's."""
+
+    status: int
+    code: str
+    text: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    more: str = ""  # elements of the error
+
+    @property
+    def body(self) -> bytes:
+        said = f"<Code>{self.code}</Code><Message>{self.text}</Message>{self.more}"
+        return f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{said}</Error>'.encode()
+
+
+DENIED = Refusal(403, "AccessDenied", "Access Denied")
+UNCHECKED = Refusal(400, "InvalidRequest", "Content-MD5 OR x-amz-checksum- HTTP header is required")
+CHECKSUMS = ("content-md5", "x-amz-checksum-")
+
+
 class Guard:
     """Decides which requests pass; remembers the kinds that did, and those that didn't."""
 
-    def __init__(self, public: tuple[str, ...] = (), paying: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        public: tuple[str, ...] = (),
+        paying: tuple[str, ...] = (),
+        locked: tuple[str, ...] = (),
+        tiers: Mapping[str, str] | None = None,
+    ) -> None:
         self.url = ""
         self.public, self.paying = public, paying
+        self.locked = locked  # buckets with Object Lock
+        self.tiers = tiers or {}
+        """Ends of keys whose objects are in one of Intelligent-Tiering's archive tiers."""
         self.passed: set[tuple[str, str]] = set()
         """Buckets, and kinds of requests to them: `LIST`, `RANGE`, or the method."""
         self.refused: list[tuple[str, str]] = []
         self._lock = threading.Lock()
 
-    def allows(self, request: BaseHTTPRequestHandler) -> bool:
-        """Tell whether a request passes."""
-        parts, headers = urlsplit(request.path), request.headers
+    def refusal(self, request: BaseHTTPRequestHandler) -> Refusal | None:
+        """Return what is answered to a request that doesn't pass."""
+        parts = urlsplit(request.path)
         bucket, kind = parts.path.strip("/").partition("/")[0], request.command
         if kind == "GET" and {"list-type", "prefix"} & set(parse_qs(parts.query)):
             kind = "LIST"
-        elif kind == "GET" and "Range" in headers:
+        elif kind == "GET" and "Range" in request.headers:
             kind = "RANGE"
-        reads = request.command in ("GET", "HEAD")
-        allowed = "Authorization" in headers or (reads and bucket in self.public)
-        settings = "/" not in parts.path.strip("/") and kind == "GET"
-        if bucket in self.paying and not settings:  # of the bucket itself
-            allowed = allowed and headers.get("x-amz-request-payer") == "requester"
+        found = self._refusal(request, bucket)
         with self._lock:
-            if allowed:
+            if found is None:
                 self.passed.add((bucket, kind))
             else:
                 self.refused.append((bucket, kind))
-        return allowed
+        return found
+
+    def _refusal(self, request: BaseHTTPRequestHandler, bucket: str) -> Refusal | None:
+        path, headers = urlsplit(request.path).path.strip("/"), request.headers
+        reads = request.command in ("GET", "HEAD")
+        allowed = "Authorization" in headers or (reads and bucket in self.public)
+        settings = "/" not in path and request.command == "GET"
+        if bucket in self.paying and not settings:  # of the bucket itself
+            allowed = allowed and headers.get("x-amz-request-payer") == "requester"
+        if not allowed:
+            return DENIED
+        puts = bucket in self.locked and request.command == "PUT" and "/" in path
+        deletes = request.command == "POST" and "delete" in urlsplit(request.path).query
+        if puts or deletes:
+            checked = any(name.lower().startswith(CHECKSUMS) for name in headers)
+            return None if checked else UNCHECKED
+        for end, tier in self.tiers.items():
+            if request.command == "GET" and path.endswith(end):
+                return _archived("INTELLIGENT_TIERING", tier)
+        return None
+
+
+def _archived(storage: str, tier: str) -> Refusal:
+    text = "The operation is not valid for the object's access tier"
+    more = f"<StorageClass>{storage}</StorageClass><AccessTier>{tier}</AccessTier>"
+    return Refusal(403, "InvalidObjectState", text, more=more)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -60,8 +108,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if not self.server.guard.allows(self):
-            self._answer(403, {"Content-Type": "application/xml"}, DENIED)
+        if refusal := self.server.guard.refusal(self):
+            headers = {"Content-Type": "application/xml", **refusal.headers}
+            self._answer(refusal.status, headers, refusal.body)
             return
         host = urlsplit(self.server.upstream).netloc
         connection = http.client.HTTPConnection(host, timeout=60)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from handlers import block, coarse, finalize, plan
-from tests.field.guarded import Guard, guarded
 from tests.flow.conftest import AWS, textured, write_stack, zblocks
 from tests.references import read_info, read_tensorstore
 from zblocks.storage import open_store
@@ -32,21 +31,6 @@ def stack(tmp_path, cloud):
     names = "".join(f"s_{z:03d} {z}\n" for z in range(70))
     cloud.put("slices", "list.txt", names.encode())
     return voxels
-
-
-@pytest.fixture
-def front(cloud):
-    """A function: an S3 where these buckets are public, or their requester pays."""
-    opened = []
-
-    def serve(**rules):
-        context = guarded(cloud.endpoint, Guard(**rules))
-        opened.append(context)
-        return context.__enter__()
-
-    yield serve
-    for context in opened:
-        context.__exit__(None, None, None)
 
 
 def read_back(folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,7 +52,9 @@ def is_conflict(error: BaseException | None) -> bool:
 def _translate(place: str, error: Exception, denied: str, *, local: bool) -> ZblocksError:
     said, short = str(error), _shorten(error)
     sign = "os error 13" if local else "status code: 403"  # a refused listing has no class
-    if isinstance(error, _DENIED) or sign in said:
+    if "<Code>InvalidObjectState</Code>" in said:
+        what = _archived(place, said)
+    elif isinstance(error, _DENIED) or sign in said:
         what = f"{denied} ({short})"
     elif isinstance(error, ValueError):
         what = f"not a valid object name ({short}); correct it"
@@ -71,6 +74,19 @@ def _translate(place: str, error: Exception, denied: str, *, local: bool) -> Zbl
     else:
         return StorageError(f"{place}: the store failed after retries: {short}")
     return InvalidConfig(f"{place}: {what}")
+
+
+def _archived(place: str, said: str) -> str:
+    """Return what to do with an object that must be restored before it can be read."""
+    tiers = list(dict.fromkeys(re.findall(r"<(?:StorageClass|AccessTier)>(\w+)<", said)))
+    # Intelligent-Tiering takes no days: what is restored stays in its frequent tier.
+    request = "{}" if "INTELLIGENT_TIERING" in tiers else '{"Days": 7}'
+    _, _, bucket, key = place.split("/", 3)
+    command = f"--bucket {bucket} --key {shlex.quote(key)} --restore-request '{request}'"
+    return (
+        f"archived ({', '.join(tiers)}), so that it can't be read; restore it and all others like "
+        f"it, which takes hours, then rerun: aws s3api restore-object {command}"
+    )
 
 
 def _shorten(error: Exception) -> str:

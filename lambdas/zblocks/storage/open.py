@@ -93,6 +93,11 @@ NOT_PUBLIC = (
 )
 """What to do where access to a bucket is denied."""
 
+DIRECTORY_BUCKET = (
+    "is a directory bucket (S3 Express One Zone), which lists its objects in no order, and which "
+    "viewers can't read; use a general purpose bucket (aws s3 sync copies slices to one)"
+)
+
 _lock = threading.Lock()
 
 
@@ -158,7 +163,10 @@ def _open(url: str, access: Access, _pid: int) -> Store:
 
 
 def _open_bucket(url: str, bucket: str, prefix: str, access: Access) -> Store:
+    if bucket.endswith("--x-s3"):
+        raise InvalidConfig(f"{url}: {DIRECTORY_BUCKET}")
     options = {"prefix": prefix or None, **_keys(bucket, access)}
+    options["checksum_algorithm"] = "SHA256"  # Object Lock asks for one with every PUT
     if access.requester_pays:
         options["request_payer"] = True
     if region := access.region or _region():
