@@ -142,7 +142,7 @@ def page() -> str:
         ("PUTs per prefix", f"{PUT_RATE:.0f} per second", "documented"),
         ("Lambda, arm64",
          f"${prices.lambda_gb_s_arm64} per GB-s, ${prices.lambda_million_requests} per million",
-         f"list price, {prices.region}, {prices.date}"),
+         f"list price, {prices.region}, {prices.date}, see [costs](costs.md#prices)"),
         ("Step Functions", f"${prices.transitions_thousand} per 1,000 transitions", "same"),
         ("S3", f"PUT ${prices.put_thousand}, GET ${prices.get_thousand} per 1,000", "same"),
     ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from tests.plans import chunk_format
 from zblocks.errors import InvalidConfig
 from zblocks.geometry import Box, Vec
-from zblocks.planning.bill import Prices, WorkerPool
+from zblocks.planning.bill import UNCONFIRMED, Prices, WorkerPool
 from zblocks.planning.cost import (
     CHILD_TRANSITIONS,
     CONTROL_MEMORY_MB,
@@ -215,6 +216,24 @@ def test_a_file_of_prices_changes_what_it_names(tmp_path):
     prices = Prices.load(file)
     assert (prices.region, prices.put_thousand) == ("eu-central-1", 0.0054)
     assert prices.get_thousand == Prices().get_thousand
+
+
+PRICE = re.compile(
+    r"^\| `(\w+)`[^|]* \| ([\d.]+) \| "
+    r"\[\w[\w ]+\]\(https://aws\.amazon\.com/[\w-]+/pricing/\) \| "
+    r"(unconfirmed|\d{4}-\d\d)[^|]* \|$",
+    re.MULTILINE,
+)
+"""A row of the table of prices."""
+
+
+def test_every_price_has_its_page_and_date():
+    text = (Path(__file__).parents[2] / "docs" / "costs.md").read_text()
+    rows, prices = PRICE.findall(text), Prices()
+    figures = prices.model_dump(exclude={"date", "region"})
+    assert {name: float(figure) for name, figure, _ in rows} == figures
+    assert {name for name, _, found in rows if found == "unconfirmed"} == UNCONFIRMED
+    assert {found for *_, found in rows} == {"unconfirmed", prices.date}
 
 
 @pytest.mark.parametrize(

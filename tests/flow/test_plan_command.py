@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 from moto.core.responses import ActionResult
@@ -186,6 +187,24 @@ def test_a_bucket_that_sends_events_is_billed_for_each_object(bucket, cloud, req
     bill = cloud.json("volumes", report)["bill"]
     for which in ("predicted", "actual"):
         assert [row["unit_price"] for row in bill[which] if row["what"] == "events"] == [1e-6]
+
+
+def test_prices_that_could_not_be_confirmed_are_marked(bucket, tmp_path):
+    """In the table, in JSON and in reports; what the user's file names is taken as it is."""
+    config, prices = bucket(), tmp_path / "prices.json"
+    prices.write_text('{"get_thousand": 0.0004, "storage_gb_month": 0.023}')
+    ours = zblocks("plan", config, "--concurrency", "3").out
+    assert re.search(r"S3 +PUT .* unconfirmed 0\.000005 ", ours)
+    assert re.search(r"S3 +GET .* unconfirmed 0\.0000004 ", ours)
+    assert "per month (price unconfirmed)" in ours
+    theirs = zblocks("plan", config, "--prices", prices).out
+    assert re.search(r"S3 +PUT .* unconfirmed 0\.000005 ", theirs)
+    assert re.search(r"S3 +GET +\d+ +requests +0\.0000004 ", theirs)
+    assert theirs.rstrip().endswith("per month")
+    bill = zblocks("plan", config, "--json").json["bill"]
+    assert {row["what"]: row["unconfirmed"] for row in bill} == {
+        row["what"]: row["what"] not in ("calls", "transitions") for row in bill
+    }
 
 
 def test_other_prices(bucket, tmp_path):

@@ -53,7 +53,8 @@ def _print(said: Forecast) -> None:
     asked = f"list prices of {said.prices.region}, {said.prices.date}, before free tiers"
     note = "" if pool.cloud else "; local runs cost only their requests to buckets"
     out.print(f"cost: ${show_dollars(guess.bill.dollars)} ({asked}{note})", markup=False)
-    month = f", ${show_dollars(guess.month)} per month" if guess.month else ""
+    mark = " (price unconfirmed)" if said.prices.unconfirmed("storage_gb_month") else ""
+    month = f", ${show_dollars(guess.month)} per month{mark}" if guess.month else ""
     out.print(f"storage: about {guess.stored_gb:,.3g} GB{month}", markup=False)
     if said.in_buckets:
         out.print(_on_lambda(said.in_buckets), markup=False)
@@ -111,6 +112,7 @@ def _bill(said: Forecast) -> tuple[Sequence[str], list[Sequence[str]]]:
     for line in said.estimate.bill.lines:
         quantity = f"{line.quantity:,.0f}" if line.quantity >= 1 else f"{line.quantity:.2g}"
         price = f"{line.unit_price:.10f}".rstrip("0").rstrip(".")
-        money = price, show_dollars(line.dollars)
+        mark = "unconfirmed " if line.unconfirmed else ""
+        money = mark + price, show_dollars(line.dollars)
         rows.append((line.service, line.what, quantity, line.unit, *money))
     return ("service", "what", "quantity", "unit", "$ per unit", "$"), rows

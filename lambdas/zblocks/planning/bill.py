@@ -12,6 +12,13 @@ from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, ValidationError
 from zblocks.config.messages import invalid, read_file, read_object, show, unknown_fields
 from zblocks.errors import CostCeiling, InvalidConfig
 
+UNCONFIRMED = frozenset({
+    "lambda_gb_s_arm64", "put_thousand", "get_thousand", "events_million", "logs_gb",
+    "storage_gb_month",
+})  # fmt: skip
+"""Prices whose figure was not found on a page of Amazon's: docs/costs.md has the pages and dates.
+Others publish the same figures."""
+
 Dollars = Annotated[float, Field(ge=0, le=1e9), AllowInfNan(False)]
 Label = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -36,6 +43,15 @@ class Prices(BaseModel):
     def lambda_gb_s(self, architecture: str) -> float:
         """Return the price of a GB-second on `arm64` or `x86_64`."""
         return self.lambda_gb_s_arm64 if architecture == "arm64" else self.lambda_gb_s_x86_64
+
+    def each(self, name: str, count: float = 1) -> tuple[float, bool]:
+        """Return the price of one of `count`, and whether the list price is unconfirmed."""
+        price: float = getattr(self, name)
+        return price / count, self.unconfirmed(name)
+
+    def unconfirmed(self, name: str) -> bool:
+        """Tell whether a price is Amazon's, and not confirmed; those of a file are the user's."""
+        return name in UNCONFIRMED and name not in self.model_fields_set
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -86,6 +102,7 @@ class Line:
     quantity: float
     unit: str
     unit_price: float  # dollars
+    unconfirmed: bool = False  # whether the price is
 
     @property
     def dollars(self) -> float:

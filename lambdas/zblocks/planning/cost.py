@@ -128,25 +128,30 @@ def actual(
     gets = (sum(slice_gets(plan, s) for s in done.read) + probes) * source
     lists = ceil_div(len(slices), PAGE) * source + (pages + len(plan.scales) + RUN_LISTS) * target
     requests = (
-        ("PUT", (done.objects + done.tasks + RUN_PUTS) * target, prices.put_thousand),
-        ("LIST", lists, prices.put_thousand),
-        ("GET", gets + _target_gets(plan, done.blocks) * target, prices.get_thousand),
+        ("PUT", (done.objects + done.tasks + RUN_PUTS) * target, "put_thousand"),
+        ("LIST", lists, "put_thousand"),
+        ("GET", gets + _target_gets(plan, done.blocks) * target, "get_thousand"),
     )
-    lines = [Line("S3", what, n, "requests", each / 1e3) for what, n, each in requests if n]
+    lines = [
+        Line("S3", what, n, "requests", *prices.each(price, 1e3))
+        for what, n, price in requests
+        if n
+    ]
     if plan.sends_events:
         told = lines[0].quantity
-        lines.append(Line("EventBridge", "events", told, "events", prices.events_million / 1e6))
+        price = prices.each("events_million", 1e6)
+        lines.append(Line("EventBridge", "events", told, "events", *price))
     if not pool.cloud:
         return Bill(tuple(lines))
     worker_s, plan_s = done.seconds + _finalize_seconds(plan, tasks), _plan_seconds(tasks)
     gb_s = worker_s * plan.memory_mb / 1024 + plan_s * CONTROL_MEMORY_MB / 1024
     calls, compute = done.tasks + 2, f"compute, {pool.architecture}"
     return Bill((
-        Line("Lambda", compute, gb_s, "GB-s", prices.lambda_gb_s(pool.architecture)),
-        Line("Lambda", "calls", calls, "requests", prices.lambda_million_requests / 1e6),
+        Line("Lambda", compute, gb_s, "GB-s", *prices.each(f"lambda_gb_s_{pool.architecture}")),
+        Line("Lambda", "calls", calls, "requests", *prices.each("lambda_million_requests", 1e6)),
         Line("Step Functions", "transitions", _transitions(plan, done), "transitions",
-             prices.transitions_thousand / 1e3),
-        Line("CloudWatch", "logs", calls * LOG_BYTES / GB, "GB", prices.logs_gb),
+             *prices.each("transitions_thousand", 1e3)),
+        Line("CloudWatch", "logs", calls * LOG_BYTES / GB, "GB", *prices.each("logs_gb")),
         *lines,
     ))  # fmt: skip
 

@@ -184,7 +184,7 @@ def _bill(report: RunReport) -> dict[str, Any]:
     came_to = {(line.service, line.what): line.dollars for line in actual.lines}
     rows = [
         (
-            f"{line.service} {line.what}",
+            f"{line.service} {line.what}" + (" (price unconfirmed)" if line.unconfirmed else ""),
             f"{line.quantity:,.6g} {line.unit}",
             line.dollars,
             came_to.get((line.service, line.what)),
