@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zblocks.geometry import Vec
+from zblocks.host import LAMBDA_VCPU_MB
 from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.cost import PUT_RATE, estimate
 from zblocks.planning.plan import (
@@ -23,7 +24,7 @@ from zblocks.planning.plan import (
     StackFormat,
 )
 from zblocks.planning.planner import make_plan
-from zblocks.planning.time import LAMBDA_VCPU_MB, WorkerSpec
+from zblocks.planning.time import WorkerSpec
 from zblocks.precomputed.scale import ChunkFormat
 from zblocks.slices.header import STREAM_BYTES, STREAM_ROWS
 from zblocks.slices.slice_ref import SliceRef

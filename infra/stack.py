@@ -142,7 +142,7 @@ class ZblocksStack(Stack):
             memory_size=memory_mb,
             timeout=FUNCTION_TIMEOUT,
             log_group=log,
-            # As the machine is: each worker's call has its trace. X-Ray has no resource but *.
+            # As the machine is; X-Ray takes a sample of the calls. It has no resource but *.
             tracing=lambda_.Tracing.ACTIVE,
             role=self._function_role(name, log, statements),
             environment={

@@ -20,7 +20,7 @@ from zblocks.planning.cost import COARSEN_CONCURRENCY
 from zblocks.planning.stores import open_stores
 from zblocks.planning.time import WorkerSpec
 from zblocks.run.cloud.executions import ask, functions_at_once
-from zblocks.run.job import MAP, PENDING
+from zblocks.run.job import PENDING, map_prefix
 from zblocks.run.start import Prepared, Run, prepare
 from zblocks.storage import StoredFile, open_store
 
@@ -126,8 +126,7 @@ def as_state(
         "destination": plan.destination,
         "bucket": bucket,
         "pending_key": f"{folder}/{PENDING}".lstrip("/"),
-        # At the bucket's root, where a lifecycle rule can find it.
-        "map_prefix": f"{MAP}/{folder}".rstrip("/"),
+        "map_prefix": map_prefix(plan.destination),
         "volume_id": plan.volume_id,
         "blocks": len(prepared.pending),
         "coarse": plan.stages(),

@@ -8,9 +8,16 @@ import resource
 import sys
 from pathlib import Path
 
+LAMBDA_VCPU_MB = 1769  # that buy the time of one CPU; AWS: Configure Lambda function memory
+
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return how many cores this process may use: on Lambda, as many as its share of time fills.
+
+    Lambda shows more CPUs than it gives time for: three at 3,538 MB, whose share is two.
+    """
+    if memory_mb := os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"):
+        return max(round(int(memory_mb) / LAMBDA_VCPU_MB), 1)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
 
+from zblocks.host import cores
 from zblocks.verify.chunks import AHEAD, THREADS, for_each
 
 
@@ -36,3 +38,18 @@ def test_the_first_error_is_raised():
 
     with pytest.raises(ValueError, match="100"):
         for_each(action, range(10**6))
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "visible", "threads"),
+    [(512, 2, 1), (1769, 2, 1), (3008, 2, 2), (3538, 3, 2), (7076, 4, 4), (10240, 6, 6)],
+)
+def test_threads_on_lambda_follow_the_share_of_time_that_is_bought(
+    monkeypatch, memory_mb, visible, threads
+):
+    """Here all visible CPUs are ours; there, three are visible and two are bought at 3,538 MB."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(visible)), raising=False)
+    monkeypatch.delenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", raising=False)
+    assert cores() == visible
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", str(memory_mb))
+    assert cores() == threads

@@ -165,6 +165,33 @@ def test_a_redrive_of_a_failed_finalize_alone_converts_nothing(job, cloud, heard
     assert ending["link"].startswith("https://")
 
 
+def test_the_record_of_blocks_goes_when_a_volume_is_published(job, cloud):
+    """Of all Map Runs of this destination; that of a volume below it stays."""
+    folder = job["destination"].removeprefix("s3://volumes/")
+    runs = [f"{n}c8f1a2b-0d3e-4f56-8a7b-9c0d1e2f3a4b" for n in range(3)]
+    ours = [
+        f".zblocks/map/{folder}/{runs[0]}/manifest.json",
+        f".zblocks/map/{folder}/{runs[0]}/FAILED_0.json",
+        f".zblocks/map/{folder}/{runs[1]}/SUCCEEDED_0.json",
+    ]
+    others = [
+        f".zblocks/map/{folder}/below/{runs[2]}/manifest.json",
+        f".zblocks/map/{folder}/{runs[2]}/{runs[2]}/manifest.json",  # a volume of such a name
+        f".zblocks/map/{folder}-2/{runs[0]}/manifest.json",
+    ]
+    for key in (*ours, *others):
+        cloud.s3.put_object(Bucket="volumes", Key=key, Body=b"{}")
+    config = job | {"allow_partial": True, "damaged": "error"}
+    state = plan.handler({"input": config, "execution": EXECUTION}, CONTEXT)
+    assert {key.rpartition("/")[0] for key in ours} == {
+        f"{state['map_prefix']}/{run}" for run in runs[:2]
+    }
+    run_blocks(state)
+    assert set(ours) < cloud.keys("volumes")
+    assert end(state)["status"] == "PARTIAL"
+    assert {key for key in cloud.keys("volumes") if key.startswith(".zblocks/")} == set(others)
+
+
 def test_a_killed_worker_is_named_with_advice(job, cloud):
     """Out of memory, it could not say a word itself."""
     job["destination"] += "-killed"

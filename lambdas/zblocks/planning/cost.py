@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zblocks.geometry import Span, ceil_div
+from zblocks.host import LAMBDA_VCPU_MB
 from zblocks.planning.bill import Bill, Line, Prices, WorkerPool, in_bucket
 from zblocks.planning.plan import BlockTask, CoarseTask, Plan, part_z
 from zblocks.planning.time import (
-    LAMBDA_VCPU_MB,
     RATIO,
     START,
     WorkerSpec,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zblocks.geometry import ceil_div
+from zblocks.host import LAMBDA_VCPU_MB
 from zblocks.planning.plan import PlanInput
 from zblocks.precomputed.scale import ChunkFormat
 
@@ -35,7 +36,6 @@ RATIO = {"gzip": 0.7, "br": 0.7, "none": 1.0, "jpeg": 0.15, "png": 0.7,
 COARSE = 4 / 3  # voxels of all scales per voxel of scale 0 if x and y are halved; less if z is, too
 START = 4.0  # seconds that a cold worker takes before the first slice
 PLANNED_PERCENT = 88  # of a worker's memory: Lambda kills one that takes more than all of it
-LAMBDA_VCPU_MB = 1769  # that come with one vCPU; AWS: Configure Lambda function memory
 
 
 @dataclass(frozen=True, slots=True)

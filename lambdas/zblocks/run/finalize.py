@@ -12,6 +12,7 @@ declared holes, and the volume is published as PARTIAL.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,12 +42,16 @@ from zblocks.run.job import (
     REPORT,
     WORK,
     Job,
+    map_prefix,
     read_tasks,
 )
 from zblocks.run.outcome import build_report, judge_run, to_blame
 from zblocks.run.records import read_failures
 from zblocks.run.start import Run, withdraw_tasks
-from zblocks.storage import Store
+from zblocks.storage import Store, open_store
+
+MAP_RUN = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""Name of a Map Run: of the folder with its record."""
 
 SecondReader = Callable[[Job, Sequence[Hole]], int]
 """Compares chunks outside the holes as another reader reads them, and returns how many; raises
@@ -137,6 +142,8 @@ def _finalize(job: Job, run: Run, error: str, second_reader: SecondReader | None
             "missing or reads other slices will be converted"
         )
     _clear(job, found.verdict)
+    if run.execution:
+        _clear_map(target.url)
     if second_reader:
         report = replace(report, chunks_compared=second_reader(job, report.holes))
     page = render_report(report, target)
@@ -221,3 +228,11 @@ def _clear(job: Job, verdict: Verdict) -> None:
     for folder in json.loads(target.get(REPLACED))["folders"]:
         target.delete([o.key for o in target.list(folder) if not o.key.startswith(kept)])
     target.delete([REPLACED])
+
+
+def _clear_map(destination: str) -> None:
+    """Delete Step Functions' record of each block, which receipts say more about."""
+    store = open_store("/".join(destination.split("/")[:3]))
+    for folder in store.list_folder(map_prefix(destination))[1]:
+        if MAP_RUN.fullmatch(folder.rpartition("/")[2]):  # others are of volumes below this one
+            store.delete([o.key for o in store.list_folder(folder)[0]])

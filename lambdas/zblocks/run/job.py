@@ -51,6 +51,14 @@ def open_job(destination: str, access: Access = BY_ENVIRONMENT, run: str = "") -
     return Job(plan, open_store(plan.source, reads), target, run)
 
 
+def map_prefix(destination: str) -> str:
+    """Return where in its bucket Step Functions keeps its record of a volume's blocks.
+
+    At the bucket's root, where a lifecycle rule can find it.
+    """
+    return f"{MAP}/{destination.removeprefix('s3://').partition('/')[2]}".rstrip("/")
+
+
 def read_tasks(target: Store) -> tuple[BlockTask, ...]:
     """Return the task of every block of the plan at a destination."""
     return tasks_from_json(target.get(ITEMS))
