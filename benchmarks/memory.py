@@ -1,7 +1,10 @@
-"""Does a block stay within the memory that its plan predicts, and is the prediction near?
+"""Does a block stay within the memory that its plan predicts, for every kind of slice?
 
-`python -m benchmarks.memory [--width 24000 --height 18000 --slices 64]`: one block of large JPEG
-slices, converted by one worker process, unsharded in 4096 MiB and sharded in 6144 MiB.
+`python -m benchmarks.memory [--width 6000 --height 3000 --slices 8] [--kind NAME]`: a block of each
+kind of slice that tests/formats/registry.py has, converted by one worker process: with room for
+whole slices, and in the smallest worker for which it can be planned, in strips if its slices can be
+read so. The table has the prediction, the peak, and the peak as a share of it. The exit code is 1
+if a peak is above its prediction.
 """
 
 from __future__ import annotations
@@ -10,76 +13,122 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import simplejpeg
 
-JOBS = {"unsharded": (False, 4096), "sharded": (True, 6144)}
+import zblocks
+from tests.formats.registry import HEIGHT, INPUTS, InputKind, Plane
+from zblocks.errors import DoesNotFit
+
+AMPLE = 16_384  # MiB, of a worker that takes whole slices
+TILE = 512  # pixels of a side
 
 
-def write_stack(folder: Path, width: int, height: int, slices: int) -> None:
-    """Write one noisy, tissue-like slice, and as many names for it."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A job of one worker."""
+
+    rows: int
+    depth: int
+    predicted: int  # MiB
+    peak: int  # MiB
+
+    @property
+    def share(self) -> float:
+        """The peak as a part of the prediction."""
+        return self.peak / self.predicted
+
+
+def plane_of(kind: InputKind, width: int, height: int) -> Plane:
+    """Return a large plane (y, x, c) of a kind: waves of its whole range, with noise."""
+    small = kind.planes()[0]
+    times = (-(-height // small.shape[0]), -(-width // small.shape[1]), 1)
+    plane = np.tile(small, times)[:height, :width]
     rng = np.random.default_rng(0)
-    image = np.empty((height, width, 1), np.uint8)
-    for y in range(0, height, 64):  # by rows: the whole as floats would be larger than any worker
-        row = rng.normal(128, 40, width // 64 + 1).repeat(64)[:width]
-        rows = row + rng.normal(0, 3, (min(64, height - y), width))
-        image[y : y + 64, :, 0] = np.clip(rows, 0, 255)
-    first = folder / "s_0000.jpg"
-    first.write_bytes(simplejpeg.encode_jpeg(image, quality=90, colorspace="GRAY"))
-    for z in range(1, slices):
-        os.link(first, folder / f"s_{z:04d}.jpg")
+    if plane.dtype.kind == "f":
+        return plane + rng.random(plane.shape, np.float32).astype(plane.dtype)
+    if plane.dtype.kind != "b" and kind.bits >= 8:
+        plane ^= rng.integers(0, 16, plane.shape, np.uint8).astype(plane.dtype)
+    return plane
 
 
-def convert(folder: Path, sharding: bool, memory_mb: int) -> dict[str, float]:
-    """Convert the stack with one worker; return the report."""
-    config = {
-        "source": f"file://{folder}/in",
-        "destination": f"file://{folder}/out",
-        "voxel_resolution": [4, 4, 40],
-        "sharding": sharding,
-        "scales": 4,
-    }
-    path = folder / "config.json"
-    path.write_text(json.dumps(config))
-    line = [sys.executable, "-m", "zblocks", "convert", str(path), "--workers", "1"]
-    subprocess.run([*line, "--memory", str(memory_mb)], check=True, stdout=subprocess.DEVNULL)
-    report = json.loads((folder / "out/.zblocks/report.json").read_text())
-    plan = json.loads((folder / "out/.zblocks/plan.json").read_text())
+def write_stack(folder: Path, kind: InputKind, size: tuple[int, int], slices: int) -> None:
+    """Write one slice of this width and height, and as many names for it."""
+    plane = plane_of(kind, *size)
+    given = getattr(kind.write, "keywords", {})
+    larger: dict[str, Any] = {"tile": (TILE, TILE)} if "tile" in given else {}
+    if given.get("rowsperstrip") == HEIGHT:
+        larger = {"rowsperstrip": size[1]}
+    first = folder / f"s_0000{kind.extension}"
+    kind.write(first, np.stack([plane] * slices) if kind.stack else plane, **larger)
+    for z in range(1, 1 if kind.stack else slices):
+        os.link(first, folder / f"s_{z:04d}{kind.extension}")
+
+
+def convert(folder: Path, memory_mb: int, **fields: object) -> Measured:
+    """Convert `folder`/in with one worker of so much memory, and remove the volume.
+
+    Raises DoesNotFit: the memory is too small.
+    """
+    zblocks.convert(_config(folder, fields), workers=1, memory_mb=memory_mb)
+    report, plan = (
+        json.loads((folder / "out/.zblocks" / name).read_text())
+        for name in ("report.json", "plan.json")
+    )
     shutil.rmtree(folder / "out")
-    return {**report, "rows": plan["rows"], "block_depth": plan["block_depth"]}
+    peaks = report["predicted_peak_mb"], report["peak_mb"]
+    return Measured(plan["rows"], plan["block_depth"], *peaks)
 
 
-def main() -> None:
-    """Measure and print."""
+def smallest(folder: Path, **fields: object) -> int:
+    """Return the memory of the smallest worker that is enough, MiB; the planner says it."""
+    try:
+        zblocks.plan(_config(folder, fields), workers=1, memory_mb=1)
+    except DoesNotFit as error:
+        return int(str(error).partition("raise its memory to ")[2].split()[0])
+    raise AssertionError
+
+
+def _config(folder: Path, fields: Mapping[str, object]) -> dict[str, object]:
+    places = {"source": f"file://{folder}/in", "destination": f"file://{folder}/out"}
+    return {**places, "voxel_resolution": [4, 4, 40], **fields}
+
+
+def main() -> int:
+    """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
-    parser.add_argument("--width", type=int, default=24_000)
-    parser.add_argument("--height", type=int, default=18_000)
-    parser.add_argument("--slices", type=int, default=64)
-    parser.add_argument("--job", choices=JOBS, action="append")
-    parser.add_argument("--memory", type=int, help="MiB, instead of the job's own")
+    parser.add_argument("--width", type=int, default=6_000)
+    parser.add_argument("--height", type=int, default=3_000)
+    parser.add_argument("--slices", type=int, default=8)
+    parser.add_argument("--memory", type=int, default=AMPLE, help="MiB, for whole slices")
+    parser.add_argument("--kind", choices=INPUTS, action="append")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="zblocks-memory-") as name:
-        folder = Path(name)
-        (folder / "in").mkdir()
-        write_stack(folder / "in", options.width, options.height, options.slices)
-        print(
-            "| job | worker MiB | depth | rows | predicted MiB | measured MiB | share | seconds |"
-        )
-        print("|---|---|---|---|---|---|---|---|")
-        for job in options.job or JOBS:
-            sharding, memory = JOBS[job]
-            found = convert(folder, sharding, options.memory or memory)
-            predicted, peak = found["predicted_peak_mb"], found["peak_mb"]
-            print(
-                f"| {job} | {options.memory or memory} | {found['block_depth']} | {found['rows']} "
-                f"| {predicted} | {peak} | {peak / predicted:.2f} | {found['longest_task_s']:.0f} |"
-            )
+    worker = " rows at a time | MiB predicted | MiB peak | share |"
+    print(f"| slices | channels | type | large worker:{worker} smallest worker:{worker}")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    sound = True
+    for name in options.kind or INPUTS:
+        kind = INPUTS[name]
+        with tempfile.TemporaryDirectory(prefix="zblocks-memory-") as made:
+            folder = Path(made)
+            (folder / "in").mkdir()
+            write_stack(folder / "in", kind, (options.width, options.height), options.slices)
+            fields = {"chunk_size": [64, 64, options.slices], "scales": 3, **kind.config}
+            jobs = [
+                convert(folder, memory, **fields)
+                for memory in (options.memory, smallest(folder, **fields))
+            ]
+        shown = (f"{j.rows} | {j.predicted} | {j.peak} | {j.share:.2f}" for j in jobs)
+        print(f"| {name} | {kind.channels} | {kind.dtype} | {' | '.join(shown)} |", flush=True)
+        sound = sound and all(job.share <= 1 for job in jobs)
+    return 0 if sound else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -22,6 +22,7 @@ from zblocks.run.finalize import (
     resume_after_redrive,
 )
 from zblocks.run.job import REPORT, Job, open_job
+from zblocks.run.records import with_advice
 from zblocks.run.start import Run
 from zblocks.view.public_access import access_problems
 
@@ -109,6 +110,8 @@ def announce(kind: str, detail: dict[str, str], execution: str) -> None:
 
 
 def caught(event: dict[str, Any]) -> str:
-    """Return the error that Step Functions caught, as one line; empty if there is none."""
-    error = event.get("error") or {}
-    return f"{error['Error']}: {error.get('Cause', '')}" if error else ""
+    """Return the error that Step Functions caught, with advice; empty if there is none."""
+    error = event.get("error")
+    if not error:
+        return ""
+    return with_advice(error["Error"], f"{error['Error']}: {error.get('Cause', '')}")

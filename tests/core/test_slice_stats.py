@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zblocks.conversion.slice_stats import EVERY, KEPT, LEVELS, SliceStatsCounter
+from zblocks.conversion.slice_stats import EVERY, KEPT, LEVELS, PIECE_BYTES, SliceStatsCounter
 from zblocks.run.records import Receipt
 
 TYPES = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "float32"]
@@ -82,3 +84,17 @@ def test_each_range_is_a_sample_of_its_channel(dtype, channels):
     counter = SliceStatsCounter(0, dtype)
     counter.add(plane)
     assert sum(part.size for part in counter._sample._parts) <= KEPT + 3 * channels
+
+
+@pytest.mark.parametrize(("dtype", "channels"), [("uint8", 1), ("uint8", 5), ("float32", 3)])
+def test_whole_slices_are_counted_in_pieces(dtype, channels):
+    """What it takes doesn't grow with the slice; the same is counted."""
+    plane = np.random.default_rng(0).integers(0, 200, (6000, 2000, channels)).astype(dtype)
+    plane[77] = np.nan if dtype == "float32" else 9
+    whole = SliceStatsCounter(7, dtype)
+    tracemalloc.start()
+    whole.add(plane)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * PIECE_BYTES < plane.nbytes
+    assert whole.result() == counted(plane, 100)

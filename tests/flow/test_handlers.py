@@ -104,9 +104,9 @@ def run_blocks(state, bodies=None):
     return [item["index"] for item in pending]
 
 
-def end(state, redrive=0):
+def end(state, redrive=0, error=None):
     event = {"destination": state["destination"], "execution": EXECUTION, "redrive": redrive}
-    return finalize.handler(event | {"error": {}}, CONTEXT)
+    return finalize.handler(event | {"error": error or {}}, CONTEXT)
 
 
 def test_a_redriven_execution_converts_what_failed_and_no_more(job, cloud, heard):
@@ -192,16 +192,29 @@ def test_the_record_of_blocks_goes_when_a_volume_is_published(job, cloud):
     assert {key for key in cloud.keys("volumes") if key.startswith(".zblocks/")} == set(others)
 
 
-def test_a_killed_worker_is_named_with_advice(job, cloud):
+OUT_OF_MEMORY = ["Runtime.OutOfMemory", "Runtime.ExitError", "Lambda.Unknown"]
+
+
+@pytest.mark.parametrize("name", OUT_OF_MEMORY)
+def test_a_killed_worker_is_named_with_advice(job, cloud, name):
     """Out of memory, it could not say a word itself."""
     job["destination"] += "-killed"
     state = plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
     store = open_store(state["destination"])
     item = json.loads(store.get(".zblocks/pending.json"))[2]
-    error = {"Error": "Runtime.ExitError", "Cause": "RequestId: 1 Error: Runtime exited"}
+    error = {"Error": name, "Cause": "RequestId: 1 Error: Runtime exited"}
     block.handler({"destination": state["destination"], "item": item, "error": error}, CONTEXT)
     with pytest.raises(IncompleteVolume, match="lack of memory: raise worker_memory_mb"):
         end(state)
+
+
+@pytest.mark.parametrize("name", OUT_OF_MEMORY)
+def test_so_is_one_that_makes_coarser_scales(job, cloud, name):
+    job["destination"] += "-killed"
+    state = plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
+    error = {"Error": name, "Cause": "RequestId: 1 Error: Runtime exited"}
+    with pytest.raises(IncompleteVolume, match=f"{name}: RequestId.*lack of memory: raise"):
+        end(state, error=error)
 
 
 def test_every_line_names_the_execution_and_a_block_its_own(job, said):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.memory import convert, write_stack
+from tests.formats.registry import INPUTS
 
 
 @pytest.mark.parametrize(("sharding", "memory_mb"), [(False, 700), (True, 1100)])
 def test_the_peak_is_below_the_prediction_and_near_it(tmp_path, sharding, memory_mb):
     """Slices of 8000×6000 that don't fit whole: decoded in strips, two blocks by one process."""
     (tmp_path / "in").mkdir()
-    write_stack(tmp_path / "in", 8000, 6000, 32)
-    found = convert(tmp_path, sharding, memory_mb)
-    assert found["rows"] < 6000
-    assert found["peak_mb"] <= found["predicted_peak_mb"] <= 0.88 * memory_mb
+    write_stack(tmp_path / "in", INPUTS["JPEG grey"], (8000, 6000), 32)
+    found = convert(tmp_path, memory_mb, sharding=sharding, scales=4)
+    assert found.rows < 6000
+    assert found.peak <= found.predicted <= 0.88 * memory_mb
     if not sharding:  # shards are planned for as if they didn't compress
-        assert found["peak_mb"] >= 0.6 * found["predicted_peak_mb"]
+        assert found.peak >= 0.6 * found.predicted

@@ -16,6 +16,7 @@ from zblocks.geometry import Voxels
 from zblocks.neuroglancer import count_ranges, in_ranges
 
 EVERY = 8  # mean and histogram use one of this many rows, from the first row on
+PIECE_BYTES = 4 << 20  # of rows that are counted at a time: counting takes up to as much again
 BINS = 256  # maximum number of bins in a result
 
 LEVELS = (
@@ -64,6 +65,11 @@ class SliceStatsCounter:
 
     def add(self, rows: Voxels) -> None:
         """Add the next rows (y, x, c)."""
+        count = max(PIECE_BYTES // rows[0].nbytes, 1)
+        for y in range(0, len(rows), count):
+            self._add(rows[y : y + count])
+
+    def _add(self, rows: Voxels) -> None:
         looked_at = np.ascontiguousarray(rows[-self._rows % EVERY :: EVERY])
         self._rows += rows.shape[0]
         self._count_tail(rows)

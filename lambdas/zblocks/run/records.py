@@ -51,16 +51,28 @@ class Receipt(_Record):
     version: int = VERSION
 
 
+SLOW = "it ran out of time: raise worker_memory_mb, which buys cores, and deploy"
+KILLED = (
+    "it was killed, usually for lack of memory: raise worker_memory_mb and deploy; the function's "
+    "log says what it used"
+)
 ADVICE = {
-    "Sandbox.Timedout": "it ran out of time: raise worker_memory_mb, which buys cores, and deploy",
-    "States.Timeout": "it ran out of time: raise worker_memory_mb, which buys cores, and deploy",
-    "Runtime.ExitError": "it was killed, usually for lack of memory: raise worker_memory_mb",
-    "Lambda.Unknown": "it ended without an error: see the function's log",
+    "Sandbox.Timedout": SLOW,
+    "States.Timeout": SLOW,
+    "Runtime.OutOfMemory": KILLED,
+    "Runtime.ExitError": KILLED,
+    "Lambda.Unknown": KILLED,
     "Lambda.TooManyRequestsException": "Lambda had no free function for two weeks: ask AWS for a "
     "higher quota of concurrent executions",
     "StorageError": "the store kept failing: rerun later, or lower max_concurrency",
 }
 """What to do, by the error's name, if its message doesn't say."""
+
+
+def with_advice(error: str, text: str) -> str:
+    """Return a text about an error of this name, with what to do if there is advice."""
+    advice = ADVICE.get(error)
+    return f"{text} ({advice})" if advice else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +93,7 @@ class Failure(_Record):
     def line(self) -> str:
         """What failed and what to do about it, in one line."""
         text = self.message if self.task in self.message else f"{self.task}: {self.message}"
-        advice = ADVICE.get(self.error)
-        return f"{text} ({advice})" if advice else text
+        return with_advice(self.error, text)
 
 
 def read_failures(target: Store) -> list[Failure]:
