@@ -97,7 +97,7 @@ def run(one: Case, folder: Path) -> Ended:
     if not config.exists():  # a case may have put something else there
         config.write_bytes(made)
     arguments = [*one.command, str(config)]
-    ended = _launcher().run(arguments, os.environ, SECONDS, ADDRESS_SPACE)
+    ended = _launcher().run(arguments, os.environ, SECONDS, ADDRESS_SPACE, forked=False)
     return Ended(ended.code, ended.seconds, ended.peak_mb, ended.out + ended.err)
 
 

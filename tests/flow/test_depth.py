@@ -143,7 +143,7 @@ def test_in_strips_it_is_the_same(tmp_path, write_config, ext):
     config = write_config(
         contrast={"percentiles": [1, 99]}, dtype="uint8", scales=2, compression="none"
     )
-    done = zblocks("convert", config, "--workers", 1, "--memory", 230)
+    done = zblocks("convert", config, "--workers", 1, "--memory", 230, forked=False)
     assert done.code == 0, done.err
     plan = json.loads((tmp_path / "out/.zblocks/plan.json").read_text())
     report = json.loads((tmp_path / "out/.zblocks/report.json").read_text())

@@ -214,7 +214,7 @@ def test_in_strips_and_on_a_canvas(tmp_path, write_config):
     whole = write_config(destination=f"file://{tmp_path}/whole", **fields)
     assert zblocks("convert", whole, "--workers", 1).code == 0
     strips = write_config(destination=f"file://{tmp_path}/strips", **fields)
-    assert zblocks("convert", strips, "--workers", 1, "--memory", 285).code == 0
+    assert zblocks("convert", strips, "--workers", 1, "--memory", 285, forked=False).code == 0
     plan = json.loads((tmp_path / "strips/.zblocks/plan.json").read_text())
     assert plan["rows"] < 1500
     report = json.loads((tmp_path / "strips/.zblocks/report.json").read_text())
