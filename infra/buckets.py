@@ -14,6 +14,9 @@ from aws_cdk import aws_s3 as s3
 from infra.settings import Settings
 
 Statements = Sequence[iam.PolicyStatement]
+SETTINGS = [
+    f"s3:GetBucket{each}" for each in ("Notification", "ObjectLockConfiguration", "Versioning")
+]
 JOBS, ANSWERS = "jobs/*", "jobs/*.error.json"
 """Uploaded configs, and what is put beside those that can't be planned."""
 PRIVATE = (JOBS, "*.zblocks/*.json")
@@ -72,8 +75,8 @@ class Buckets:
         refused = self._target.arn_for_objects(f"jobs/{documents}")
         return [
             *self._read_volumes(["s3:GetObject", "s3:DeleteObject"]),
-            # Whether each object is billed an event, too.
-            self._allow(["s3:GetBucketNotification"], self._target.bucket_arn),
+            # Whether each object is billed an event, too, and old versions are kept.
+            self._allow(SETTINGS, self._target.bucket_arn),
             self._allow(["s3:PutObject", "s3:AbortMultipartUpload"], self._in_target(documents)),
             self._deny(["s3:PutObject"], refused),
         ]

@@ -22,7 +22,7 @@ from zblocks.planning.time import WorkerSpec
 from zblocks.run.cloud.executions import ask, functions_at_once
 from zblocks.run.job import PENDING, map_prefix
 from zblocks.run.start import Prepared, Run, prepare
-from zblocks.storage import StoredFile, open_store
+from zblocks.storage import StoredFile, home_region, open_store
 
 ANSWER = ".error.json"
 
@@ -54,7 +54,7 @@ def start(given: Mapping[str, Any], execution: str) -> dict[str, Any]:
     notes = config.for_cloud()
     refuse_other_places(config)
     worker = WorkerSpec.on_lambda(int(os.environ["ZBLOCKS_WORKER_MEMORY_MB"]))
-    run = Run(execution=execution, trigger=trigger, ask=ask)
+    run = Run(execution=execution, trigger=trigger, region=home_region(), ask=ask)
     prepared = prepare(config, open_stores(config), worker, run)
     metrics.add_metric(name="BlocksPlanned", unit=MetricUnit.Count, value=len(prepared.pending))
     result = as_state(prepared, config, execution, functions_at_once())

@@ -32,13 +32,14 @@ from zblocks.planning.plan import BlockTask, CoarseTask, MissingSlices, Plan, St
 from zblocks.precomputed.scale import Scale, Volume
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.rows import RowFormat
+from zblocks.storage import Bucket
 
 ASL = Path(__file__).parents[2] / "statemachine" / "zblocks.asl.json"
 PRICES = Prices(
     events_million=23e6,
     lambda_gb_s_arm64=2.0, lambda_gb_s_x86_64=3.0, lambda_million_requests=5e6,
     transitions_thousand=7e3, put_thousand=11e3, get_thousand=13e3, logs_gb=17.0,
-    storage_gb_month=19.0,
+    storage_gb_month=19.0, other_region_gb=29.0,
 )  # fmt: skip
 
 
@@ -110,12 +111,32 @@ def test_every_line_has_its_own_price():
 def test_each_put_to_a_bucket_that_sends_events_is_an_event(cloud):
     pool = WorkerPool(1, cloud=cloud)
     quiet = estimate(a_plan(), blocks(), pool, PRICES).bill
-    told = dataclasses.replace(a_plan(), sends_events=True)
+    told = dataclasses.replace(a_plan(), bucket=Bucket(sends_events=True))
     bill = estimate(told, blocks(), pool, PRICES).bill
     line = lines(bill)[("EventBridge", "events")]
     assert line.quantity == lines(quiet)[("S3", "PUT")].quantity
     assert line.unit_price == pytest.approx(23)
     assert bill.dollars == pytest.approx(quiet.dollars + line.dollars)
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "cloud", "far"),
+    [("us-east-1", "eu-west-1", True, True), ("us-east-1", "us-east-1", True, False),
+     ("us-east-1", "", True, False), ("", "eu-west-1", True, False),
+     ("us-east-1", "eu-west-1", False, False)],
+)  # fmt: skip
+def test_bytes_of_slices_in_another_region_are_traffic(here, there, cloud, far):
+    pool = WorkerPool(1, cloud=cloud)
+    usual = estimate(a_plan(), blocks(), pool, PRICES).bill
+    plan = dataclasses.replace(a_plan(), bucket=Bucket(here), source_region=there)
+    bill = estimate(plan, blocks(), pool, PRICES).bill
+    line = lines(bill).get(("S3", "traffic from eu-west-1"))
+    assert (line is not None) == far
+    if line:
+        read = sum(r.bytes for t in blocks() for s in t.slices for r in s.reads)
+        assert line.quantity == pytest.approx(read / 1e9)
+        assert line.unit_price == 29
+    assert bill.dollars == pytest.approx(usual.dollars + (line.dollars if line else 0))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ class Refusal:
 
 DENIED = Refusal(403, "AccessDenied", "Access Denied")
 UNCHECKED = Refusal(400, "InvalidRequest", "Content-MD5 OR x-amz-checksum- HTTP header is required")
+HOME = "us-east-1"
+SETTINGS = ("notification", "versioning", "object-lock", "ownershipControls")
 CHECKSUMS = ("content-md5", "x-amz-checksum-")
 
 
@@ -43,16 +46,24 @@ class Guard:
 
     def __init__(
         self,
+        *,
         public: tuple[str, ...] = (),
         paying: tuple[str, ...] = (),
         locked: tuple[str, ...] = (),
         tiers: Mapping[str, str] | None = None,
+        regions: Mapping[str, str] | None = None,
+        others: tuple[str, ...] = (),
+        secret: tuple[str, ...] = (),
     ) -> None:
         self.url = ""
         self.public, self.paying = public, paying
         self.locked = locked  # buckets with Object Lock
         self.tiers = tiers or {}
         """Ends of keys whose objects are in one of Intelligent-Tiering's archive tiers."""
+        self.regions = {"slices": HOME, "volumes": HOME, **(regions or {})}
+        """Of buckets; requests that are signed for another region are refused."""
+        self.others = others  # buckets of another account
+        self.secret = secret  # buckets whose settings may not be asked
         self.passed: set[tuple[str, str]] = set()
         """Buckets, and kinds of requests to them: `LIST`, `RANGE`, or the method."""
         self.refused: list[tuple[str, str]] = []
@@ -66,6 +77,8 @@ class Guard:
             kind = "LIST"
         elif kind == "GET" and "Range" in request.headers:
             kind = "RANGE"
+        if kind == "HEAD" and not parts.path.strip("/").removeprefix(bucket):
+            return self._head(request, bucket)
         found = self._refusal(request, bucket)
         with self._lock:
             if found is None:
@@ -74,12 +87,29 @@ class Guard:
                 self.refused.append((bucket, kind))
         return found
 
+    def _head(self, request: BaseHTTPRequestHandler, bucket: str) -> Refusal:
+        """Answer HeadBucket, which has the region in any case."""
+        headers, region = request.headers, self.regions.get(bucket)
+        if region is None:
+            return Refusal(404, "NotFound", "Not Found")
+        known = "Authorization" in headers or bucket in self.public
+        ours = bucket not in self.others or "x-amz-expected-bucket-owner" not in headers
+        status = 200 if known and ours else 403
+        return Refusal(status, "", "", {"x-amz-bucket-region": region})
+
     def _refusal(self, request: BaseHTTPRequestHandler, bucket: str) -> Refusal | None:
         path, headers = urlsplit(request.path).path.strip("/"), request.headers
         reads = request.command in ("GET", "HEAD")
         allowed = "Authorization" in headers or (reads and bucket in self.public)
-        settings = "/" not in path and request.command == "GET"
-        if bucket in self.paying and not settings:  # of the bucket itself
+        query = urlsplit(request.path).query.partition("&")[0].partition("=")[0]
+        settings = "/" not in path and request.command == "GET" and query in SETTINGS
+        if settings and bucket in self.secret:
+            return DENIED
+        signed = re.search(r"Credential=[^/]+/\d+/([a-z0-9-]+)/", headers.get("Authorization", ""))
+        region = self.regions.get(bucket)
+        if signed and region and region != signed[1]:
+            return Refusal(301, "PermanentRedirect", "", {"x-amz-bucket-region": region})
+        if bucket in self.paying and not settings:
             allowed = allowed and headers.get("x-amz-request-payer") == "requester"
         if not allowed:
             return DENIED
@@ -115,6 +145,8 @@ class _Handler(BaseHTTPRequestHandler):
         host = urlsplit(self.server.upstream).netloc
         connection = http.client.HTTPConnection(host, timeout=60)
         headers = {"Authorization": SIGNED, **self.headers, "Host": host}
+        if "x-amz-checksum-sha256" in self.headers:  # it looks only for what SDKs send, too
+            headers["x-amz-sdk-checksum-algorithm"] = "SHA256"
         connection.request(self.command, self.path, body, headers)
         answer = connection.getresponse()
         drop = ("connection", "transfer-encoding", "server", "date")

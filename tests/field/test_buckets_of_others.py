@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from handlers import block, coarse, finalize, plan
+from tests.field.functions import convert_on_lambda
 from tests.flow.conftest import AWS, textured, write_stack, zblocks
 from tests.references import read_info, read_tensorstore
-from zblocks.storage import open_store
 
 NOBODY = dict.fromkeys(AWS) | {
     "AWS_EC2_METADATA_DISABLED": "true",
@@ -172,25 +170,11 @@ def test_without_keys_nobody_can_pay(stack, front, write_config):
 def test_lambda_functions_pay_for_slices(tmp_path, stack, front, monkeypatch):
     guard = front(paying=("slices",))
     monkeypatch.setenv("AWS_ENDPOINT_URL", guard.url)
-    monkeypatch.setenv("ZBLOCKS_DESTINATION_BUCKET", "volumes")
-    monkeypatch.setenv("ZBLOCKS_WORKER_MEMORY_MB", "3538")
-    context = SimpleNamespace(
-        function_name="zblocks", memory_limit_in_mb=1769, aws_request_id="1",
-        invoked_function_arn="arn:aws:lambda:us-east-1:111122223333:function:zblocks",
-    )  # fmt: skip
-    arn = "arn:aws:states:us-east-1:111122223333:execution:zblocks:run-1"
     job = {
         "source": "s3://slices/s", "sorted_filename": "s3://slices/list.txt", "ext": ".png",
         "destination": f"s3://volumes/{tmp_path.name}", "voxel_resolution": [4, 4, 40],
         "requester_pays": True,
     }  # fmt: skip
-    state = plan.handler({"input": job, "execution": arn}, context)
-    event = {name: state[name] for name in ("destination", "execution", "allow_partial")}
-    for item in json.loads(open_store(job["destination"]).get(".zblocks/pending.json")):
-        block.handler(event | {"item": item}, context)
-    for index in (i for stage in state["coarse"] for i in stage):
-        coarse.handler(event | {"index": index}, context)
-    ended = finalize.handler(event | {"redrive": 0, "error": {}}, context)
-    assert ended["status"] == "COMPLETE"
+    assert convert_on_lambda(job, monkeypatch)["status"] == "COMPLETE"
     assert not [bucket for bucket, _ in guard.refused if bucket == "slices"]
     assert {kind for bucket, kind in guard.passed if bucket == "slices"} >= {"LIST", "RANGE"}

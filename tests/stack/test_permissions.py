@@ -10,6 +10,9 @@ READ, LIST = {"s3:GetObject"}, {"s3:ListBucket"}
 PUT = {"s3:PutObject", "s3:AbortMultipartUpload"}
 WRITE = READ | PUT
 REPLACE = WRITE | {"s3:DeleteObject"}
+SETTINGS = {
+    "s3:GetBucketNotification", "s3:GetBucketObjectLockConfiguration", "s3:GetBucketVersioning",
+}  # fmt: skip
 RESULTS = WRITE | {"s3:ListMultipartUploadParts"}
 SOURCES = {"slices-a": LIST, "slices-b": LIST, "slices-a/*": READ, "slices-b/*": READ}
 TRACES = {"*": {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}}
@@ -26,7 +29,7 @@ ALLOWED = {
     # AWS knows no narrower resource for quotas, either.
     | {"*": TRACES["*"] | {"lambda:GetAccountSettings"}}
     | {
-        "volumes": LIST | {"s3:GetBucketNotification"},
+        "volumes": LIST | SETTINGS,
         "volumes/*": READ | {"s3:DeleteObject"}, "volumes/*.zblocks/*": PUT,
     },
     "Roleblock": {"{Logblock}": LOGS, "volumes": LIST, "volumes/*": WRITE} | SOURCES | TRACES,

@@ -14,11 +14,12 @@ from zblocks.cli.display import Display
 from zblocks.cli.output import PLAIN_EVERY, place_of, reporting, say, say_how_to_stop
 from zblocks.config import Config
 from zblocks.errors import InvalidConfig, several
+from zblocks.planning.places import refuse_bucket
 from zblocks.planning.stores import access_of
 from zblocks.run import transfer
 from zblocks.run.finalize import Ending
 from zblocks.run.local.convert import Machine
-from zblocks.storage import open_store, open_writable
+from zblocks.storage import look_at_bucket, open_store, open_writable
 
 
 def convert_here(
@@ -83,7 +84,9 @@ def upload_volume(path: Path, bucket: str | None, *, as_json: bool) -> None:
             what = f"{bucket}: is not in a bucket" if bucket else f"{path}: names no bucket for it"
             msg = f"{what}; give one: zblocks upload {path} s3://bucket/folder"
             raise InvalidConfig(msg)
-        source, target = open_store(folder), open_writable(place, access_of(config))
+        access = access_of(config)
+        source, target = open_store(folder), open_writable(place, access)
+        refuse_bucket(place, look_at_bucket(place, access), cloud=False)
         overwrite = config is not None and config.overwrite
         count = _count_objects("uploaded")
         moved = transfer.upload(source, target, count, overwrite=overwrite)

@@ -14,7 +14,7 @@ from zblocks.errors import CostCeiling, InvalidConfig
 
 UNCONFIRMED = frozenset({
     "lambda_gb_s_arm64", "put_thousand", "get_thousand", "events_million", "logs_gb",
-    "storage_gb_month",
+    "other_region_gb", "storage_gb_month",
 })  # fmt: skip
 """Prices whose figure was not found on a page of Amazon's: docs/costs.md has the pages and dates.
 Others publish the same figures."""
@@ -37,6 +37,7 @@ class Prices(BaseModel):
     put_thousand: Dollars = 0.005  # S3 Standard: PUT and LIST
     get_thousand: Dollars = 0.0004  # S3 Standard: GET and HEAD
     events_million: Dollars = 1.00  # EventBridge: events of buckets that send them
+    other_region_gb: Dollars = 0.02  # S3: read from another region; 0.01 to 0.147 elsewhere
     logs_gb: Dollars = 0.50  # CloudWatch Logs, ingested
     storage_gb_month: Dollars = 0.023  # S3 Standard, the first 50 TB
 

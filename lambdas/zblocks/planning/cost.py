@@ -3,8 +3,8 @@
 1. The seconds of every task, from the plan's own prediction; workers take the tasks in order.
 2. Requests: ranges of every slice, objects, receipts and documents, pages of listings.
 
-Not counted: free tiers, traffic out of the region, work of failed attempts, traces and keys. On one
-machine only requests to buckets cost money, so that its bill has no other lines.
+Not counted: free tiers, traffic to machines outside AWS, work of failed attempts, traces and keys.
+On one machine only requests to buckets cost money, so that its bill has no other lines.
 """
 
 from __future__ import annotations
@@ -98,8 +98,7 @@ def estimate(
         objects=objects + sum(s.objects for s in scales[plan.owned :]),
         read=tuple(r for t in pending for s in t.slices for r in s.reads),
     )
-    voxels = sum(s.box.voxels for s in scales) * plan.volume.format.voxel_bytes
-    stored = voxels * stored_ratio(plan) / GB
+    stored = stored_gb(plan)
     wide = min(pool.at_once, COARSEN_CONCURRENCY)
     return Estimate(
         bill=actual(plan, pending, work, pool, prices),
@@ -137,7 +136,10 @@ def actual(
         for what, n, price in requests
         if n
     ]
-    if plan.sends_events:
+    if pool.cloud and plan.from_afar:
+        what, far = f"traffic from {plan.source_region}", sum(ref.bytes for ref in done.read) / GB
+        lines.append(Line("S3", what, far, "GB", *prices.each("other_region_gb")))
+    if plan.bucket.sends_events:
         told = lines[0].quantity
         price = prices.each("events_million", 1e6)
         lines.append(Line("EventBridge", "events", told, "events", *price))
@@ -220,6 +222,12 @@ def _objects(scale: Scale, z: Span) -> int:
     if scale.sharding is None:
         return scale.grid.x * scale.grid.y * ceil_div(z[1] - z[0], scale.chunk.z)
     return max(round(scale.objects * (z[1] - z[0]) / scale.box.shape.z), 1)
+
+
+def stored_gb(plan: Plan) -> float:
+    """Return the predicted size of the volume."""
+    voxels = sum(s.box.voxels for s in plan.scales) * plan.volume.format.voxel_bytes
+    return voxels * stored_ratio(plan) / GB
 
 
 def stored_ratio(plan: Plan) -> float:

@@ -29,6 +29,7 @@ from zblocks.slices.transforms.contrast import Cast, Contrast
 from zblocks.slices.transforms.region import Region
 from zblocks.slices.transforms.rows import RowFormat, result
 from zblocks.slices.transforms.substitutes import Substitutes
+from zblocks.storage import FOLDER, Bucket
 
 VERSION = 3  # version of the documents in `.zblocks/`
 
@@ -99,7 +100,8 @@ class PlanInput:
     damaged: tuple[DamagedSlice, ...] = ()  # those of `slices` that are known to be damaged
     skip_damaged: bool = False  # whether damaged slices are treated as missing
     requester_pays: bool = False  # whether to agree to pay for reading the slices
-    sends_events: bool = False  # whether the destination's bucket sends an event for each object
+    source_region: str = ""  # of the slices' bucket; empty if it isn't known
+    bucket: Bucket = FOLDER  # the destination's
     region: Region | None = None
     sparse_labels: bool = False
     segment_properties: str = ""  # folder of the labels' names, or empty
@@ -174,7 +176,8 @@ class Plan:
     damaged: tuple[DamagedSlice, ...] = ()  # they are in `filled`, too
     skip_damaged: bool = False  # whether a slice that turns out to be damaged is missing
     requester_pays: bool = False  # whether to agree to pay for reading the slices
-    sends_events: bool = False  # whether the destination's bucket sends an event for each object
+    source_region: str = ""  # of the slices' bucket; empty if it isn't known
+    bucket: Bucket = FOLDER  # the destination's
 
     @property
     def identity(self) -> str:
@@ -193,6 +196,11 @@ class Plan:
     def box(self) -> Box:
         """Scale 0 voxels."""
         return self.volume.box
+
+    @property
+    def from_afar(self) -> bool:
+        """Whether the slices are in another region than the volume."""
+        return bool(self.source_region and self.bucket.region not in ("", self.source_region))
 
     @property
     def layout_id(self) -> str:

@@ -75,7 +75,8 @@ def make_plan(given: PlanInput, worker: WorkerSpec) -> tuple[Plan, tuple[BlockTa
         notes=given.notes,
         skip_damaged=given.skip_damaged,
         requester_pays=given.requester_pays,
-        sends_events=given.sends_events,
+        source_region=given.source_region,
+        bucket=given.bucket,
     )
     tasks = [_task(plan, given.slices, i) for i in range(plan.blocks)]
     return declare_missing(plan, tasks, given.damaged)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -56,7 +57,7 @@ from zblocks.slices.transforms.contrast import Cast, Contrast
 from zblocks.slices.transforms.region import Region, visible
 from zblocks.slices.transforms.rows import RowFormat
 from zblocks.slices.transforms.substitutes import Substitutes
-from zblocks.storage import Store, StoredFile, StoredObject, sends_events
+from zblocks.storage import Store, StoredFile, StoredObject, look_at_bucket, region_of
 
 HEADER_BYTES = 1 << 14  # read of every slice for size and type; a TIFF may need a second read
 
@@ -84,7 +85,8 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
         source=config.source,
         source_role=config.source_role,
         requester_pays=config.requester_pays,
-        sends_events=sends_events(config.destination, access_of(config)),
+        source_region=_region(config.source),
+        bucket=look_at_bucket(config.destination, access_of(config)),
         destination=config.destination,
         layer=config.layer_type,
         chunk_format=voxels,
@@ -107,6 +109,11 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
         segment_properties=FOLDER if config.segment_names else "",
         notes=(*notes, *_notes(config, headers, common, region, steps)),
     )
+
+
+def _region(url: str) -> str:
+    parts = urlsplit(url)
+    return region_of(parts.netloc) if parts.scheme == "s3" else ""
 
 
 def _notes(

@@ -11,7 +11,8 @@ import msgspec
 from zblocks.config import Config
 from zblocks.errors import CostCeiling, DoesNotFit, ZblocksError
 from zblocks.planning.bill import Bill, Prices, WorkerPool, in_bucket, refuse_above
-from zblocks.planning.cost import Estimate, estimate, stored_ratio
+from zblocks.planning.cost import Estimate, estimate, stored_gb, stored_ratio
+from zblocks.planning.places import bucket_warnings, refuse_bucket
 from zblocks.planning.plan import BlockTask, Plan, PlanInput
 from zblocks.planning.planner import make_plan
 from zblocks.planning.time import WorkerSpec
@@ -25,11 +26,6 @@ from zblocks.slices.transforms.contrast import Contrast
 from zblocks.storage import Store
 
 LAMBDA_MEMORY_MB = 3008  # of a worker, as the stack is deployed by default
-
-EVENTS = (
-    "{plan.destination}: its bucket sends EventBridge an event for each object, which is billed; "
-    "switch that off, and give uploaded configs a bucket of their own (jobs_bucket)"
-)
 
 QUOTA = 1000
 """Concurrent executions that an account may have by default; new accounts may have fewer."""
@@ -181,9 +177,12 @@ class Workers:
 def forecast(config: Config, stack: PlanInput, target: Store, workers: Workers) -> Forecast:
     """Plan, look at the destination, and predict.
 
-    Raises DoesNotFit: the work doesn't fit the workers.
+    Raises:
+        DoesNotFit: the work doesn't fit the workers.
+        InvalidConfig: the destination's bucket can't be used.
     """
     pool = workers.pool
+    refuse_bucket(config.destination, stack.bucket, cloud=pool.cloud)
     there, new = look_at_destination(target, stack, workers.spec)
     decision = decide(there, new, workers.spec, overwrite=config.overwrite)
     pending = decision.pending_blocks
@@ -197,7 +196,7 @@ def forecast(config: Config, stack: PlanInput, target: Store, workers: Workers) 
     limits = (
         *(_limits(predicted, pool, len(pending)) if pool.cloud else ()),
         *_quota(decision, workers, predicted),
-        *([EVENTS.format(plan=decision.plan)] if decision.plan.sends_events else ()),
+        *bucket_warnings(decision.plan, _replaced_gb(decision), workers.prices),
     )
     return Forecast(
         plan=decision.plan,
@@ -211,6 +210,14 @@ def forecast(config: Config, stack: PlanInput, target: Store, workers: Workers) 
         refusals=tuple(f"{type(r).__name__}: {r}" for r in refusals),
         in_buckets=None if pool.cloud else _in_buckets(config, stack, workers.prices),
     )
+
+
+def _replaced_gb(decision: Decision) -> float:
+    """Return the predicted size of what the run overwrites and deletes."""
+    if decision.previous is None:
+        return 0.0
+    share = len(decision.pending_blocks) / max(decision.plan.blocks, 1)
+    return stored_gb(decision.previous) * (1 if decision.action == "begin" else share)
 
 
 def _limits(predicted: Estimate, pool: WorkerPool, pending: int) -> Iterator[str]:

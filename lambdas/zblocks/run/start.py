@@ -12,6 +12,7 @@ from zblocks.config import Config
 from zblocks.planning.bill import Prices, WorkerPool, refuse_above
 from zblocks.planning.cost import estimate
 from zblocks.planning.find_slices import read_names
+from zblocks.planning.places import refuse_bucket
 from zblocks.planning.plan import VERSION, BlockTask, Plan, PlanInput, plan_to_json, tasks_to_json
 from zblocks.planning.planner import make_plan
 from zblocks.planning.read_stack import read_stack
@@ -53,6 +54,7 @@ class Run:
     """The command that resumes the run, for the report."""
     redrives: int = 0
     """How often the execution was redriven."""
+    region: str = ""  # of the functions, or empty on one machine
     ask: Ask | None = None  # asks after the execution that holds a lock
 
 
@@ -71,11 +73,13 @@ def prepare(config: Config, stores: Stores, worker: WorkerSpec, run: Run) -> Pre
 
     Raises:
         DestinationClaimed: another run is writing there.
+        InvalidConfig: the destination's bucket can't be used.
         CostCeiling: the run is predicted to cost more than the config allows.
         ZblocksError: bad input, a destination that holds something else, or work that doesn't fit
             the workers. Nothing is left at the destination.
     """
     stack = read_stack(config, stores)
+    refuse_bucket(config.destination, stack.bucket, cloud=bool(run.execution), home=run.region)
     plan, _ = make_plan(stack, worker)
     names = read_names(config, stores.open_folder)
     target = stores.target

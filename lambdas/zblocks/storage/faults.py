@@ -63,11 +63,8 @@ def _translate(place: str, error: Exception, denied: str, *, local: bool) -> Zbl
     elif NO_BUCKET in said:
         what = "no such bucket; check the name in the config"
     elif "incorrectly configured region" in said:
-        host = f"https://{place.split('/')[2]}.s3.amazonaws.com"
-        what = (
-            "the bucket is in another region; set AWS_REGION to the bucket's region "
-            f"(x-amz-bucket-region in: curl -sI {host}), or region in the file of s3_creds_file"
-        )
+        text = "the bucket is in another region, and didn't say in which; rerun"
+        return StorageError(f"{place}: {text}")
     elif local and "os error 28" in said:
         text = "the disk is full; free some space and rerun: finished work is kept"
         return StorageError(f"{place}: {text}")

@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 from obstore.store import HTTPStore, LocalStore, S3Store
 
 from zblocks.errors import InvalidConfig
+from zblocks.storage.region import home_region, region_of, s3_endpoint, s3_host
 from zblocks.storage.store import Store
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Access:
     access_key: str = ""
     """Empty: what AWS's own clients use; if they have none, only public buckets can be read."""
     secret_key: str = field(default="", repr=False)
-    region: str | None = None  # None: from the environment
+    region: str | None = None  # of buckets that don't say theirs; None: from the environment
     role: str = ""  # ARN of an IAM role to assume, or empty
     requester_pays: bool = False
     """Whether the owner of these keys agrees to pay for requests to buckets of others."""
@@ -106,8 +107,10 @@ def open_store(url: str, access: Access = BY_ENVIRONMENT) -> Store:
 
     Raises InvalidConfig: another kind of URL, or AWS credentials that can't be used.
     """
+    parts = urlsplit(url)
     with _lock:
-        return _open(url.rstrip("/"), access, os.getpid())
+        region = region_of(parts.netloc, access.region or "") if parts.scheme == "s3" else ""
+        return _open(url.rstrip("/"), access, region, os.getpid())
 
 
 def open_writable(url: str, access: Access = BY_ENVIRONMENT) -> Store:
@@ -121,25 +124,18 @@ def open_writable(url: str, access: Access = BY_ENVIRONMENT) -> Store:
     return store
 
 
-def s3_host(region: str) -> str:
-    """Return the host of S3 in a region; those in China have an ending of their own."""
-    return f"s3.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
-
-
 def viewer_url(url: str) -> str:
-    """Return where viewers find a folder: for them, `s3://` is the partition `aws` alone."""
-    parts, region = urlsplit(url), _region()
-    if parts.scheme != "s3" or _endpoint() or not region.startswith(("cn-", "us-gov-")):
+    """Return where viewers find a folder: for them, `s3://` is `https://BUCKET.s3.amazonaws.com`.
+
+    That host has no buckets of China and GovCloud, and no certificate for names with dots.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "s3" or s3_endpoint():
         return url
-    return f"https://{s3_host(region)}/{parts.netloc}{quote(parts.path)}"
-
-
-def _region() -> str:
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
-
-
-def _endpoint() -> str:
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    bucket, region = parts.netloc, region_of(parts.netloc) or home_region()
+    if "." not in bucket and not region.startswith(("cn-", "us-gov-")):
+        return url
+    return f"https://{s3_host(region or 'us-east-1')}/{bucket}{quote(parts.path)}"
 
 
 def open_public(url: str) -> Store:
@@ -150,29 +146,31 @@ def open_public(url: str) -> Store:
 
 
 @cache
-def _open(url: str, access: Access, _pid: int) -> Store:
+def _open(url: str, access: Access, region: str, _pid: int) -> Store:
     parts = urlsplit(url)
     if parts.scheme == "file":
         # Rooted at "/", so that only the first write creates a missing folder.
         folder = str(Path(unquote(parts.path))).strip("/")
         return Store(url, LocalStore(), folder, denied=NOT_YOURS)
     if parts.scheme == "s3":
-        return _open_bucket(url, parts.netloc, parts.path.strip("/"), access)
+        return _open_bucket(url, access, region)
     msg = f"{url}: not a supported location; use s3://bucket/prefix or file:///folder"
     raise InvalidConfig(msg)
 
 
-def _open_bucket(url: str, bucket: str, prefix: str, access: Access) -> Store:
+def _open_bucket(url: str, access: Access, region: str) -> Store:
+    parts = urlsplit(url)
+    bucket = parts.netloc
     if bucket.endswith("--x-s3"):
         raise InvalidConfig(f"{url}: {DIRECTORY_BUCKET}")
-    options = {"prefix": prefix or None, **_keys(bucket, access)}
+    options = {"prefix": parts.path.strip("/") or None, **_keys(bucket, access)}
     options["checksum_algorithm"] = "SHA256"  # Object Lock asks for one with every PUT
     if access.requester_pays:
         options["request_payer"] = True
-    if region := access.region or _region():
+    region = region or access.region or home_region() or str(options.get("region", ""))
+    if region:
         options["region"] = region
-    region = str(options.get("region", ""))
-    endpoint = _endpoint()
+    endpoint = s3_endpoint()
     if host := endpoint or (f"https://{s3_host(region)}" if region.startswith("cn-") else ""):
         options |= {"endpoint": host, "virtual_hosted_style_request": False}
     raw = S3Store(

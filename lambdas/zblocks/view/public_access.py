@@ -10,18 +10,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage
+from http.client import HTTPException
 from itertools import islice
-from typing import IO, Any
+from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request, build_opener
 
 from zblocks.neuroglancer import HOSTED
 from zblocks.precomputed.compression import MissingDecoderError, decompress
 from zblocks.precomputed.info import INFO, MALFORMED, load_json, parse_info
 from zblocks.precomputed.scale import Scale, object_key
-from zblocks.storage import viewer_url
+from zblocks.storage import NoRedirects, viewer_url
 from zblocks.view.access_rules import (
     Address,
     Response,
@@ -93,9 +93,6 @@ def address_of(location: str) -> Address:
         return Address(url, url, bucket, prefix)
     if (there := viewer_url(location.rstrip("/"))) != location.rstrip("/"):
         return Address(there, there, bucket, prefix)
-    if "." in bucket:  # Amazon's certificate is for one level of names
-        url = f"https://s3.amazonaws.com/{bucket}{path}"
-        return Address(url, url, bucket, prefix)
     url = f"https://{bucket}.s3.amazonaws.com{path}"
     return Address(url, location.rstrip("/"), bucket, prefix)
 
@@ -136,13 +133,6 @@ def _some_chunk(scale: Scale, url: str) -> Response:
     return response
 
 
-class _NoRedirects(HTTPRedirectHandler):
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> None:
-        """Return None, so that the redirect itself is the response."""
-
-
 def request(url: str, length: int = 0) -> Response:
     """Request an object, or its first bytes, as the viewer's page would; follow no redirect."""
     headers = {"Origin": HOSTED, "Accept-Encoding": "gzip, br"}
@@ -150,7 +140,7 @@ def request(url: str, length: int = 0) -> Response:
         headers["Range"] = f"bytes=0-{length - 1}"
     asked = Request(url, headers=headers)  # noqa: S310 - whatever address the user gives
     try:
-        with build_opener(_NoRedirects).open(asked, timeout=SECONDS) as reply:
+        with build_opener(NoRedirects).open(asked, timeout=SECONDS) as reply:
             return _read(url, reply)
     except HTTPError as error:
         with error:

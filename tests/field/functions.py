@@ -1,0 +1,38 @@
+"""What the deployed functions do, in this process."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from handlers import block, coarse, finalize, plan
+from zblocks.storage import open_store
+
+ACCOUNT = "us-east-1:111122223333"
+CONTEXT = SimpleNamespace(
+    function_name="zblocks", memory_limit_in_mb=1769, aws_request_id="1",
+    invoked_function_arn=f"arn:aws:lambda:{ACCOUNT}:function:zblocks",
+)  # fmt: skip
+EXECUTION = f"arn:aws:states:{ACCOUNT}:execution:zblocks:run-1"
+
+
+def plan_on_lambda(job: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Plan a job as the deployed function does; return the execution's state."""
+    bucket = job["destination"].removeprefix("s3://").partition("/")[0]
+    monkeypatch.setenv("ZBLOCKS_DESTINATION_BUCKET", bucket)
+    monkeypatch.setenv("ZBLOCKS_WORKER_MEMORY_MB", "3538")
+    return plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
+
+
+def convert_on_lambda(job: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Convert a job as the deployed functions do; return what Finalize returns."""
+    state = plan_on_lambda(job, monkeypatch)
+    event = {name: state[name] for name in ("destination", "execution", "allow_partial")}
+    for item in json.loads(open_store(job["destination"]).get(".zblocks/pending.json")):
+        block.handler(event | {"item": item}, CONTEXT)
+    for index in (i for stage in state["coarse"] for i in stage):
+        coarse.handler(event | {"index": index}, CONTEXT)
+    return finalize.handler(event | {"redrive": 0, "error": {}}, CONTEXT)
