@@ -7,7 +7,7 @@
    a (pure Python) wheel first.
 4. What no function can need (tests, headers, stubs, caches) is taken out.
 5. What Lambda would refuse for its size is refused here.
-6. The result is kept under .cache/layers/<key> and copied to wherever CDK wants it.
+6. The result is kept under .cache/layers/<key>, and infra/bundling.py gives it to CDK.
 """
 
 import fcntl
@@ -19,10 +19,6 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-
-import jsii
-from aws_cdk import AssetHashType, BundlingOptions, DockerImage, ILocalBundling
-from aws_cdk import aws_lambda as lambda_
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "requirements"
@@ -54,37 +50,6 @@ class Target:
     """python3.13 and the like."""
     host: bool = False
     """True: this very machine and interpreter, whatever its platform."""
-
-
-def layer_code(name: str, target: Target) -> lambda_.Code:
-    """Make a CDK asset of the layer of requirements/<name>.lock."""
-    key = layer_key(name, target)
-    return lambda_.Code.from_asset(
-        str(REQUIREMENTS),
-        asset_hash=key,
-        asset_hash_type=AssetHashType.CUSTOM,
-        bundling=BundlingOptions(
-            # Never used (the local bundler always succeeds or raises), but required; and CDK
-            # tells two bundlings of one folder apart by their commands alone.
-            image=DockerImage.from_registry("scratch"),
-            command=[name, key],
-            local=PipBundling(name, target),
-        ),
-    )
-
-
-@jsii.implements(ILocalBundling)
-class PipBundling:
-    """CDK's hook: fills the asset's folder on this machine."""
-
-    def __init__(self, name: str, target: Target) -> None:
-        self._name = name
-        self._target = target
-
-    def try_bundle(self, output_dir: str, *_options: object, **_named: object) -> bool:
-        """Copy the built layer into `output_dir`; True, because Docker is never wanted."""
-        shutil.copytree(build_layer(self._name, self._target), output_dir, dirs_exist_ok=True)
-        return True
 
 
 def build_layer(name: str, target: Target) -> Path:

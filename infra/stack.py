@@ -37,7 +37,8 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.buckets import Buckets, Statements
-from infra.layers import ROOT, Target, layer_code
+from infra.bundling import layer_code
+from infra.layers import ROOT, Target
 from infra.settings import Settings, read_settings
 from infra.watch import Watch, Watched
 

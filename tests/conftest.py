@@ -14,8 +14,7 @@ settings.load_profile("zblocks")
 
 TOGETHER = (
     "tests/deployed/", "tests/docs/", "tests/flow/test_damage.py", "tests/flow/test_view.py",
-    "tests/flow/test_wheel.py", "tests/stack/test_checkers.py", "tests/stack/test_permissions.py",
-    "tests/stack/test_watch.py", "tests/stack/test_wiring.py",
+    "tests/flow/test_wheel.py", "tests/stack/",
 )  # fmt: skip
 """Tests that share fixtures which take long to set up."""
 

@@ -1,12 +1,13 @@
-"""One synthesis for all tests of the stack, without building layers."""
+"""One synthesis for all tests of the stack, without building layers.
+
+CDK is imported where it is used: it starts a process of Node.js in each process of the tests.
+"""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-
-from infra.stack import make_app
 
 CONTEXT = {
     "destination_bucket": "volumes",
@@ -25,6 +26,8 @@ def cdk_json() -> dict:
 @pytest.fixture(scope="session")
 def synthesise(cdk_json, tmp_path_factory):
     """A function: context → (template, path of the template)."""
+
+    from infra.stack import make_app
 
     def run(context: Mapping) -> tuple[dict, Path]:
         folder = tmp_path_factory.mktemp("cdk")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from infra.watch import GB_SECOND, REQUEST
 from zblocks.planning.bill import Prices
 
 HANDLERS = Path(__file__).parents[2] / "lambdas" / "handlers"
@@ -198,6 +197,8 @@ def test_the_mail_of_a_failure_has_the_reason(watched, of_type):
 
 def test_the_dashboards_prices_are_those_of_the_plan():
     """Two places, since the stack doesn't import the package."""
+    from infra.watch import GB_SECOND, REQUEST
+
     prices = Prices()
     assert {name: prices.lambda_gb_s(name) for name in GB_SECOND} == GB_SECOND
     assert prices.lambda_million_requests / 1e6 == REQUEST
