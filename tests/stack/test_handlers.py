@@ -79,8 +79,10 @@ def test_a_redrive_is_advised_for_as_long_as_step_functions_takes_it():
 
 
 def test_a_caught_error_becomes_one_line():
-    caught = {"Error": "States.Timeout", "Cause": "too slow"}
-    assert finalize.caught({"error": caught}) == "States.Timeout: too slow"
+    caught = {"Error": "States.DataLimitExceeded", "Cause": "too large"}
+    assert finalize.caught({"error": caught}) == "States.DataLimitExceeded: too large"
+    said = finalize.caught({"error": {"Error": "States.Timeout", "Cause": "too slow"}})
+    assert said.startswith("States.Timeout: too slow (it ran out of time: raise worker_memory_mb, ")
     assert finalize.caught({}) == ""
 
 
