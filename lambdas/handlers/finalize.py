@@ -19,6 +19,7 @@ from zblocks.run.finalize import (
     add_access_problems,
     declare_damaged,
     finalize,
+    refuse_other_plan,
     resume_after_redrive,
 )
 from zblocks.run.job import REPORT, Job, open_job
@@ -36,6 +37,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     execution = event["execution"]
     logger.append_keys(execution=execution, destination=event["destination"])
     job = open_job(event["destination"], run=execution)
+    refuse_other_plan(job, event["volume_id"])
     run = Run(
         execution,
         resume=redrive(execution, datetime.now(UTC)),

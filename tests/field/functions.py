@@ -35,4 +35,5 @@ def convert_on_lambda(job: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> d
         block.handler(event | {"item": item}, CONTEXT)
     for index in (i for stage in state["coarse"] for i in stage):
         coarse.handler(event | {"index": index}, CONTEXT)
-    return finalize.handler(event | {"redrive": 0, "error": {}}, CONTEXT)
+    event |= {"redrive": 0, "error": {}, "volume_id": state["volume_id"]}
+    return finalize.handler(event, CONTEXT)

@@ -53,7 +53,7 @@ class Machine:
         return [item["index"] for item in items]
 
     def end(self, redrive=0):
-        event = {"destination": self.state["destination"], "execution": EXECUTION}
+        event = {k: self.state[k] for k in ("destination", "execution", "volume_id")}
         return finalize.handler(event | {"redrive": redrive, "error": {}}, CONTEXT)
 
     def document(self, key):

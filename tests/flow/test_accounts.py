@@ -62,7 +62,7 @@ def test_what_goes_with_a_public_volume_names_no_role_and_no_account(job, cloud)
     """Of a volume with a hole, whose documents also say why and how to go on."""
     config = job | {"source_role": ROLE, "allow_partial": True, "damaged": "error"}
     state = plan.handler({"input": config, "execution": EXECUTION}, CONTEXT)
-    given = {k: state[k] for k in ("destination", "execution")}
+    given = {k: state[k] for k in ("destination", "execution", "volume_id")}
     said = "User: arn:aws:sts::444455556666:assumed-role/slices/zblocks may not"
     for item in json.loads(open_store(config["destination"]).get(".zblocks/pending.json")):
         error = {"error": {"Error": "No", "Cause": said}} if item["index"] == 1 else {}

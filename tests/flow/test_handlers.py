@@ -15,8 +15,8 @@ import pytest
 
 from handlers import block, coarse, finalize, logger, plan
 from tests.flow.conftest import AWS, textured, write_stack
-from zblocks.errors import CostCeiling, IncompleteVolume
-from zblocks.storage import open_store
+from zblocks.errors import CostCeiling, DestinationClaimed, IncompleteVolume, StorageError
+from zblocks.storage import Store, open_store
 
 CONTEXT = SimpleNamespace(
     function_name="zblocks",
@@ -105,8 +105,8 @@ def run_blocks(state, bodies=None):
 
 
 def end(state, redrive=0, error=None):
-    event = {"destination": state["destination"], "execution": EXECUTION, "redrive": redrive}
-    return finalize.handler(event | {"error": error or {}}, CONTEXT)
+    event = {k: state[k] for k in ("destination", "execution", "volume_id")}
+    return finalize.handler(event | {"redrive": redrive, "error": error or {}}, CONTEXT)
 
 
 def test_a_redriven_execution_converts_what_failed_and_no_more(job, cloud, heard):
@@ -163,6 +163,73 @@ def test_a_redrive_of_a_failed_finalize_alone_converts_nothing(job, cloud, heard
     assert (event["source"], event["detail-type"]) == ("zblocks", "Volume published")
     assert event["detail"] == {**ending, "execution": EXECUTION}
     assert ending["link"].startswith("https://")
+
+
+@pytest.fixture
+def whole(job, cloud):
+    """A function: the state of an execution whose blocks and coarser scales are done."""
+    sound = cloud.s3.get_object(Bucket="slices", Key="s/s_099.png")["Body"].read()
+    cloud.s3.put_object(Bucket="slices", Key="s/s_100.png", Body=sound)
+
+    def run(execution=EXECUTION, **fields):
+        state = plan.handler({"input": job | fields, "execution": execution}, CONTEXT)
+        run_blocks(state)
+        event = {k: state[k] for k in ("destination", "execution", "allow_partial")}
+        for index in (i for stage in state["coarse"] for i in stage):
+            coarse.handler(event | {"index": index}, CONTEXT)
+        return state
+
+    return run
+
+
+@NOTHING_COUNTED
+def test_finalize_is_tried_again_under_its_lock_after_an_error_of_the_store(
+    whole, cloud, monkeypatch
+):
+    state, put = whole(), Store.put_json
+
+    def fail(store, key, data):
+        if key == "info":
+            raise StorageError("503")
+        put(store, key, data)
+
+    monkeypatch.setattr(Store, "put_json", fail)
+    with pytest.raises(StorageError):
+        end(state)
+    monkeypatch.setattr(Store, "put_json", put)
+    folder = state["destination"].rpartition("/")[2]
+    assert f"{folder}/.zblocks/lock.json" in cloud.keys("volumes")
+    assert end(state)["status"] == "COMPLETE"
+    assert f"{folder}/.zblocks/lock.json" not in cloud.keys("volumes")
+
+
+@NOTHING_COUNTED
+def test_finalize_whose_answer_was_lost_gives_it_again(whole):
+    state = whole()
+    first = end(state)
+    assert first["status"] == "COMPLETE"
+    assert end(state) == first
+    with pytest.raises(DestinationClaimed, match="it was given back"):
+        end(state | {"execution": f"{EXECUTION}0"})
+
+
+@NOTHING_COUNTED
+def test_a_redrive_does_not_go_on_with_the_plan_of_another_run(job, whole, cloud):
+    """A run of other voxels has published its volume since; it stays as it is."""
+    shifted = job | {"voxel_offset": [8, 8, 8]}
+    lost = plan.handler({"input": shifted, "execution": EXECUTION}, CONTEXT)
+    with pytest.raises(IncompleteVolume):
+        end(lost)
+    assert end(whole(f"{EXECUTION}0", overwrite=True))["status"] == "COMPLETE"
+    before = etags(cloud)
+    with pytest.raises(DestinationClaimed, match="another run has put its plan there"):
+        end(lost, redrive=1)
+    assert etags(cloud) == before
+
+
+def etags(cloud):
+    found = cloud.s3.list_objects_v2(Bucket="volumes")["Contents"]
+    return {each["Key"]: each["ETag"] for each in found}
 
 
 def test_the_record_of_blocks_goes_when_a_volume_is_published(job, cloud):

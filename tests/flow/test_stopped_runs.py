@@ -89,7 +89,7 @@ def finish(state):
     given = {k: state[k] for k in ("destination", "execution")}
     for index in (i for stage in state["coarse"] for i in stage):
         coarse.handler(given | {"allow_partial": False, "index": index}, CONTEXT)
-    return finalize.handler(given | {"error": {}}, CONTEXT)
+    return finalize.handler(given | {"error": {}, "volume_id": state["volume_id"]}, CONTEXT)
 
 
 def later(monkeypatch, seconds):

@@ -79,7 +79,9 @@ def test_a_redrive_goes_back_to_the_blocks_with_nothing_caught(machine):
     states = machine["States"]
     again, _ = states["Published?"]["Choices"]
     assert (again["Variable"], again["StringEquals"]) == ("$.finalized.ending.status", "REDRIVE")
-    assert states["Finalize"]["Parameters"]["Payload"]["redrive.$"] == "$$.Execution.RedriveCount"
+    payload = states["Finalize"]["Parameters"]["Payload"]
+    assert payload["redrive.$"] == "$$.Execution.RedriveCount"
+    assert payload["volume_id.$"] == "$.volume_id"
     assert states[again["Next"]]["ResultPath"] == "$.error"
     assert states[again["Next"]]["Result"] == {}
     assert states[again["Next"]]["Next"] == "Convert blocks"

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zblocks.errors import IncompleteVolume, SliceError
+from zblocks.errors import DestinationClaimed, IncompleteVolume, SliceError, StorageError
 from zblocks.planning.damage import declare_missing
 from zblocks.planning.missing import Hole
 from zblocks.planning.plan import BlockTask, plan_to_json, tasks_to_json
@@ -112,18 +112,57 @@ def finalize(
 ) -> Ending:
     """Audit the volume, publish it, and release the lock.
 
-    `error` says why an earlier step failed, if it did.
+    `error` says why an earlier step failed, if it did. If the run has published the volume already,
+    and the answer was lost, this returns it again.
 
     Raises:
         IncompleteVolume: names what is missing, as the report does; `info` is not written.
         DestinationClaimed: the run no longer has the lock; nothing is written.
+        StorageError: an execution keeps the lock, since Step Functions tries again.
     """
-    hold = Hold(job.target, run.execution)
-    hold.look()
+    hold, again = Hold(job.target, run.execution), False
+    try:
+        hold.look()
+    except DestinationClaimed:
+        if published := _find_ending(job.target, run):
+            return published
+        raise
     try:
         return _finalize(replace(job, target=hold.target), run, error, second_reader)
+    except StorageError:
+        again = bool(run.execution)
+        raise
     finally:
-        lock.release(job.target, run.execution)
+        if not again:
+            lock.release(job.target, run.execution)
+
+
+def _find_ending(target: Store, run: Run) -> Ending | None:
+    """Return how an execution has published its volume, if it has."""
+    report = _read_report(target)
+    names = ("execution", "redrives")
+    mine = run.execution and [report.get(n) for n in names] == [run.execution, run.redrives]
+    return ending_of(report) if mine and report["status"] in ("COMPLETE", "PARTIAL") else None
+
+
+def _read_report(target: Store) -> dict[str, Any]:
+    try:
+        report: dict[str, Any] = json.loads(target.get(REPORT))
+    except FileNotFoundError:
+        return {}
+    return report
+
+
+def refuse_other_plan(job: Job, volume_id: str) -> None:
+    """Refuse to go on with a run whose volume isn't that of the plan at its destination.
+
+    Raises DestinationClaimed: another run has begun since, as before a redrive.
+    """
+    if job.plan.volume_id != volume_id:
+        raise DestinationClaimed(
+            f"{job.target.url}: another run has put its plan there since this one was planned; "
+            "nothing more is written, start the config of this one again if its volume is wanted"
+        )
 
 
 def _finalize(job: Job, run: Run, error: str, second_reader: SecondReader | None) -> Ending:
@@ -198,11 +237,7 @@ def resume_after_redrive(job: Job, run: Run) -> int | None:
 
     Raises DestinationClaimed: another run has begun since.
     """
-    target = job.target
-    try:
-        report = json.loads(target.get(REPORT))
-    except FileNotFoundError:
-        report = {}
+    target, report = job.target, _read_report(job.target)
     seen = report.get("redrives", 0) if report.get("execution") == run.execution else 0
     if run.redrives <= seen:
         return None
