@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import boto3
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from handlers import block, coarse, finalize, plan
-from tests.flow.conftest import textured, write_stack
+from tests.flow.conftest import QUOTA, textured, write_stack, zblocks
 from tests.flow.test_handlers import CONTEXT
 from tests.references import read_tensorstore
+from zblocks.cli import execution
+from zblocks.cli.commands import app
 from zblocks.errors import DestinationClaimed
 from zblocks.run import lock
 from zblocks.run.cloud import executions
@@ -35,6 +40,7 @@ def states(cloud, monkeypatch):
         definition=json.dumps({"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}}),
         roleArn="arn:aws:iam::123456789012:role/zblocks",
     )
+    client.machine = made["stateMachineArn"]
     client.begin = lambda: client.start_execution(stateMachineArn=made["stateMachineArn"])[
         "executionArn"
     ]
@@ -159,3 +165,45 @@ def test_a_run_that_cant_be_asked_after_is_named(cloud, states, config, monkeypa
         begin(config(1), states.begin())
     later(monkeypatch, lock.STALE + 60)
     assert finish(begin(config(1), states.begin()))["status"] == "COMPLETE"
+
+
+@pytest.fixture
+def start(states, config, tmp_path):
+    """The arguments of `zblocks start` for a config of other voxels, which replaces a volume."""
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps(config(2, overwrite=True)))
+    return ["start", str(path), "--machine", states.machine, "--no-watch"]
+
+
+def test_start_waits_until_workers_of_a_stopped_run_write_no_more(
+    states, config, start, monkeypatch
+):
+    first = states.begin()
+    begin(config(1), first)
+    states.stop_execution(executionArn=first)
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 2:
+            later(monkeypatch, lock.FUNCTIONS_END + 5)
+
+    clock = {name: getattr(time, name) for name in ("time", "strftime", "gmtime")}
+    monkeypatch.setattr(execution, "time", SimpleNamespace(sleep=sleep, **clock))
+    done = CliRunner().invoke(app, [*start, "--no-plan", "--wait"])
+    assert done.exit_code == 0, done.stderr
+    assert slept == [execution.WAIT] * 2
+    (said,) = re.findall(r"^waiting: (.*)$", done.stderr, re.MULTILINE)  # once, not at each look
+    assert f"{first} ended without giving its lock back, and workers" in said
+    begun = states.describe_execution(executionArn=done.stdout.strip())
+    assert json.loads(begun["input"])["overwrite"] is True
+
+
+def test_start_says_what_the_quota_does_to_the_time(cloud, start, monkeypatch):
+    monkeypatch.setitem(QUOTA, "UnreservedConcurrentExecutions", 1)
+    done = zblocks(*start)
+    assert done.code == 0, done.err
+    assert "warning: Lambda's quota: this account may run 1 functions at once, so that" in done.err
+    assert "aws service-quotas request-service-quota-increase --service-code lambda" in done.err
+    monkeypatch.setitem(QUOTA, "UnreservedConcurrentExecutions", 10)  # there are two blocks
+    assert "quota" not in zblocks(*start).err
