@@ -53,10 +53,10 @@ def refuse_bucket(destination: str, bucket: Bucket, *, cloud: bool, home: str = 
     raise InvalidConfig(f"destination: {destination}: {why}")
 
 
-def bucket_warnings(plan: Plan, replaced_gb: float, prices: Prices) -> Iterator[str]:
+def bucket_warnings(plan: Plan, replaced_gb: float | None, prices: Prices) -> Iterator[str]:
     """Say what the buckets add to the bill, and what isn't known of them.
 
-    `replaced_gb`: what the run overwrites and deletes.
+    `replaced_gb`: what the run overwrites and deletes; None: not known.
     """
     bucket, where = plan.bucket, plan.destination
     if plan.from_afar:
@@ -71,12 +71,15 @@ def bucket_warnings(plan: Plan, replaced_gb: float, prices: Prices) -> Iterator[
             f"{where}: its bucket sends EventBridge an event for each object, which is billed; "
             "switch that off, and give uploaded configs a bucket of their own (jobs_bucket)"
         )
-    if bucket.versioned and replaced_gb:
-        month = show_dollars(replaced_gb * prices.storage_gb_month)
+    if bucket.versioned and replaced_gb != 0:
+        size = "the objects"
+        if replaced_gb:
+            month = show_dollars(replaced_gb * prices.storage_gb_month)
+            size = f"about {replaced_gb:,.3g} GB (${month} per month)"
         kept = f"Object Lock keeps them for {bucket.retention}" if bucket.retention else LIFECYCLE
         yield (
-            f"{where}: its bucket keeps old versions: about {replaced_gb:,.3g} GB that this run "
-            f"replaces stay and cost ${month} per month; {kept}"
+            f"{where}: its bucket keeps old versions: {size} that this run replaces stay and are "
+            f"billed; {kept}"
         )
     if bucket.objects_owner == "unknown":
         yield (

@@ -19,7 +19,7 @@ from zblocks.planning.time import WorkerSpec
 from zblocks.planning.warnings import find_warnings
 from zblocks.precomputed.scale import Scale
 from zblocks.precomputed.sharding import shard_size
-from zblocks.run.decide import Decision, decide, look_at_destination
+from zblocks.run.decide import Decision, Destination, decide, look_at_destination
 from zblocks.run.progress import duration
 from zblocks.slices.transforms.canvas import Canvas
 from zblocks.slices.transforms.contrast import Contrast
@@ -196,7 +196,7 @@ def forecast(config: Config, stack: PlanInput, target: Store, workers: Workers) 
     limits = (
         *(_limits(predicted, pool, len(pending)) if pool.cloud else ()),
         *_quota(decision, workers, predicted),
-        *bucket_warnings(decision.plan, _replaced_gb(decision), workers.prices),
+        *bucket_warnings(decision.plan, _replaced_gb(decision, there), workers.prices),
     )
     return Forecast(
         plan=decision.plan,
@@ -212,10 +212,10 @@ def forecast(config: Config, stack: PlanInput, target: Store, workers: Workers) 
     )
 
 
-def _replaced_gb(decision: Decision) -> float:
-    """Return the predicted size of what the run overwrites and deletes."""
+def _replaced_gb(decision: Decision, there: Destination) -> float | None:
+    """Return the predicted size of what the run overwrites and deletes; None: not known."""
     if decision.previous is None:
-        return 0.0
+        return None if there.other_object or there.other_version else 0.0
     share = len(decision.pending_blocks) / max(decision.plan.blocks, 1)
     return stored_gb(decision.previous) * (1 if decision.action == "begin" else share)
 
