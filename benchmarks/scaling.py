@@ -26,8 +26,8 @@ from zblocks.planning.plan import (
 from zblocks.planning.planner import make_plan
 from zblocks.planning.time import WorkerSpec
 from zblocks.precomputed.scale import ChunkFormat
-from zblocks.slices.header import STREAM_BYTES, STREAM_ROWS
 from zblocks.slices.slice_ref import SliceRef
+from zblocks.slices.stream import held_bytes
 from zblocks.slices.transforms.rows import RowFormat
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,7 +81,7 @@ def plan_of(
         options=GridOptions((4.0, 4.0, 40.0), Vec(0, 0, 0), None, None, sharding=sharded),
         stack=StackFormat(RowFormat(width, height, 1, "uint8"), "auto", ()),
         slices=tuple(SliceRef(z, "s", bytes_each, "e", "jpeg") for z in range(depth)),
-        held=STREAM_ROWS["jpeg"] * width + STREAM_BYTES,
+        held=held_bytes(width, height),
         in_place=True,
         strips=True,
         missing=MissingSlices(),

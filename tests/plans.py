@@ -16,7 +16,6 @@ from zblocks.planning.plan import (
     Step,
 )
 from zblocks.precomputed.scale import ChunkFormat
-from zblocks.slices.header import STREAM_ROWS
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.rows import RowFormat
 
@@ -73,7 +72,7 @@ def a_stack(
         "destination": "s3://volumes/brain",
         "layer": "image",
         "slices": with_substitutes(refs, policy.policy),
-        "held": STREAM_ROWS["jpeg"] * present.width * present.channels,
+        "held": 160 * present.width * present.channels,
         "in_place": True,
         "strips": True,
         "filled": tuple(FilledSlice(offset[2] + z, "", "gap") for z in sorted(gone)),

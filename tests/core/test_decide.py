@@ -16,7 +16,7 @@ from zblocks.run.audit import Audit, Verdict, task_names
 from zblocks.run.decide import Destination, Planned, decide
 from zblocks.run.records import Receipt
 
-WORKER, SMALL = WorkerSpec(4000), WorkerSpec(108)
+WORKER, SMALL = WorkerSpec(4000), WorkerSpec(106)
 STACK = a_stack((197, 233, 189))
 MENDED = dataclasses.replace(
     STACK,

@@ -26,6 +26,7 @@ from zblocks.planning.time import (
 )
 from zblocks.precomputed.scale import Scale
 from zblocks.slices.slice_ref import SliceRef
+from zblocks.slices.stream import AHEAD_MAX, AHEAD_MIN
 
 GB = 1e9
 
@@ -41,7 +42,6 @@ RUN_GETS = 40  # about: what is at the destination, what Finalize reads of it, a
 RUN_PUTS = 11  # lock, config, items, plan, pending, report, provenance, info, the map's results
 RUN_LISTS = 6  # without pages of objects: receipts, failures, the destination
 PAGE = 1000  # keys in one answer to a LIST
-AHEAD_MIN, AHEAD_MAX = 1 << 14, 1 << 20  # bytes of a read; four times as many with each
 SIDE_BY_SIDE = 32  # small requests that Finalize makes at the same time; Plan makes twice as many
 
 # Assumed, but for the rate: S3's user guide guarantees it for a prefix, and a scale is a prefix.

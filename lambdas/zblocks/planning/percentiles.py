@@ -32,7 +32,7 @@ MOST_BYTES = 1 << 34  # of decoded pixels: takes minutes, and the plan's Lambda 
 MOST_COUNTED = 1 << 26  # values of one slice in the histogram
 MOST_KEPT = 1 << 22  # values of all slices together, if there is no histogram
 MOST_HELD = 1 << 30  # bytes that a decoder may hold of a slice that can't be read in strips
-AT_ONCE = 2  # slices: each decoder holds about 2000 rows
+AT_ONCE = 2  # slices
 
 
 @dataclass(frozen=True, slots=True)

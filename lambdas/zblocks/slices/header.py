@@ -5,13 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
-STREAM_ROWS = {"jpeg": 2150, "png": 1650, "tiff": 1800, "webp": 1650}
-"""Rows that libvips holds of a slice that it reads in strips (measured)."""
-
-STREAM_BYTES = 1 << 20
-"""Bytes fetched ahead of one open stream."""
-
-
 PageSelection = int | Literal["all"] | None
 """Page number, from 0; all; or None for the only page."""
 

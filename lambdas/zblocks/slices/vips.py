@@ -1,39 +1,38 @@
 """JPEG, PNG, TIFF and WebP slices as streams of rows, decoded by libvips.
 
-libvips reads bytes through two callbacks and keeps only the rows it needs: slices of any size take
-little memory, and only the needed bytes are fetched. Formats that must be decoded as a whole are
-noted in `SliceHeader.whole`: progressive JPEG, interlaced PNG, WebP. CMYK values are ink, 0 for
-none, whether a JPEG stores them so or inverted, as Adobe does.
+libvips reads bytes through two callbacks, decodes some rows at a time, and is then told to let go
+of them: slices of any size take little memory, and only the needed bytes are fetched. Formats that
+must be decoded as a whole are noted in `SliceHeader.whole`: progressive JPEG, interlaced PNG, WebP.
+CMYK values are ink, 0 for none, whether a JPEG stores them so or inverted, as Adobe does.
 """
 
 from __future__ import annotations
 
+import ctypes
 from functools import cache
 from threading import Lock
 from typing import NamedTuple
 
+import _libvips
 import numpy as np
 import pyvips
 
 from zblocks.errors import SliceError
 from zblocks.geometry import Voxels
 from zblocks.slices.faults import changed, damaged, oversized
-from zblocks.slices.header import STREAM_BYTES, STREAM_ROWS, ByteSource, SliceHeader
+from zblocks.slices.header import ByteSource, SliceHeader
 from zblocks.slices.jpeg import sample_bits
 from zblocks.slices.pixels import AS_DECODED, ChannelSelection, Pixels, map_pixels
 from zblocks.slices.png_chunks import frames, has_only_greys
+from zblocks.slices.stream import Stream, group_rows, held_bytes
 from zblocks.slices.tiff.apart import join, stored_type
 from zblocks.slices.tiff.read_page import page_of
 from zblocks.slices.tiff.single_page import OnePage
 
-AHEAD_MIN, AHEAD_MAX = 1 << 14, 1 << 20
-"""Bytes fetched at a time: few after a jump (TIFF tags may be anywhere), more with every read that
-continues the last one. libvips itself asks for 4 KiB."""
-
 MIN_BYTES = 1 << 16
 """Bytes of voxels that any file may claim."""
 
-FETCH_ROWS = 64  # rows decoded at a time
+TIFF_ROWS = 64  # rows of a TIFF decoded at a time
 
 MAX_PER_BYTE = {"jpeg": 2_000, "png": 1_100}
 """Most bytes of voxels from one byte of a file: 1032 with deflate, 1365 with the Huffman codes of
@@ -54,6 +53,8 @@ _DTYPES = {
     "char": "int8", "short": "int16", "int": "int32",
 }  # fmt: skip
 
+_minimise = ctypes.CDLL(_libvips.__file__).vips_image_minimise_all  # not wrapped by pyvips
+_minimise.argtypes, _minimise.restype = [ctypes.c_void_p], None
 
 _configuring = Lock()
 
@@ -77,38 +78,6 @@ def _configure() -> None:
         pyvips.operation_block_set(loader, False)
 
 
-class _Stream:
-    """A byte source with the callbacks of libvips, buffered."""
-
-    def __init__(self, source: ByteSource) -> None:
-        self.source = source
-        self.error: Exception | None = None
-        self._ahead = AHEAD_MIN
-        self._at = 0
-        self._start = 0
-        self._held = b""
-
-    def read(self, length: int) -> bytes:
-        """Return up to `length` bytes; a failed fetch is stored and ends the stream."""
-        try:
-            inside = self._at - self._start
-            if not 0 <= inside < len(self._held):
-                goes_on = inside == len(self._held) > 0
-                self._ahead = min(self._ahead * 4, AHEAD_MAX) if goes_on else AHEAD_MIN
-                self._held = self.source.read_at(self._at, max(length, self._ahead))
-                self._start, inside = self._at, 0
-        except Exception as error:  # none can cross C
-            self.error = error
-            return b""
-        part = self._held[inside : inside + length]
-        self._at += len(part)
-        return part
-
-    def seek(self, offset: int, whence: int) -> int:
-        self._at = offset + (0, self._at, self.source.size)[whence]
-        return self._at
-
-
 class _Opened(NamedTuple):
     """An image that is read through a stream.
 
@@ -117,7 +86,7 @@ class _Opened(NamedTuple):
     """
 
     image: pyvips.Image
-    stream: _Stream
+    stream: Stream
     vips: pyvips.SourceCustom
     """Holds the callbacks, which libvips doesn't."""
 
@@ -125,7 +94,7 @@ class _Opened(NamedTuple):
 def _load(source: ByteSource, kind: str) -> _Opened:
     """Open an image for reading from the top down; only its header is read."""
     configure()
-    stream, vips = _Stream(source), pyvips.SourceCustom()
+    stream, vips = Stream(source), pyvips.SourceCustom()
     vips.on_read(stream.read)
     vips.on_seek(stream.seek)
     # libtiff refuses strips above 50 MB by default; the size of the page was checked before.
@@ -139,7 +108,7 @@ def _load(source: ByteSource, kind: str) -> _Opened:
     return _Opened(image, stream, vips)
 
 
-def _failed(source: ByteSource, kind: str, stream: _Stream, error: Exception) -> Exception:
+def _failed(source: ByteSource, kind: str, stream: Stream, error: Exception) -> Exception:
     """Return the store's error if there is one, else the decoder's."""
     if stream.error is not None:
         return stream.error
@@ -214,7 +183,7 @@ def _held(source: ByteSource, kind: str, image: pyvips.Image, fields: set[str]) 
     """Return why the decoder holds the image as a whole (else empty), and the bytes it holds."""
     pixels = image.width * image.height
     row = image.width * image.bands * np.dtype(_DTYPES[image.format]).itemsize
-    stream = min(STREAM_ROWS[kind], image.height) * row + STREAM_BYTES
+    stream = held_bytes(row, image.height)
     if kind == "webp":
         return "WebP", stream + WEBP * pixels + source.size
     if kind == "png" and "interlaced" in fields and image.get("interlaced"):
@@ -257,7 +226,10 @@ class VipsReader:
         if not sound or str(found) != str(header):
             raise changed(source.name, f"{found} in {bands} bands", header)
         self._regions = [pyvips.Region.new(image) for image in images]
+        row = images[0].width * images[0].bands * np.dtype(self._stored).itemsize
+        self._group = TIFF_ROWS if page else group_rows(row)
         self._y = 0
+        self._left: Voxels = np.empty((0, width, bands), pixels.dtype)
 
     def read_rows(self, out: Voxels) -> None:
         """Fill `out` (y, x, c) with the next rows.
@@ -265,11 +237,21 @@ class VipsReader:
         Raises:
             SliceError: the file is damaged there.
         """
-        for y in range(0, len(out), FETCH_ROWS):
-            self._fetch(out[y : y + FETCH_ROWS])
+        y = 0
+        while y < len(out):
+            if not len(self._left):
+                self._left = self._decode()
+            rows = self._left[: len(out) - y]
+            self._mapping.put(rows, out[y : y + len(rows)])
+            self._left, y = self._left[len(rows) :], y + len(rows)
+        if self._y == self._opened[0].image.height and not len(self._left):
+            for opened in self._opened:
+                if isinstance(opened.stream.source, OnePage):
+                    opened.stream.source.finish()
 
-    def _fetch(self, out: Voxels) -> None:
-        rows = len(out)
+    def _decode(self) -> Voxels:
+        """Return the next group of rows, as decoded."""
+        rows = min(self._group, self._opened[0].image.height - self._y)
         parts = []
         for opened, region in zip(self._opened, self._regions, strict=True):
             try:
@@ -278,12 +260,9 @@ class VipsReader:
                 raise _failed(self._source, self._kind, opened.stream, error) from error
             if opened.stream.error is not None:
                 raise opened.stream.error
+            if self._kind != "tiff":
+                _minimise(int(pyvips.ffi.cast("uintptr_t", opened.image.pointer)))
             part = np.frombuffer(data, self._stored).reshape(rows, opened.image.width, -1)
             parts.append(join(self._apart, part) if self._apart else part)
-        pixels = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
-        self._mapping.put(pixels, out)
         self._y += rows
-        if self._y == self._opened[0].image.height:
-            for opened in self._opened:
-                if isinstance(opened.stream.source, OnePage):
-                    opened.stream.source.finish()
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zblocks.slices.header import STREAM_BYTES, STREAM_ROWS
 from zblocks.slices.pixels import Pixels
+from zblocks.slices.stream import STREAM_BYTES
 from zblocks.slices.tiff import directory as t
 
 NONE, CCITT, LZW, JPEG, DEFLATE, PACKBITS = 1, (2, 3, 4), 5, 7, (8, 32946), 32773
@@ -26,6 +26,9 @@ EXACT = {16: 1 << 11, 32: 1 << 24, 64: 1 << 53}
 
 COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3}
 """Colour channels of a photometric interpretation."""
+
+STREAM_ROWS = 1800
+"""Rows that libvips holds of a page (measured)."""
 
 TILED_ROWS = 1200
 """Rows that libvips holds of a tiled page, besides its tiles (measured)."""
@@ -103,7 +106,7 @@ class Page:
         row = self.width * self.samples * np.dtype(self.dtype).itemsize
         if self.palette:
             row = self.width * 3
-        held = STREAM_ROWS["tiff"] * row
+        held = STREAM_ROWS * row
         if self.tile:
             held = max(held, (TILED_ROWS + 4 * self.rows) * row * self.across // self.width)
         elif self.rows < self.height:
