@@ -30,10 +30,15 @@ ANSWER = ".error.json"
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Plan the job of an execution's `input`: a config, or a pointer to an uploaded one."""
+    """Plan the job of an execution's `input`: a config, or a pointer to an uploaded one.
+
+    An event with `error`, which Step Functions caught, is answered: a killed Plan can't do that.
+    """
     given, execution = event["input"], event["execution"]
     logger.append_keys(execution=execution)
     upload = given.get("trigger")
+    if error := event.get("error"):
+        return say_killed(upload, error, execution)
     if upload is None:
         return start(given, execution)
     if upload["key"].endswith(ANSWER):
@@ -46,6 +51,21 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         raise
     answer(upload, None)
     return result
+
+
+def say_killed(
+    upload: Mapping[str, str] | None, error: Mapping[str, str], execution: str
+) -> dict[str, Any]:
+    """Say beside an upload, if there is one, that Plan was killed."""
+    logger.error("plan killed", error=error)
+    if upload:
+        text = (
+            f"Plan ended without an answer, twice: {error.get('Cause', '')[:1000]}; upload the "
+            "config again, and if that ends likewise, convert on one machine (zblocks convert)"
+        )
+        said = {"error": error["Error"], "message": hide_keys(text), "execution": execution}
+        answer(upload, said)
+    return {"status": "killed"}
 
 
 def start(given: Mapping[str, Any], execution: str) -> dict[str, Any]:

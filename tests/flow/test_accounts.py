@@ -75,6 +75,7 @@ def test_what_goes_with_a_public_volume_names_no_role_and_no_account(job, cloud)
         assert not [word for word in ("111122223333", "444455556666", '/slices"') if word in text]
         assert "arn:aws:states:us-east-1:ACCOUNT:execution:zblocks:run-1" in text
         assert "arn:aws:iam::ACCOUNT:(not shown)" in text
+    assert "attempts of tasks that left none are not counted" in text  # of the page's bill
     report = cloud.json("volumes", f"{folder}/.zblocks/report.json")
     assert EXECUTION in report["resume"]
     assert said in report["problems"][0]

@@ -399,6 +399,18 @@ def test_an_error_that_nobody_foresaw_is_answered_without_keys(job, cloud, dropp
     assert (said["error"], said["message"]) == ("RuntimeError", "(a key, not shown) is refused")
 
 
+@NOTHING_COUNTED
+def test_a_killed_plan_is_answered_beside_its_upload(cloud, dropped):
+    """By Plan's function itself, which Step Functions calls with what it caught."""
+    error = {"Error": "Runtime.ExitError", "Cause": "RequestId: 1 Error: signal: killed"}
+    assert plan.handler(dropped("{}") | {"error": error}, CONTEXT) == {"status": "killed"}
+    said = cloud.json("slices", "jobs/a.error.json")
+    assert (said["error"], said["execution"]) == ("Runtime.ExitError", EXECUTION)
+    assert "without an answer, twice: RequestId: 1 Error: signal: killed" in said["message"]
+    event = {"input": {"source": "s3://slices/s"}, "execution": EXECUTION, "error": error}
+    assert plan.handler(event, CONTEXT) == {"status": "killed"}  # nobody uploaded it
+
+
 def test_plan_writes_documents_only(job, cloud):
     """Its role may write nothing else: infra/buckets.py."""
     job["destination"] += "-documents"

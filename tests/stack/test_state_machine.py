@@ -209,9 +209,23 @@ def test_every_worker_is_told_the_execution_that_it_works_for(states):
     """In the map's children, `$$.Execution.Id` would be the child's own."""
     for name in ("Convert blocks", "Coarsen", "Coarsen one stage"):
         assert states[name]["ItemSelector"]["execution.$"] == "$.execution", name
-    for name in ("Plan", "Finalize"):
+    for name in ("Plan", "Answer for Plan", "Finalize"):
         payload = states[name]["Parameters"]["Payload"]
         assert payload["execution.$"] == "$$.Execution.Id", name
+
+
+def test_a_killed_plan_is_answered_and_other_ends_of_it_stay_redrivable(machine):
+    """A redrive begins at the state that failed: at a Fail state, it would change nothing."""
+    states = machine["States"]
+    (catch,) = states["Plan"]["Catch"]
+    assert (set(catch["ErrorEquals"]), catch["ResultPath"]) == (ONCE, "$.error")
+    answer = states[catch["Next"]]
+    assert answer["Parameters"]["FunctionName"] == states["Plan"]["Parameters"]["FunctionName"]
+    assert answer["Parameters"]["Payload"] == states["Plan"]["Parameters"]["Payload"] | {
+        "error.$": "$.error"
+    }
+    assert answer["ResultPath"] is None
+    assert states[answer["Next"]]["ErrorPath"] == "$.error.Error"
 
 
 def test_the_picture_reads_like_the_pages(machine):
