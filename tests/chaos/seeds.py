@@ -1,5 +1,7 @@
 """One seed: a stack, a failing S3, workers and orchestrators killed; then the volume must be right.
 
+At last, a stopped run of other slices has a worker that goes on in the volume of the next run.
+
 `python -m tests.chaos --seeds 50` runs many; `--seed 7` runs one again.
 """
 
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.proxy import Weather, failing
+from tests.chaos.stopped import replace_stopped
 from tests.flow.conftest import textured, write_stack
 
 SHARE = 0.05
@@ -182,17 +185,35 @@ def run_seed(seed: int, folder: Path, s3: Any, upstream: str, *, stalls: int = 0
             if code == 0:
                 break
             time.sleep(0.3)
+        stopped = Bucket(s3, "volumes", f"stopped-{seed}")
+        late = _stop(chance, folder, fields, f"s3://volumes/stopped-{seed}", endpoint)
     outcome.injected, outcome.requests = weather.injected, sum(weather.passed.values())
+    outcome.kills["worker held, its run stopped"] += 1
     outcome.blocks = len(spoilt.receipts())
-    there, due = spoilt.volume(), Bucket(s3, "volumes", f"clean-{seed}").volume()
+    due = Bucket(s3, "volumes", f"clean-{seed}").volume()
     if code:
         outcome.trouble = f"not complete after {TRIES} starts (exit code {code})"
-    elif there != due:
-        odd = sorted(k for k in there.keys() | due.keys() if there.get(k) != due.get(k))
-        outcome.trouble = f"{len(odd)} objects differ from the clean run's: {odd[:5]}"
     elif outcome.redone > outcome.in_flight:
         outcome.trouble = f"{outcome.redone} receipted blocks were converted again"
+    else:
+        outcome.trouble = _odd(spoilt.volume(), due) or late or _odd(stopped.volume(), due)
     return outcome
+
+
+def _odd(there: dict[str, bytes], due: dict[str, bytes]) -> str:
+    odd = sorted(k for k in there.keys() | due.keys() if there.get(k) != due.get(k))
+    return f"{len(odd)} objects differ from the clean run's: {odd[:5]}" if odd else ""
+
+
+def _stop(
+    chance: random.Random, folder: Path, fields: dict[str, Any], destination: str, endpoint: str
+) -> str:
+    """Replace the volume of a stopped run, of other slices, while a worker of it goes on."""
+    write_stack(folder / "other", textured(fields["shape"], "uint8", seed=99))
+    new = write_config(folder, destination, fields)
+    old = folder / "old.json"
+    old.write_text(json.dumps(json.loads(new.read_text()) | {"source": f"file://{folder}/other"}))
+    return replace_stopped(chance, old, new, endpoint)
 
 
 def _jumping_clock(chance: random.Random, folder: Path) -> dict[str, str]:
