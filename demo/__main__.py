@@ -136,8 +136,8 @@ def convert(aws: Emulator, machine: str, config: Path) -> dict[str, Any]:
         while True:
             done, total = count_blocks(aws)
             bar.update(task, completed=done, total=total)
-            what = ("describe-execution", "--execution-arn", started["executionArn"])
-            described = json.loads(run_aws(aws, "stepfunctions", *what))
+            machines = aws.client("stepfunctions")
+            described = machines.describe_execution(executionArn=started["executionArn"])
             if described["status"] != "RUNNING":
                 break
             time.sleep(0.5)
@@ -150,12 +150,12 @@ def convert(aws: Emulator, machine: str, config: Path) -> dict[str, Any]:
 
 def count_blocks(aws: Emulator) -> tuple[int, int | None]:
     """Return how many blocks have a receipt, and how many there are once that is planned."""
-    work = f"{FOLDER}/.zblocks"
-    listing = ("s3api", "list-objects-v2", "--bucket", VOLUMES, "--prefix", f"{work}/")
-    keys = [o["Key"] for o in json.loads(run_aws(aws, *listing) or "{}").get("Contents", [])]
+    s3, work = aws.client("s3"), f"{FOLDER}/.zblocks"
+    listed = s3.list_objects_v2(Bucket=VOLUMES, Prefix=f"{work}/").get("Contents", [])
+    keys = [o["Key"] for o in listed]
     if f"{work}/plan.json" not in keys:
         return 0, None
-    plan = json.loads(run_aws(aws, "s3", "cp", f"s3://{VOLUMES}/{work}/plan.json", "-"))
+    plan = json.loads(s3.get_object(Bucket=VOLUMES, Key=f"{work}/plan.json")["Body"].read())
     return sum("/receipts/block-" in key for key in keys), plan["blocks"]
 
 

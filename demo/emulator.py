@@ -19,12 +19,18 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
 
 from demo.signals import default_signals
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
+KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 HEALTH = "/_ministack/health"
 SECONDS_TO_START = 60
 SECONDS_TO_STOP = 5
@@ -44,6 +50,10 @@ class Emulator:
     """Environment for clients: fake keys, the region, the endpoint, this Python's tools first."""
     log: Path
     """What the emulator and the functions in it say; gone when the emulator is."""
+
+    def client(self, service: str) -> Any:
+        """Return an SDK client, for questions that are asked often: `aws` starts slowly."""
+        return _client(service, self.endpoint)
 
 
 @contextmanager
@@ -74,9 +84,7 @@ def client_env(endpoint: str, home: Path) -> dict[str, str]:
     return kept | {
         "AWS_ENDPOINT_URL": endpoint,
         # The session token is there because some clients ask for it as soon as keys exist.
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_SESSION_TOKEN": "test",
+        **{name.upper(): "test" for name in KEYS},
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -92,6 +100,13 @@ def client_env(endpoint: str, home: Path) -> dict[str, str]:
         "no_proxy": "127.0.0.1,localhost",
         "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}",
     }
+
+
+@cache
+def _client(service: str, endpoint: str) -> Any:
+    session = boto3.Session(**dict.fromkeys(KEYS, "test"), region_name=REGION)
+    direct = Config(proxies={})  # whatever the environment says
+    return session.client(service, endpoint_url=endpoint, config=direct)
 
 
 def _server_env(port: int, wait_scale: float) -> dict[str, str]:

@@ -8,12 +8,13 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from demo.deploy import ROOT, deploy
+from demo.deploy import ROOT
 from demo.emulator import Emulator, command, emulator, tail
 from demo.signals import default_signals
 from tests.docs.pages import Reader, settle
@@ -34,15 +35,21 @@ def pytest_collection_modifyitems(items):
 
 @dataclass(frozen=True)
 class Cloud:
-    """The deployed stack, used through the AWS command line only."""
+    """The deployed stack, used through the AWS command line; looked at through the SDK.
+
+    For hundreds of questions the command line would start as many processes.
+    """
 
     aws: Emulator
     reader: Reader
     """Who has deployed it."""
-    machine: str
-    """ARN of the state machine."""
-    topic: str
-    """ARN of the topic that mails are sent through."""
+    outputs: Mapping[str, str]
+    """Of the stack."""
+
+    @property
+    def machine(self) -> str:
+        """ARN of the state machine."""
+        return self.outputs["StateMachineArn"]
 
     def cli(self, *arguments: str | Path) -> str:
         """Run `aws …`; its output."""
@@ -54,12 +61,11 @@ class Cloud:
         return done.stdout
 
     def start(self, config: Path, machine: str = "") -> str:
-        """Start an execution as the README says; its ARN."""
-        reply = self.cli(
-            *("stepfunctions", "start-execution", "--state-machine-arn", machine or self.machine),
-            *("--input", f"file://{config}"),
+        """Start an execution; its ARN."""
+        begun = self.aws.client("stepfunctions").start_execution(
+            stateMachineArn=machine or self.machine, input=config.read_text()
         )
-        return json.loads(reply)["executionArn"]
+        return begun["executionArn"]
 
     def zblocks(self, *arguments: str | Path, endpoint: str = "") -> subprocess.Popen[str]:
         """Begin `zblocks …` as a user would here; ask it how it went with `communicate`."""
@@ -72,72 +78,68 @@ class Cloud:
 
     def wait(self, execution: str) -> dict:
         """What describe-execution says once the execution has ended."""
+        machines = self.aws.client("stepfunctions")
         deadline = time.monotonic() + SECONDS_TO_END
         while time.monotonic() < deadline:
-            what = ("stepfunctions", "describe-execution", "--execution-arn", execution)
-            described = json.loads(self.cli(*what))
+            described = machines.describe_execution(executionArn=execution)
             if described["status"] != "RUNNING":
                 return described
-            time.sleep(0.5)
+            time.sleep(0.2)
         raise AssertionError(f"{execution} still runs\n{tail(self.aws.log, 60)}")
 
-    def executions(self) -> dict[str, str]:
-        """ARN → status of all executions so far."""
-        what = ("stepfunctions", "list-executions", "--state-machine-arn", self.machine)
-        listed = json.loads(self.cli(*what))["executions"]
-        return {each["executionArn"]: each["status"] for each in listed}
+    def executions(self) -> set[str]:
+        """ARNs of all executions so far."""
+        pages = self.aws.client("stepfunctions").get_paginator("list_executions")
+        listed = pages.paginate(stateMachineArn=self.machine).build_full_result()
+        return {each["executionArn"] for each in listed["executions"]}
 
-    def upload(self, folder: Path, place: str) -> None:
-        self.cli("s3", "cp", "--recursive", "--quiet", folder, place)
-
-    def keys(self, prefix: str) -> dict[str, str]:
+    def keys(self, prefix: str) -> dict[str, Any]:
         """Key → time of last change, below a prefix of the volumes' bucket."""
-        what = ("s3api", "list-objects-v2", "--bucket", VOLUMES, "--prefix", prefix)
-        listed = json.loads(self.cli(*what) or "{}").get("Contents", [])
-        return {each["Key"]: each["LastModified"] for each in listed}
+        pages = self.aws.client("s3").get_paginator("list_objects_v2")
+        listed = pages.paginate(Bucket=VOLUMES, Prefix=prefix).build_full_result()
+        return {each["Key"]: each["LastModified"] for each in listed.get("Contents", [])}
 
-    def document(self, key: str) -> dict:
-        return json.loads(self.cli("s3", "cp", f"s3://{VOLUMES}/{key}", "-"))
+    def document(self, key: str, bucket: str = VOLUMES) -> dict:
+        return json.loads(self.aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
 
-    def put(self, key: str, document: object, path: Path) -> None:
-        path.write_text(json.dumps(document))
-        self.cli("s3", "cp", path, f"s3://{VOLUMES}/{key}")
+    def put(self, key: str, data: bytes, bucket: str = VOLUMES) -> None:
+        self.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=data)
 
 
 @pytest.fixture(scope="package")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """What the page makes, up to the chapter that removes it all: that is followed at the end."""
-    context = {"destination_bucket": VOLUMES, "source_buckets": SOURCE, "create_buckets": "true"}
+    """What the page makes, up to the chapter that removes it all: that is followed at the end.
+
+    It says which addresses get mails in words only; here they are among its context values.
+    """
     with emulator(wait_scale=0.05) as aws:
-        reader = settle(tmp_path_factory.mktemp("deployer") / "zblocks", aws.env)
+        folder = tmp_path_factory.mktemp("deployer") / "zblocks"
+        reader = settle(folder, aws.env, "-c notify_email=lab@example.org")
         reader.follow(PAGE, until=REMOVING)
-        outputs = deploy(aws, context | {"notify_email": "lab@example.org"})
-        yield Cloud(aws, reader, outputs["StateMachineArn"], outputs["NoticesTopic"])
+        (stack,) = aws.client("cloudformation").describe_stacks(StackName="zblocks")["Stacks"]
+        outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+        yield Cloud(aws, reader, outputs)
         reader.follow(PAGE, since=REMOVING)
 
 
 @pytest.fixture
 def mails(cloud):
     """A function: a number → so many texts that were mailed, by way of a queue."""
-
-    def sqs(verb: str, *options: str) -> dict:
-        # The CLI's SQS looks for no endpoint in the environment.
-        reply = cloud.cli("sqs", verb, *options, "--endpoint-url", cloud.aws.endpoint)
-        return json.loads(reply or "{}")
-
-    place = ("--queue-url", sqs("create-queue", "--queue-name", "mails")["QueueUrl"])
-    asked = sqs("get-queue-attributes", *place, "--attribute-names", "QueueArn")
-    queue = asked["Attributes"]["QueueArn"]
-    to = ("--topic-arn", cloud.topic, "--protocol", "sqs", "--notification-endpoint", queue)
-    cloud.cli("sns", "subscribe", *to, "--attributes", "RawMessageDelivery=true")
+    sqs = cloud.aws.client("sqs")
+    place = sqs.create_queue(QueueName="mails")["QueueUrl"]
+    asked = sqs.get_queue_attributes(QueueUrl=place, AttributeNames=["QueueArn"])
+    cloud.aws.client("sns").subscribe(
+        TopicArn=cloud.outputs["NoticesTopic"], Protocol="sqs",
+        Endpoint=asked["Attributes"]["QueueArn"], Attributes={"RawMessageDelivery": "true"},
+    )  # fmt: skip
 
     def take(count: int) -> list[str]:
         found: list[str] = []
         for _ in range(60):
-            reply = sqs("receive-message", *place, "--wait-time-seconds", "1")
+            reply = sqs.receive_message(QueueUrl=place, WaitTimeSeconds=1)
             for message in reply.get("Messages", []):
                 found.append(message["Body"])
-                sqs("delete-message", *place, "--receipt-handle", message["ReceiptHandle"])
+                sqs.delete_message(QueueUrl=place, ReceiptHandle=message["ReceiptHandle"])
             if len(found) >= count:
                 break
         return found
@@ -157,11 +159,13 @@ class Stack:
         return sorted(path.name for path in self.folder.iterdir())
 
 
-@pytest.fixture
-def stack(tmp_path) -> Stack:
-    """150 smooth JPEG slices of 90×70: three z-blocks of up to 64, edges everywhere."""
-    folder = tmp_path / "slices"
-    folder.mkdir()
+@pytest.fixture(scope="package")
+def stack(cloud, tmp_path_factory) -> Stack:
+    """150 smooth JPEG slices of 90×70: three z-blocks of up to 64, edges everywhere.
+
+    They are uploaded as the README says, to `whole/`.
+    """
+    folder = tmp_path_factory.mktemp("slices")
     z, y, x = np.ogrid[:150, :70, :90]
     smooth = (127 + 60 * np.sin(x / 15) + 40 * np.cos(y / 11) + z / 10).astype(np.uint8)
     decoded = []
@@ -170,17 +174,38 @@ def stack(tmp_path) -> Stack:
         Image.fromarray(plane).save(data, "JPEG", quality=90)
         (folder / f"s{index:04d}.jpg").write_bytes(data.getvalue())
         decoded.append(np.asarray(Image.open(data)))
+    cloud.cli("s3", "cp", "--recursive", "--quiet", folder, f"s3://{SOURCE}/whole/")
     return Stack(folder, np.stack(decoded))
 
 
-@pytest.fixture
-def job(tmp_path):
-    """A function: name → path of a config for the slices under that name, and more fields."""
+@pytest.fixture(scope="package")
+def put_broken(cloud, stack):
+    """A function: puts the slices below a prefix, one of them cut off after its header."""
 
-    def write(name: str, more: Mapping[str, object] | None = None) -> Path:
+    def put(prefix: str, broken: str) -> str:
+        for path in stack.folder.iterdir():
+            data = path.read_bytes()
+            end = data.index(b"\xff\xda") + 40 if path.name == broken else len(data)
+            cloud.put(f"{prefix}{path.name}", data[:end], SOURCE)
+        return prefix
+
+    return put
+
+
+@pytest.fixture(scope="package")
+def broken(put_broken) -> str:
+    """Prefix of slices of which the second block can't read one, s0100.jpg."""
+    return put_broken("broken/", "s0100.jpg")
+
+
+@pytest.fixture
+def job(stack, tmp_path):
+    """A function: name → path of a config that makes a volume of this name, and more fields."""
+
+    def write(name: str, more: Mapping[str, object] | None = None, prefix: str = "whole/") -> Path:
         config = {
             "s3_bucket_name_for_download": SOURCE,
-            "s3_prefix": f"{name}/",
+            "s3_prefix": prefix,
             "ext": ".jpg",
             "s3_bucket_name_for_upload": VOLUMES,
             "s3_dir_to_write_to": f"brains/{name}",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,7 +11,6 @@ from demo.__main__ import (
     FOLDER,
     check,
     convert,
-    run_aws,
     upload_slices,
     viewer_url,
     write_config,
@@ -25,7 +22,7 @@ from .conftest import SOURCE, VOLUMES
 
 @pytest.fixture(scope="module")
 def demo(cloud, tmp_path_factory):
-    """The demo's own steps, in the buckets that are there: the account, and the run's output."""
+    """The output of the run that the demo's own steps start, in the buckets that are there."""
     folder, aws = tmp_path_factory.mktemp("demo"), cloud.aws
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(steps, "SLICES", SOURCE)
@@ -33,16 +30,11 @@ def demo(cloud, tmp_path_factory):
         lines = upload_slices(aws, folder)
         ending = convert(aws, cloud.machine, write_config(folder))
         check(aws, folder, lines)
-        yield aws, ending
+        yield ending
 
 
-def document(aws, key):
-    return json.loads(run_aws(aws, "s3", "cp", f"s3://{VOLUMES}/{FOLDER}/{key}", "-"))
-
-
-def test_the_report_names_the_placeholder(demo):
-    aws, _ = demo
-    report = document(aws, ".zblocks/report.json")
+def test_the_report_names_the_placeholder(cloud, demo):
+    report = cloud.document(f"{FOLDER}/.zblocks/report.json")
     assert report["filled_slices"] == [
         {"z": 60, "name": "Placeholder_0060 60", "why": "placeholder", "how": "fill 0"}
     ]
@@ -52,16 +44,13 @@ def test_the_report_names_the_placeholder(demo):
 
 @pytest.mark.browser
 @pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
-def test_every_chunk_loads_in_neuroglancer(demo, tmp_path):
-    aws, ending = demo
-    place = f"{aws.endpoint}/{VOLUMES}/{FOLDER}"
-    info = document(aws, "info")
-    listing = ("s3api", "list-objects-v2", "--bucket", VOLUMES, "--prefix", f"{FOLDER}/1000000_")
-    keys = {o["Key"] for o in json.loads(run_aws(aws, *listing))["Contents"]}
+def test_every_chunk_loads_in_neuroglancer(cloud, demo, tmp_path):
+    aws, place = cloud.aws, f"{cloud.aws.endpoint}/{VOLUMES}/{FOLDER}"
+    info, keys = cloud.document(f"{FOLDER}/info"), cloud.keys(f"{FOLDER}/1000000_")
     # The client is served here; the volume comes from the bucket, whose CORS rule is needed.
     with (
         viewing(f"s3://{VOLUMES}/{FOLDER}", "--offline", env=aws.env) as offline,
-        open_page(with_client(viewer_url(aws, ending["link"]), offline)) as page,
+        open_page(with_client(viewer_url(aws, demo["link"]), offline)) as page,
     ):
         page.show()
         page.screenshot(tmp_path / "brain.png")

@@ -42,10 +42,12 @@ def test_the_page_names_the_machine(cloud):
 
 
 def test_start_execution_makes_a_volume_that_others_read(cloud, stack, job, tmp_path):
-    cloud.upload(stack.folder, f"s3://{SOURCE}/plain/")
     lines = [f"{name.removesuffix('.jpg')} {z}" for z, name in enumerate(stack.names)]
     lines[41] = "Placeholder 41"
-    ended = cloud.wait(cloud.start(job("plain", {"sorted_filename": lines})))
+    config = job("plain", {"sorted_filename": lines})
+    what = ("start-execution", "--state-machine-arn", cloud.machine, "--input", f"file://{config}")
+    begun = json.loads(cloud.cli("stepfunctions", *what))
+    ended = cloud.wait(begun["executionArn"])
 
     assert ended["status"] == "SUCCEEDED", ended.get("cause")
     output = json.loads(ended["output"])
@@ -57,12 +59,11 @@ def test_start_execution_makes_a_volume_that_others_read(cloud, stack, job, tmp_
     assert "brains/plain/provenance" in cloud.keys("brains/plain/")
 
 
-def test_the_state_stays_small(cloud, stack, job):
-    cloud.upload(stack.folder, f"s3://{SOURCE}/small/")
+def test_the_state_stays_small(cloud, job):
     execution = cloud.start(job("small"))
     assert cloud.wait(execution)["status"] == "SUCCEEDED"
-    what = ("stepfunctions", "get-execution-history", "--execution-arn", execution)
-    events = json.loads(cloud.cli(*what))["events"]
+    pages = cloud.aws.client("stepfunctions").get_paginator("get_execution_history")
+    events = pages.paginate(executionArn=execution).build_full_result()["events"]
     sizes = [
         len(details[side])
         for event in events
@@ -75,8 +76,7 @@ def test_the_state_stays_small(cloud, stack, job):
     assert max(sizes) < 8 * 1024
 
 
-def test_an_upload_converts_once_however_often_it_is_delivered(cloud, stack, job, tmp_path):
-    cloud.upload(stack.folder, f"s3://{SOURCE}/dropped/")
+def test_an_upload_converts_once_however_often_it_is_delivered(cloud, job, tmp_path):
     before = cloud.executions()
     cloud.cli("s3", "cp", job("dropped"), f"s3://{JOBS}/jobs/dropped.json")
     (execution,) = new_executions(cloud, before)
@@ -108,9 +108,9 @@ def new_executions(cloud, before: Iterable[str], least: int = 1) -> list[str]:
 def test_an_upload_elsewhere_starts_nothing_and_a_bad_one_is_answered(cloud, job):
     """By the time that later ones have started something: the last is the answer's own event."""
     before = set(cloud.executions())
-    cloud.cli("s3", "cp", job("elsewhere"), f"s3://{JOBS}/elsewhere.json")
-    cloud.cli("s3", "cp", job("elsewhere"), f"s3://{JOBS}/jobs/notes.txt")
-    cloud.cli("s3", "cp", job("nothing", {"ext": ".nothing"}), f"s3://{JOBS}/jobs/last.json")
+    cloud.put("elsewhere.json", job("elsewhere").read_bytes(), JOBS)
+    cloud.put("jobs/notes.txt", job("elsewhere").read_bytes(), JOBS)
+    cloud.put("jobs/last.json", job("nothing", {"ext": ".nothing"}).read_bytes(), JOBS)
     found = {}
     for execution in new_executions(cloud, before, 2):
         ended = cloud.wait(execution)
@@ -118,19 +118,13 @@ def test_an_upload_elsewhere_starts_nothing_and_a_bad_one_is_answered(cloud, job
     assert set(found) == {"jobs/last.json", "jobs/last.error.json"}
     assert json.loads(found["jobs/last.error.json"]["output"]) == {"status": "duplicate"}
     failed = found["jobs/last.json"]
-    said = json.loads(cloud.cli("s3", "cp", f"s3://{JOBS}/jobs/last.error.json", "-"))
+    said = cloud.document("jobs/last.error.json", JOBS)
     assert (said["execution"], said["error"]) == (failed["executionArn"], "SliceListError")
     assert (failed["status"], len(cloud.executions())) == ("FAILED", len(before) + 2)
 
 
-def test_one_broken_slice_fails_the_execution_and_is_named(cloud, stack, job):
-    broken = stack.folder / "s0100.jpg"
-    whole = broken.read_bytes()
-    # The header still says what it is, so that planning passes; the rest is gone.
-    broken.write_bytes(whole[: whole.index(b"\xff\xda") + 40])
-    cloud.upload(stack.folder, f"s3://{SOURCE}/broken/")
-
-    ended = cloud.wait(cloud.start(job("broken")))
+def test_one_broken_slice_fails_the_execution_and_is_named(cloud, broken, job):
+    ended = cloud.wait(cloud.start(job("broken", prefix=broken)))
 
     assert ended["status"] == "FAILED"
     assert "s0100.jpg" in ended["cause"]
@@ -148,13 +142,9 @@ def test_one_broken_slice_fails_the_execution_and_is_named(cloud, stack, job):
     assert {"block-00000.json", "block-00002.json"} <= receipts  # the others were converted
 
 
-def test_failed_blocks_become_declared_holes_by_leave(cloud, stack, job):
-    broken = stack.folder / "s0100.jpg"
-    whole = broken.read_bytes()
-    broken.write_bytes(whole[: whole.index(b"\xff\xda") + 40])
-    cloud.upload(stack.folder, f"s3://{SOURCE}/holes/")
-
-    ended = cloud.wait(cloud.start(job("holes", {"allow_partial": True, "damaged": "error"})))
+def test_failed_blocks_become_declared_holes_by_leave(cloud, broken, job):
+    fields = {"allow_partial": True, "damaged": "error"}
+    ended = cloud.wait(cloud.start(job("holes", fields, broken)))
 
     assert ended["status"] == "SUCCEEDED", ended.get("cause")
     assert json.loads(ended["output"])["status"] == "PARTIAL"
@@ -162,13 +152,12 @@ def test_failed_blocks_become_declared_holes_by_leave(cloud, stack, job):
     assert {"scale": "3680_3680_20000", "box": "0-90_0-70_64-128"} in holes
 
 
-def test_a_damaged_slice_costs_that_slice_until_it_is_replaced(cloud, stack, job, tmp_path):
+def test_a_damaged_slice_costs_that_slice_until_it_is_replaced(
+    cloud, stack, put_broken, job, tmp_path
+):
     """Finalize sends the execution back to its blocks, once."""
-    broken = stack.folder / "s0100.jpg"
-    whole = broken.read_bytes()
-    broken.write_bytes(whole[: whole.index(b"\xff\xda") + 40])
-    cloud.upload(stack.folder, f"s3://{SOURCE}/damaged/")
-    ended = cloud.wait(cloud.start(job("damaged", {"damaged": "missing"})))
+    prefix = put_broken("damaged/", "s0100.jpg")
+    ended = cloud.wait(cloud.start(job("damaged", {"damaged": "missing"}, prefix)))
     assert ended["status"] == "SUCCEEDED", ended.get("cause")
     assert json.loads(ended["output"])["status"] == "PARTIAL"
     provenance = cloud.document("brains/damaged/provenance")
@@ -178,58 +167,53 @@ def test_a_damaged_slice_costs_that_slice_until_it_is_replaced(cloud, stack, job
     expected[100] = 0
     np.testing.assert_array_equal(read_back(cloud, "brains/damaged", tmp_path), expected)
 
-    broken.write_bytes(whole)
-    cloud.upload(stack.folder, f"s3://{SOURCE}/damaged/")
+    cloud.put(f"{prefix}s0100.jpg", (stack.folder / "s0100.jpg").read_bytes(), SOURCE)
     again = {"damaged": "missing", "overwrite": True}
-    ended = cloud.wait(cloud.start(job("damaged", again)))
+    ended = cloud.wait(cloud.start(job("damaged", again, prefix)))
     assert json.loads(ended["output"])["status"] == "COMPLETE"
     np.testing.assert_array_equal(read_back(cloud, "brains/damaged", tmp_path), stack.voxels)
 
 
-def test_a_destination_that_is_being_written_is_refused(cloud, stack, job, tmp_path):
+def test_a_destination_that_is_being_written_is_refused(cloud, job, tmp_path):
     """As long as the execution runs that holds the lock, and 16 minutes longer."""
-    cloud.upload(stack.folder, f"s3://{SOURCE}/locked/")
     states = {"Hold": {"Type": "Wait", "Seconds": 10**6, "End": True}}
-    made = json.loads(cloud.cli(
-        *("stepfunctions", "create-state-machine", "--name", "holds"),
-        *("--definition", json.dumps({"StartAt": "Hold", "States": states})),
-        *("--role-arn", "arn:aws:iam::000000000000:role/holds"),
-    ))  # fmt: skip
+    made = cloud.aws.client("stepfunctions").create_state_machine(
+        name="holds",
+        definition=json.dumps({"StartAt": "Hold", "States": states}),
+        roleArn="arn:aws:iam::000000000000:role/holds",
+    )
     holder = cloud.start(job("locked"), made["stateMachineArn"])
     lock = {"version": VERSION, "execution": holder, "host": "", "process": 0}
     now = time.time()
     lock |= {"begun": now, "refreshed": now}
-    cloud.put("brains/locked/.zblocks/lock.json", lock, tmp_path / "lock.json")
+    cloud.put("brains/locked/.zblocks/lock.json", json.dumps(lock).encode())
     ended = cloud.wait(cloud.start(job("locked")))
     assert ended["status"] == "FAILED"
     assert f"is being written by {holder}" in ended["cause"]
     assert list(cloud.keys("brains/locked/")) == ["brains/locked/.zblocks/lock.json"]
-    cloud.cli("stepfunctions", "stop-execution", "--execution-arn", holder)
+    cloud.aws.client("stepfunctions").stop_execution(executionArn=holder)
     ended = cloud.wait(cloud.start(job("locked")))
     assert ended["status"] == "FAILED"
     assert "may write until" in ended["cause"]
-    cloud.cli("s3", "rm", f"s3://{VOLUMES}/brains/locked/.zblocks/lock.json")
+    cloud.aws.client("s3").delete_object(Bucket=VOLUMES, Key="brains/locked/.zblocks/lock.json")
     ended = cloud.wait(cloud.start(job("locked")))
     assert ended["status"] == "SUCCEEDED", ended.get("cause")
 
 
-def test_a_mended_slice_and_a_second_start_finish_the_volume(cloud, stack, job, tmp_path):
-    broken = stack.folder / "s0007.jpg"
-    whole = broken.read_bytes()
-    broken.write_bytes(whole[: whole.index(b"\xff\xda") + 40])
-    cloud.upload(stack.folder, f"s3://{SOURCE}/mended/")
-    assert cloud.wait(cloud.start(job("mended")))["status"] == "FAILED"
+def test_a_mended_slice_and_a_second_start_finish_the_volume(
+    cloud, stack, put_broken, job, tmp_path
+):
+    prefix = put_broken("mended/", "s0007.jpg")
+    assert cloud.wait(cloud.start(job("mended", prefix=prefix)))["status"] == "FAILED"
 
-    broken.write_bytes(whole)
-    cloud.upload(stack.folder, f"s3://{SOURCE}/mended/")
-    ended = cloud.wait(cloud.start(job("mended", {"overwrite": True})))
+    cloud.put(f"{prefix}s0007.jpg", (stack.folder / "s0007.jpg").read_bytes(), SOURCE)
+    ended = cloud.wait(cloud.start(job("mended", {"overwrite": True}, prefix)))
 
     assert ended["status"] == "SUCCEEDED", ended.get("cause")
     np.testing.assert_array_equal(read_back(cloud, "brains/mended", tmp_path), stack.voxels)
 
 
-def test_a_destination_in_another_bucket_is_refused_before_anything_is_written(cloud, stack, job):
-    cloud.upload(stack.folder, f"s3://{SOURCE}/astray/")
+def test_a_destination_in_another_bucket_is_refused_before_anything_is_written(cloud, job):
     ended = cloud.wait(cloud.start(job("astray", {"s3_bucket_name_for_upload": SOURCE})))
     assert ended["status"] == "FAILED"
     assert f"-c destination_bucket={SOURCE}" in ended["cause"]
@@ -244,8 +228,7 @@ def test_an_unknown_field_is_refused_with_the_nearest_known_one(cloud, job):
     assert cloud.keys("brains/typo/") == {}
 
 
-def test_the_end_of_each_execution_is_mailed_with_its_link_or_its_reason(cloud, stack, job, mails):
-    cloud.upload(stack.folder, f"s3://{SOURCE}/told/")
+def test_the_end_of_each_execution_is_mailed_with_its_link_or_its_reason(cloud, job, mails):
     ended = cloud.wait(cloud.start(job("told")))
     assert ended["status"] == "SUCCEEDED", ended.get("cause")
     (text,) = mails(1)

@@ -6,7 +6,7 @@ import signal
 
 from tests.chaos.proxy import Held, failing
 
-from .conftest import SOURCE, VOLUMES
+from .conftest import VOLUMES
 
 SECONDS = 600
 
@@ -16,15 +16,8 @@ def ended(process):
     return process.returncode, out, err
 
 
-def break_slice(stack, name="s0100.jpg"):
-    path = stack.folder / name
-    whole = path.read_bytes()
-    path.write_bytes(whole[: whole.index(b"\xff\xda") + 40])
-
-
 def test_start_watches_until_the_volume_is_complete(cloud, stack, job, tmp_path):
     """From a list on this machine's disk: its lines travel in the input."""
-    cloud.upload(stack.folder, f"s3://{SOURCE}/begun/")
     names = [f"{name.removesuffix('.jpg')} {z}" for z, name in enumerate(stack.names)]
     (tmp_path / "names.txt").write_text("\n".join(names))
     config = job("begun", {"sorted_filename": "names.txt", "max_cost_usd": 5})
@@ -52,11 +45,9 @@ def test_start_watches_until_the_volume_is_complete(cloud, stack, job, tmp_path)
     assert json.loads(out)["status"] == "COMPLETE"
 
 
-def test_a_failing_block_is_named_and_the_command_fails(cloud, stack, job):
-    break_slice(stack)
-    cloud.upload(stack.folder, f"s3://{SOURCE}/failing/")
+def test_a_failing_block_is_named_and_the_command_fails(cloud, broken, job):
 
-    code, _, err = ended(cloud.zblocks("start", job("failing"), "--no-plan"))
+    code, _, err = ended(cloud.zblocks("start", job("failing", prefix=broken), "--no-plan"))
 
     assert code == 1
     assert re.search(r"^failed: block-00001 \(z 64–128\): .*s0100\.jpg", err, re.MULTILINE)
@@ -65,8 +56,7 @@ def test_a_failing_block_is_named_and_the_command_fails(cloud, stack, job):
     assert "predicted" not in err
 
 
-def test_ctrl_c_leaves_the_execution_running(cloud, stack, job):
-    cloud.upload(stack.folder, f"s3://{SOURCE}/left/")
+def test_ctrl_c_leaves_the_execution_running(cloud, job):
     held = Held(since=r"\.StartExecution", what=r"\.DescribeExecution")
     with failing(cloud.aws.endpoint, held) as endpoint:
         process = cloud.zblocks("start", job("left"), "--no-plan", endpoint=endpoint)
@@ -83,8 +73,7 @@ def test_ctrl_c_leaves_the_execution_running(cloud, stack, job):
     assert "COMPLETE: " in out
 
 
-def test_what_is_above_its_ceiling_is_never_started(cloud, stack, job):
-    cloud.upload(stack.folder, f"s3://{SOURCE}/dear/")
+def test_what_is_above_its_ceiling_is_never_started(cloud, job):
     before = cloud.executions()
     code, _, err = ended(cloud.zblocks("start", job("dear", {"max_cost_usd": 1e-6})))
     assert code == 2

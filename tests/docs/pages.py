@@ -158,14 +158,17 @@ case $1 in
   destroy) more="--force" ;;
   *) more= ;;
 esac
-exec {ROOT}/node_modules/.bin/cdk "$@" $more -c architecture=host --no-notices --ci""",
+exec {ROOT}/node_modules/.bin/cdk "$@" $more -c architecture=host $CDK_MORE --no-notices --ci""",
 }
 LINKED = ("Makefile", "cdk.json", "demo", "infra", "lambdas", "node_modules", "requirements",
           "requirements.txt", "statemachine", ".venv", "README.md", "docs")  # fmt: skip
 
 
-def settle(folder: Path, env: Mapping[str, str]) -> Reader:
-    """Return a reader in a folder that looks like a clone of this repository, with the shims."""
+def settle(folder: Path, env: Mapping[str, str], cdk_options: str = "") -> Reader:
+    """Return a reader in a folder that looks like a clone of this repository, with the shims.
+
+    The CDK command line gets `cdk_options`, too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name in LINKED:
         (folder / name).symlink_to(ROOT / name)
@@ -176,4 +179,5 @@ def settle(folder: Path, env: Mapping[str, str]) -> Reader:
         (tools / name).chmod(0o755)
     path = f"{tools}{os.pathsep}{ROOT / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"
     code = f"{ROOT / 'lambdas'}{os.pathsep}{ROOT}"
-    return Reader(folder, {**os.environ, **env, "PATH": path, "PYTHONPATH": code})
+    more = {"PATH": path, "PYTHONPATH": code, "CDK_MORE": cdk_options}
+    return Reader(folder, {**os.environ, **env, **more})
