@@ -14,7 +14,7 @@ from pathlib import Path
 from zblocks.geometry import Vec
 from zblocks.host import LAMBDA_VCPU_MB
 from zblocks.planning.bill import Prices, WorkerPool
-from zblocks.planning.cost import PUT_RATE, estimate
+from zblocks.planning.cost import estimate
 from zblocks.planning.plan import (
     BlockTask,
     GridOptions,
@@ -24,6 +24,7 @@ from zblocks.planning.plan import (
     StackFormat,
 )
 from zblocks.planning.planner import make_plan
+from zblocks.planning.requests import PUT_RATE
 from zblocks.planning.time import WorkerSpec
 from zblocks.precomputed.scale import ChunkFormat
 from zblocks.slices.slice_ref import SliceRef

@@ -16,7 +16,7 @@ from handlers import logger, metrics
 from zblocks.config import MAX_BYTES, Config, read_object
 from zblocks.errors import InvalidConfig, ZblocksError, hide_keys
 from zblocks.planning.bill import WorkerPool
-from zblocks.planning.cost import COARSEN_CONCURRENCY
+from zblocks.planning.requests import blocks_at_once, coarse_at_once
 from zblocks.planning.stores import open_stores
 from zblocks.planning.time import WorkerSpec
 from zblocks.run.cloud.executions import ask, functions_at_once
@@ -135,7 +135,8 @@ def as_state(
 ) -> dict[str, Any]:
     """Return the execution's state, whose size doesn't grow with the stack.
 
-    `quota`: functions that the account may run at once; more blocks than that would only wait.
+    `quota`: functions that the account may run at once. More blocks than that, or than S3's request
+    rates keep busy, would only wait.
     """
     plan, pool = prepared.plan, WorkerPool(config.max_concurrency, quota=quota)
     bucket, _, folder = plan.destination.removeprefix("s3://").partition("/")
@@ -150,8 +151,8 @@ def as_state(
         "volume_id": plan.volume_id,
         "blocks": len(prepared.pending),
         "coarse": plan.stages(),
-        "max_concurrency": pool.at_once,
-        "coarse_concurrency": min(pool.at_once, COARSEN_CONCURRENCY),
+        "max_concurrency": blocks_at_once(plan, prepared.pending, pool),
+        "coarse_concurrency": coarse_at_once(plan, pool),
         "allow_partial": config.allow_partial,
         "error": {},
     }

@@ -17,18 +17,15 @@ from zblocks.planning.cost import (
     CHILD_TRANSITIONS,
     CONTROL_MEMORY_MB,
     PARENT_TRANSITIONS,
-    PUT_RATE,
     RUN_GETS,
     RUN_LISTS,
     RUN_PUTS,
-    TASK_GETS,
     WorkDone,
     actual,
-    block_seconds,
     estimate,
-    slice_gets,
 )
 from zblocks.planning.plan import BlockTask, CoarseTask, MissingSlices, Plan, StackFormat
+from zblocks.planning.requests import PUT_RATE, TASK_GETS, block_seconds, slice_gets
 from zblocks.precomputed.scale import Scale, Volume
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.rows import RowFormat

@@ -6,7 +6,8 @@ import pytest
 
 from benchmarks.scaling import Rates, block_seconds, measured, plan_of
 from zblocks.planning.bill import Prices, WorkerPool
-from zblocks.planning.cost import PUT_RATE, estimate
+from zblocks.planning.cost import estimate
+from zblocks.planning.requests import PUT_RATE, block_puts
 from zblocks.planning.time import WorkerSpec
 
 RATES = Rates(cpu_ns=10.0, out_bytes=0.9, in_bytes=0.1, network=100e6, start_s=3.0)
@@ -22,7 +23,8 @@ def test_the_request_rate_limits_many_small_objects():
     plan, tasks = plan_of((2200, 2200, 2066), sharded=False, memory_mb=2048)
     quick = measured(plan, Rates(0.0, 0.0, 0.0))
     held = estimate(quick, tasks, WorkerPool(1000), Prices())
-    assert held.blocks_s == pytest.approx(plan.scales[0].objects / PUT_RATE)
+    least = sum(block_puts(plan, task) for task in tasks) / PUT_RATE
+    assert least <= held.blocks_s < 1.5 * least
 
 
 def test_blocks_take_what_was_measured():

@@ -19,7 +19,9 @@ from zblocks.run.finalize import finalize
 from zblocks.run.job import open_job, read_tasks
 from zblocks.run.start import Run
 
-SLOW = WorkerSpec(100_000, limit_s=predict_coarse_seconds(20 * 20 * 64, WorkerSpec(100_000)))
+SLOW = WorkerSpec(
+    100_000, limit_s=predict_coarse_seconds(20 * 20 * 64, 3 * 3 * 8, WorkerSpec(100_000))
+)
 """A worker that can make 64 layers of scale 1 in its time, and not much more."""
 
 

@@ -45,7 +45,7 @@ def _print(said: Forecast) -> None:
     out.print(
         f"per block: {plan.predicted_peak_mb} of {plan.memory_mb} MiB, "
         f"{duration(plan.predicted_block_s)}\n"
-        f"total: about {duration(guess.seconds)} with up to {pool.at_once} {kind}",
+        f"total: about {duration(guess.seconds)} with up to {guess.at_once} {kind}",
         markup=False,
     )
     if guess.bill.lines:

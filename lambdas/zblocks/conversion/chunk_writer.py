@@ -17,13 +17,13 @@ from zblocks.host import cores
 from zblocks.planning.memory import QUEUE_BYTES
 from zblocks.planning.missing import planned_holes
 from zblocks.planning.plan import Plan
+from zblocks.planning.time import PUTS_PER_CORE
 from zblocks.precomputed.compression import Buffer
 from zblocks.precomputed.encoding import encode_chunk
 from zblocks.precomputed.scale import Scale, chunk_key, content_encoding, content_type, shard_key
 from zblocks.precomputed.sharding import build_shard, chunk_id, shard_size
 from zblocks.storage import IMMUTABLE, Store
 
-PUTS_PER_CORE = 8  # threads per core that encode and store; more than one, since a PUT mostly waits
 LOCAL_PUTS_PER_CORE = 2
 """Writing a file hardly waits; more threads would only contend for the interpreter lock."""
 

@@ -23,6 +23,7 @@ from zblocks.host import cores
 from zblocks.planning.memory import DECODERS
 from zblocks.planning.missing import absent_planes, absent_spans, planned_holes
 from zblocks.planning.plan import BlockTask, CoarseTask, Plan, part_z
+from zblocks.planning.time import chunk_readers
 from zblocks.precomputed.scale import Scale
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.storage import Store
@@ -105,7 +106,7 @@ def convert_coarse(
     owned = [(0, 0), *(part_z(s, task.depth, task.part) for s in scales[1:])]
     with (
         ChunkWriter(target, plan) as writer,
-        ThreadPoolExecutor(max(cores(), DECODERS) * 2) as pool,
+        ThreadPoolExecutor(chunk_readers(cores())) as pool,
     ):
         bands = read_scale(stored, needed_z(scales, owned)[0], pool)
         _feed(scales, owned, bands, _Out(writer, lambda _: None, plan, 0))

@@ -13,40 +13,38 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zblocks.geometry import Span, ceil_div
-from zblocks.host import LAMBDA_VCPU_MB
+from zblocks.geometry import ceil_div
 from zblocks.planning.bill import Bill, Line, Prices, WorkerPool, in_bucket
-from zblocks.planning.plan import BlockTask, CoarseTask, Plan, part_z
-from zblocks.planning.time import (
-    RATIO,
-    START,
-    WorkerSpec,
-    packing,
-    predict_coarse_seconds,
+from zblocks.planning.plan import BlockTask, Plan
+from zblocks.planning.requests import (
+    PUT_RATE,
+    TASK_GETS,
+    block_puts,
+    block_seconds,
+    blocks_at_once,
+    coarse_at_once,
+    coarse_gets,
+    coarse_seconds,
+    slice_gets,
 )
-from zblocks.precomputed.scale import Scale
+from zblocks.planning.time import LATENCY, RATIO, START, packing
 from zblocks.slices.slice_ref import SliceRef
-from zblocks.slices.stream import AHEAD_MAX, AHEAD_MIN
 
 GB = 1e9
 
 # As deployed by infra/ and statemachine/.
 CONTROL_MEMORY_MB = 1769  # of the Lambda that makes the plan
-COARSEN_CONCURRENCY = 40  # coarse tasks at the same time
 PARENT_TRANSITIONS = 8  # states that an execution enters until it ends, without parts of Coarsen
 CHILD_TRANSITIONS = 2  # of a block: the start of its child execution, and its only state
 
-# Requests of a task, and of a run as a whole.
-TASK_GETS = 5  # plan, receipt, lock (twice), earlier failure
+# Requests of a run as a whole.
 RUN_GETS = 40  # about: what is at the destination, what Finalize reads of it, and its samples
 RUN_PUTS = 11  # lock, config, items, plan, pending, report, provenance, info, the map's results
 RUN_LISTS = 6  # without pages of objects: receipts, failures, the destination
 PAGE = 1000  # keys in one answer to a LIST
 SIDE_BY_SIDE = 32  # small requests that Finalize makes at the same time; Plan makes twice as many
 
-# Assumed, but for the rate: S3's user guide guarantees it for a prefix, and a scale is a prefix.
-PUT_RATE = 3500.0  # PUTs a second
-LATENCY = 0.03  # seconds of a small request to S3
+# Assumed.
 PAGE_SECONDS = 0.15  # until the answer to a LIST
 LOG_BYTES = 2000  # that one call of a function writes
 
@@ -56,6 +54,7 @@ class Estimate:
     """What a run is predicted to take."""
 
     bill: Bill
+    at_once: int  # blocks that are converted at the same time
     plan_s: float
     blocks_s: float  # seconds until all blocks are done
     coarse_s: float
@@ -89,8 +88,7 @@ def estimate(
     scales = plan.scales
     blocks = [block_seconds(plan, task) for task in pending]
     coarse = {c.index: coarse_seconds(plan, c, pool) for c in plan.coarse}
-    objects = sum(_objects(s, plan.owned_z(k, t.index))
-                  for t in pending for k, s in enumerate(scales[: plan.owned]))  # fmt: skip
+    objects = sum(block_puts(plan, task) for task in pending)
     work = WorkDone(
         blocks=len(pending),
         tasks=len(pending) + len(plan.coarse),
@@ -99,11 +97,13 @@ def estimate(
         read=tuple(r for t in pending for s in t.slices for r in s.reads),
     )
     stored = stored_gb(plan)
-    wide = min(pool.at_once, COARSEN_CONCURRENCY)
+    least = objects / PUT_RATE if in_bucket(plan.destination) else 0.0
+    at_once, wide = blocks_at_once(plan, pending, pool), coarse_at_once(plan, pool)
     return Estimate(
         bill=actual(plan, pending, work, pool, prices),
+        at_once=at_once,
         plan_s=_plan_seconds(pending),
-        blocks_s=max(_makespan(blocks, pool.at_once), _put_seconds(plan, pending)),
+        blocks_s=max(_makespan(blocks, at_once), least),
         coarse_s=sum(_makespan([coarse[i] for i in stage], wide) for stage in plan.stages()),
         finalize_s=_finalize_seconds(plan, pending),
         busy_s=work.seconds,
@@ -158,22 +158,6 @@ def actual(
     ))  # fmt: skip
 
 
-def block_seconds(plan: Plan, task: BlockTask) -> float:
-    """Return the seconds of one block: its share of those of a full one."""
-    full = min(plan.block_depth, plan.box.shape.z)
-    return START + (plan.predicted_block_s - START) * len(task.slices) / full
-
-
-def coarse_seconds(plan: Plan, task: CoarseTask, pool: WorkerPool) -> float:
-    """Return the seconds of one coarse task."""
-    source = plan.scales[task.first - 1]
-    z0, z1 = part_z(source, task.depth, task.part)
-    voxels = source.box.with_z(z0, z1).voxels
-    cores = plan.memory_mb / LAMBDA_VCPU_MB if pool.cloud else 1.0
-    worker = WorkerSpec(plan.memory_mb, cores)
-    return predict_coarse_seconds(voxels * plan.volume.format.voxel_bytes, worker)
-
-
 def _plan_seconds(tasks: Sequence[BlockTask]) -> float:
     return START + sum(len(t.slices) for t in tasks) * LATENCY / (2 * SIDE_BY_SIDE)
 
@@ -189,39 +173,10 @@ def _transitions(plan: Plan, done: WorkDone) -> int:
     return PARENT_TRANSITIONS + coarse + CHILD_TRANSITIONS * done.blocks + done.retries
 
 
-def slice_gets(plan: Plan, ref: SliceRef) -> int:
-    """Return the number of requests that read one slice, without those for its header."""
-    if ref.key is None:
-        return 0
-    whole = plan.rows >= plan.box.shape.y and not ref.width
-    if ref.kind in ("jpeg", "jpeg-scans") and whole:
-        return 1
-    if ref.kind in ("jp2", "bmp", "png-indices"):
-        return ceil_div(max(ref.bytes, 1), AHEAD_MAX)
-    count, at, ahead = 0, 0, AHEAD_MIN
-    while at < ref.bytes:
-        count, at, ahead = count + 1, at + ahead, min(ahead * 4, AHEAD_MAX)
-    # A TIFF's tags may be anywhere: one jump there and one back.
-    return max(count, 1) + (2 if ref.kind == "tiff" else 0)
-
-
 def _target_gets(plan: Plan, blocks: int) -> int:
     """Return the requests to the destination: documents, and chunks that coarse tasks read."""
-    coarse = 0
-    for task in plan.coarse:
-        source = plan.scales[task.first - 1]
-        z0, z1 = part_z(source, task.depth, task.part)
-        coarse += source.grid.x * source.grid.y * ceil_div(z1 - z0, source.chunk.z)
-        coarse += 0 if source.sharding is None else 2 * _objects(source, (z0, z1))
+    coarse = sum(coarse_gets(plan, task) for task in plan.coarse)
     return coarse + (TASK_GETS + 1) * (blocks + len(plan.coarse)) + RUN_GETS
-
-
-def _objects(scale: Scale, z: Span) -> int:
-    if z[0] >= z[1]:
-        return 0
-    if scale.sharding is None:
-        return scale.grid.x * scale.grid.y * ceil_div(z[1] - z[0], scale.chunk.z)
-    return max(round(scale.objects * (z[1] - z[0]) / scale.box.shape.z), 1)
 
 
 def stored_gb(plan: Plan) -> float:
@@ -241,11 +196,3 @@ def _makespan(seconds: Sequence[float], workers: int) -> float:
     for each in seconds:
         heapq.heapreplace(free, free[0] + each)
     return max(free)
-
-
-def _put_seconds(plan: Plan, pending: Sequence[BlockTask]) -> float:
-    """Return the least time in which S3 accepts the objects of scale 0, which has the most."""
-    if not in_bucket(plan.destination):
-        return 0.0
-    finest = sum(_objects(plan.scales[0], plan.owned_z(0, t.index)) for t in pending)
-    return finest / PUT_RATE

@@ -94,7 +94,8 @@ def _fits(scales: tuple[Scale, ...], layers: int, worker: WorkerSpec) -> bool:
     """Tell whether one worker can make scales [1:] from so many slices of the first."""
     source = scales[0]
     pixel, size = source.format.voxel_bytes, source.box.shape
-    seconds = predict_coarse_seconds(size.x * size.y * layers * pixel, worker)
+    chunks = source.grid.x * source.grid.y * ceil_div(layers, source.chunk.z)
+    seconds = predict_coarse_seconds(size.x * size.y * layers * pixel, chunks, worker)
     slab = layers * min(source.chunk.y, size.y) * size.x * pixel
     shards = shard_bytes(scales[1:], layers * source.factor.z, pixel)
     peak = INTERPRETER_MB + (2 * slab + shards + 2 * min(QUEUE_BYTES, slab)) // MIB

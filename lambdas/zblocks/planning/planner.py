@@ -11,24 +11,28 @@ Nothing is read here, and nothing is left to be decided later.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Box, Vec, ceil_div
+from zblocks.planning.bill import in_bucket
 from zblocks.planning.damage import declare_missing
 from zblocks.planning.memory import Footprint, coarse_bytes, predict_peak, shard_bytes
 from zblocks.planning.ownership import SHARD_LAYERS, count_parts, plan_coarse, share_out
 from zblocks.planning.plan import VERSION, BlockTask, MissingSlices, Plan, PlanInput
 from zblocks.planning.pyramid import DEEPEST, plan_scales
-from zblocks.planning.time import WorkerSpec, predict_seconds
+from zblocks.planning.requests import part_objects
+from zblocks.planning.time import WorkerSpec, predict_put_seconds, predict_seconds
 from zblocks.precomputed.scale import Scale, Volume
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.rows import memory
 from zblocks.slices.transforms.substitutes import Substitutes, count_interpolated
 
 MANY_OBJECTS = 20_000  # volumes of more chunks are sharded, unless the config says otherwise
+NO_SHARDS = '"compression": "br" rules out shards, which "gzip" (the default) allows'
 
 
 def volume_id(given: PlanInput) -> str:
@@ -104,19 +108,38 @@ class _Block:
 
 def _choose_block(given: PlanInput, worker: WorkerSpec) -> _Block:
     wanted, sharded = _choose_scales(given)
-    peaks, seconds = [], 0.0
+    peaks, seconds, puts = [], 0.0, 0
     longest = max(len(msgspec.json.encode(s)) for s in given.slices)
     for depth in _depths(wanted[0].chunk.z, fixed=given.options.chunk is not None, sharded=sharded):
-        seconds = predict_seconds(given, depth, worker)
+        scales, owned = share_out(wanted, depth, sharded=sharded)
+        puts = _puts(given, scales[:owned], depth)
+        seconds = max(predict_seconds(given, depth, worker), predict_put_seconds(puts, worker))
         if seconds > worker.limit_s or depth * (longest + 1) > worker.item_bytes:
             continue
-        scales, owned = share_out(wanted, depth, sharded=sharded)
         for rows in _row_choices(given, scales[0].chunk.y):
             peak = predict_peak(_footprint(given, scales[:owned], depth, rows))
             if peak <= worker.planned_mb:
                 return _Block(depth, rows, scales, owned, peak, round(seconds, 1))
             peaks.append(peak)
+    if not peaks and predict_put_seconds(puts, worker) > worker.limit_s:
+        raise DoesNotFit(_too_many_objects(given, puts, seconds))
     raise DoesNotFit(_why_not(given, worker, peaks, seconds))
+
+
+def _puts(given: PlanInput, scales: Sequence[Scale], depth: int) -> int:
+    """Return how many objects a block of `depth` slices writes to a bucket, in these scales."""
+    layers = [(s, min(depth // s.factor.z, s.box.shape.z)) for s in scales]
+    return sum(part_objects(s, (0, n)) for s, n in layers) * in_bucket(given.destination)
+
+
+def _too_many_objects(given: PlanInput, puts: int, seconds: float) -> str:
+    brotli = given.chunk_format.compression == "br"
+    shards = NO_SHARDS if brotli else 'give "sharding": true'
+    return (
+        f"slices of {given.rows.width}×{given.rows.height}: even the smallest block has {puts:,} "
+        f"objects to write, which takes a worker {seconds:.0f} s; {shards}, or larger chunks "
+        "(chunk_size)"
+    )
 
 
 def _choose_scales(given: PlanInput) -> tuple[list[Scale], bool]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from zblocks.geometry import ceil_div
 from zblocks.host import LAMBDA_VCPU_MB
+from zblocks.planning.memory import DECODERS
 from zblocks.planning.plan import PlanInput
 from zblocks.precomputed.scale import ChunkFormat
 
@@ -28,6 +29,8 @@ PACK = {
 UNPACK = 300 * MB  # bytes of voxels that one core decompresses in a second
 MOVE = 700 * MB  # bytes of voxels that one core assembles, downsamples, cuts and checksums
 NETWORK = 70 * MB  # bytes that one worker reads from and writes to S3 in a second
+LATENCY = 0.03  # seconds of a small request to S3; assumed
+PUTS_PER_CORE = 8  # threads per core that encode and store; more than one, since a PUT mostly waits
 
 # Stored bytes per byte of voxels, by `packing`; for sections of tissue with camera noise.
 RATIO = {"gzip": 0.7, "br": 0.7, "none": 1.0, "jpeg": 0.15, "png": 0.7,
@@ -80,10 +83,24 @@ def predict_seconds(given: PlanInput, depth: int, worker: WorkerSpec) -> float:
     return START + cpu / worker.cores + (files + out * RATIO[pack]) / NETWORK
 
 
-def predict_coarse_seconds(source_bytes: int, worker: WorkerSpec) -> float:
-    """Return the seconds of a coarse task whose source scale has so many bytes of voxels."""
+def predict_put_seconds(puts: int, worker: WorkerSpec) -> float:
+    """Return the seconds in which a block writes so many objects to a bucket, if that is all."""
+    return START + puts * LATENCY / (PUTS_PER_CORE * max(round(worker.cores), 1))
+
+
+def predict_coarse_seconds(source_bytes: int, gets: int, worker: WorkerSpec) -> float:
+    """Return the seconds of a coarse task whose source scale has so many bytes of voxels.
+
+    `gets` are the requests that read them.
+    """
     cpu = source_bytes / UNPACK + source_bytes / MOVE
-    return START + cpu / worker.cores + source_bytes * RATIO["gzip"] / NETWORK
+    moving = cpu / worker.cores + source_bytes * RATIO["gzip"] / NETWORK
+    return START + max(moving, gets * LATENCY / chunk_readers(max(round(worker.cores), 1)))
+
+
+def chunk_readers(cores: int) -> int:
+    """Return the threads with which a coarse task on so many cores reads chunks."""
+    return max(cores, DECODERS) * 2
 
 
 def packing(chunk_format: ChunkFormat) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from zblocks.neuroglancer import EXACT_FLOAT, MAX_TEXTURE
 from zblocks.planning.plan import Plan
+from zblocks.planning.planner import MANY_OBJECTS, NO_SHARDS
 
 SMALLEST_NM = 1.0  # no microscope has finer voxels
 LONGEST_NM = 2e9  # no sample is longer
@@ -64,6 +65,9 @@ def _of_place(plan: Plan) -> Iterator[str]:
 
 
 def _of_chunks(plan: Plan) -> Iterator[str]:
+    chunks = sum(s.chunks for s in plan.scales)
+    if plan.volume.format.compression == "br" and chunks > MANY_OBJECTS:
+        yield f"compression: {chunks:,} objects, since {NO_SHARDS}"
     channels = plan.volume.format.channels
     for scale in plan.scales:
         longest = max(scale.chunk.x, scale.chunk.y, scale.chunk.z * channels)

@@ -14,7 +14,8 @@ from zblocks.planning.bill import Bill, Prices, WorkerPool, in_bucket, refuse_ab
 from zblocks.planning.cost import Estimate, estimate, stored_gb, stored_ratio
 from zblocks.planning.places import bucket_warnings, refuse_bucket
 from zblocks.planning.plan import BlockTask, Plan, PlanInput
-from zblocks.planning.planner import make_plan
+from zblocks.planning.planner import NO_SHARDS, make_plan
+from zblocks.planning.requests import GET_RATE, PUT_RATE, block_rates
 from zblocks.planning.time import WorkerSpec
 from zblocks.planning.warnings import find_warnings
 from zblocks.precomputed.scale import Scale
@@ -102,6 +103,7 @@ class Forecast:
             "predicted": {
                 "peak_mb": plan.predicted_peak_mb,
                 "block_s": plan.predicted_block_s,
+                "at_once": guess.at_once,
                 **{n: getattr(guess, n) for n in ("plan_s", "blocks_s", "coarse_s", "finalize_s")},
                 "seconds": guess.seconds,
             },
@@ -196,6 +198,7 @@ def forecast(config: Config, stack: PlanInput, target: Store, workers: Workers) 
     limits = (
         *(_limits(predicted, pool, len(pending)) if pool.cloud else ()),
         *_quota(decision, workers, predicted),
+        *_rates(decision, workers, predicted),
         *bucket_warnings(decision.plan, _replaced_gb(decision, there), workers.prices),
     )
     return Forecast(
@@ -221,7 +224,7 @@ def _replaced_gb(decision: Decision, there: Destination) -> float | None:
 
 
 def _limits(predicted: Estimate, pool: WorkerPool, pending: int) -> Iterator[str]:
-    wide = min(pool.concurrency, pending)
+    wide = min(pool.concurrency, pending, predicted.at_once)
     if pool.quota is None and wide > QUOTA:
         yield (
             f"max_concurrency: {wide} blocks at the same time; most accounts may run {QUOTA} "
@@ -239,9 +242,10 @@ def _quota(decision: Decision, workers: Workers, predicted: Estimate) -> Iterato
     """Say what the account's quota does to the time, and how to raise it."""
     pool, pending = workers.pool, decision.pending_blocks
     wide = min(pool.concurrency, len(pending))
+    free = estimate(decision.plan, pending, replace(pool, quota=None), workers.prices)
+    wide = min(wide, free.at_once)
     if wide <= pool.at_once:
         return
-    free = estimate(decision.plan, pending, replace(pool, quota=None), workers.prices)
     yield (
         f"Lambda's quota: this account may run {pool.at_once} functions at once, so that the run "
         f"takes about {duration(predicted.seconds)}; with {wide}, it would take "
@@ -249,6 +253,33 @@ def _quota(decision: Decision, workers: Workers, predicted: Estimate) -> Iterato
         "request-service-quota-increase --service-code lambda --quota-code L-B99A9384 "
         f"--desired-value {max(wide, QUOTA)}"
     )
+
+
+def _rates(decision: Decision, workers: Workers, predicted: Estimate) -> Iterator[str]:
+    """Say what S3's request rates do to the number of workers, and what to do."""
+    plan, pending = decision.plan, decision.pending_blocks
+    wide = min(workers.pool.at_once, len(pending))
+    if not workers.pool.cloud or wide <= predicted.at_once:
+        return
+    rates = block_rates(plan, pending)
+    if rates.puts / PUT_RATE < rates.gets / GET_RATE:
+        what, advice = f"{rates.gets * wide:,.0f} GETs", "reading the slices is what limits it"
+        rate = GET_RATE
+    else:
+        what, advice = f"{rates.puts * wide:,.0f} PUTs", _fewer_objects(plan)
+        rate = PUT_RATE
+    yield (
+        f"S3's request rate: {predicted.at_once} blocks at the same time, since {wide} would make "
+        f"{what} a second, and S3 takes {rate:,.0f} of a prefix; {advice}"
+    )
+
+
+def _fewer_objects(plan: Plan) -> str:
+    if plan.volume.format.compression == "br":
+        return NO_SHARDS
+    if any(s.sharding for s in plan.scales):
+        return "larger chunks (chunk_size) make fewer objects"
+    return 'shards are fewer objects ("sharding": true)'
 
 
 def _in_buckets(config: Config, stack: PlanInput, prices: Prices) -> InBuckets:
