@@ -1,5 +1,6 @@
 """Settings of all tests."""
 
+import gc
 import os
 
 from hypothesis import settings
@@ -7,6 +8,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 # Hundreds of processes are started, and needn't compile everything again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Nothing here uses BLAS, whose threads cost each process a third of numpy's import.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # Timings never gate tests: machines are shared.
 settings.register_profile("zblocks", deadline=None)
@@ -17,6 +20,12 @@ TOGETHER = (
     "tests/flow/test_wheel.py", "tests/stack/",
 )  # fmt: skip
 """Tests that share fixtures which take long to set up."""
+
+
+def pytest_collection_finish():
+    """Keep what is imported by now, which is most of what there is, out of garbage collections."""
+    gc.collect()
+    gc.freeze()
 
 
 class Scheduler(LoadScopeScheduling):
