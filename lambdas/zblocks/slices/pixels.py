@@ -21,6 +21,9 @@ LUMA = (19595, 38470, 7471)
 
 LUMA_FLOAT = (0.299, 0.587, 0.114)
 
+PIECE_BYTES = 1 << 18
+"""Bytes of pixels that are converted at a time, which takes up to 30 times as many (inks)."""
+
 AS_DECODED = ("auto", "all")
 """`ChannelSelection.channels` that leave grey and RGB as decoded."""
 
@@ -106,6 +109,11 @@ class Mapping:
         Raises:
             SliceError: a number would not be the same label in `out`.
         """
+        count = max(PIECE_BYTES // max(pixels[:1].nbytes, 1), 1)
+        for y in range(0, len(pixels), count):
+            self._put(pixels[y : y + count], out[y : y + count])
+
+    def _put(self, pixels: Voxels, out: Voxels) -> None:
         if self.of.white:
             pixels = np.subtract(self.of.white, pixels, dtype=pixels.dtype)
         if self.of.step > 1:

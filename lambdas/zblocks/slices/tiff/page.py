@@ -105,7 +105,7 @@ class Page:
         """
         row = self.width * self.samples * np.dtype(self.dtype).itemsize
         if self.palette:
-            row = self.width * 3
+            row = self.width * 4  # the indices and their colours
         held = STREAM_ROWS * row
         if self.tile:
             held = max(held, (TILED_ROWS + 4 * self.rows) * row * self.across // self.width)
