@@ -31,7 +31,7 @@ def read_back(folder):
 
 
 def job_of(tmp_path, **fields):
-    """Return a config of buckets; a destination of its own, since stores are opened once."""
+    """Return a config of buckets."""
     usual = {"source": "s3://slices/s", "destination": f"s3://volumes/{tmp_path.name}"}
     return {**usual, "voxel_resolution": [4, 4, 40], **fields}
 

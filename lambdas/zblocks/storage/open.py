@@ -110,7 +110,7 @@ def open_store(url: str, access: Access = BY_ENVIRONMENT) -> Store:
     parts = urlsplit(url)
     with _lock:
         region = region_of(parts.netloc, access.region or "") if parts.scheme == "s3" else ""
-        return _open(url.rstrip("/"), access, region, os.getpid())
+        return _open(url.rstrip("/"), access, region, s3_endpoint(), os.getpid())
 
 
 def open_writable(url: str, access: Access = BY_ENVIRONMENT) -> Store:
@@ -146,19 +146,19 @@ def open_public(url: str) -> Store:
 
 
 @cache
-def _open(url: str, access: Access, region: str, _pid: int) -> Store:
+def _open(url: str, access: Access, region: str, endpoint: str, _pid: int) -> Store:
     parts = urlsplit(url)
     if parts.scheme == "file":
         # Rooted at "/", so that only the first write creates a missing folder.
         folder = str(Path(unquote(parts.path))).strip("/")
         return Store(url, LocalStore(), folder, denied=NOT_YOURS)
     if parts.scheme == "s3":
-        return _open_bucket(url, access, region)
+        return _open_bucket(url, access, region, endpoint)
     msg = f"{url}: not a supported location; use s3://bucket/prefix or file:///folder"
     raise InvalidConfig(msg)
 
 
-def _open_bucket(url: str, access: Access, region: str) -> Store:
+def _open_bucket(url: str, access: Access, region: str, endpoint: str) -> Store:
     parts = urlsplit(url)
     bucket = parts.netloc
     if bucket.endswith("--x-s3"):
@@ -170,7 +170,6 @@ def _open_bucket(url: str, access: Access, region: str) -> Store:
     region = region or access.region or home_region() or str(options.get("region", ""))
     if region:
         options["region"] = region
-    endpoint = s3_endpoint()
     if host := endpoint or (f"https://{s3_host(region)}" if region.startswith("cn-") else ""):
         options |= {"endpoint": host, "virtual_hosted_style_request": False}
     raw = S3Store(
