@@ -35,6 +35,8 @@ class Footprint:
     file_bytes: int  # size of a slice's file, at most
     coarse_bytes: int  # unfinished rows of chunks of the coarser scales
     shard_bytes: int  # chunks of unfinished shards of all scales, before compression
+    decoding: int = 0  # bytes more while rows are decoded (`SliceHeader.decoding`)
+    held_whole: int = 0  # bytes that the decoder holds of a slice that it decodes as a whole
     interpolated: int = 0  # slices of the block that are made from two others
     kept: int = 0  # bytes that row transforms keep for each open slice (`RowMemory.kept`)
     passing: int = 0
@@ -65,10 +67,12 @@ def predict_peak(size: Footprint) -> int:
     slab, at_once = size.depth * rows, min(DECODERS, size.depth)
     if size.rows < size.height:
         decoders = (size.depth + size.interpolated) * (size.held + size.kept)
+        decoders += at_once * size.decoding
     elif size.in_place:
         decoders = at_once * size.file_bytes
     else:
-        decoders = (at_once + min(size.interpolated, at_once)) * (size.held + size.kept)
+        held = max(size.held, size.held_whole) + size.kept
+        decoders = (at_once + min(size.interpolated, at_once)) * held
     # Rows of the upper slice, while they are mixed with those of the lower one.
     mixed = min(size.interpolated, DECODERS) * rows
     total = slab + decoders + at_once * size.passing + mixed + 2 * min(QUEUE_BYTES, slab)

@@ -96,6 +96,8 @@ class PlanInput:
     in_place: bool  # whether every slice can be decoded directly into the volume's rows, as a whole
     strips: bool  # whether every slice can be decoded some rows at a time
     missing: MissingSlices
+    decoding: int = 0  # bytes more while it decodes rows (`SliceHeader.decoding`)
+    held_whole: int = 0  # bytes that it holds if it decodes the slice as a whole
     filled: tuple[FilledSlice, ...] = ()
     damaged: tuple[DamagedSlice, ...] = ()  # those of `slices` that are known to be damaged
     skip_damaged: bool = False  # whether damaged slices are treated as missing

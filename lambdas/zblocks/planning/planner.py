@@ -187,6 +187,8 @@ def _footprint(given: PlanInput, scales: tuple[Scale, ...], depth: int, rows: in
         rows=min(rows, size.height),
         height=size.height,
         held=given.held,
+        decoding=given.decoding,
+        held_whole=given.held_whole,
         in_place=given.in_place and all(step.in_place for step in stack.transforms),
         kept=steps.kept,
         passing=steps.passing,

@@ -70,7 +70,7 @@ def slice_gets(plan: Plan, ref: SliceRef) -> int:
     whole = plan.rows >= plan.box.shape.y and not ref.width
     if ref.kind in ("jpeg", "jpeg-scans") and whole:
         return 1
-    if ref.kind in ("jp2", "bmp", "png-indices"):
+    if ref.kind in ("jp2", "jp2-strips", "bmp", "png-indices"):
         return ceil_div(max(ref.bytes, 1), AHEAD_MAX)
     count, at, ahead = 0, 0, AHEAD_MIN
     while at < ref.bytes:

@@ -44,7 +44,7 @@ class SliceHeader:
 
     kind: str
     """How it is decoded: `jpeg`, `jpeg-scans` (progressive), `jpeg-inks` (CMYK), `png`,
-    `png-indices` (labels), `tiff`, `jp2`, `bmp` or `webp`."""
+    `png-indices` (labels), `tiff`, `jp2`, `jp2-strips` (in strips or whole), `bmp` or `webp`."""
     width: int
     height: int
     channels: int
@@ -59,6 +59,10 @@ class SliceHeader:
     A page with another number and the first directory follows the pixels of that."""
     held: int = 0
     """Bytes that the decoder holds while the slice is read."""
+    decoding: int = 0
+    """Bytes that the decoder holds besides while it decodes rows; 0 if `held` covers them."""
+    held_whole: int = 0
+    """Bytes that the decoder holds if it decodes the slice as a whole; 0: `held`, too."""
     whole: str = ""
     """Why the slice must be decoded as a whole (`held` then covers all of it); else empty."""
     mapped: bool = False

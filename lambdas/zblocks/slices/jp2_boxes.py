@@ -21,6 +21,9 @@ MAX_BOXES = 10_000
 PALETTE_BYTES = 1 << 12
 """Of the largest palette, 1024 colours in three columns."""
 
+ENUMERATED, PLAIN = 1, (16, 17)
+"""Method of a colour box that names its space, and the spaces sRGB and grey."""
+
 NEAR = 1 << 16
 """Bytes before a codestream that need no care."""
 
@@ -91,6 +94,23 @@ def palette_of(name: str, file: IO[bytes]) -> Voxels | None:
         what = f"a palette of {columns} columns, not grey or RGB of 8 bits in that order"
         raise unread(name, "jp2", what)
     return np.frombuffer(values, np.uint8).reshape(count, columns).repeat(3 // columns, axis=1)
+
+
+def has_plain_colours(file: IO[bytes]) -> bool:
+    """Whether channels are grey, or red, green and blue in that order (I.5.3.3, I.5.3.6).
+
+    Of others, decoders make different colours.
+    """
+    header = next((box for box in _boxes(file) if box.kind == b"jp2h"), None)
+    for box in _boxes(file, header.body, header.end) if header else ():
+        if box.kind in (b"cdef", b"pclr", b"cmap"):
+            return False
+        if box.kind == b"colr":
+            file.seek(box.body)
+            method, _, _, space = struct.unpack(">3BI", file.read(7).ljust(7, b"\0"))
+            if method == ENUMERATED and space not in PLAIN:
+                return False
+    return True
 
 
 def depths_of(file: IO[bytes]) -> set[tuple[int, bool, int, int]]:

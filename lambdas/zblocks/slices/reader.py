@@ -42,7 +42,11 @@ def open_slice(
         SliceError: the file does not match the header.
     """
     selection = selection or ChannelSelection()
-    if header.kind in ("jp2", "bmp", "png-indices"):
+    if header.kind == "jp2-strips" and rows < header.height:
+        from zblocks.slices.jp2_strips import StripReader
+
+        return StripReader(source, header, selection)
+    if header.kind in ("jp2", "jp2-strips", "bmp", "png-indices"):
         from zblocks.slices.whole import WholeReader
 
         return WholeReader(source, header, selection)

@@ -1,5 +1,7 @@
 """Slices that are decoded as a whole: JPEG 2000, BMP, and labels in PNGs with a palette.
 
+Large JPEG 2000 of 8 bits can be read in strips, too (`slices.jp2_strips`).
+
 Pillow decodes them, except where it would change numbers; there OpenJPEG is used directly: JPEG
 2000 of more than 8 bits with several channels, which Pillow truncates, and of other than 8 or 16
 bits, such as the 12 of cameras, which it scales to 16.
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import io
 import struct
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,7 +20,8 @@ from zblocks.errors import ZblocksError
 from zblocks.geometry import Voxels
 from zblocks.slices.faults import changed, damaged, oversized, unread
 from zblocks.slices.header import ByteSource, SliceHeader
-from zblocks.slices.jp2_boxes import depths_of, palette_of, without_extras
+from zblocks.slices.jp2_boxes import depths_of, has_plain_colours, palette_of, without_extras
+from zblocks.slices.openjpeg import held_bytes, library, strip_rows
 from zblocks.slices.pixels import AS_DECODED, ChannelSelection, Pixels, map_pixels
 
 if TYPE_CHECKING:
@@ -76,7 +80,7 @@ class _Opened(NamedTuple):
     """The colours (n, 3) of a picture of indices."""
 
 
-def _open(name: str, kind: str, file: IO[bytes]) -> _Opened:
+def open_file(name: str, kind: str, file: IO[bytes]) -> _Opened:
     """Read the header; Image.open would apply a size limit that holds for the whole process."""
     from PIL import BmpImagePlugin, Jpeg2KImagePlugin, PngImagePlugin
 
@@ -119,7 +123,7 @@ def _as_indices(image: Any, file: IO[bytes]) -> Voxels:
     return greys[:, None].repeat(3, axis=1)
 
 
-def _pixels(opened: _Opened, selection: ChannelSelection, planned: int = 1) -> Pixels:
+def pixels_of(opened: _Opened, selection: ChannelSelection, planned: int = 1) -> Pixels:
     """Return what is decoded; a palette of greys is colours if three channels are planned."""
     name, kind, image, file, palette = opened
     space, channels, dtype = _MODES.get(image.mode, ("", 0, ""))
@@ -154,14 +158,14 @@ def probe(source: ByteSource, kind: str, selection: ChannelSelection) -> SliceHe
         SliceError: the file is damaged, or can't be converted without loss.
     """
     file = io.BufferedReader(_File(source), 1 << 12)
-    opened = _open(source.name, kind, file)
-    image, pixels = opened.image, _pixels(opened, selection)
+    opened = open_file(source.name, kind, file)
+    image, pixels = opened.image, pixels_of(opened, selection)
     size = image.width * image.height * pixels.channels * np.dtype(pixels.dtype).itemsize
     if size > source.size * MAX_PER_BYTE[kind]:
         raise oversized(source.name, image.width, image.height, source.size)
     mapping = map_pixels(source.name, pixels, selection)
     each = OPENJPEG if _needs_openjpeg(opened) else HELD[kind]
-    return SliceHeader(
+    header = SliceHeader(
         kind,
         image.width,
         image.height,
@@ -172,6 +176,24 @@ def probe(source: ByteSource, kind: str, selection: ChannelSelection) -> SliceHe
         mapped=not mapping.same,
         note=mapping.note,
         greys=pixels.greys and selection.channels in AS_DECODED,
+    )
+    if kind == "jp2" and mapping.same and _has_strips(opened, pixels):
+        return _in_strips(header, source.size)
+    return header
+
+
+def _has_strips(opened: _Opened, pixels: Pixels) -> bool:
+    """Whether rows can be decoded alone, and it's worth it."""
+    width, height = opened.image.size
+    plain = (pixels.channels, pixels.dtype) in ((1, "uint8"), (3, "uint8"))
+    high = plain and height >= 2 * strip_rows(width, pixels.channels)
+    return high and has_plain_colours(opened.file) and library() is not None
+
+
+def _in_strips(header: SliceHeader, file_bytes: int) -> SliceHeader:
+    held, decoding = held_bytes(header.width, header.channels, file_bytes)
+    return replace(
+        header, kind="jp2-strips", held=held, decoding=decoding, held_whole=header.held, whole=""
     )
 
 
@@ -188,7 +210,8 @@ class WholeReader:
     def __init__(
         self, source: ByteSource, header: SliceHeader, selection: ChannelSelection
     ) -> None:
-        self._source, self._header, self._selection = source, header, selection
+        kind = header.kind.removesuffix("-strips")
+        self._source, self._header, self._selection = source, replace(header, kind=kind), selection
         self._y = 0
         self._voxels: Voxels | None = None
 
@@ -209,9 +232,9 @@ class WholeReader:
         name, header = self._source.name, self._header
         stored = self._source.read_at(0, self._source.size)
         data = io.BytesIO(without_extras(stored) if header.kind == "jp2" else stored)
-        opened = _open(name, header.kind, data)
+        opened = open_file(name, header.kind, data)
         image, palette = opened.image, opened.palette
-        pixels = _pixels(opened, self._selection, header.channels)
+        pixels = pixels_of(opened, self._selection, header.channels)
         mapping = map_pixels(name, pixels, self._selection)
         found = SliceHeader(header.kind, image.width, image.height, mapping.channels, mapping.dtype)
         if str(found) != str(header):

@@ -1,0 +1,140 @@
+"""Large JPEG 2000 slices in strips: every voxel as when they are decoded whole."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.flow.conftest import textured
+from tests.flow.inprocess import do_all
+from tests.references import pyramid_of, read_info, read_tensorstore
+from zblocks.config import Config
+from zblocks.errors import SliceError
+from zblocks.planning.stores import open_stores
+from zblocks.planning.time import WorkerSpec
+from zblocks.run.finalize import finalize
+from zblocks.run.job import open_job
+from zblocks.run.start import Run, prepare
+from zblocks.slices import ChannelSelection, open_slice, openjpeg, probe, whole
+
+LOSSY = {"irreversible": True, "quality_layers": [8]}
+ENCODINGS = {
+    "lossless": {},
+    "lossy": LOSSY,
+    "tiles": {"tile_size": (100, 130)},
+    "lossy tiles": {"tile_size": (128, 90), **LOSSY},
+    "off the origin": {"offset": (13, 7), "tile_size": (200, 150), "tile_offset": (5, 3)},
+    "precincts": {"progression": "RPCL", "precinct_size": (128, 128), "num_resolutions": 4},
+    "layers": {"irreversible": True, "quality_layers": [40, 20, 10]},
+    "codestream": {"no_jp2": True},
+}
+
+
+@pytest.fixture(autouse=True)
+def _low_strips(monkeypatch):
+    """Strips of 64 rows, so that small slices have several."""
+    monkeypatch.setattr(openjpeg, "LEAST", 64)
+    monkeypatch.setattr(openjpeg, "MOST", 64)
+
+
+class Bytes:
+    """A file in memory."""
+
+    def __init__(self, data):
+        self.name, self.size, self._data = "s.jp2", len(data), data
+
+    def read_at(self, start, length):
+        return self._data[start : start + length]
+
+
+def plane_of(channels, height=331, width=217):
+    plane = textured((1, height, width, channels), "uint8")[0]
+    return plane[..., 0] if channels in (1, 2) else plane
+
+
+def jp2(plane, **how):
+    file = io.BytesIO()
+    Image.fromarray(plane).save(file, "JPEG2000", **how)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_pixel_is_that_of_the_whole_slice(channels, encoding):
+    data = jp2(plane_of(channels), **ENCODINGS[encoding])
+    header = probe(Bytes(data))
+    assert (header.kind, header.whole) == ("jp2-strips", "")
+    reader = open_slice(Bytes(data), header, 1)
+    found = np.empty((header.height, header.width, channels), np.uint8)
+    at = 0
+    for rows in [1, 62, 64, 70, 3]:
+        reader.read_rows(found[at : at + rows])
+        at += rows
+    reader.read_rows(found[at:])
+    due = np.asarray(Image.open(io.BytesIO(data))).reshape(found.shape)
+    np.testing.assert_array_equal(found, due)
+    at_once = np.empty_like(found)
+    open_slice(Bytes(data), header, header.height).read_rows(at_once)
+    np.testing.assert_array_equal(at_once, due)
+
+
+@pytest.mark.parametrize("encoding", ["lossless", "tiles", "codestream"])
+@pytest.mark.parametrize("kept", [0.3, 0.7, 0.99])
+def test_a_slice_that_was_cut_off_is_damaged(encoding, kept):
+    data = jp2(plane_of(1), **ENCODINGS[encoding])
+    header = probe(Bytes(data))
+    reader = open_slice(Bytes(data[: int(len(data) * kept)]), header, 1)
+    with pytest.raises(SliceError, match=r"s\.jp2: damaged JP2"):
+        reader.read_rows(np.empty((331, 217, 1), np.uint8))
+
+
+def spaced(space):
+    """Return a file whose colour box names another space than sRGB."""
+    return jp2(plane_of(3)).replace(
+        b"colr\1\0\0\0\0\0\x10", b"colr\1\0\0" + space.to_bytes(4, "big")
+    )
+
+
+WHOLE = {
+    "alpha": jp2(np.dstack([plane_of(3), plane_of(1)])),
+    "16 bits": jp2(plane_of(1).astype(np.uint16) * 200),
+    "luma and chroma": spaced(18),
+    "low": jp2(plane_of(1, height=100)),
+}
+
+
+@pytest.mark.parametrize("what", ["alpha", "16 bits", "luma and chroma", "low"])
+def test_others_are_decoded_whole_as_ever(what):
+    assert probe(Bytes(WHOLE[what])).kind == "jp2"
+
+
+def test_so_are_all_where_openjpeg_cannot_be_called(monkeypatch):
+    monkeypatch.setattr(whole, "library", lambda: None)
+    assert probe(Bytes(jp2(plane_of(1)))).kind == "jp2"
+
+
+def test_so_are_those_of_which_other_channels_are_selected():
+    assert probe(Bytes(jp2(plane_of(3))), ChannelSelection("grey")).kind == "jp2"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_volume_that_is_converted_in_strips(tmp_path, write_config, channels):
+    voxels = textured((70, 400, 300, channels), "uint8")
+    (tmp_path / "in").mkdir()
+    for z, plane in enumerate(voxels):
+        flat = plane if channels == 3 else plane[..., 0]
+        (tmp_path / "in" / f"s_{z:03d}.jp2").write_bytes(jp2(flat))
+    config = Config.load(write_config(ext=".jp2", compression="none"))
+    worker = WorkerSpec(180 if channels == 3 else 130)
+    prepared = prepare(config, open_stores(config), worker, Run())
+    assert prepared.plan.rows < 400
+    job = open_job(config.destination)
+    do_all(job, prepared.pending)
+    assert finalize(job, Run()).status == "COMPLETE"
+    info = read_info(tmp_path / "out")
+    found = read_tensorstore({"driver": "file", "path": f"{tmp_path}/out/"}, info)
+    for ours, due in zip(found, pyramid_of(voxels, info), strict=True):
+        np.testing.assert_array_equal(ours, due)
