@@ -61,6 +61,7 @@ fuzz: setup .venv-fuzz/.ready ## longer than in `make test`, other examples each
 bench: setup .venv-bench/.ready ## this project and its peers on one stack; a quarter of an hour a round
 	$(PY) -m benchmarks $(BENCH)
 	$(PY) -m benchmarks.planning
+	$(PY) -m benchmarks.planning --objects 1000000
 	$(PY) -m benchmarks.memory
 
 .venv-bench/.ready: requirements/bench.txt

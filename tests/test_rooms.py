@@ -22,7 +22,7 @@ planning
 config slices precomputed
 storage
 neuroglancer
-geometry errors host
+geometry errors host parallel
 """
 """The rooms from the top down; those on one line are apart."""
 

@@ -23,6 +23,11 @@ CONFLICTS = {
     for name in ("ConditionalRequestConflict", "OperationAborted")
 }
 """S3's answers of status 409, by the error's code."""
+KEYS_REFUSED = (
+    b"<DeleteResult><Error><Key>a</Key><Code>SlowDown</Code><Message>Please reduce your request "
+    b"rate.</Message></Error></DeleteResult>"
+)
+"""S3's answer, of status 200, to a deletion of objects of which it deleted none."""
 FAULTS = ("500", "503", "short body", "reset before", "reset after")
 STALL_S = 65
 """Longer than the client waits."""
@@ -121,6 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(500, {}, b"")
         elif fault == "503":
             self._answer(503, {"Content-Type": "application/xml"}, SLOW_DOWN)
+        elif fault == "keys refused":
+            self._answer(200, {"Content-Type": "application/xml"}, KEYS_REFUSED)
         elif fault in CONFLICTS:
             self._answer(409, {"Content-Type": "application/xml"}, CONFLICTS[fault])
         else:

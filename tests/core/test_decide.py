@@ -14,7 +14,7 @@ from zblocks.planning.planner import make_plan
 from zblocks.planning.time import WorkerSpec
 from zblocks.run.audit import Audit, Verdict, task_names
 from zblocks.run.decide import Destination, Planned, decide
-from zblocks.run.records import Receipt
+from zblocks.run.records import Finished
 
 WORKER, SMALL = WorkerSpec(4000), WorkerSpec(106)
 STACK = a_stack((197, 233, 189))
@@ -41,12 +41,11 @@ ALL = {*BLOCKS, "coarse-00000"}
 def audit_of(present, done):
     """Return the audit where these tasks have receipts, and all their objects are there."""
     slices = {t.name: t.slices for t in present.tasks}
-    receipts = tuple(
-        Receipt(present.plan.layout_id, name, (), read_slices(slices.get(name, ())), (), 1.0, 9, 1)
-        for name in done
+    finished = tuple(
+        Finished(name, 0, 0, read_slices(slices.get(name, ())), (), 1.0, 9, 1) for name in done
     )
     missing = tuple(name for name in task_names(present.plan) if name not in done)
-    return Audit(receipts, Verdict(missing, (), (), (), (), ()))
+    return Audit(finished, Verdict(missing))
 
 
 def at(present=None, done=(), *, finished=False, **fields):

@@ -25,7 +25,8 @@ from zblocks.planning.missing import (
 from zblocks.planning.plan import MissingSlices, task_from_item, tasks_to_json
 from zblocks.planning.planner import make_plan, volume_id
 from zblocks.planning.time import WorkerSpec
-from zblocks.precomputed.scale import chunk_key, object_keys, shard_key
+from zblocks.precomputed.object_names import object_names
+from zblocks.precomputed.scale import chunk_key, shard_key
 from zblocks.precomputed.sharding import chunk_id
 from zblocks.slices import FillReader
 from zblocks.slices.transforms.substitutes import InterpolatedReader, Substitutes, blend
@@ -149,7 +150,10 @@ def test_objects_that_are_due(gone, z0, sharding):
             bits = scale.sharding
             number = chunk_id(scale.cell(box), scale.grid)
             due.add(shard_key(scale, number >> bits.low) if bits else chunk_key(scale, box))
-        assert set(object_keys(scale, planned_holes(plan, scale))) == due
+        names = object_names(scale, planned_holes(plan, scale))
+        found = [f"{scale.key}/{n}" for layer in names.layers for n in names.in_layer(layer)]
+        assert len(found) == names.count
+        assert set(found) == due
 
 
 def test_items_say_what_is_read_instead_and_stay_small():

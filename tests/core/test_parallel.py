@@ -1,4 +1,4 @@
-"""An action for many items: they are taken as threads become free; the first error is raised."""
+"""Calls in threads: items are taken as threads become free; the first error is raised."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import threading
 import pytest
 
 from zblocks.host import cores
-from zblocks.verify.chunks import AHEAD, THREADS, for_each
+from zblocks.parallel import AHEAD, in_threads
+
+THREADS = 8
 
 
-def test_every_item_is_done_once_and_few_are_taken_ahead():
+def test_every_item_is_done_once_in_order_and_few_are_taken_ahead():
     done, taken, most = [], 0, 0
     lock = threading.Lock()
 
@@ -25,19 +27,24 @@ def test_every_item_is_done_once_and_few_are_taken_ahead():
     def action(number):
         with lock:
             done.append(number)
+        return -number
 
-    for_each(action, items())
+    assert list(in_threads(action, items(), THREADS)) == [-n for n in range(5000)]
     assert sorted(done) == list(range(5000))
-    assert most <= AHEAD + THREADS + 1
+    assert most <= (AHEAD + 1) * THREADS + 1
 
 
-def test_the_first_error_is_raised():
+def test_the_first_error_is_raised_and_nothing_more_is_begun():
+    begun = []
+
     def action(number):
+        begun.append(number)
         if number == 100:
             raise ValueError(number)
 
     with pytest.raises(ValueError, match="100"):
-        for_each(action, range(10**6))
+        list(in_threads(action, range(10**6), THREADS))
+    assert len(begun) <= 100 + (AHEAD + 1) * THREADS
 
 
 @pytest.mark.parametrize(

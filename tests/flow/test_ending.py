@@ -48,6 +48,7 @@ class Recorder(Store):
         return super().list(folder, after)
 
     def delete(self, keys):
+        keys = list(keys)
         self.log += [f"delete {key}" for key in keys]
         super().delete(keys)
 

@@ -109,6 +109,31 @@ def test_a_conflict_of_any_other_write_is_asked_again(conflicts):
     assert store.head("a") is None
 
 
+def test_keys_that_s3_refuses_to_delete_are_deleted_again(conflicts, cloud):
+    store = conflicts(2, "keys refused")
+    folder = store.url.rpartition("/")[2]
+    for key in ("a", "b"):
+        cloud.put("volumes", f"{folder}/{key}", b"1")
+    store.delete(["a", "b"])
+    assert list(store.list()) == []
+
+
+def test_any_number_of_objects_is_deleted(store):
+    keys = [f"scale/{number:04d}" for number in range(2100)]
+    for key in keys[::5]:
+        store.put_json(key, b"1")
+    store.delete(key for key in keys if not key.endswith("00"))
+    assert sorted(o.key for o in store.list()) == [key for key in keys if key.endswith("00")]
+
+
+def test_a_listing_begins_after_any_name(store):
+    for name in ("0-64_0-64_0-8", "0-64_64-128_0-8", "128-192_0-64_0-8", "64-128_0-64_0-8"):
+        store.put_json(f"scale/{name}", b"1")
+    found = sorted(o.key for o in store.list("scale", "scale/0-64_64-128_"))
+    names = ("0-64_64-128_0-8", "128-192_0-64_0-8", "64-128_0-64_0-8")
+    assert found == [f"scale/{name}" for name in names]
+
+
 def test_conflicts_without_end_are_the_stores_failure(conflicts):
     with pytest.raises(StorageError, match=r"mark: the store failed after retries: .*409 Conflict"):
         conflicts(10**6).put_if_absent("mark", b"1")

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zblocks.geometry import ceil_div
+from zblocks.host import LAMBDA_VCPU_MB
 from zblocks.planning.bill import Bill, Line, Prices, WorkerPool, in_bucket
+from zblocks.planning.finish import PAGE, finalize_seconds
 from zblocks.planning.plan import BlockTask, Plan
 from zblocks.planning.requests import (
     PUT_RATE,
@@ -41,12 +43,9 @@ CHILD_TRANSITIONS = 2  # of a block: the start of its child execution, and its o
 RUN_GETS = 40  # about: what is at the destination, what Finalize reads of it, and its samples
 RUN_PUTS = 11  # lock, config, items, plan, pending, report, provenance, info, the map's results
 RUN_LISTS = 6  # without pages of objects: receipts, failures, the destination
-PAGE = 1000  # keys in one answer to a LIST
-SIDE_BY_SIDE = 32  # small requests that Finalize makes at the same time; Plan makes twice as many
+HEADERS_AT_ONCE = 64  # slices whose headers Plan reads at the same time
 
-# Assumed.
-PAGE_SECONDS = 0.15  # until the answer to a LIST
-LOG_BYTES = 2000  # that one call of a function writes
+LOG_BYTES = 2000  # that one call of a function writes; assumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ def estimate(
         plan_s=_plan_seconds(pending),
         blocks_s=max(_makespan(blocks, at_once), least),
         coarse_s=sum(_makespan([coarse[i] for i in stage], wide) for stage in plan.stages()),
-        finalize_s=_finalize_seconds(plan, pending),
+        finalize_s=finalize_seconds(plan, _cores(plan, pool)),
         busy_s=work.seconds,
         stored_gb=stored,
         month=stored * prices.storage_gb_month if in_bucket(plan.destination) else 0.0,
@@ -145,7 +144,8 @@ def actual(
         lines.append(Line("EventBridge", "events", told, "events", *price))
     if not pool.cloud:
         return Bill(tuple(lines))
-    worker_s, plan_s = done.seconds + _finalize_seconds(plan, tasks), _plan_seconds(tasks)
+    plan_s = _plan_seconds(tasks)
+    worker_s = done.seconds + finalize_seconds(plan, _cores(plan, pool))
     gb_s = worker_s * plan.memory_mb / 1024 + plan_s * CONTROL_MEMORY_MB / 1024
     calls, compute = done.tasks + 2, f"compute, {pool.architecture}"
     return Bill((
@@ -158,13 +158,12 @@ def actual(
     ))  # fmt: skip
 
 
+def _cores(plan: Plan, pool: WorkerPool) -> float:
+    return plan.memory_mb / LAMBDA_VCPU_MB if pool.cloud else 1.0
+
+
 def _plan_seconds(tasks: Sequence[BlockTask]) -> float:
-    return START + sum(len(t.slices) for t in tasks) * LATENCY / (2 * SIDE_BY_SIDE)
-
-
-def _finalize_seconds(plan: Plan, tasks: Sequence[BlockTask]) -> float:
-    pages = max(ceil_div(s.objects, PAGE) for s in plan.scales)  # scales are listed in parallel
-    return START + pages * PAGE_SECONDS + len(tasks) * LATENCY / SIDE_BY_SIDE
+    return START + sum(len(t.slices) for t in tasks) * LATENCY / HEADERS_AT_ONCE
 
 
 def _transitions(plan: Plan, done: WorkDone) -> int:

@@ -216,17 +216,25 @@ class Plan:
         """Return the z range of a scale, in its voxels, that a block writes (may be empty)."""
         return part_z(self.scales[scale], self.block_depth, block)
 
-    def written_by(self, task: str) -> list[tuple[Scale, int, int]]:
-        """Return the scales that a task writes, each with its z range (not empty), in voxels."""
+    def writers(self, scale: int) -> list[tuple[str, int, int]]:
+        """Return the tasks that write a scale, each with its z range (not empty), in voxels."""
         parts = [(block_name(b), 0, self.owned, self.block_depth, b) for b in range(self.blocks)]
         parts += [(c.name, c.first, c.last, c.depth, c.part) for c in self.coarse]
         ranges = [
-            (scale, *part_z(scale, depth, part))
+            (name, *part_z(self.scales[scale], depth, part))
             for name, first, last, depth, part in parts
-            if name == task
-            for scale in self.scales[first:last]
+            if first <= scale < last
         ]
-        return [(scale, z0, z1) for scale, z0, z1 in ranges if z0 < z1]
+        return [(name, z0, z1) for name, z0, z1 in ranges if z0 < z1]
+
+    def written_by(self, task: str) -> list[tuple[Scale, int, int]]:
+        """Return the scales that a task writes, each with its z range (not empty), in voxels."""
+        return [
+            (scale, z0, z1)
+            for k, scale in enumerate(self.scales)
+            for name, z0, z1 in self.writers(k)
+            if name == task
+        ]
 
     def stages(self) -> list[list[int]]:
         """Return the indices of the coarse tasks, stage by stage."""

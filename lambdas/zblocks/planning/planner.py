@@ -20,6 +20,7 @@ from zblocks.errors import DoesNotFit
 from zblocks.geometry import Box, Vec, ceil_div
 from zblocks.planning.bill import in_bucket
 from zblocks.planning.damage import declare_missing
+from zblocks.planning.finish import refuse_endless
 from zblocks.planning.memory import Footprint, coarse_bytes, predict_peak, shard_bytes
 from zblocks.planning.ownership import SHARD_LAYERS, count_parts, plan_coarse, share_out
 from zblocks.planning.plan import VERSION, BlockTask, MissingSlices, Plan, PlanInput
@@ -52,7 +53,8 @@ def make_plan(given: PlanInput, worker: WorkerSpec) -> tuple[Plan, tuple[BlockTa
     """Decide everything; return the plan, and the tasks of its blocks.
 
     Raises:
-        DoesNotFit: not even the smallest block fits in the worker's memory and time.
+        DoesNotFit: not even the smallest block fits in the worker's memory and time, or there are
+            too many objects for Finalize.
         SliceError: every slice is damaged.
     """
     block = _choose_block(given, worker)
@@ -82,6 +84,7 @@ def make_plan(given: PlanInput, worker: WorkerSpec) -> tuple[Plan, tuple[BlockTa
         source_region=given.source_region,
         bucket=given.bucket,
     )
+    refuse_endless(plan, worker)
     tasks = [_task(plan, given.slices, i) for i in range(plan.blocks)]
     return declare_missing(plan, tasks, given.damaged)
 

@@ -6,17 +6,16 @@ Format: Neuroglancer, `src/datasource/precomputed/volume.md`, and the viewer's d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 
-from zblocks.geometry import Box, Span, Vec, Voxels, ceil_div, is_covered
+from zblocks.geometry import Box, Vec, Voxels, ceil_div
 from zblocks.precomputed.sharding import (
     Sharding,
     chunk_id,
-    shard_boxes,
     shard_name,
     shard_of,
     shard_size,
@@ -255,21 +254,6 @@ def object_key(scale: Scale, cell: Vec) -> str:
     if scale.sharding is None:
         return chunk_key(scale, scale.chunk_box(cell))
     return shard_key(scale, shard_of(scale.sharding, chunk_id(cell, scale.grid))[0])
-
-
-def object_keys(scale: Scale, holes: Sequence[Span] = ()) -> Iterator[str]:
-    """Yield the keys of all objects of a scale (if sharded, with the identity as hash).
-
-    Holes are z ranges in voxels, of whole layers of chunks, that are left out.
-    """
-    if scale.sharding is None:
-        cells = scale.box.cells(scale.chunk)
-        return (chunk_key(scale, c) for c in cells if not is_covered(holes, c.start.z, c.stop.z))
-    return (
-        shard_key(scale, number)
-        for number, cells in shard_boxes(scale.sharding, scale.grid)
-        if not is_covered(holes, scale.layer(cells.start.z)[0], scale.layer(cells.stop.z - 1)[1])
-    )
 
 
 def content_encoding(scale: Scale) -> str:

@@ -103,9 +103,14 @@ def shard_size(sharding: Sharding, grid: Vec) -> Vec:
     return Vec(*(1 << axes.count(a) for a in range(3)))
 
 
-def shard_boxes(sharding: Sharding, grid: Vec) -> Iterator[tuple[int, Box]]:
-    """Yield the number of each shard of a grid, and its box of cells (identity hash)."""
-    for box in Box(Vec(0, 0, 0), grid).cells(shard_size(sharding, grid)):
+def shard_boxes(
+    sharding: Sharding, grid: Vec, within: Box | None = None
+) -> Iterator[tuple[int, Box]]:
+    """Yield the number of each shard of a grid, and its box of cells (identity hash).
+
+    Only shards whose first cell is `within` a box of cells, if given.
+    """
+    for box in Box(Vec(0, 0, 0), grid).cells(shard_size(sharding, grid), within):
         yield chunk_id(box.start, grid) >> sharding.low, box
 
 

@@ -1,42 +1,61 @@
-"""Audits a volume: compares its receipts and objects with the plan."""
+"""Audits a volume: compares its receipts and objects with the plan.
+
+There may be more objects than memory holds names of: receipts are read one by one, listings are
+read in parts, and both are only counted (`ledger`). What is kept grows with tasks and slices.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from bisect import insort
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from isal import isal_zlib
 
-from zblocks.conversion.chunk_writer import Written
-from zblocks.planning.missing import planned_holes
+from zblocks.parallel import in_threads
+from zblocks.planning.finish import LISTS, READS
 from zblocks.planning.plan import Plan, block_name
-from zblocks.precomputed.scale import content_encoding, object_keys
 from zblocks.run.job import RECEIPTS
-from zblocks.run.records import Receipt
+from zblocks.run.ledger import Doubtful, Ledger, Part, Tally, tally_receipt
+from zblocks.run.records import Finished, Receipt
 from zblocks.storage import Store
 
-READS = 32  # objects read concurrently
-Listing = Mapping[str, tuple[int, str]]
-"""Size in bytes and ETag of each object in the scales' folders, by key."""
+RECEIPT_BYTES = 16 << 20  # of the receipts that are read at the same time
+NAMED = 5  # objects that are named, of any number
+
+
+@dataclass(slots=True)
+class Found:
+    """Objects that are not as they should be."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)  # the first of their keys, in order
+
+    def add(self, key: str) -> None:
+        """Count an object."""
+        self.count += 1
+        insort(self.first, key)
+        del self.first[NAMED:]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What keeps a volume from being complete; all empty if it is."""
 
-    missing_tasks: tuple[str, ...]  # tasks without a receipt, in the plan's order
-    missing_objects: tuple[str, ...]
-    corrupt_objects: tuple[str, ...]  # objects whose bytes differ from their receipt
-    extra_objects: tuple[str, ...]  # objects in the scales' folders that aren't planned
-    invalid_tasks: tuple[str, ...]  # tasks whose receipt names an object that is missing or corrupt
-    partial_tasks: tuple[str, ...]  # tasks whose input scale had holes
+    missing_tasks: tuple[str, ...] = ()  # tasks without a receipt, in the plan's order
+    missing_objects: Found = field(default_factory=Found)  # of tasks with a receipt
+    corrupt_objects: Found = field(default_factory=Found)
+    """Objects of tasks with a receipt whose bytes differ from it."""
+    extra_objects: int = 0  # objects in the scales' folders that aren't planned
+    invalid_tasks: tuple[str, ...] = ()
+    """Tasks whose receipt names an object that is missing or corrupt."""
+    partial_tasks: tuple[str, ...] = ()  # tasks whose input scale had holes
 
     @property
     def complete(self) -> bool:
         """Whether every task has a receipt, none is partial, and every object is as receipted."""
-        bad = (self.missing_tasks, self.missing_objects, self.corrupt_objects, self.partial_tasks)
-        return not any(bad)
+        wrong = self.missing_objects.count + self.corrupt_objects.count
+        return not (self.missing_tasks or self.partial_tasks or wrong)
 
     @property
     def pending(self) -> frozenset[str]:
@@ -46,53 +65,43 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Receipts of the plan's layout, and the verdict on the volume."""
+    """The finished tasks of the plan's layout, and the verdict on the volume."""
 
-    receipts: tuple[Receipt, ...]
+    finished: tuple[Finished, ...]
     verdict: Verdict
 
 
 def audit(plan: Plan, target: Store) -> Audit:
     """Compare all objects with their receipts by size and ETag, or checksum if that differs."""
-    keys = [o.key for o in target.list(RECEIPTS)]
-    with ThreadPoolExecutor(READS) as pool:
-        stored = (Receipt.from_json(data) for data in pool.map(target.get, keys))
-        receipts = tuple(r for r in stored if r.layout_id == plan.layout_id)
-    suffix = target.stored_name("", content_encoding(plan.scales[0]))
-    listing = _list(plan, target)
-    corrupt = _corrupt(target, doubtful(receipts, listing, suffix), suffix)
-    return Audit(receipts, judge(plan, receipts, listing, suffix, corrupt))
+    ledgers = _ledgers(plan, target)
+    finished = tuple(_read_receipts(plan, target, ledgers))
+    parts = (part for ledger in ledgers for part in ledger.parts())
+    for part, found in in_threads(lambda p: (p, p.ledger.tally(p)), parts, LISTS):
+        part.ledger.add_listed(found)
+    return Audit(finished, _judge(plan, target, ledgers, finished))
 
 
-def _list(plan: Plan, target: Store) -> Listing:
-    with ThreadPoolExecutor(len(plan.scales)) as pool:
-        listings = pool.map(lambda s: list(target.list(s.key)), plan.scales)
-        return {o.key: (o.bytes, o.etag) for found in listings for o in found}
+def _ledgers(plan: Plan, target: Store) -> list[Ledger]:
+    return [Ledger(plan, scale, target) for scale in range(len(plan.scales))]
 
 
-def doubtful(receipts: Iterable[Receipt], listing: Listing, suffix: str) -> list[Written]:
-    """Return objects of the right size whose ETag differs from the receipt's.
+def _read_receipts(plan: Plan, target: Store, ledgers: Sequence[Ledger]) -> Iterator[Finished]:
+    """Read the receipts of the plan's layout, and note in the ledgers which objects they name."""
+    stored = list(target.list(RECEIPTS))
+    largest = max((o.bytes for o in stored), default=0)
 
-    A block that is delivered twice writes equal bytes, but in a folder, or in a bucket encrypted
-    with KMS, under another ETag.
-    """
-    return [
-        o
-        for r in receipts
-        for o in r.objects
-        if (found := listing.get(o.key + suffix)) and found[0] == o.bytes and found[1] != o.etag
-    ]
+    def read(key: str) -> tuple[Finished, list[Tally]] | None:
+        receipt = Receipt.from_json(target.get(key))
+        if receipt.layout_id != plan.layout_id:
+            return None
+        return Finished.of(receipt), tally_receipt(ledgers, receipt.objects)
 
-
-def _corrupt(target: Store, objects: Iterable[Written], suffix: str) -> frozenset[str]:
-    def differs(one: Written) -> bool:
-        return bool(isal_zlib.crc32(target.get(one.key + suffix)) != one.crc32)
-
-    found = list(objects)
-    with ThreadPoolExecutor(READS) as pool:
-        return frozenset(
-            o.key for o, bad in zip(found, pool.map(differs, found), strict=True) if bad
-        )
+    at_once = min(max(RECEIPT_BYTES // max(largest, 1), 1), READS)
+    for found in in_threads(read, (o.key for o in stored), at_once):
+        if found is not None:
+            for ledger, tally in zip(ledgers, found[1], strict=True):
+                ledger.add_receipt(tally)
+            yield found[0]
 
 
 def task_names(plan: Plan) -> list[str]:
@@ -100,36 +109,62 @@ def task_names(plan: Plan) -> list[str]:
     return [block_name(i) for i in range(plan.blocks)] + [c.name for c in plan.coarse]
 
 
-def judge(
-    plan: Plan,
-    receipts: Iterable[Receipt],
-    listing: Listing,
-    suffix: str = "",
-    corrupt: frozenset[str] = frozenset(),
+def _judge(
+    plan: Plan, target: Store, ledgers: Sequence[Ledger], finished: Sequence[Finished]
 ) -> Verdict:
-    """Compare receipts and a listing with the plan.
-
-    `suffix` is the ending of stored chunks' names, such as `.gz` in a folder; `corrupt` are keys
-    (`Written.key`) of objects whose checksum differs from their receipt.
-    """
-    done = {r.task: r for r in receipts if r.layout_id == plan.layout_id}
-    expected = {
-        key + suffix
-        for scale in plan.scales
-        for key in object_keys(scale, planned_holes(plan, scale))
-    }
-    receipted = {o.key + suffix: o.bytes for r in done.values() for o in r.objects}
-    missing = expected - listing.keys()
-    wrong = {k for k in expected & listing.keys() if listing[k][0] != receipted.get(k)}
-    wrong |= {k + suffix for k in corrupt}
-    bad = missing | wrong
+    done = {f.task for f in finished}
+    suspects = {task for ledger in ledgers for task in ledger.suspects()}
+    missing, corrupt = Found(), Found()
+    invalid: list[str] = []
+    for task in sorted(suspects & done):
+        for one, problem in _check_objects(target, ledgers, task):
+            (missing if problem == "missing" else corrupt).add(one.key)
+            if one.written and task not in invalid[-1:]:
+                invalid.append(task)
     return Verdict(
         missing_tasks=tuple(name for name in task_names(plan) if name not in done),
-        missing_objects=tuple(sorted(missing)),
-        corrupt_objects=tuple(sorted(wrong)),
-        extra_objects=tuple(sorted(listing.keys() - expected)),
-        invalid_tasks=tuple(
-            r.task for r in done.values() if any(o.key + suffix in bad for o in r.objects)
-        ),
-        partial_tasks=tuple(r.task for r in done.values() if r.partial),
+        missing_objects=missing,
+        corrupt_objects=corrupt,
+        extra_objects=sum(ledger.extra for ledger in ledgers),
+        invalid_tasks=tuple(invalid),
+        partial_tasks=tuple(f.task for f in finished if f.partial),
     )
+
+
+def _check_objects(
+    target: Store, ledgers: Iterable[Ledger], task: str
+) -> Iterator[tuple[Doubtful, str]]:
+    """Look at the doubtful objects of a task; yield those that are missing or not as written."""
+    receipt = Receipt.from_json(target.get(f"{RECEIPTS}/{task}.json"))
+    written = {o.key: o for o in receipt.objects}
+    doubtful = (one for ledger in ledgers for one in ledger.doubtful(task, written))
+    for one, problem in in_threads(lambda o: (o, _problem(target, o)), doubtful, READS):
+        if problem:
+            yield one, problem
+
+
+def _problem(target: Store, one: Doubtful) -> str:
+    """Return what is wrong with an object: `missing`, `corrupt` or, if nothing is, empty.
+
+    A block that is delivered twice writes equal bytes, but in a folder, or in a bucket encrypted
+    with KMS, under another ETag.
+    """
+    found = target.head(one.key) if one.listed else None
+    if found is None:
+        return "missing"
+    said = one.written
+    if said is None or found.bytes != said.bytes:
+        return "corrupt"
+    same = found.etag == said.etag or isal_zlib.crc32(target.get(one.key)) == said.crc32
+    return "" if same else "corrupt"
+
+
+def delete_extra(plan: Plan, target: Store) -> None:
+    """Delete the objects in the scales' folders that aren't planned."""
+
+    def clear(part: Part) -> None:
+        target.delete(one.key for place, one in part.ledger.list(part) if place is None)
+
+    parts = (part for ledger in _ledgers(plan, target) for part in ledger.parts())
+    for _ in in_threads(clear, parts, LISTS):
+        pass

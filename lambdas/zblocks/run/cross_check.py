@@ -58,11 +58,20 @@ def _read(volume: Any, box: Box) -> Voxels:
 
 
 def _samples(scale: Scale, holes: Sequence[Hole]) -> list[Box]:
-    left_out = [hole.box for hole in holes if hole.scale == scale.key]
-    cells = [c for c in scale.box.cells(scale.chunk) if not any((c & h).voxels for h in left_out)]
-    if not cells:
-        return []
-    return [cells[i] for i in sorted({0, len(cells) // 2, len(cells) - 1})]
+    """Return chunks by their number among those outside the holes, which are layers of chunks."""
+    spans = [(h.box.start.z, h.box.stop.z) for h in holes if h.scale == scale.key]
+    layers = [
+        k
+        for k in range(scale.grid.z)
+        if not any(a < scale.layer(k)[1] and scale.layer(k)[0] < b for a, b in spans)
+    ]
+    each = scale.grid.x * scale.grid.y
+    count = each * len(layers)
+    return [
+        scale.chunk_box(scale.cell_at(layers[i // each] * each + i % each))
+        for i in sorted({0, count // 2, count - 1})
+        if count
+    ]
 
 
 def _cloud_path(url: str) -> str:

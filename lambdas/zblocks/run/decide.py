@@ -9,6 +9,7 @@ from typing import Any, Literal
 from zblocks.conversion.tasks import read_slices
 from zblocks.errors import DestinationConflict, DoesNotFit, SourceChanged, ZblocksError, several
 from zblocks.planning.damage import as_known
+from zblocks.planning.finish import finalize_seconds, replaced_objects
 from zblocks.planning.plan import BlockTask, Plan, PlanInput, plan_from_json
 from zblocks.planning.planner import make_plan
 from zblocks.planning.time import WorkerSpec
@@ -98,7 +99,7 @@ def decide(there: Destination, new: Planned, worker: WorkerSpec, *, overwrite: b
         if overwrite:
             return _begin(there, new)
         refusal = _too_small(chosen.plan, worker)
-    return replace(chosen, refusal=refusal)
+    return replace(chosen, refusal=refusal or _too_much_to_delete(there, chosen, worker))
 
 
 def _begin(there: Destination, new: Planned) -> Decision:
@@ -131,7 +132,7 @@ def _choose(there: Destination, new: Planned, *, overwrite: bool) -> Decision:
 def stale_tasks(found: Audit, new: Planned) -> frozenset[str]:
     """Return the tasks to do if slices aren't what they were when the receipts were written."""
     wanted = {t.name: read_slices(t.slices) for t in new.tasks}
-    unchanged = {r.task for r in found.receipts if r.read == wanted.get(r.task)}
+    unchanged = {f.task for f in found.finished if f.read == wanted.get(f.task)}
     changed = wanted.keys() - unchanged
     return found.verdict.pending | changed | {c.name for c in new.plan.coarse}
 
@@ -177,6 +178,24 @@ def _too_small(plan: Plan, worker: WorkerSpec) -> DoesNotFit:
         f"{worker.needed_mb(plan.predicted_peak_mb)} MiB, but workers now have "
         f"{worker.memory_mb}; give them as much, or set "
         '"overwrite": true to start again with a new plan'
+    )
+
+
+def _too_much_to_delete(
+    there: Destination, chosen: Decision, worker: WorkerSpec
+) -> DoesNotFit | None:
+    """Return why the volume that is replaced can't be deleted by the run, if it can't."""
+    if chosen.action != "begin" or chosen.previous is None:
+        return None
+    count = replaced_objects(chosen.previous, chosen.plan)
+    seconds = finalize_seconds(chosen.plan, worker.cores, count)
+    if not count or seconds <= worker.limit_s:
+        return None
+    return DoesNotFit(
+        f"{there.url}: holds a volume of which {count:,} objects would have to be deleted; "
+        f"Finalize, one function, would take {seconds:,.0f} s, more than the "
+        f"{worker.limit_s:.0f} s that a plan may use; delete that volume first (`aws s3 rm "
+        f"--recursive {there.url}`), or choose another destination"
     )
 
 

@@ -27,7 +27,7 @@ from zblocks.report.page import Rendered, render_report
 from zblocks.report.run_report import RunReport, build_provenance
 from zblocks.run import lock
 from zblocks.run.attempt import find_receipt
-from zblocks.run.audit import Verdict, audit
+from zblocks.run.audit import Verdict, audit, delete_extra
 from zblocks.run.decide import Planned, stale_tasks
 from zblocks.run.hold import Hold
 from zblocks.run.job import (
@@ -256,12 +256,13 @@ def resume_after_redrive(job: Job, run: Run) -> int | None:
 def _clear(job: Job, verdict: Verdict) -> None:
     """Delete what is left of a replaced volume, in the folders of both."""
     target = job.target
-    target.delete(verdict.extra_objects)
+    if verdict.extra_objects:
+        delete_extra(job.plan, target)
     if target.head(REPLACED) is None:
         return
     kept = tuple(f"{folder}/" for folder in (*(s.key for s in job.plan.scales), WORK))
     for folder in json.loads(target.get(REPLACED))["folders"]:
-        target.delete([o.key for o in target.list(folder) if not o.key.startswith(kept)])
+        target.delete(o.key for o in target.list(folder) if not o.key.startswith(kept))
     target.delete([REPLACED])
 
 

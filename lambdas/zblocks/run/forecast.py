@@ -230,12 +230,11 @@ def _limits(predicted: Estimate, pool: WorkerPool, pending: int) -> Iterator[str
             f"max_concurrency: {wide} blocks at the same time; most accounts may run {QUOTA} "
             "functions at once, and throttled ones wait"
         )
-    for name, seconds in (("Plan", predicted.plan_s), ("Finalize", predicted.finalize_s)):
-        if seconds > LONGEST_CALL:
-            yield (
-                f"{name} may take {duration(seconds)}, and a Lambda ends after 15 min; fewer "
-                'objects help ("sharding": true, larger chunks), or convert on one machine'
-            )
+    if predicted.plan_s > LONGEST_CALL:
+        yield (
+            f"Plan may take {duration(predicted.plan_s)}, and a Lambda ends after 15 min; convert "
+            "on one machine"
+        )
 
 
 def _quota(decision: Decision, workers: Workers, predicted: Estimate) -> Iterator[str]:

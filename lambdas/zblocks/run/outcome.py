@@ -18,14 +18,12 @@ from zblocks.planning.plan import BlockTask, Plan, block_name
 from zblocks.report.formats import plural
 from zblocks.report.outliers import contrast, find_anomalies, spare_bits
 from zblocks.report.run_report import Bills, FailedTask, Program, RunReport, TaskNumbers
-from zblocks.run.audit import Audit, Verdict
+from zblocks.run.audit import NAMED, Audit, Verdict
 from zblocks.run.job import Job, read_tasks
-from zblocks.run.records import Failure, Receipt
+from zblocks.run.records import Failure, Finished
 from zblocks.run.start import Run
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.storage import viewer_url
-
-NAMED = 5  # tasks or objects that a message names at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,24 +82,29 @@ def _problems(verdict: Verdict, failures: Sequence[Failure]) -> list[str]:
     reported = {f.task for f in failures}
     silent = [t for t in to_blame(verdict) if t not in reported]
     if silent:
-        lines.append(f"{plural(len(silent), 'task')} did not report: {_some(silent)}")
+        some = _some(silent[:NAMED], len(silent))
+        lines.append(f"{plural(len(silent), 'task')} did not report: {some}")
     if not verdict.missing_tasks:
         bad = {"not there": verdict.missing_objects, "not as written": verdict.corrupt_objects}
-        lines += [f"{k}: {plural(len(v), 'object')}, {_some(v)}" for k, v in bad.items() if v]
+        lines += [
+            f"{k}: {plural(v.count, 'object')}, {_some(v.first, v.count)}"
+            for k, v in bad.items()
+            if v.count
+        ]
     return lines
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
+def _some(names: Sequence[str], count: int) -> str:
+    return ", ".join(names) + (" …" if count > len(names) else "")
 
 
 def build_report(
     job: Job, run: Run, config: Mapping[str, Any], found: Audit, outcome: Outcome
 ) -> RunReport:
     """Return the report of a run; `config` is as given, without secrets."""
-    plan, receipts, tasks = job.plan, found.receipts, read_tasks(job.target)
-    slices = tuple(s for r in receipts for s in r.slices)
-    read = tuple(s for r in receipts for s in r.read)
+    plan, finished, tasks = job.plan, found.finished, read_tasks(job.target)
+    slices = tuple(s for f in finished for s in f.slices)
+    read = tuple(s for f in finished for s in f.read)
     shown, bits = contrast(plan, slices), spare_bits(plan, slices)
     published, volume = outcome.status != "FAILED", plan.volume
     resolution = volume.scales[0].resolution
@@ -112,13 +115,13 @@ def build_report(
         plan=plan,
         config=config,
         program=Program(__version__, platform.python_version(), run.execution, run.redrives),
-        tasks=tuple(_numbers(r) for r in receipts),
+        tasks=tuple(_numbers(f) for f in finished),
         slices=slices,
         read=read,
         anomalies=find_anomalies(plan, slices, read),
         contrast=shown,
         notes=(*plan.notes, *([bits] if bits else [])),
-        bills=_bills(plan, run, config, tasks, receipts),
+        bills=_bills(plan, run, config, tasks, finished),
         undone=frozenset((*found.verdict.missing_tasks, *found.verdict.invalid_tasks)),
         holes=(*missing_holes(plan), *outcome.holes) if published else (),
         problems=outcome.problems,
@@ -128,15 +131,15 @@ def build_report(
     )
 
 
-def _numbers(receipt: Receipt) -> TaskNumbers:
+def _numbers(done: Finished) -> TaskNumbers:
     return TaskNumbers(
-        task=receipt.task,
-        seconds=receipt.seconds,
-        peak_mb=receipt.peak_mb,
-        tries=receipt.tries,
-        objects=len(receipt.objects),
-        bytes_written=sum(o.bytes for o in receipt.objects),
-        bytes_read=sum(s.bytes for s in receipt.read),
+        task=done.task,
+        seconds=done.seconds,
+        peak_mb=done.peak_mb,
+        tries=done.tries,
+        objects=done.objects,
+        bytes_written=done.bytes,
+        bytes_read=sum(s.bytes for s in done.read),
     )
 
 
@@ -153,7 +156,7 @@ def _bills(
     run: Run,
     config: Mapping[str, Any],
     tasks: Sequence[BlockTask],
-    receipts: Sequence[Receipt],
+    finished: Sequence[Finished],
 ) -> Bills:
     prices, workers = Prices(), int(config.get("max_concurrency", 200))
     pool = WorkerPool(workers, host.architecture(), cloud=bool(run.execution))
@@ -162,20 +165,20 @@ def _bills(
         where="cloud" if pool.cloud else "one machine",
         prices=f"{prices.region}, {prices.date}, before free tiers",
         predicted=predicted.bill,
-        actual=actual(plan, tasks, _work_done(tasks, receipts), pool, prices),
+        actual=actual(plan, tasks, _work_done(tasks, finished), pool, prices),
         predicted_task_seconds=predicted.busy_s,
         month=predicted.month,
     )
 
 
-def _work_done(tasks: Sequence[BlockTask], receipts: Sequence[Receipt]) -> WorkDone:
+def _work_done(tasks: Sequence[BlockTask], finished: Sequence[Finished]) -> WorkDone:
     kinds = {r.key: r for t in tasks for s in t.slices for r in s.reads}
-    read = (s for r in receipts for s in r.read)
+    read = (s for f in finished for s in f.read)
     return WorkDone(
-        blocks=len({r.task for r in receipts if r.task.startswith("block-")}),
-        tasks=len(receipts),
-        seconds=sum(r.seconds for r in receipts),
-        objects=sum(len(r.objects) for r in receipts),
-        retries=sum(r.retries for r in receipts),
+        blocks=len({f.task for f in finished if f.task.startswith("block-")}),
+        tasks=len(finished),
+        seconds=sum(f.seconds for f in finished),
+        objects=sum(f.objects for f in finished),
+        retries=sum(f.retries for f in finished),
         read=tuple(kinds.get(s.key, SliceRef(s.z, s.key, s.bytes)) for s in read),
     )

@@ -51,6 +51,38 @@ class Receipt(_Record):
     version: int = VERSION
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a receipt says of its task, without the names of the objects."""
+
+    task: str
+    objects: int  # number of objects
+    bytes: int  # of all objects
+    read: tuple[ReadSlice, ...]
+    slices: tuple[SliceStats, ...]
+    seconds: float
+    peak_mb: int
+    tries: int
+    partial: bool = False
+    retries: int = 0
+
+    @classmethod
+    def of(cls, receipt: Receipt) -> Self:
+        """Return what a receipt says."""
+        return cls(
+            task=receipt.task,
+            objects=len(receipt.objects),
+            bytes=sum(o.bytes for o in receipt.objects),
+            read=receipt.read,
+            slices=receipt.slices,
+            seconds=receipt.seconds,
+            peak_mb=receipt.peak_mb,
+            tries=receipt.tries,
+            partial=receipt.partial,
+            retries=receipt.retries,
+        )
+
+
 SLOW = "it ran out of time: raise worker_memory_mb, which buys cores, and deploy"
 KILLED = (
     "it was killed, usually for lack of memory: raise worker_memory_mb and deploy; the function's "

@@ -163,7 +163,7 @@ def _withdraw(target: Store, decision: Decision) -> None:
         target.put_json(REPLACED, json.dumps(document).encode())
     target.delete([INFO, PROVENANCE, DOCUMENT])
     for folder in (RECEIPTS, FAILURES):
-        target.delete([o.key for o in target.list(folder)])
+        target.delete(o.key for o in target.list(folder))
 
 
 def _foreign_folders(target: Store) -> list[str]:

@@ -12,7 +12,8 @@ from zblocks.storage.open import (
     viewer_url,
 )
 from zblocks.storage.region import NoRedirects, home_region, region_of, s3_host
-from zblocks.storage.store import IMMUTABLE, SIDE_FILES, Store, StoredFile
+from zblocks.storage.store import IMMUTABLE, SIDE_FILES, Store
+from zblocks.storage.stored_file import StoredFile
 
 __all__ = [
     "BY_ENVIRONMENT", "FOLDER", "IMMUTABLE", "SIDE_FILES", "Access", "Bucket", "Fetched",

@@ -7,12 +7,13 @@ chunks in folders (readers know them by their names), and errors that name the o
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from copy import copy
 from functools import partial
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -21,6 +22,7 @@ from obstore import exceptions
 from obstore.store import HTTPStore, LocalStore, S3Store
 
 from zblocks.errors import SourceChanged, StorageError
+from zblocks.parallel import in_threads
 from zblocks.storage.faults import is_conflict, odd_entries, translated
 from zblocks.storage.objects import Fetched, Span, StoredObject, Traffic
 
@@ -34,7 +36,8 @@ IMMUTABLE = "public, max-age=31536000"
 NO_CACHE = "no-cache"  # Cache-Control of documents that a later run may replace
 SIDE_FILES = {"gzip": ".gz", "br": ".br"}  # ends of names in a folder, which has no headers
 DELETE_BATCH = 1000  # keys of one DeleteObjects request
-CONDITIONAL_TRIES = 5
+DELETES = 4  # such requests at the same time: about as many keys as S3 deletes in a second
+TRIES = 5  # of a conditional write, and of a deletion of many objects
 CONFLICT_TRIES = 25  # of a write that the store answers with 409; in all about ten seconds
 
 
@@ -59,6 +62,7 @@ class Store:
         self._raw = raw
         self._root = root
         self._check: Callable[[], None] = lambda: None
+        self._deleting = threading.Semaphore(DELETES)
 
     def guarded(self, check: Callable[[], None]) -> Self:
         """Return this store, with a check before each write and deletion."""
@@ -207,11 +211,15 @@ class Store:
 
     def _put_conditionally(self, key: str, data: bytes, mode: PutMode) -> None:
         """Put on a condition, with retries: obstore repeats such a request only if answered."""
-        for attempt in range(CONDITIONAL_TRIES):
+        self._tried(key, lambda: obstore.put(self._raw, self._path(key), data, mode=mode))
+
+    def _tried(self, key: str, request: Callable[[], object]) -> None:
+        """Make a request that writes, with retries that obstore doesn't make."""
+        for attempt in range(TRIES):
             try:
-                self._written(key, lambda: obstore.put(self._raw, self._path(key), data, mode=mode))
+                self._written(key, request)
             except StorageError:
-                if attempt + 1 == CONDITIONAL_TRIES:
+                if attempt + 1 == TRIES:
                     raise
                 time.sleep(random.uniform(0, 2**attempt))  # noqa: S311 - full jitter, no secret
             else:
@@ -219,14 +227,25 @@ class Store:
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; missing ones are no error."""
-        paths = [self._path(key) for key in keys]
-        # A folder's files one by one, since a missing one would end the batch.
-        size = 1 if self.local else DELETE_BATCH
-        for start in range(0, len(paths), size):
-            batch = paths[start : start + size]
+        paths = map(self._path, keys)
+        if self.local:
+            # All names first: some file systems skip files of a folder that changes while it is
+            # read. One by one, since a missing file would end a batch.
+            for path in list(paths):
+                self._check()
+                with suppress(FileNotFoundError):
+                    self._written(path, partial(obstore.delete, self._raw, path))
+            return
+        batches = iter(lambda: list(islice(paths, DELETE_BATCH)), [])
+        for _ in in_threads(self._delete, batches, DELETES):
+            pass
+
+    def _delete(self, paths: Sequence[str]) -> None:
+        """Delete a batch; again if S3 refuses some of its keys: to obstore, that is an answer."""
+        with self._deleting:
             self._check()
             with suppress(FileNotFoundError):
-                self._written(batch[0], partial(obstore.delete, self._raw, batch))
+                self._tried(paths[0], partial(obstore.delete, self._raw, paths))
 
     def _written(self, key: str, request: Callable[[], T]) -> T:
         """Make a request that writes; again while S3 answers 409, which means "try again"."""
@@ -261,38 +280,3 @@ class Store:
 def _metadata(key: str, meta: obstore.ObjectMeta) -> StoredObject:
     modified = meta["last_modified"].timestamp()
     return StoredObject(key, meta["size"], meta["e_tag"] or "", modified)
-
-
-class StoredFile:
-    """The bytes of one object; of the version that `etag` names, if given."""
-
-    def __init__(self, store: Store, key: str, size: int, etag: str = "", ahead: int = 0) -> None:
-        self.name = f"{store.url}/{key}"
-        self.local = store.local
-        self.size = size
-        self._store, self._key, self._etag = store, key, etag
-        self._head = b""
-        self._ahead = ahead
-        """Bytes to fetch with the first read, so that a header costs one request."""
-
-    def read_at(self, start: int, length: int) -> bytes:
-        """Return up to `length` bytes from `start`; fewer only at the end.
-
-        Raises SourceChanged if the object was deleted, or its version isn't `etag`.
-        """
-        length = min(length, self.size - start)
-        if length <= 0:
-            return b""
-        if start + length <= len(self._head):
-            return self._head[start : start + length]
-        if start == 0 and length < self._ahead:
-            self._head = self._fetch(0, min(self._ahead, self.size))
-            return self._head[:length]
-        return self._fetch(start, length)
-
-    def _fetch(self, start: int, length: int) -> bytes:
-        try:
-            return self._store.get_range(self._key, start, length, self._etag)
-        except FileNotFoundError as error:
-            msg = f"{self.name}: deleted since the plan was made; rerun to make a new plan"
-            raise SourceChanged(msg) from error

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -13,6 +11,7 @@ import numpy as np
 
 from zblocks.errors import ZblocksError
 from zblocks.geometry import Box, Span, Vec, Voxels, is_covered
+from zblocks.parallel import in_threads
 from zblocks.precomputed.compression import MissingDecoderError
 from zblocks.precomputed.reader import UNREADABLE, ScaleReader
 from zblocks.precomputed.scale import Scale
@@ -158,7 +157,6 @@ class PresentChunks:
 T = TypeVar("T")
 
 THREADS = 8
-AHEAD = 4 * THREADS  # calls that wait at the same time
 
 
 def for_each(action: Callable[[T], None], items: Iterable[T]) -> None:
@@ -166,11 +164,5 @@ def for_each(action: Callable[[T], None], items: Iterable[T]) -> None:
 
     Raises Exception: the first that the action raised.
     """
-    waiting: deque[Future[None]] = deque()
-    with ThreadPoolExecutor(THREADS) as pool:
-        for item in items:
-            waiting.append(pool.submit(action, item))
-            if len(waiting) >= AHEAD:
-                waiting.popleft().result()
-        for job in waiting:
-            job.result()
+    for _ in in_threads(action, items, THREADS):
+        pass

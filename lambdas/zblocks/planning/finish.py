@@ -1,0 +1,62 @@
+"""How long Finalize takes, all of which one call of a function has to do.
+
+1. It lists all objects, in parts at the same time, and reads all receipts. Its memory doesn't grow
+   with their number, its time does.
+2. It deletes what is left of a volume that is replaced, as fast as S3 deletes objects.
+"""
+
+from __future__ import annotations
+
+from zblocks.errors import DoesNotFit
+from zblocks.geometry import ceil_div
+from zblocks.planning.plan import Plan
+from zblocks.planning.time import LATENCY, START, WorkerSpec
+
+LISTS = 32  # parts of listings that are read at the same time
+READS = 32  # receipts that are read at the same time
+PAGE = 1000  # keys in one answer to a LIST, and of one deletion
+PAGE_SECONDS = 0.15  # until the answer to a LIST; assumed
+COUNT_SECONDS = 1.5e-5  # of one core for an object: listed, receipted and compared
+"""From `python -m benchmarks.planning --objects 4000000`, rounded up; half of it is Python's, which
+uses one core."""
+DELETE_RATE = 3500.0  # objects a second; S3's user guide guarantees it for a prefix
+
+
+def finalize_seconds(plan: Plan, cores: float = 1.0, replaced: int = 0) -> float:
+    """Return the seconds of Finalize, which deletes `replaced` objects of another volume."""
+    objects = sum(s.objects for s in plan.scales)
+    # Scales are listed one after the other, each in parts of many pages.
+    pages = sum(ceil_div(ceil_div(s.objects, PAGE), LISTS) for s in plan.scales)
+    receipts = (plan.blocks + len(plan.coarse)) * LATENCY / READS
+    counting = objects * COUNT_SECONDS / min(cores, 2.0)
+    return START + max(pages * PAGE_SECONDS, counting) + receipts + replaced / DELETE_RATE
+
+
+def refuse_endless(plan: Plan, worker: WorkerSpec) -> None:
+    """Refuse a plan that can't be finished.
+
+    Raises DoesNotFit: Finalize would take longer than one function may.
+    """
+    seconds = finalize_seconds(plan, worker.cores)
+    if seconds <= worker.limit_s:
+        return
+    objects = sum(s.objects for s in plan.scales)
+    way = 'set "sharding": true'
+    if plan.volume.format.compression == "br":
+        way += ' and another "compression" than br'
+    if plan.scales[0].sharding is not None:
+        way = "raise the memory of workers (deeper blocks make larger shards)"
+    raise DoesNotFit(
+        f"{plan.destination}: {objects:,} objects: Finalize, one function, would take "
+        f"{seconds:,.0f} s to compare them with the receipts, more than the {worker.limit_s:.0f} s "
+        f"that a plan may use; {way}, or give a larger chunk_size, or "
+        "convert on one machine (`zblocks convert`), which has no such limit"
+    )
+
+
+def replaced_objects(previous: Plan, plan: Plan) -> int:
+    """Return how many objects of another plan's volume this plan's volume doesn't have."""
+    same = {(s.key, s.box, s.chunk, s.sharding) for s in plan.scales}
+    return sum(
+        s.objects for s in previous.scales if (s.key, s.box, s.chunk, s.sharding) not in same
+    )

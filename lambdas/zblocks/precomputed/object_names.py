@@ -1,0 +1,135 @@
+"""The names of a scale's objects, by rule: there is no list of them, since there may be millions.
+
+Objects, chunks or shards, lie in layers along z. A task writes whole layers.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import product
+
+from zblocks.geometry import Box, Span, Vec, is_covered
+from zblocks.precomputed.scale import Scale
+from zblocks.precomputed.sharding import (
+    Sharding,
+    cell_of,
+    shard_boxes,
+    shard_name,
+    shard_size,
+)
+
+LOW = (1 << 12) - 1  # bits of a shard's number that are looked up together
+
+
+class ObjectNames(ABC):
+    """The objects of a scale by their names in its folder."""
+
+    layers: dict[int, Span]
+    """The z range, in voxels, of each layer of objects that isn't a hole, by its index."""
+    per_layer: int
+    """Objects in each layer."""
+
+    @property
+    def count(self) -> int:
+        """Number of all objects."""
+        return len(self.layers) * self.per_layer
+
+    @abstractmethod
+    def layer_of(self, name: str) -> int | None:
+        """Return the layer of the object with this name; None if it is no object of the scale."""
+
+    @abstractmethod
+    def in_layer(self, layer: int) -> Iterator[str]:
+        """Yield the names of all objects of a layer."""
+
+    @abstractmethod
+    def splits(self, count: int) -> list[str]:
+        """Return ascending strings that split all names into up to `count` runs of about one size.
+
+        A name belongs to the run of the first string that isn't less than it, or to the last run.
+        """
+
+
+def object_names(scale: Scale, holes: Sequence[Span], suffix: str = "") -> ObjectNames:
+    """Return the names of a scale's objects; a store adds `suffix` to those of chunks.
+
+    Holes are z ranges in voxels, of whole layers, that are left out. A sharding has to have the
+    identity as hash.
+    """
+    if scale.sharding is not None:
+        return _Shards(scale, scale.sharding, holes)
+    return _Chunks(scale, holes, suffix)
+
+
+class _Chunks(ObjectNames):
+    def __init__(self, scale: Scale, holes: Sequence[Span], suffix: str) -> None:
+        axes = zip(scale.box.start, scale.box.stop, scale.chunk, strict=True)
+        x, y, z = ([f"{a}-{min(a + c, b)}" for a in range(a, b, c)] for a, b, c in axes)
+        self._z = [name + suffix for name in z]
+        self.layers = {
+            k: scale.layer(k) for k in range(len(z)) if not is_covered(holes, *scale.layer(k))
+        }
+        self.per_layer = len(x) * len(y)
+        self._xs, self._ys = dict.fromkeys(x), dict.fromkeys(y)
+        self._layers = {self._z[k]: k for k in self.layers}
+
+    def layer_of(self, name: str) -> int | None:
+        x, _, rest = name.partition("_")
+        y, _, z = rest.partition("_")
+        return self._layers.get(z) if x in self._xs and y in self._ys else None
+
+    def in_layer(self, layer: int) -> Iterator[str]:
+        z = self._z[layer]
+        return (f"{x}_{y}_{z}" for y, x in product(self._ys, self._xs))
+
+    def splits(self, count: int) -> list[str]:
+        # No `x0-x1_` begins another, so that columns sort by these.
+        xs, ys = (sorted(f"{name}_" for name in axis) for axis in (self._xs, self._ys))
+        columns = sorted({i * self.per_layer // count for i in range(1, count)} - {0})
+        return [xs[c // len(ys)] + ys[c % len(ys)] for c in columns]
+
+
+class _Shards(ObjectNames):
+    def __init__(self, scale: Scale, sharding: Sharding, holes: Sequence[Span]) -> None:
+        self._sharding, self._grid = sharding, scale.grid
+        digits = len(shard_name(sharding, 0).partition(".")[0])
+        self._name = re.compile(rf"([0-9a-f]{{{digits}}})\.shard", re.ASCII)
+        self._cell = lru_cache(2 * LOW)(lambda number: cell_of(number << sharding.low, scale.grid))
+        self._depth = shard_size(sharding, scale.grid).z  # layers of chunks
+        self.per_layer = sum(1 for _ in shard_boxes(sharding, scale.grid, self._layer(0)))
+        tops = range(0, scale.grid.z, self._depth)
+        ends = [(z, min(z + self._depth, scale.grid.z) - 1) for z in tops]
+        spans = [(scale.layer(a)[0], scale.layer(b)[1]) for a, b in ends]
+        self.layers = {k: span for k, span in enumerate(spans) if not is_covered(holes, *span)}
+
+    def _layer(self, layer: int) -> Box:
+        """Return the cells at the beginning of a layer."""
+        z = layer * self._depth
+        return Box(Vec(0, 0, z), Vec(self._grid.x, self._grid.y, z + 1))
+
+    def layer_of(self, name: str) -> int | None:
+        match = self._name.fullmatch(name)
+        if match is None:
+            return None
+        number = int(match[1], 16)
+        # Each bit adds to one coordinate, and neighbours in a listing share the high ones.
+        low = self._cell(number & LOW)
+        high = self._cell(number & ~LOW)
+        if low is None or high is None:
+            return None
+        if low.x + high.x >= self._grid.x or low.y + high.y >= self._grid.y:
+            return None
+        layer = (low.z + high.z) // self._depth
+        return layer if layer in self.layers else None
+
+    def in_layer(self, layer: int) -> Iterator[str]:
+        shards = shard_boxes(self._sharding, self._grid, self._layer(layer))
+        return (shard_name(self._sharding, number) for number, _ in shards)
+
+    def splits(self, count: int) -> list[str]:
+        numbers = 1 << self._sharding.shard
+        firsts = sorted({i * numbers // count for i in range(1, count)} - {0})
+        return [shard_name(self._sharding, number - 1) for number in firsts]

@@ -1,0 +1,159 @@
+"""Compares a scale's objects as listed with those of receipts, without holding their names.
+
+1. Names in order are split into runs of about one size. Each run and task is a place, which has
+   the number of objects listed, and the sum of a hash of each: of its name, size and ETag. What
+   receipts name is subtracted.
+2. A sum of 0 says that what is listed is what was receipted: sums of other hashes of 64 bits don't
+   end there. Only objects of places with other sums have to be looked at one by one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from zblocks.conversion.chunk_writer import Written
+from zblocks.planning.missing import planned_holes
+from zblocks.planning.plan import Plan
+from zblocks.precomputed.object_names import object_names
+from zblocks.precomputed.scale import content_encoding
+from zblocks.storage import Store, StoredObject
+
+RUN = 10_000  # objects of a run, about
+PARTS = 256  # most parts of the listing of a scale
+PLACES = 1 << 16  # of a scale, if it has fewer tasks
+
+
+@dataclass(slots=True)
+class Tally:
+    """Objects by their place."""
+
+    counts: Counter[int] = field(default_factory=Counter)
+    sums: Counter[int] = field(default_factory=Counter)
+    extra: int = 0  # objects that aren't planned
+
+    def add(self, place: int | None, name: str, size: int, etag: str) -> None:
+        """Count an object of `size` bytes."""
+        if place is None:
+            self.extra += 1
+            return
+        self.counts[place] += 1
+        self.sums[place] += hash((name, size, etag))
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """An object to be looked at."""
+
+    key: str  # as stored
+    written: Written | None  # what the receipt of its task says of it, if anything
+    listed: bool  # whether it may be there
+
+
+class Ledger:
+    """The objects of one scale."""
+
+    def __init__(self, plan: Plan, scale: int, target: Store) -> None:
+        made = plan.scales[scale]
+        self.scale, self._target = made.key, target
+        self.suffix = target.stored_name("", content_encoding(made))
+        self._names = object_names(made, planned_holes(plan, made), self.suffix)
+        writers = plan.writers(scale)
+        self._tasks = {task: number for number, (task, _, _) in enumerate(writers)}
+        starts = [z0 for _, z0, _ in writers]
+        self._owner = {k: bisect_right(starts, z[0]) - 1 for k, z in self._names.layers.items()}
+        runs = min(self._names.count // RUN, PLACES // len(writers))
+        self._splits = self._names.splits(max(runs, 1))
+        self._listed: Counter[int] = Counter()
+        self._balance: Counter[int] = Counter()
+        self.extra = 0
+        """Objects in the folder that aren't planned."""
+
+    def parts(self) -> list[Part]:
+        """Return parts of the folder that can be listed at the same time."""
+        # A folder's files come in no order, so that a part would take as long as all.
+        count = 1 if self._target.local else min(self._names.count // RUN, PARTS)
+        ends = ["", *self._names.splits(max(count, 1)), ""]
+        return [Part(self, first, last) for first, last in pairwise(ends)]
+
+    def list(self, part: Part) -> Iterator[tuple[int | None, StoredObject]]:
+        """Walk the objects of a part, with their places: None if an object isn't planned."""
+        start = len(self.scale) + 1
+        after = f"{self.scale}/{part.first}" if part.first else ""
+        for one in self._target.list(self.scale, after):
+            name = one.key[start:]
+            if part.last and name > part.last:
+                return
+            yield self.place(name), one
+
+    def tally(self, part: Part) -> Tally:
+        """Count the objects of a part."""
+        found, start = Tally(), len(self.scale) + 1
+        for place, one in self.list(part):
+            found.add(place, one.key[start:], one.bytes, one.etag)
+        return found
+
+    def add_listed(self, found: Tally) -> None:
+        """Add a part of the listing."""
+        self.extra += found.extra
+        self._listed.update(found.counts)
+        self._balance.update(found.sums)
+
+    def add_receipt(self, found: Tally) -> None:
+        """Add what a receipt names."""
+        self._balance.subtract(found.sums)
+
+    def suspects(self) -> Iterator[str]:
+        """Yield the tasks of which some object may be missing or not as receipted."""
+        count, bad = Counter[int](), set[int]()
+        for place, number in self._listed.items():
+            count[place % len(self._tasks)] += number
+        for place, rest in self._balance.items():
+            if rest:
+                bad.add(place % len(self._tasks))
+        expected = Counter(self._owner.values())
+        for task, number in self._tasks.items():
+            if number in bad or count[number] != expected[number] * self._names.per_layer:
+                yield task
+
+    def doubtful(self, task: str, written: Mapping[str, Written]) -> Iterator[Doubtful]:
+        """Yield the objects of a task, but for those that are surely as its receipt says."""
+        mine = self._tasks.get(task)
+        for layer in (k for k, owner in self._owner.items() if owner == mine):
+            for name in self._names.in_layer(layer):
+                place, key = self.place(name), f"{self.scale}/{name}"
+                one = written.get(key.removesuffix(self.suffix))
+                if place is not None and (one is None or self._balance[place]):
+                    yield Doubtful(key, one, self._listed[place] > 0)
+
+    def place(self, name: str) -> int | None:
+        """Return the place of the object with this name, as stored; None if none is planned."""
+        layer = self._names.layer_of(name)
+        if layer is None:
+            return None
+        return bisect_left(self._splits, name) * len(self._tasks) + self._owner[layer]
+
+
+def tally_receipt(ledgers: Sequence[Ledger], objects: Iterable[Written]) -> list[Tally]:
+    """Count what a receipt names, by ledger."""
+    found = [Tally() for _ in ledgers]
+    by_scale = {one.scale: (one, tally) for one, tally in zip(ledgers, found, strict=True)}
+    for one in objects:
+        scale, _, name = one.key.rpartition("/")
+        if scale in by_scale:
+            ledger, tally = by_scale[scale]
+            name += ledger.suffix
+            tally.add(ledger.place(name), name, one.bytes, one.etag)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a scale's listing: names after `first`, up to `last`; an empty string is no end."""
+
+    ledger: Ledger
+    first: str
+    last: str
