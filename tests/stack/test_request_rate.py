@@ -107,7 +107,7 @@ def test_reads_have_a_rate_too():
 
 
 def test_coarse_tasks_are_limited_by_what_they_read_and_write():
-    plan, _ = plan_of((46_416, 46_416, 46_416), sharded=True, memory_mb=8192)
+    plan, _ = plan_of((46_416, 46_416, 46_416), sharded=True, memory_mb=10_240)
     rates, wide = coarse_rates(plan, WorkerPool(1000)), coarse_at_once(plan, WorkerPool(1000))
     assert wide < min(COARSEN_CONCURRENCY, len(plan.coarse))
     assert wide * rates.gets <= GET_RATE < (wide + 1) * rates.gets
