@@ -93,8 +93,8 @@ class FinishedVolume(SlowS3):
     def _receipt(self, task: str, read: tuple[ReadSlice, ...]) -> Receipt:
         keys = (
             f"{scale.key}/{name}"
-            for scale, z0, z1 in self.plan.written_by(task)
-            for name in self.names[scale.key].within(z0, z1)
+            for scale, box in self.plan.written_by(task)
+            for name in self.names[scale.key].within(box.start.z, box.stop.z)
         )
         return Receipt(
             layout_id=self.plan.layout_id,

@@ -35,7 +35,7 @@ config = Config.parse(json.loads(sys.argv[1]), base=None)
 done = prepare(config, open_stores(config), WorkerSpec.on_lambda(3008), Run("run"))
 plan = done.plan
 found = {
-    "blocks": plan.blocks, "block_depth": plan.block_depth, "pending": len(done.pending),
+    "blocks": plan.blocks, "block_depth": plan.block_shape.z, "pending": len(done.pending),
     "predicted_block_s": plan.predicted_block_s, "objects": sum(s.objects for s in plan.scales),
 }
 """

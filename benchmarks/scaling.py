@@ -63,7 +63,7 @@ def block_seconds(voxels: float, rates: Rates, worker: WorkerSpec) -> float:
 def measured(plan: Plan, rates: Rates) -> Plan:
     """Return a plan whose blocks take what was measured, not what the planner allows for."""
     slices = plan.box.shape.z
-    voxels = plan.box.voxels / slices * min(plan.block_depth, slices)
+    voxels = plan.box.voxels / slices * min(plan.block_shape.z, slices)
     seconds = block_seconds(voxels, rates, WorkerSpec.on_lambda(plan.memory_mb))
     return replace(plan, predicted_block_s=seconds)
 
@@ -122,7 +122,7 @@ def row(name: str, size: tuple[int, int, int], *, sharded: bool, memory_mb: int)
     gb_s = next(line.quantity for line in e.bill.lines if line.unit == "GB-s")
     dollars, per = e.bill.dollars, e.bill.dollars / (plan.box.voxels / 1e12)
     return (
-        f"| {name} | {kind} | {memory_mb} | {plan.blocks} × {plan.block_depth} | {objects:,} "
+        f"| {name} | {kind} | {memory_mb} | {plan.blocks} × {plan.block_shape.z} | {objects:,} "
         f"| {plan.predicted_block_s:.0f} | {e.seconds / 60:.1f} | {gb_s:,.0f} | {dollars:,.2f} "
         f"| {per:.2f} |"
     )

@@ -29,6 +29,10 @@ class Vec(NamedTuple):
         """Return the product, axis by axis."""
         return Vec(self.x * other.x, self.y * other.y, self.z * other.z)
 
+    def over(self, other: Vec) -> Vec:
+        """Return the whole quotient, axis by axis."""
+        return Vec(self.x // other.x, self.y // other.y, self.z // other.z)
+
 
 def ceil_div(a: int, b: int) -> int:
     """Return a / b rounded up, exact for any whole a and positive b."""
@@ -70,6 +74,13 @@ class Box:
         start = Vec(*map(max, self.start, other.start))
         stop = Vec(*map(max, start, map(min, self.stop, other.stop)))
         return Box(start, stop)
+
+    def hull(self, other: Box) -> Box:
+        """Return the smallest box that contains both; of an empty one and another, the other."""
+        if not self.voxels or not other.voxels:
+            return self if self.voxels else other
+        start, stop = map(min, self.start, other.start), map(max, self.stop, other.stop)
+        return Box(Vec(*start), Vec(*stop))
 
     def coarsen(self, factor: Vec) -> Box:
         """Return the coarser voxels that this box touches: floor of start, ceil of stop."""

@@ -14,7 +14,7 @@ from tests.plans import a_stack
 from zblocks.conversion.chunk_writer import Written
 from zblocks.errors import StorageError
 from zblocks.geometry import Vec
-from zblocks.planning.plan import part_z
+from zblocks.planning import planner
 from zblocks.planning.planner import make_plan
 from zblocks.planning.time import WorkerSpec
 from zblocks.precomputed.scale import object_key
@@ -60,22 +60,18 @@ class Bucket:
             del self.objects[key]
 
 
-def plan_of(*, sharded, blocks=3, side=512):
+def plan_of(*, sharded, blocks=3, side=512, **fields):
     options = {"sharding": sharded, "chunk": Vec(16, 16, 8), "scales": 3}
-    stack = a_stack((side, side, 64 * blocks), (4.0, 4.0, 4.0), options=options)
+    stack = a_stack((side, side, 64 * blocks), (4.0, 4.0, 4.0), options=options, **fields)
     return make_plan(stack, WorkerSpec(30_000))[0]
 
 
 def keys_of(plan):
     """Return the keys of the objects of every task, by brute force."""
     found = {name: {} for name in task_names(plan)}
-    parts = [(f"block-{b:05d}", 0, plan.owned, plan.block_depth, b) for b in range(plan.blocks)]
-    parts += [(c.name, c.first, c.last, c.depth, c.part) for c in plan.coarse]
-    for name, first, last, depth, part in parts:
-        for scale in plan.scales[first:last]:
-            z0, z1 = part_z(scale, depth, part)
-            for cell in scale.touching(scale.box.with_z(z0, z1)) if z0 < z1 else ():
-                found[name][object_key(scale, cell)] = None
+    for name, keys in found.items():
+        for scale, box in plan.written_by(name):
+            keys.update(dict.fromkeys(object_key(scale, c) for c in scale.touching(box)))
     return {name: list(keys) for name, keys in found.items()}
 
 
@@ -83,10 +79,19 @@ def receipt_of(plan, task, objects, *, partial=False):
     return Receipt(plan.layout_id, task, tuple(objects), (), (), 1.0, 9, 1, partial=partial)
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["chunks", "shards"])
+@pytest.fixture(
+    scope="module",
+    params=[(False, False), (True, False), (False, True), (True, True)],
+    ids=["chunks", "shards", "chunks of boxes", "shards of boxes"],
+)
 def finished(request):
     """A plan of more objects than one run of names, and its tasks' keys."""
-    plan = plan_of(sharded=request.param)
+    sharded, cut = request.param
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planner, "CUT_SECONDS", 0.0)  # the smallest boxes
+        tiles = {"pieces": (16, 16), "offset": (5, -3, 0)} if cut else {}
+        plan = plan_of(sharded=sharded, **tiles)
+    assert (min(plan.block_grid) > 1) == cut
     return plan, keys_of(plan)
 
 
@@ -238,8 +243,8 @@ class Endless:
         task = key.rpartition("/")[2].removesuffix(".json")
         objects = (
             Written(f"{scale.key}/{name}", 6, 0, etag(name))
-            for scale, z0, z1 in self.plan.written_by(task)
-            for name in self.names[scale.key].within(z0, z1)
+            for scale, box in self.plan.written_by(task)
+            for name in self.names[scale.key].within(box.start.z, box.stop.z)
         )
         return receipt_of(self.plan, task, objects).to_json()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,10 +11,19 @@ from hypothesis import strategies as st
 from tests.plans import a_stack
 from tests.references import means
 from tests.strategies import sizes, vecs
-from zblocks.conversion.cascade import Cascade, needed_z
+from zblocks.conversion.cascade import Cascade
 from zblocks.geometry import Vec
+from zblocks.planning.parts import count_parts
 from zblocks.planning.planner import make_plan
 from zblocks.planning.time import WorkerSpec
+
+
+def cut(plan, x, y):
+    """Cut a plan's blocks along x and y, into parts of so many chunks of scale 0; 0: whole."""
+    chunk = plan.scales[0].chunk
+    shape = Vec(x * chunk.x, y * chunk.y, plan.block_shape.z)
+    parts = count_parts(plan.scales[: plan.owned], shape)
+    return replace(plan, block_shape=shape, block_grid=parts)
 
 
 def plan_for(size, offset, chunk, resolution):
@@ -24,30 +35,35 @@ def plan_for(size, offset, chunk, resolution):
     offset=vecs(-9, 9),
     chunk=st.sampled_from([Vec(8, 4, 16), Vec(16, 16, 8), Vec(5, 7, 20), Vec(64, 64, 64)]),
     resolution=st.sampled_from([(1.0, 1.0, 1.0), (4.0, 4.0, 40.0), (10.0, 10.0, 2.0)]),
+    parts=st.tuples(st.integers(0, 3), st.integers(0, 3)),
     rows=st.integers(1, 50),
-    seed=st.integers(0, 99),
 )
-@settings(max_examples=60)
-def test_blocks_together_make_every_owned_voxel_once(size, offset, chunk, resolution, rows, seed):
+@settings(max_examples=100)
+def test_blocks_together_make_every_owned_voxel_once(size, offset, chunk, resolution, parts, rows):
     """Whatever the bands and blocks: each voxel of each owned scale comes out once, right."""
     plan, tasks = plan_for(size, offset, chunk, resolution)
-    voxels = np.random.default_rng(seed).integers(0, 256, (*size[::-1], 1)).astype(np.uint8)
+    for index, task in enumerate(tasks):
+        read = plan.read_box(index)
+        assert [s.z for s in task.slices] == list(range(read.start.z, read.stop.z))
+    least = plan.scales[plan.owned - 1].factor  # a part has whole chunks of every owned scale
+    plan = cut(plan, parts[0] * least.x, parts[1] * least.y)
+    voxels = np.random.default_rng(rows).integers(0, 256, (*size[::-1], 1)).astype(np.uint8)
     scales = plan.scales[: plan.owned]
     made = [np.zeros((*s.box.shape[::-1], 1), np.uint8) for s in scales]
     count = [np.zeros(m.shape, int) for m in made]
-    for task in tasks:
-        owned = [plan.owned_z(k, task.index) for k in range(plan.owned)]
-        z0, z1 = needed_z(scales, owned)[0]
-        assert [s.z for s in task.slices] == list(range(z0, z1))
+    for index in range(plan.blocks):
+        owned = [plan.owned_box(k, index) for k in range(plan.owned)]
+        read = plan.read_box(index)
         cascade = Cascade(scales, owned, voxels.dtype, 1)
-        slab = voxels[z0 - offset.z : z1 - offset.z]
-        for y in range(0, size.y, rows):
+        slab = voxels[read.slices(offset)]
+        for y in range(0, read.shape.y, rows):
             for band in cascade.push(slab[:, y : y + rows]):
                 at = band.box.slices(scales[band.scale].box.start)
                 made[band.scale][at] = band.voxels
                 count[band.scale][at] += 1
                 on_grid = band.box.start.y - scales[band.scale].box.start.y
                 assert on_grid % scales[band.scale].chunk.y == 0
+                assert scales[band.scale].aligned(band.box) == band.box
     expected = voxels
     for k, scale in enumerate(scales):
         if k:

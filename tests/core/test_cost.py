@@ -59,14 +59,16 @@ def a_plan(source="s3://a", destination="s3://b/c") -> Plan:
         volume=Volume("image", SCALES),
         stack=StackFormat(RowFormat(40, 30, 1, "uint16"), "auto", ()),
         missing=MissingSlices(), filled=(), sparse_labels=False, region=None,
-        owned=1, block_depth=8, blocks=2, coarse=(CoarseTask(0, 0, 1, 2, 0, 0),), rows=30,
+        owned=1, block_shape=Vec(0, 0, 8), block_grid=Vec(1, 1, 2),
+        coarse=(CoarseTask(0, 0, 1, 2, Vec(0, 0, 0), Vec(0, 0, 0)),), rows=30,
         memory_mb=2048, predicted_peak_mb=100, predicted_block_s=44.0, notes=(),
     )  # fmt: skip
 
 
 def blocks(kind="jpeg") -> tuple[BlockTask, ...]:
     refs = tuple(SliceRef(z, f"s{z}", 500, "e", kind) for z in range(12))
-    return BlockTask(0, 0, 8, refs[:8]), BlockTask(1, 8, 12, refs[8:])
+    boxes = [Box(Vec(0, 0, a), Vec(40, 30, b)) for a, b in ((0, 8), (8, 12))]
+    return BlockTask(0, boxes[0], refs[:8]), BlockTask(1, boxes[1], refs[8:])
 
 
 def lines(bill):
@@ -175,13 +177,24 @@ def test_requests_of_one_prefix_have_a_rate():
         ("jpeg", 17_000, 10, 2),
         ("jpeg", (16 + 64 + 256 + 1024) << 10, 10, 4),
         ("png", ((16 + 64 + 256 + 1024) << 10) + 1, 30, 5),
-        ("tiff", 16_000, 30, 3),
+        ("tiff", 10**8, 30, 2),  # its tags, and its only strip
     ],
 )
 def test_reads_of_a_slice(kind, size, rows, gets):
     plan = dataclasses.replace(a_plan(), rows=rows)
     assert slice_gets(plan, SliceRef(0, "s", size, "e", kind)) == gets
     assert slice_gets(plan, SliceRef(0, None)) == 0
+
+
+@pytest.mark.parametrize(("pieces", "gets"), [((40, 3), 2), ((16, 16), 2), ((20_000, 16), 3)])
+def test_reads_of_a_tiff_in_pieces(pieces, gets):
+    """Its tags, and strips or tiles of about 4 MiB of pixels together; here rows of 40 kB."""
+    wide = dataclasses.replace(a_plan().stack, rows=RowFormat(20_000, 150, 1, "uint16"))
+    stack = wide if pieces[0] > 100 else a_plan().stack
+    plan = dataclasses.replace(
+        a_plan(), stack=stack, pieces=pieces, block_shape=Vec(20_000, 150, 8)
+    )
+    assert slice_gets(plan, SliceRef(0, "s", 10**8, "e", "tiff")) == gets
 
 
 def test_what_it_took_is_of_the_work_done():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.plans import a_stack
 from tests.references import means
-from zblocks.conversion.cascade import Cascade, needed_z
+from zblocks.conversion.cascade import Cascade
 from zblocks.conversion.tasks import downsamplers, read_slices
 from zblocks.geometry import Box, Vec, is_covered
 from zblocks.planning.missing import (
@@ -123,8 +123,8 @@ def test_blocks_keep_absent_planes_out_of_means(how, gone, z0, seed):
     scales = plan.scales[: plan.owned]
     made = [np.full((*s.box.shape[::-1], 1), 99, np.uint8) for s in scales]
     for task in tasks:
-        owned = [plan.owned_z(k, task.index) for k in range(plan.owned)]
-        first, last = needed_z(scales, owned)[0]
+        owned = [plan.owned_box(k, task.index) for k in range(plan.owned)]
+        first, last = task.slices[0].z, task.slices[-1].z + 1
         cascade = Cascade(scales, owned, voxels.dtype, 1, downsamplers(plan))
         for band in cascade.push(voxels[first - z0 : last - z0]):
             made[band.scale][band.box.slices(scales[band.scale].box.start)] = band.voxels

@@ -46,16 +46,16 @@ def test_every_object_is_in_one_layer(drawn, suffix):
     found = {name: layer for layer in names.layers for name in names.in_layer(layer)}
     assert found.keys() == {name + suffix for name in listed(scale, holes)}
     assert len(found) == names.count
-    assert {name: names.layer_of(name) for name in found} == found
+    assert {name: names.locate(name)[0] for name in found} == found
     for name in {name + suffix for name in listed(scale, ())} - found.keys():
-        assert names.layer_of(name) is None, "a hole"
+        assert names.locate(name) is None, "a hole"
 
 
 @given(scales(), scales())
 def test_names_of_another_grid_are_not_its_own(ours, theirs):
     names, mine = object_names(ours[0], ours[1]), listed(*ours)
     for name in listed(*theirs):
-        assert (names.layer_of(name) is not None) == (name in mine)
+        assert (names.locate(name) is not None) == (name in mine)
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_other_names_belong_to_no_layer_of_chunks(name, suffix):
     options = {"sharding": False, "chunk": Vec(32, 32, 16)}
     plan, _ = make_plan(a_stack((64, 64, 32), options=options), WorkerSpec(4000))
     names = object_names(plan.scales[0], (), suffix)
-    assert names.layer_of(f"0-32_0-32_0-16{suffix}") == 0
-    assert names.layer_of(name) is None
+    assert names.locate(f"0-32_0-32_0-16{suffix}") == (0, 0, 0)
+    assert names.locate(name) is None
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_other_names_belong_to_no_layer_of_shards(name):
     options = {"sharding": True, "chunk": Vec(32, 32, 16)}
     plan, _ = make_plan(a_stack((600, 600, 32), options=options), WorkerSpec(4000))
     names = object_names(plan.scales[0], ())
-    assert names.layer_of("0.shard") == 0
-    assert names.layer_of(name) is None
+    assert names.locate("0.shard") == (0, 0, 0)
+    assert names.locate(name) is None
 
 
 @given(scales(), st.integers(1, 50))

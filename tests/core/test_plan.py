@@ -80,7 +80,7 @@ def test_less_memory_makes_strips_then_shallower_blocks():
     assert plan.rows < 18000
     assert plan.predicted_peak_mb <= 0.88 * 8000
     small, _ = make_plan(big, WorkerSpec(2500))
-    assert small.block_depth < plan.block_depth
+    assert small.block_shape.z < plan.block_shape.z
     assert small.predicted_peak_mb <= 0.88 * 2500
 
 
@@ -164,7 +164,7 @@ def test_a_block_that_takes_too_long_is_made_smaller():
     held, _ = make_plan(slow, WorkerSpec.on_lambda(10_000))
     assert free.predicted_block_s > 600
     assert held.predicted_block_s <= 600
-    assert held.block_depth < free.block_depth
+    assert held.block_shape.z < free.block_shape.z
 
 
 def test_a_block_that_can_only_take_too_long_is_refused():

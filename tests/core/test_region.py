@@ -8,10 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.references import framed
+from zblocks.geometry import Box, Vec
 from zblocks.planning.percentiles import evenly
-from zblocks.slices.transforms.canvas import Placement
+from zblocks.slices.slice_ref import SliceRef
+from zblocks.slices.transforms.canvas import Canvas, Placement, visible
 from zblocks.slices.transforms.contrast import Contrast, ContrastReader, stretch
-from zblocks.slices.transforms.region import RegionReader, as_it_lies, visible
+from zblocks.slices.transforms.region import Region, as_it_lies
+from zblocks.slices.window import Window, WindowReader
 
 
 class Rows:
@@ -25,37 +28,56 @@ class Rows:
         self.taken += len(out)
 
 
-def crops(draw, width, height):
+def parts(draw, width, height):
     x0, y0 = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
-    return (x0, y0, draw(st.integers(x0 + 1, width)), draw(st.integers(y0 + 1, height)))
+    return Window(x0, y0, draw(st.integers(x0 + 1, width)), draw(st.integers(y0 + 1, height)))
 
 
 @given(st.data())
-def test_any_region_whole(data):
+def test_any_window_of_any_region(data):
+    """Whole if it is turned or upside down, else in strips; of the slice, only what it shows."""
     width, height = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 150))
     plane = np.arange(width * height * 2, dtype=np.uint16).reshape(height, width, 2)
-    x0, y0, x1, y1 = crop = crops(data.draw, width, height)
+    x0, y0, x1, y1 = parts(data.draw, width, height)
     turn = data.draw(st.sampled_from([0, 90, 180, 270]))
     flip = data.draw(st.sampled_from(["", "x", "y", "xy"]))
+    region = Region(width, height, Box(Vec(x0, y0, 0), Vec(x1, y1, 1)), turn=turn, flip=flip)
     due = framed(plane[None], {"x": [x0, x1], "y": [y0, y1]}, turn=turn, flip=flip)[0]
-    rows = Rows(plane)
-    out = np.zeros_like(due)
-    RegionReader(rows, width, crop, turn, flip).read_rows(out)
-    np.testing.assert_array_equal(out, due)
-    assert rows.taken == y1  # rows below are never asked for
     np.testing.assert_array_equal(as_it_lies(due, turn, flip), plane[y0:y1, x0:x1])
+    window = parts(data.draw, *region.size)
+    opened = []
+
+    def open_file(_ref, lying, _in_place):
+        opened.append((rows := Rows(plane), lying))
+        return WindowReader(rows, width, lying)
+
+    reader = region.wrap(open_file)(SliceRef(0, "s"), window, False)
+    due = due[window.y0 : window.y1, window.x0 : window.x1]
+    out = np.zeros_like(due)
+    strip = len(out) if region.needs_whole_slice else data.draw(st.integers(1, 80))
+    for y in range(0, len(out), strip):
+        reader.read_rows(out[y : y + strip])
+    np.testing.assert_array_equal(out, due)
+    ((rows, lying),) = opened
+    assert rows.taken == lying.y1  # rows below are never asked for
+    assert lying.width * lying.height == window.width * window.height
 
 
 @given(st.data())
-def test_any_region_in_strips(data):
-    width, height = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 150))
-    plane = np.arange(width * height, dtype=np.uint16).reshape(height, width, 1)
-    x0, y0, x1, y1 = crop = crops(data.draw, width, height)
-    flip = data.draw(st.sampled_from(["", "x"]))
-    due = framed(plane[None], {"x": [x0, x1], "y": [y0, y1]}, flip=flip)[0]
-    strip = data.draw(st.integers(1, 80))
-    reader = RegionReader(Rows(plane), width, crop, 0, flip)
-    out = np.zeros_like(due)
+def test_any_window_of_a_slice_on_a_canvas(data):
+    """What the slice doesn't cover is filled, however the window cuts the slice."""
+    width, height = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 90))
+    plane = np.arange(1, width * height + 1, dtype=np.uint16).reshape(height, width, 1)
+    canvas = Canvas(data.draw(st.integers(1, 12)), data.draw(st.integers(1, 99)), "center", 7)
+    at, full = canvas.place(width, height), np.full((canvas.height, canvas.width, 1), 7, np.uint16)
+    for y in range(max(at.y, 0), min(at.y + height, canvas.height)):
+        for x in range(max(at.x, 0), min(at.x + width, canvas.width)):
+            full[y, x] = plane[y - at.y, x - at.x]
+    window = parts(data.draw, canvas.width, canvas.height)
+    opener = canvas.wrap(lambda _ref, seen, _: WindowReader(Rows(plane), width, seen))
+    reader = opener(SliceRef(0, "s", width=width, height=height), window, False)
+    due = full[window.y0 : window.y1, window.x0 : window.x1]
+    out, strip = np.zeros_like(due), data.draw(st.integers(1, 80))
     for y in range(0, len(out), strip):
         reader.read_rows(out[y : y + strip])
     np.testing.assert_array_equal(out, due)
@@ -77,7 +99,8 @@ def test_clockwise_is_what_it_says():
     ],
 )
 def test_what_a_region_shows_of_a_slice(crop, at, due):
-    assert visible(crop, at) == due
+    seen = visible(Window(*crop), at)
+    assert seen == due or (not seen.width and not any(due))
 
 
 def by_hand(value, low, high, top):

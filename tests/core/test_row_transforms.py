@@ -15,7 +15,6 @@ from zblocks.slices.transforms.canvas import Canvas
 from zblocks.slices.transforms.contrast import SCRATCH_BYTES, Cast, Contrast
 from zblocks.slices.transforms.region import Region
 from zblocks.slices.transforms.rows import (
-    PIECE,
     RowFormat,
     RowMemory,
     RowTransform,
@@ -24,6 +23,7 @@ from zblocks.slices.transforms.rows import (
     result,
 )
 from zblocks.slices.transforms.substitutes import Substitutes
+from zblocks.slices.window import PIECE, Window, WindowReader
 
 ROWS = RowFormat(width=7001, height=4003, channels=3, dtype="uint16")
 CONTRAST = Contrast(100.0, 4000.0, "uint8", "uint16")
@@ -120,11 +120,11 @@ ODD = SliceRef(3, "s3", 1, "e", "png", 50, 60)
 def test_slices_are_decoded_in_place_only_where_every_step_allows_it(steps, ref, asked, told):
     found = []
 
-    def open_file(ref, in_place):
+    def open_file(_ref, _window, in_place):
         found.append(in_place)
         return Rows(np.zeros((60, 50, 1), np.uint8))
 
-    opener(steps, open_file)(ref, asked)
+    opener(steps, open_file)(ref, Window(0, 0, 9001, 5003), asked)
     assert found == [told]
 
 
@@ -145,14 +145,19 @@ def test_rows_pass_through_the_steps_in_order():
     region = Region(101, 131, Box(Vec(7, 11, 0), Vec(97, 109, 1)), turn=90)
     steps = (CONTRAST, canvas, region, FILL)
     refs = {z: SliceRef(z, f"s{z}", 1, "e", "tiff", 47, 83) for z in (2, 4)}
-    open_one = opener(steps, lambda ref, _: Rows(planes[ref.z]))
+    window = Window(3, 5, 77, 90)
+
+    def open_file(ref, seen, _in_place):
+        return WindowReader(Rows(planes[ref.z]), 47, seen)
+
+    open_one = opener(steps, open_file)
 
     def read(ref):
-        out = np.zeros((90, 98, 1), np.uint8)
-        open_one(ref, True).read_rows(out)
+        out = np.zeros((window.height, window.width, 1), np.uint8)
+        open_one(ref, window, True).read_rows(out)
         return out
 
-    expected = {z: by_numpy(planes[z], 100, 4000, canvas, crop, 90) for z in (2, 4)}
+    expected = {z: by_numpy(planes[z], 100, 4000, canvas, crop, 90)[5:90, 3:77] for z in (2, 4)}
     np.testing.assert_array_equal(read(refs[2]), expected[2])
     np.testing.assert_array_equal(read(SliceRef(3, None, substitutes=(refs[4],))), expected[4])
     both = SliceRef(3, None, substitutes=(refs[2], refs[4]))

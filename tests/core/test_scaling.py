@@ -29,7 +29,7 @@ def test_the_request_rate_limits_many_small_objects():
 
 def test_blocks_take_what_was_measured():
     plan, tasks = plan_of((2200, 2200, 2066), sharded=True, memory_mb=2048)
-    voxels = 2200 * 2200 * plan.block_depth
+    voxels = 2200 * 2200 * plan.block_shape.z
     seconds = block_seconds(voxels, RATES, WorkerSpec.on_lambda(2048))
     made = estimate(measured(plan, RATES), tasks, WorkerPool(1000), Prices())
     assert made.blocks_s == pytest.approx(seconds)

@@ -59,7 +59,7 @@ def test_ids_are_different(grid):
 @given(st.one_of(grids, unequal), st.integers(0, 4))
 def test_a_shard_lies_in_one_block(grid, z_bits):
     """By brute force: all chunks that share the id above the low bits share the block, too."""
-    sharding = choose_sharding(grid, z_bits, "raw")
+    sharding = choose_sharding(grid, Vec(30, 30, z_bits), "raw")
     blocks = {}
     for z in range(grid.z):
         for y in (0, grid.y // 2, grid.y - 1):
@@ -72,7 +72,7 @@ def test_a_shard_lies_in_one_block(grid, z_bits):
 
 @given(sizes(9), st.integers(0, 2))
 def test_shards_are_boxes_that_tile_the_grid(grid, z_bits):
-    sharding = choose_sharding(grid, z_bits, "raw")
+    sharding = choose_sharding(grid, Vec(30, 30, z_bits), "raw")
     seen = {}
     for number, box in shard_boxes(sharding, grid):
         for cell in box.cells(Vec(1, 1, 1)):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zblocks.conversion.joined_stats import join_stats
 from zblocks.conversion.slice_stats import EVERY, KEPT, LEVELS, PIECE_BYTES, SliceStatsCounter
+from zblocks.geometry import Box, Vec
 from zblocks.run.records import Receipt
 
 TYPES = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "float32"]
@@ -98,3 +101,32 @@ def test_whole_slices_are_counted_in_pieces(dtype, channels):
     tracemalloc.stop()
     assert peak < 2 * PIECE_BYTES < plane.nbytes
     assert whole.result() == counted(plane, 100)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@given(st.integers(0, 2**32), st.integers(1, 4), st.integers(1, 4), st.integers(0, 40))
+def test_parts_of_a_slice_are_joined(dtype, seed, across, down, tail):
+    """Cut into blocks along x and y: ends, sums and rows are exact, levels are near."""
+    rng = np.random.default_rng(seed)
+    plane = rng.normal(300 if dtype == "uint16" else 90, 12, (48, 60, 1)).astype(dtype)
+    plane[48 - tail :] = 7
+    xs, ys = (
+        sorted({0, n, *rng.integers(0, n // 8, m - 1) * 8}) for n, m in ((60, across), (48, down))
+    )
+    parts = []
+    for y0, y1 in pairwise(ys):
+        for x0, x1 in pairwise(xs):
+            box = Box(Vec(x0, y0, 7), Vec(x1, y1, 8))
+            parts.append((box, counted(plane[y0:y1, x0:x1], 16)))
+    (found,) = join_stats(parts[::-1])
+    whole = counted(plane, 16)
+    assert (found.z, found.low, found.high, found.seen) == (7, whole.low, whole.high, whole.seen)
+    assert found.tail == whole.tail
+    assert found.mean == pytest.approx(whole.mean, rel=1e-9)
+    fold = max(found.step // whole.step, 1) if whole.step else 1
+    assert [
+        sum(whole.histogram[i : i + fold]) for i in range(0, len(whole.histogram), fold)
+    ] == list(found.histogram)
+    ((low, *levels, high),) = found.ranges
+    assert (low, high) == (whole.low, whole.high)
+    assert levels == sorted(levels)

@@ -40,7 +40,7 @@ def test_a_small_worker_gets_small_blocks_or_is_refused(tmp_path, write_config):
     assert zblocks("convert", config, "--memory", 190, "--workers", 1, forked=False).code == 0
     plan = json.loads((tmp_path / "out/.zblocks/plan.json").read_text())
     assert plan["rows"] == 900
-    assert plan["block_depth"] < 40
+    assert plan["block_shape"][2] < 40
     report = json.loads((tmp_path / "out/.zblocks/report.json").read_text())
     assert report["peak_mb"] <= plan["predicted_peak_mb"] <= 190
     refused = zblocks("convert", write_config(ext=".jp2", overwrite=True), "--memory", 95)

@@ -96,7 +96,7 @@ def test_reads_have_a_rate_too():
         dataclasses.replace(
             task,
             slices=tuple(
-                type(s)(s.z, s.key, 400 << 20, s.etag, "tiff") for s in task.slices
+                type(s)(s.z, s.key, 400 << 20, s.etag, "png") for s in task.slices
             ),
         )
         for task in tasks

@@ -38,7 +38,7 @@ def _print(said: Forecast) -> None:
     volume = f"{size} {voxels.dtype}, channels: {voxels.channels}, {plan.volume.layer}"
     out.print(f"{plan.source} → {plan.destination}\n{volume}", markup=False)
     _show(*_scales(plan))
-    full = f"{plan.blocks} blocks of {plan.block_depth} slices"
+    full = f"{plan.blocks} blocks of {describe_block(plan)}"
     coarser = f"tasks for coarser scales: {len(plan.coarse)}"
     out.print(f"{full}, {coarser}; {describe_pending(said)}", markup=False)
     kind = f"Lambdas, {pool.architecture}" if pool.cloud else "local processes"
@@ -62,6 +62,13 @@ def _print(said: Forecast) -> None:
         out.print(f"warning: {line}", markup=False)
     for line in said.refusals:
         out.print(f"would be refused: {line}", markup=False)
+
+
+def describe_block(plan: Plan) -> str:
+    """Return how large a full block is."""
+    x, y, z = plan.full_block
+    whole = (x, y) == (plan.box.shape.x, plan.box.shape.y)
+    return f"{z} slices" if whole else f"{x}×{y} voxels of {z} slices"
 
 
 def describe_pending(said: Forecast) -> str:

@@ -19,9 +19,10 @@ from zblocks.planning.missing import planned_holes
 from zblocks.planning.plan import Plan
 from zblocks.precomputed.reader import ScaleReader
 from zblocks.precomputed.scale import Scale, chunk_key
-from zblocks.slices import ChannelSelection, SliceHeader, SliceReader, open_slice
+from zblocks.slices import ChannelSelection, RowReader, SliceHeader, open_slice
 from zblocks.slices.slice_ref import DamagedSlice, SliceRef
 from zblocks.slices.transforms.rows import OpenSlice, opener
+from zblocks.slices.window import Window
 from zblocks.storage import Store, StoredFile
 
 
@@ -29,18 +30,23 @@ def read_bands(
     plan: Plan,
     source: Store,
     slices: Sequence[SliceRef],
+    area: Box,
     pool: ThreadPoolExecutor,
     counters: Sequence[SliceStatsCounter] | None = None,
 ) -> Iterator[Voxels]:
-    """Decode slices, in z order, together; yield their next `plan.rows` rows (z, y, x, c).
+    """Decode slices, in z order, together; yield the next `plan.rows` rows (z, y, x, c) of an area.
 
-    All are in one array, which is reused. `counters` take the statistics of each slice.
+    Of `area`, in scale 0 voxels, x and y count. All rows are in one array, which is reused.
+    `counters` take the statistics of each slice.
 
     Raises SliceError: a slice is damaged; SourceChanged: it has changed since it was planned.
     """
-    voxels, size = plan.volume.format, plan.box.shape
+    voxels, size = plan.volume.format, area.shape
     counters = counters or [SliceStatsCounter(s.z, voxels.dtype) for s in slices]
     open_one = opener(plan.stack.transforms, _file_opener(plan, source))
+    origin = plan.box.start
+    window = Window(area.start.x, area.start.y, area.stop.x, area.stop.y)
+    window = window.moved(-origin.x, -origin.y)
     whole = plan.rows >= size.y or any(s.needs_whole_slice for s in plan.stack.transforms)
     held = size.y if whole else plan.rows
     slab = np.empty((len(slices), held, size.x, voxels.channels), voxels.dtype)
@@ -48,13 +54,13 @@ def read_bands(
 
         def read_whole(ref: SliceRef, counter: SliceStatsCounter, rows: Voxels) -> None:
             # Opened, decoded and closed by one job, so that few decoders are open.
-            _read_rows(open_one(ref, True), counter, rows)
+            _read_rows(open_one(ref, window, True), counter, rows)
 
         _wait([pool.submit(read_whole, *job) for job in zip(slices, counters, slab, strict=True)])
         for y in range(0, size.y, plan.rows):
             yield slab[:, y : y + plan.rows]
         return
-    readers = list(pool.map(lambda ref: open_one(ref, True), slices))
+    readers = list(pool.map(lambda ref: open_one(ref, window, True), slices))
     for y in range(0, size.y, plan.rows):
         rows = slab[:, : min(plan.rows, size.y - y)]
         strips = zip(readers, counters, rows, strict=True)
@@ -62,7 +68,7 @@ def read_bands(
         yield rows
 
 
-def _read_rows(reader: SliceReader, counter: SliceStatsCounter, rows: Voxels) -> None:
+def _read_rows(reader: RowReader, counter: SliceStatsCounter, rows: Voxels) -> None:
     reader.read_rows(rows)
     counter.add(rows)
 
@@ -76,12 +82,12 @@ def _file_opener(plan: Plan, source: Store) -> OpenSlice:
     stack, rows = plan.stack, plan.stack.rows
     selection = ChannelSelection(stack.channels, labels=plan.volume.layer == "segmentation")
 
-    def open_file(ref: SliceRef, in_place: bool) -> SliceReader:
+    def open_file(ref: SliceRef, window: Window, in_place: bool) -> RowReader:
         size = (ref.width, ref.height) if ref.width else (rows.width, rows.height)
         header = SliceHeader(ref.kind, *size, rows.channels, rows.dtype, page=ref.page, at=ref.at)
         file = StoredFile(source, ref.key or "", ref.bytes, ref.etag)
         # 0 rows at a time: as a stream, which keeps in memory only what it returns.
-        return open_slice(file, header, plan.rows if in_place else 0, selection)
+        return open_slice(file, header, plan.rows if in_place else 0, selection, window)
 
     return open_file
 
@@ -92,7 +98,9 @@ class DamagedSlices(SliceError):  # noqa: N818 - names what was found
     found: tuple[DamagedSlice, ...] = ()
 
 
-def find_damaged(plan: Plan, source: Store, slices: Iterable[SliceRef]) -> tuple[DamagedSlice, ...]:
+def find_damaged(
+    plan: Plan, source: Store, slices: Iterable[SliceRef], area: Box
+) -> tuple[DamagedSlice, ...]:
     """Decode every file that is read for `slices`, as a block does, and return the damaged ones.
 
     Raises ZblocksError: a file can't be read for another reason.
@@ -102,7 +110,7 @@ def find_damaged(plan: Plan, source: Store, slices: Iterable[SliceRef]) -> tuple
     def damage(ref: SliceRef) -> str:
         try:
             with ThreadPoolExecutor(1) as pool:
-                for _ in read_bands(plan, source, (ref,), pool):
+                for _ in read_bands(plan, source, (ref,), area, pool):
                     pass
         except SliceError as error:
             if not error.damage:
@@ -156,19 +164,19 @@ class StoredScale:
         return self.scale.empty(box, self.plan.missing.fill)
 
 
-def read_scale(stored: StoredScale, z: Span, pool: ThreadPoolExecutor) -> Iterator[Voxels]:
-    """Yield the z range of a stored scale (z, y, x, c), one row of chunks at a time."""
-    scale, box, size = stored.scale, stored.scale.box, stored.scale.chunk
-    first = box.start.z + (z[0] - box.start.z) // size.z * size.z
-    for y in range(box.start.y, box.stop.y, size.y):
-        area = box.with_y(y, min(y + size.y, box.stop.y)).with_z(*z)
+def read_scale(stored: StoredScale, box: Box, pool: ThreadPoolExecutor) -> Iterator[Voxels]:
+    """Yield the rows of a box of a stored scale (z, y, x, c), one row of chunks at a time."""
+    scale, height = stored.scale, stored.scale.chunk.y
+    first = scale.aligned(box).start.y
+    for y in range(first, box.stop.y, height):
+        area = box.with_y(y, y + height) & box
         rows = scale.empty(area)
 
         def fill(cell: Box, rows: Voxels = rows, area: Box = area) -> None:
             inside = cell & area
             rows[inside.slices(area.start)] = stored.read(cell)[inside.slices(cell.start)]
 
-        cells = box.cells(size, within=area.with_z(first, z[1]))
+        cells = scale.box.cells(scale.chunk, within=scale.aligned(area))
         for _ in pool.map(fill, cells):
             pass
         yield rows

@@ -1,6 +1,6 @@
-"""Makes all scales of a slab from the rows of its finest scale, in one pass.
+"""Makes all scales of a box from the rows of its finest scale, in one pass.
 
-1. Rows of scale k are collected until they fill a row of chunks, or the volume ends.
+1. Rows of scale k are collected until they fill a row of chunks, or the box ends.
 2. A full row of chunks is output, and its downsampled rows are passed on to scale k + 1.
 3. With an odd offset, the two fine rows of a coarse row may be in different rows of chunks: the
    first is kept until the second is available.
@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from zblocks.conversion.downsample import Downsample, pool_mean
-from zblocks.geometry import Box, Span, Vec, Voxels, ceil_div
+from zblocks.geometry import Box, Vec, Voxels, ceil_div
+from zblocks.planning.parts import needed_boxes
 from zblocks.precomputed.scale import Scale
 
 
@@ -36,9 +37,8 @@ class _Level:
     index: int
     scale: Scale
     step: Vec  # voxels of the next finer scale per voxel, xyz
-    z0: int
-    z1: int  # z range [z0, z1) to compute: the owned one, and what the coarser scales need
-    owned: Span  # z range to output
+    needed: Box  # to compute: what is owned, and what the coarser scales need
+    owned: Box  # to output
     pool: Downsample  # makes this scale from the next finer one
     rows: Voxels  # the row of chunks being filled (z, y, x, c)
     y: int  # the next row, in voxels of the scale
@@ -51,39 +51,38 @@ class _Level:
         """End of the current row of chunks, in voxels of the scale."""
         box, size = self.scale.box, self.scale.chunk.y
         begun = self.y - self.filled - box.start.y
-        return min(box.start.y + (begun // size + 1) * size, box.stop.y)
+        return min(box.start.y + (begun // size + 1) * size, self.needed.stop.y)
 
 
 class Cascade:
-    """Makes consecutive scales of one slab, finest first, from rows of the first.
+    """Makes consecutive scales of one box, finest first, from rows of the first.
 
-    `owned` is the z range [z0, z1) to output of each scale, in its voxels; `pools` returns the
-    function that makes the scale after a given one.
+    `owned` is the box to output of each scale, in its voxels; `pools` returns the function that
+    makes the scale after a given one.
     """
 
     def __init__(
         self,
         scales: Sequence[Scale],
-        owned: Sequence[Span],
+        owned: Sequence[Box],
         dtype: np.dtype[Any],
         channels: int,
         pools: Callable[[Scale], Downsample] = lambda _: pool_mean,
     ) -> None:
-        needed = needed_z(scales, owned)
         self._levels: list[_Level] = []
-        for k, scale in enumerate(scales):
-            before = scales[k - 1].factor if k else scale.factor
-            step = Vec(*(f // b for f, b in zip(scale.factor, before, strict=True)))
-            (z0, z1), size = needed[k], scale.box.shape
-            height = min(scale.chunk.y, size.y) if z1 > z0 else 0
-            rows = np.empty((z1 - z0, height, size.x, channels), dtype)
-            pool, y = pools(scales[max(k - 1, 0)]), scale.box.start.y
-            self._levels.append(_Level(k, scale, step, z0, z1, owned[k], pool, rows, y))
+        for k, needed in enumerate(needed_boxes(scales, owned)):
+            scale, finer = scales[k], scales[max(k - 1, 0)]
+            size = needed.shape
+            rows = np.empty((size.z, min(scale.chunk.y, size.y), size.x, channels), dtype)
+            step, pool = scale.factor.over(finer.factor), pools(finer)
+            self._levels.append(
+                _Level(k, scale, step, needed, owned[k], pool, rows, needed.start.y)
+            )
 
     def push(self, rows: Voxels) -> Iterator[Band]:
         """Take the next rows (z, y, x, c) of the first scale; yield finished bands of all scales.
 
-        The rows' z range is the first one that `needed_z` returns.
+        They are those of the first box that `needed_boxes` returns.
         """
         level, done = self._levels[0], 0
         while done < rows.shape[1]:
@@ -109,30 +108,28 @@ class Cascade:
 
     def _finish(self, level: _Level, rows: Voxels) -> Iterator[Band]:
         """Output a finished row of chunks and pass it on to the coarser scale."""
-        y0 = level.y - rows.shape[1]
-        z0, z1 = level.owned
-        if z0 < z1:
-            box = level.scale.box.with_z(z0, z1).with_y(y0, level.y)
-            yield Band(level.index, box, rows[z0 - level.z0 : z1 - level.z0])
+        box = level.needed.with_y(level.y - rows.shape[1], level.y)
+        if (owned := box & level.owned).voxels:
+            yield Band(level.index, owned, rows[owned.slices(box.start)])
         if level.index + 1 < len(self._levels):
             coarser = self._levels[level.index + 1]
-            if coarser.z0 < coarser.z1:
-                yield from self._coarsen(coarser, level, rows, y0)
+            below = coarser.needed.refine(coarser.step) & box
+            if below.voxels:
+                yield from self._coarsen(coarser, level, rows[below.slices(box.start)], below)
 
-    def _coarsen(self, level: _Level, finer: _Level, rows: Voxels, y: int) -> Iterator[Band]:
-        """Downsample finished rows of the finer scale, the first of which is row `y`."""
-        z0 = max(level.z0 * level.step.z, finer.z0)
-        rows = rows[z0 - finer.z0 : min(level.z1 * level.step.z, finer.z1) - finer.z0]
+    def _coarsen(self, level: _Level, finer: _Level, rows: Voxels, box: Box) -> Iterator[Band]:
+        """Downsample finished rows of the finer scale; `box` is theirs."""
+        start = box.start
         if level.kept:
             pair = np.concatenate([level.kept.pop(), rows[:, :1]], axis=1)
-            yield from self._pool(level, pair, Vec(finer.scale.box.start.x, y - 1, z0))
-            rows, y = rows[:, 1:], y + 1
-        stop = y + rows.shape[1]
+            yield from self._pool(level, pair, start._replace(y=start.y - 1))
+            rows, start = rows[:, 1:], start._replace(y=start.y + 1)
+        stop = box.stop.y
         if rows.shape[1] and stop % level.step.y and stop != finer.scale.box.stop.y:
             level.kept.append(rows[:, -1:].copy())
             rows = rows[:, :-1]
         if rows.shape[1]:
-            yield from self._pool(level, rows, Vec(finer.scale.box.start.x, y, z0))
+            yield from self._pool(level, rows, start)
 
     def _pool(self, level: _Level, rows: Voxels, start: Vec) -> Iterator[Band]:
         """Downsample whole coarse rows into the level, one row of chunks at a time."""
@@ -145,18 +142,3 @@ class Cascade:
             level.pool(part, start._replace(y=y), level.step, out)
             y = until
             yield from self._advance(level, count)
-
-
-def needed_z(scales: Sequence[Scale], owned: Sequence[Span]) -> list[Span]:
-    """Return, per scale, the z range to compute: what is owned and what coarser scales need."""
-    needed = list(owned)
-    for k in range(len(scales) - 2, -1, -1):
-        c0, c1 = needed[k + 1]
-        if c0 == c1:
-            continue
-        step = scales[k + 1].factor.z // scales[k].factor.z
-        box = scales[k].box
-        z0, z1 = max(c0 * step, box.start.z), min(c1 * step, box.stop.z)
-        o0, o1 = needed[k]
-        needed[k] = (min(z0, o0), max(z1, o1)) if o0 < o1 else (z0, z1)
-    return needed

@@ -46,13 +46,19 @@ class SliceStats:
     finite: bool = True  # whether any value is
     tail: int = 0
     """Rows at its end that all hold the same pixel, as where a file was cut off or never filled."""
+    seen: int = 0  # values that the mean was computed from
+    last: str = ""  # the bytes of its last pixel, in hexadecimal
 
 
 class SliceStatsCounter:
-    """Computes the statistics of one slice from its rows."""
+    """Computes the statistics of one slice, or of a block's part of it, from its rows.
 
-    def __init__(self, z: int, dtype: str) -> None:
+    `halo` is the number of rows and of columns before those that count.
+    """
+
+    def __init__(self, z: int, dtype: str, halo: tuple[int, int] = (0, 0)) -> None:
         self.z = z
+        self._halo = halo
         self._shift = _COARSE_BITS if dtype == "uint16" else 0
         bins = {"uint8": 1 << 8, "uint16": (1 << 16) >> _COARSE_BITS}.get(dtype, 0)
         self._counts = np.zeros(bins, np.int64)
@@ -65,6 +71,12 @@ class SliceStatsCounter:
 
     def add(self, rows: Voxels) -> None:
         """Add the next rows (y, x, c)."""
+        above, before = self._halo
+        if above or before:
+            self._halo = (max(above - len(rows), 0), before)
+            rows = rows[above:, before:]
+            if not rows.size:
+                return
         count = max(PIECE_BYTES // rows[0].nbytes, 1)
         for y in range(0, len(rows), count):
             self._add(rows[y : y + count])
@@ -109,12 +121,13 @@ class SliceStatsCounter:
     def result(self) -> SliceStats:
         """Return the statistics of the rows added so far."""
         low, high = self._ends[0].min().item(), self._ends[1].max().item()
+        tail, last = int(self._tail), "" if self._last is None else self._last.tobytes().hex()
         if low > high:
-            return SliceStats(self.z, 0.0, 0.0, None, 0, (), finite=False, tail=int(self._tail))
+            return SliceStats(self.z, 0.0, 0.0, None, 0, (), finite=False, tail=tail, last=last)
         mean = float(f"{self._sum / self._seen:.12g}") if self._seen else None
         step, histogram = self._histogram(int(high)) if self._counts.size else (0, ())
-        tail, ranges = int(self._tail), self._ranges()
-        return SliceStats(self.z, low, high, mean, step, histogram, ranges, tail=tail)
+        counted = (self.z, low, high, mean, step, histogram, self._ranges())
+        return SliceStats(*counted, tail=tail, seen=self._seen, last=last)
 
     def _histogram(self, high: int) -> tuple[int, tuple[int, ...]]:
         """Return the narrowest bins of which `BINS` cover all values, as far as the counters do."""

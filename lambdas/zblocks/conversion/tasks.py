@@ -13,16 +13,17 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from zblocks.conversion.bands import StoredScale, read_bands, read_scale
-from zblocks.conversion.cascade import Band, Cascade, needed_z
+from zblocks.conversion.cascade import Band, Cascade
 from zblocks.conversion.chunk_writer import ChunkWriter, Written
 from zblocks.conversion.downsample import Downsample, DownsamplePresent, downsampler
 from zblocks.conversion.slice_stats import SliceStats, SliceStatsCounter
 from zblocks.errors import IncompleteVolume
-from zblocks.geometry import Span, Voxels, is_covered
+from zblocks.geometry import Box, Span, Vec, Voxels, is_covered
 from zblocks.host import cores
 from zblocks.planning.memory import DECODERS
 from zblocks.planning.missing import absent_planes, absent_spans, planned_holes
-from zblocks.planning.plan import BlockTask, CoarseTask, Plan, part_z
+from zblocks.planning.parts import needed_boxes, part_box
+from zblocks.planning.plan import BlockTask, CoarseTask, Plan
 from zblocks.planning.time import chunk_readers
 from zblocks.precomputed.scale import Scale
 from zblocks.slices.slice_ref import SliceRef
@@ -31,6 +32,7 @@ from zblocks.storage import Store
 Progress = Callable[[int], None]
 """Called with the number of scale 0 voxels done since the last call."""
 
+NOTHING = Box(Vec(0, 0, 0), Vec(0, 0, 0))
 TURN = 7  # chunks by which the start of each block is shifted from that of the block before
 
 
@@ -69,23 +71,26 @@ def convert_block(
     can't be read, or an object can't be stored.
     """
     scales = plan.scales[: plan.owned]
-    owned = [plan.owned_z(k, task.index) for k in range(plan.owned)]
-    z0, z1 = needed_z(scales, owned)[0]
-    slices = tuple(s for s in task.slices if z0 <= s.z < z1)
-    if [s.z for s in slices] != list(range(z0, z1)):
-        msg = f"{task.name}: its work item lacks slices of z {z0}–{z1 - 1}; rerun to plan again"
+    owned = [plan.owned_box(k, task.index) for k in range(plan.owned)]
+    area = plan.read_box(task.index)
+    due = range(area.start.z, area.stop.z)
+    slices = tuple(s for s in task.slices if s.z in due)
+    if [s.z for s in slices] != list(due):
+        lacks = f"its work item lacks slices of z {due[0]}–{due[-1]}"
+        msg = f"{task.name}: {lacks}; rerun to plan again"
         raise IncompleteVolume(msg)
-    counters = [SliceStatsCounter(s.z, plan.volume.format.dtype) for s in slices]
+    own = task.box.start if task.box.voxels else area.stop
+    halo = (own.y - area.start.y, own.x - area.start.x)
+    counters = [SliceStatsCounter(s.z, plan.volume.format.dtype, halo) for s in slices]
     with ChunkWriter(target, plan) as writer, ThreadPoolExecutor(max(cores(), DECODERS)) as pool:
-        bands = read_bands(plan, source, slices, pool, counters)
+        bands = read_bands(plan, source, slices, area, pool, counters)
         _feed(scales, owned, bands, _Out(writer, progress, plan, task.index))
         objects = writer.finish()
-    own = zip(slices, counters, strict=True)
     stats = tuple(
         # Where a slice is smaller than the canvas, what follows it says nothing about its file.
         replace(c.result(), tail=0) if s.width else c.result()
-        for s, c in own
-        if task.z0 <= c.z < task.z1
+        for s, c in zip(slices, counters, strict=True)
+        if task.box.voxels and c.z in range(*task.z)
     )
     return TaskResult(objects, read_slices(slices), stats)
 
@@ -103,12 +108,12 @@ def convert_coarse(
     """
     scales = plan.scales[task.first - 1 : task.last]
     stored = StoredScale(plan, target, scales[0], allow_holes=allow_holes)
-    owned = [(0, 0), *(part_z(s, task.depth, task.part) for s in scales[1:])]
+    owned = [NOTHING, *(part_box(s, task.shape, task.part) for s in scales[1:])]
     with (
         ChunkWriter(target, plan) as writer,
         ThreadPoolExecutor(chunk_readers(cores())) as pool,
     ):
-        bands = read_scale(stored, needed_z(scales, owned)[0], pool)
+        bands = read_scale(stored, needed_boxes(scales, owned)[0], pool)
         _feed(scales, owned, bands, _Out(writer, lambda _: None, plan, 0))
         objects = writer.finish()
     return TaskResult(objects, partial=stored.holes > 0)
@@ -125,7 +130,7 @@ class _Out:
 
 
 def _feed(
-    scales: Sequence[Scale], owned: Sequence[Span], bands: Iterable[Voxels], out: _Out
+    scales: Sequence[Scale], owned: Sequence[Box], bands: Iterable[Voxels], out: _Out
 ) -> None:
     cascade: Cascade | None = None
     pools = downsamplers(out.plan)

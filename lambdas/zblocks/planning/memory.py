@@ -11,6 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from zblocks.geometry import Vec
+from zblocks.planning.parts import part_box
 from zblocks.precomputed.scale import Scale
 from zblocks.precomputed.sharding import shard_size
 
@@ -25,11 +27,11 @@ DECODERS = 4  # slices that are decoded at the same time, even by a worker with 
 class Footprint:
     """The sizes that decide a block's peak."""
 
-    width: int  # of the volume, voxels
+    width: int  # of the block, voxels
     voxel_bytes: int  # of all channels of a voxel
     depth: int  # slices that the block reads
     rows: int  # rows decoded at a time
-    height: int  # of the volume, voxels
+    height: int  # of the block, voxels
     held: int  # bytes that the decoder of one slice holds (`SliceHeader.held`), at most
     in_place: bool  # whether slices that are decoded as a whole are decoded directly into the slab
     file_bytes: int  # size of a slice's file, at most
@@ -43,21 +45,26 @@ class Footprint:
     """Bytes that row transforms need while rows of a slice are read (`RowMemory.passing`)."""
 
 
-def coarse_bytes(scales: Sequence[Scale], depth: int, voxel_bytes: int) -> int:
-    """Return the bytes of one row of chunks of each coarser scale, above `depth` slices."""
-    return sum(
-        (depth // s.factor.z + 1) * min(s.chunk.y, s.box.shape.y) * s.box.shape.x * voxel_bytes
-        for s in scales[1:]
-    )
+def coarse_bytes(scales: Sequence[Scale], shape: Vec, voxel_bytes: int) -> int:
+    """Return the bytes of one row of chunks of each coarser scale of a block.
+
+    `shape` is the block's, in scale 0 voxels; an axis of 0 isn't cut.
+    """
+    first, voxels = Vec(0, 0, 0), 0
+    for s in scales[1:]:
+        size = part_box(s, shape, first).shape
+        voxels += (shape.z // s.factor.z + 1) * min(s.chunk.y, size.y) * (size.x + 1)
+    return voxels * voxel_bytes
 
 
-def shard_bytes(scales: Sequence[Scale], depth: int, voxel_bytes: int) -> int:
-    """Return the bytes of one row of shards of each sharded scale, above `depth` slices."""
-    voxels = 0
+def shard_bytes(scales: Sequence[Scale], shape: Vec, voxel_bytes: int) -> int:
+    """Return the bytes of one row of shards of each sharded scale of a block; `shape` is its."""
+    first, voxels = Vec(0, 0, 0), 0
     for s in scales:
         if s.sharding is not None:
-            rows = min(shard_size(s.sharding, s.grid).y * s.chunk.y, s.box.shape.y)
-            voxels += rows * s.box.shape.x * min(depth // s.factor.z, s.box.shape.z)
+            size = part_box(s, shape, first).shape
+            rows = min(shard_size(s.sharding, s.grid).y * s.chunk.y, size.y)
+            voxels += rows * size.x * size.z
     return voxels * voxel_bytes
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from zblocks.errors import DoesNotFit
-from zblocks.geometry import ceil_div
+from zblocks.geometry import Vec, ceil_div
 from zblocks.planning.memory import INTERPRETER_MB, MIB, QUEUE_BYTES, shard_bytes
+from zblocks.planning.parts import count_parts
 from zblocks.planning.plan import CoarseTask
 from zblocks.planning.pyramid import DEEPEST, SHALLOWEST
 from zblocks.planning.time import WorkerSpec, predict_coarse_seconds
@@ -20,31 +21,44 @@ SHARD_LAYERS = 4  # layers of chunks in a block of each scale: 2 bits of z give 
 COARSE_SHARE = 0.02  # of all voxels: a coarse task may make so much from stored chunks
 
 
-def share_out(scales: list[Scale], depth: int, *, sharded: bool) -> tuple[tuple[Scale, ...], int]:
-    """Give blocks of `depth` slices as many of a volume's scales as they can write.
+def share_out(scales: list[Scale], shape: Vec, *, sharded: bool) -> tuple[tuple[Scale, ...], int]:
+    """Give blocks of `shape`, as in `part_box`, as many of a volume's scales as they can write.
 
     Returns the scales, those of the blocks with chunks no deeper than a block; how many are theirs.
     """
     shared: list[Scale] = []
     for scale in scales:
-        layers = _layers(scale, depth, sharded=sharded)
-        if not layers:
+        layers = _layers(scale, shape.z, sharded=sharded)
+        if not layers or not _cuts_at_chunks(scale, shape):
             break
-        owned = replace(scale, chunk=scale.chunk._replace(z=depth // scale.factor.z // layers))
-        sharding = _sharding(owned, layers.bit_length() - 1) if sharded else None
-        shared.append(replace(owned, sharding=sharding))
+        owned = replace(scale, chunk=scale.chunk._replace(z=shape.z // scale.factor.z // layers))
+        bits = _cell_bits(owned, shape)._replace(z=layers.bit_length() - 1)
+        shared.append(replace(owned, sharding=_sharding(owned, bits) if sharded else None))
     tiny = scales[-1].box.voxels <= COARSE_SHARE * scales[0].box.voxels
     if len(shared) == len(scales) > 1 and shared[-1].chunks > scales[-1].chunks and tiny:
         shared.pop()  # so that the last scale is one chunk
     rest = scales[len(shared) :]
     if sharded:
-        rest = [replace(s, sharding=_sharding(s, s.grid.z.bit_length())) for s in rest]
+        rest = [replace(s, sharding=_sharding(s, _cell_bits(s, Vec(0, 0, 0)))) for s in rest]
     return (*shared, *rest), len(shared)
 
 
-def _sharding(scale: Scale, z_bits: int) -> Sharding:
+def _sharding(scale: Scale, bits: Vec) -> Sharding:
     compressed = scale.format.compression == "gzip"
-    return choose_sharding(scale.grid, z_bits, "gzip" if compressed else "raw")
+    return choose_sharding(scale.grid, bits, "gzip" if compressed else "raw")
+
+
+def _cuts_at_chunks(scale: Scale, shape: Vec) -> bool:
+    """Tell whether blocks are cut along x and y where chunks of a scale are."""
+    step = scale.factor.times(scale.chunk)
+    return shape.x % step.x == shape.y % step.y == 0
+
+
+def _cell_bits(scale: Scale, shape: Vec) -> Vec:
+    """Return the bits of a block's cells along each axis; of the grid's where it isn't cut."""
+    cells = shape.over(scale.factor.times(scale.chunk))
+    axes = zip(cells, scale.grid, strict=True)
+    return Vec(*((n & -n).bit_length() - 1 if n else whole.bit_length() for n, whole in axes))
 
 
 def _layers(scale: Scale, depth: int, *, sharded: bool) -> int:
@@ -58,11 +72,6 @@ def _layers(scale: Scale, depth: int, *, sharded: bool) -> int:
     while sharded and layers < SHARD_LAYERS and above >= 2 * layers * SHALLOWEST:
         layers *= 2
     return layers if above % layers == 0 else 0
-
-
-def count_parts(scales: tuple[Scale, ...], depth: int) -> int:
-    """Return how many parts of `depth` slices cover all of these scales."""
-    return max(ceil_div(s.box.shape.z, depth // s.factor.z) for s in scales)
 
 
 def plan_coarse(
@@ -84,8 +93,11 @@ def plan_coarse(
         if not _fits(scales[owned - 1 :], source.box.shape.z, worker):
             depth, more, count = _stage(scales[owned - 1 :], worker)
             scales, last = (*scales[:owned], *more), owned + count
-            parts = count_parts(more[:count], depth)
-        tasks += [CoarseTask(len(tasks) + p, stage, owned, last, depth, p) for p in range(parts)]
+            parts = count_parts(more[:count], Vec(0, 0, depth)).z
+        tasks += [
+            CoarseTask(len(tasks) + p, stage, owned, last, Vec(0, 0, depth), Vec(0, 0, p))
+            for p in range(parts)
+        ]
         owned, stage = last, stage + 1
     return scales, tuple(tasks)
 
@@ -97,7 +109,7 @@ def _fits(scales: tuple[Scale, ...], layers: int, worker: WorkerSpec) -> bool:
     chunks = source.grid.x * source.grid.y * ceil_div(layers, source.chunk.z)
     seconds = predict_coarse_seconds(size.x * size.y * layers * pixel, chunks, worker)
     slab = layers * min(source.chunk.y, size.y) * size.x * pixel
-    shards = shard_bytes(scales[1:], layers * source.factor.z, pixel)
+    shards = shard_bytes(scales[1:], Vec(0, 0, layers * source.factor.z), pixel)
     peak = INTERPRETER_MB + (2 * slab + shards + 2 * min(QUEUE_BYTES, slab)) // MIB
     return seconds <= worker.limit_s and peak <= worker.planned_mb
 
@@ -108,7 +120,9 @@ def _stage(scales: tuple[Scale, ...], worker: WorkerSpec) -> tuple[int, tuple[Sc
     layers = DEEPEST
     while layers >= SHALLOWEST:
         depth = layers * source.factor.z
-        more, count = share_out(list(scales[1:]), depth, sharded=source.sharding is not None)
+        more, count = share_out(
+            list(scales[1:]), Vec(0, 0, depth), sharded=source.sharding is not None
+        )
         if count and _fits((source, *more[:count]), layers, worker):
             return depth, more, count
         layers //= 2

@@ -23,8 +23,7 @@ from zblocks.errors import InvalidConfig, SliceError
 from zblocks.geometry import Voxels, ceil_div
 from zblocks.slices import ChannelSelection, SliceHeader, open_slice
 from zblocks.slices.transforms.contrast import TABLES, Contrast
-from zblocks.slices.transforms.region import Crop, RegionReader
-from zblocks.slices.transforms.rows import PIECE
+from zblocks.slices.window import PIECE, Window
 from zblocks.storage import StoredFile
 
 MOST_SLICES = 32
@@ -42,13 +41,12 @@ class ContrastSample:
     file: StoredFile
     header: SliceHeader
     selection: ChannelSelection
-    crop: Crop  # the pixels of the slice that are in the region: x0, y0, x1, y1
+    crop: Window  # the pixels of the slice that are in the region
 
     @property
     def values(self) -> int:
         """Number of values in the crop."""
-        x0, y0, x1, y1 = self.crop
-        return (x1 - x0) * (y1 - y0) * self.header.channels
+        return self.crop.width * self.crop.height * self.header.channels
 
 
 def measure(
@@ -156,7 +154,7 @@ def _count(sample: ContrastSample) -> Voxels:
 
 def _sample(sample: ContrastSample, most: int) -> Voxels:
     """Return evenly spaced finite values of a slice: all, or about `most`."""
-    row = (sample.crop[2] - sample.crop[0]) * sample.header.channels
+    row = sample.crop.width * sample.header.channels
     step = ceil_div(sample.values, most)
     while math.gcd(step, row) > 1:  # else some columns would never be sampled
         step += 1
@@ -167,10 +165,9 @@ def _sample(sample: ContrastSample, most: int) -> Voxels:
 
 def _rows(sample: ContrastSample) -> Iterator[tuple[int, Voxels]]:
     """Decode the crop of a slice some rows at a time; give the first row's number and the rows."""
-    header, (x0, y0, x1, y1) = sample.header, sample.crop
-    reader = open_slice(sample.file, header, 0, sample.selection)
-    region = RegionReader(reader, header.width, sample.crop)
-    for y in range(0, y1 - y0, PIECE):
-        rows = np.empty((min(PIECE, y1 - y0 - y), x1 - x0, header.channels), header.dtype)
-        region.read_rows(rows)
+    header, crop = sample.header, sample.crop
+    reader = open_slice(sample.file, header, 0, sample.selection, crop)
+    for y in range(0, crop.height, PIECE):
+        rows = np.empty((min(PIECE, crop.height - y), crop.width, header.channels), header.dtype)
+        reader.read_rows(rows)
         yield y, rows

@@ -1,12 +1,13 @@
 """The plan of a volume as data: what it is made from, what every task does, and its documents.
 
-A z-block is a run of `block_depth` slices. It writes the chunks that these slices fill, at several
-scales: chunks get shallower as z is halved, so that the same slices fill whole chunks of each. The
-few coarser scales are made from the last of these in a second, small step (`CoarseTask`).
+A z-block is a box of the volume: a run of slices, whole or cut along y and x (`block_shape`). It
+writes the chunks that fill its box, at several scales: chunks get shallower as z is halved, so that
+the same slices fill whole chunks of each. The few coarser scales are made from the last of these in
+a second, small step (`CoarseTask`).
 
 The chunk grid of a scale starts at that scale's own offset, floor(offset / factor). Where the
-factor does not divide the offset, a block also reads up to `factor - 1` slices before its own: its
-halo.
+factor does not divide the offset, a block also reads up to `factor - 1` voxels before its own along
+each axis: its halo.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from math import prod
 from typing import Any, NamedTuple
 
 import msgspec
 
 from zblocks.errors import DestinationConflict
 from zblocks.geometry import Box, Span, Vec
+from zblocks.planning.parts import needed_boxes, part_box
 from zblocks.precomputed.scale import ChunkFormat, Resolution, Scale, Volume
 from zblocks.slices.slice_ref import DamagedSlice, SliceRef
 from zblocks.slices.transforms.canvas import Canvas
@@ -31,7 +34,7 @@ from zblocks.slices.transforms.rows import RowFormat, result
 from zblocks.slices.transforms.substitutes import Substitutes
 from zblocks.storage import FOLDER, Bucket
 
-VERSION = 3  # version of the documents in `.zblocks/`
+VERSION = 4  # version of the documents in `.zblocks/`
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,8 @@ class PlanInput:
     missing: MissingSlices
     decoding: int = 0  # bytes more while it decodes rows (`SliceHeader.decoding`)
     held_whole: int = 0  # bytes that it holds if it decodes the slice as a whole
+    pieces: tuple[int, int] | None = None
+    """Width and height, as the volume lies, of what can be read alone of every slice, at most."""
     filled: tuple[FilledSlice, ...] = ()
     damaged: tuple[DamagedSlice, ...] = ()  # those of `slices` that are known to be damaged
     skip_damaged: bool = False  # whether damaged slices are treated as missing
@@ -125,26 +130,30 @@ class BlockTask:
     """The work of one z-block."""
 
     index: int
-    z0: int
-    z1: int  # its own slices [z0, z1), scale 0 voxels
+    box: Box  # its own voxels, of scale 0
     slices: tuple[SliceRef, ...]  # all slices that it reads, in z order: its halo and its own
 
     @property
     def name(self) -> str:
-        """The task's name; names sort by z."""
+        """The task's name; names sort by z, then y, then x."""
         return block_name(self.index)
+
+    @property
+    def z(self) -> Span:
+        """Its own slices, in voxels of scale 0."""
+        return self.box.start.z, self.box.stop.z
 
 
 @dataclass(frozen=True, slots=True)
 class CoarseTask:
-    """A part, along z, of the scales [first, last), which is made from scale `first - 1`."""
+    """A part of the scales [first, last), which is made from scale `first - 1`."""
 
     index: int
     stage: int  # the tasks of a stage can run at the same time, once the stage before is done
     first: int
     last: int
-    depth: int  # scale 0 slices of a full part; 0: the task makes these scales as a whole
-    part: int
+    shape: Vec  # scale 0 voxels of a full part; 0: not cut along this axis
+    part: Vec  # its place among the parts
 
     @property
     def name(self) -> str:
@@ -167,14 +176,15 @@ class Plan:
     sparse_labels: bool  # whether any other label wins over label 0 in coarser scales
     region: Region | None  # None: the whole stack, as it is
     owned: int  # blocks write scales [0, owned); coarse tasks write the others
-    block_depth: int  # scale 0 slices of a full block
-    blocks: int
+    block_shape: Vec  # scale 0 voxels of a full block; 0: not cut along this axis
+    block_grid: Vec  # blocks along each axis; x fastest, then y, z
     coarse: tuple[CoarseTask, ...]
     rows: int  # rows of every slice that are decoded at a time; the volume's height: whole slices
     memory_mb: int  # of a worker, MiB
     predicted_peak_mb: int  # of a block, MiB
     predicted_block_s: float  # seconds that a worker needs for a full block
     notes: tuple[str, ...]
+    pieces: tuple[int, int] | None = None  # as in `PlanInput`
     damaged: tuple[DamagedSlice, ...] = ()  # they are in `filled`, too
     skip_damaged: bool = False  # whether a slice that turns out to be damaged is missing
     requester_pays: bool = False  # whether to agree to pay for reading the slices
@@ -209,48 +219,47 @@ class Plan:
         """Identity of the layout: plans that share it cut slices into the same objects."""
         volume = replace(self.volume, segment_properties="")
         voxels = (volume, self.stack, self.missing, self.sparse_labels, self.region)
-        parts = (VERSION, self.source, *voxels, self.owned, self.block_depth, self.coarse)
+        parts = (VERSION, self.source, *voxels, self.owned, self.block_shape, self.coarse)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
-    def owned_z(self, scale: int, block: int) -> Span:
-        """Return the z range of a scale, in its voxels, that a block writes (may be empty)."""
-        return part_z(self.scales[scale], self.block_depth, block)
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return prod(self.block_grid)
 
-    def writers(self, scale: int) -> list[tuple[str, int, int]]:
-        """Return the tasks that write a scale, each with its z range (not empty), in voxels."""
-        parts = [(block_name(b), 0, self.owned, self.block_depth, b) for b in range(self.blocks)]
-        parts += [(c.name, c.first, c.last, c.depth, c.part) for c in self.coarse]
-        ranges = [
-            (name, *part_z(self.scales[scale], depth, part))
-            for name, first, last, depth, part in parts
-            if first <= scale < last
-        ]
-        return [(name, z0, z1) for name, z0, z1 in ranges if z0 < z1]
+    @property
+    def full_block(self) -> Vec:
+        """Scale 0 voxels of a full block."""
+        sizes = zip(self.block_shape, self.box.shape, strict=True)
+        return Vec(*(size or whole for size, whole in sizes))
 
-    def written_by(self, task: str) -> list[tuple[Scale, int, int]]:
-        """Return the scales that a task writes, each with its z range (not empty), in voxels."""
-        return [
-            (scale, z0, z1)
-            for k, scale in enumerate(self.scales)
-            for name, z0, z1 in self.writers(k)
-            if name == task
-        ]
+    def owned_box(self, scale: int, block: int) -> Box:
+        """Return the box of a scale, in its voxels, that a block writes (may be empty)."""
+        x, y = self.block_grid.x, self.block_grid.y
+        cell = Vec(block % x, block // x % y, block // (x * y))
+        return part_box(self.scales[scale], self.block_shape, cell)
+
+    def read_box(self, block: int) -> Box:
+        """Return the box of scale 0 that a block reads: its halo and its own."""
+        boxes = [self.owned_box(k, block) for k in range(self.owned)]
+        return needed_boxes(self.scales[: self.owned], boxes)[0]
+
+    def writers(self, scale: int) -> list[tuple[str, Box]]:
+        """Return the tasks that write a scale, each with its box (not empty), in voxels."""
+        owners = range(self.blocks if scale < self.owned else 0)
+        boxes = [(block_name(b), self.owned_box(scale, b)) for b in owners]
+        tasks = (c for c in self.coarse if c.first <= scale < c.last)
+        boxes += [(c.name, part_box(self.scales[scale], c.shape, c.part)) for c in tasks]
+        return [(name, box) for name, box in boxes if box.voxels]
+
+    def written_by(self, task: str) -> list[tuple[Scale, Box]]:
+        """Return the scales that a task writes, each with its box (not empty), in voxels."""
+        every = ((s, self.writers(k)) for k, s in enumerate(self.scales))
+        return [(scale, box) for scale, found in every for name, box in found if name == task]
 
     def stages(self) -> list[list[int]]:
         """Return the indices of the coarse tasks, stage by stage."""
         return [[c.index for c in tasks] for _, tasks in groupby(self.coarse, lambda c: c.stage)]
-
-
-def part_z(scale: Scale, depth: int, part: int) -> Span:
-    """Return the z range, in a scale's voxels, of one of the parts into which the stack is cut.
-
-    A full part has `depth` scale 0 slices; 0: the stack is one part. Parts are numbered from 0.
-    """
-    start, stop = scale.box.start.z, scale.box.stop.z
-    if not depth:
-        return start, stop
-    layers = depth // scale.factor.z
-    return min(start + part * layers, stop), min(start + (part + 1) * layers, stop)
 
 
 def plan_to_json(plan: Plan) -> bytes:

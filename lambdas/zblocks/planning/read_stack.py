@@ -52,11 +52,12 @@ from zblocks.precomputed.segment_properties import FOLDER
 from zblocks.slices import ChannelSelection, SliceHeader
 from zblocks.slices.order import Slot
 from zblocks.slices.slice_ref import DamagedSlice, SliceRef
-from zblocks.slices.transforms.canvas import Canvas
+from zblocks.slices.transforms.canvas import Canvas, visible
 from zblocks.slices.transforms.contrast import Cast, Contrast
-from zblocks.slices.transforms.region import Region, visible
+from zblocks.slices.transforms.region import Region
 from zblocks.slices.transforms.rows import RowFormat
 from zblocks.slices.transforms.substitutes import Substitutes
+from zblocks.slices.window import Window
 from zblocks.storage import Store, StoredFile, StoredObject, look_at_bucket, region_of
 
 HEADER_BYTES = 1 << 14  # read of every slice for size and type; a TIFF may need a second read
@@ -102,6 +103,7 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
         held_whole=max(h.held_whole or h.held for h in alone),
         in_place=all(h.in_place for h in alone),
         strips=not (any(h.whole for h in alone) or (region and region.needs_whole_slice)),
+        pieces=_pieces(alone, region),
         missing=missing,
         filled=tuple(FilledSlice(s.z + z0, s.name, s.why) for s in slots if s.key is None),
         damaged=tuple(DamagedSlice(r, damaged[r.z - z0]) for r in refs if r.z - z0 in damaged),
@@ -116,6 +118,15 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
 def _region(url: str) -> str:
     parts = urlsplit(url)
     return region_of(parts.netloc) if parts.scheme == "s3" else ""
+
+
+def _pieces(headers: Sequence[SliceHeader], region: Region | None) -> tuple[int, int] | None:
+    """Return the largest width and height, as the volume lies, of what can be read alone."""
+    pieces = [h.piece for h in headers if h.piece]
+    if len(pieces) < len(headers):
+        return None
+    width, height = map(max, zip(*pieces, strict=True))
+    return (height, width) if region and region.turn in (90, 270) else (width, height)
 
 
 def _notes(
@@ -211,7 +222,7 @@ def _steps(
         values = Contrast(*config.contrast.range, dtype, common.dtype)
     elif config.contrast:
         selection = ChannelSelection(config.channel_selection)
-        crop = region.crop if region else (0, 0, *size)
+        crop = region.crop if region else Window(0, 0, *size)
         place = (canvas or Canvas(*size, "top-left", 0)).place
         seen = [(f, h, selection, visible(crop, place(h.width, h.height))) for f, h in headers]
         values = measure(

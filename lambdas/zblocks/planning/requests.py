@@ -12,14 +12,17 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from zblocks.geometry import Span, ceil_div
+from zblocks.geometry import Box, Vec, ceil_div
 from zblocks.host import LAMBDA_VCPU_MB
 from zblocks.planning.bill import WorkerPool, in_bucket
-from zblocks.planning.plan import BlockTask, CoarseTask, Plan, part_z
+from zblocks.planning.parts import part_box
+from zblocks.planning.plan import BlockTask, CoarseTask, Plan
 from zblocks.planning.time import START, WorkerSpec, predict_coarse_seconds
 from zblocks.precomputed.scale import Scale
+from zblocks.precomputed.sharding import shard_size
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.stream import AHEAD_MAX, AHEAD_MIN
+from zblocks.slices.tiff.segments import rows_together
 
 PUT_RATE, GET_RATE = 3500.0, 5500.0  # a second, of a prefix; S3's user guide guarantees them
 COARSEN_CONCURRENCY = 40  # coarse tasks at the same time, as deployed by statemachine/
@@ -28,39 +31,38 @@ TASK_GETS = 5  # plan, receipt, lock (twice), earlier failure
 
 def block_seconds(plan: Plan, task: BlockTask) -> float:
     """Return the seconds of one block: its share of those of a full one."""
-    full = min(plan.block_depth, plan.box.shape.z)
-    return START + (plan.predicted_block_s - START) * len(task.slices) / full
+    full, own = Vec(*map(min, plan.full_block, plan.box.shape)), task.box.shape
+    share = own.x * own.y * len(task.slices) / (full.x * full.y * full.z)
+    return START + (plan.predicted_block_s - START) * share
 
 
 def coarse_seconds(plan: Plan, task: CoarseTask, pool: WorkerPool) -> float:
     """Return the seconds of one coarse task."""
     source = plan.scales[task.first - 1]
-    z0, z1 = part_z(source, task.depth, task.part)
-    size = source.box.with_z(z0, z1).voxels * plan.volume.format.voxel_bytes
+    voxels = part_box(source, task.shape, task.part).voxels
+    size = voxels * plan.volume.format.voxel_bytes
     cores = plan.memory_mb / LAMBDA_VCPU_MB if pool.cloud else 1.0
     gets = coarse_gets(plan, task) if in_bucket(plan.destination) else 0
     return predict_coarse_seconds(size, gets, WorkerSpec(plan.memory_mb, cores))
 
 
-def part_objects(scale: Scale, z: Span) -> int:
-    """Return the number of objects in a z range of a scale; of shards, about."""
-    if z[0] >= z[1]:
-        return 0
+def count_objects(scale: Scale, box: Box) -> int:
+    """Return the number of objects of a scale in a box that begins at one of them."""
     if scale.sharding is None:
-        return scale.grid.x * scale.grid.y * ceil_div(z[1] - z[0], scale.chunk.z)
-    return max(round(scale.objects * (z[1] - z[0]) / scale.box.shape.z), 1)
+        return math.prod(box.grid(scale.chunk))
+    return math.prod(box.grid(shard_size(scale.sharding, scale.grid).times(scale.chunk)))
 
 
 def block_puts(plan: Plan, task: BlockTask) -> int:
     """Return the number of objects that a block writes."""
     owned = enumerate(plan.scales[: plan.owned])
-    return sum(part_objects(s, plan.owned_z(k, task.index)) for k, s in owned)
+    return sum(count_objects(s, plan.owned_box(k, task.index)) for k, s in owned)
 
 
 def coarse_puts(plan: Plan, task: CoarseTask) -> int:
     """Return the number of objects that a coarse task writes."""
     made = plan.scales[task.first : task.last]
-    return sum(part_objects(s, part_z(s, task.depth, task.part)) for s in made)
+    return sum(count_objects(s, part_box(s, task.shape, task.part)) for s in made)
 
 
 def slice_gets(plan: Plan, ref: SliceRef) -> int:
@@ -72,19 +74,29 @@ def slice_gets(plan: Plan, ref: SliceRef) -> int:
         return 1
     if ref.kind in ("jp2", "jp2-strips", "bmp", "png-indices"):
         return ceil_div(max(ref.bytes, 1), AHEAD_MAX)
+    if ref.kind == "tiff":
+        return _tiff_gets(plan)
     count, at, ahead = 0, 0, AHEAD_MIN
     while at < ref.bytes:
         count, at, ahead = count + 1, at + ahead, min(ahead * 4, AHEAD_MAX)
-    # A TIFF's tags may be anywhere: one jump there and one back.
-    return max(count, 1) + (2 if ref.kind == "tiff" else 0)
+    return max(count, 1)
+
+
+def _tiff_gets(plan: Plan) -> int:
+    """Return the requests of a block for a TIFF slice: its tags, and each group of strips."""
+    if not plan.pieces:
+        return 2
+    (width, height, _), rows = plan.full_block, plan.stack.rows
+    together = rows_together(plan.pieces[1], min(width, rows.width) * rows.pixel_bytes)
+    return 1 + ceil_div(min(height, rows.height), together)
 
 
 def coarse_gets(plan: Plan, task: CoarseTask) -> int:
     """Return the number of requests that read the chunks which a coarse task is made from."""
     source = plan.scales[task.first - 1]
-    z0, z1 = part_z(source, task.depth, task.part)
-    chunks = source.grid.x * source.grid.y * ceil_div(z1 - z0, source.chunk.z)
-    return chunks + (0 if source.sharding is None else 2 * part_objects(source, (z0, z1)))
+    box = part_box(source, task.shape, task.part)
+    chunks = math.prod(box.grid(source.chunk))
+    return chunks + (0 if source.sharding is None else 2 * count_objects(source, box))
 
 
 class Rates(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from zblocks.geometry import ceil_div
+from zblocks.geometry import Vec, ceil_div
 from zblocks.host import LAMBDA_VCPU_MB
 from zblocks.planning.memory import DECODERS
 from zblocks.planning.plan import PlanInput
@@ -70,18 +70,34 @@ class WorkerSpec:
         return ceil_div(peak_mb * 100, PLANNED_PERCENT)
 
 
-def predict_seconds(given: PlanInput, depth: int, worker: WorkerSpec) -> float:
-    """Return the seconds that a block of `depth` slices takes, network and cores in turn."""
-    size, rows, pack = given.rows, given.stack.rows, packing(given.chunk_format)
+def predict_seconds(given: PlanInput, shape: Vec, worker: WorkerSpec) -> float:
+    """Return the seconds that a block of `shape` voxels takes.
+
+    Three quarters of the shorter of network and cores are done beside the longer.
+    """
+    rows, pack = given.stack.rows, packing(given.chunk_format)
     read = [r for s in given.slices for r in s.reads]
-    count = min(depth, len(given.slices))
-    decoded = given.region.box.stop.y if given.region else rows.height  # not the rows below it
-    pixels = rows.width * decoded * count * rows.pixel_bytes
-    files = int(sum(r.bytes for r in read) * min(depth / len(given.slices), 1.0))
-    out = size.width * size.height * count * given.chunk_format.voxel_bytes * COARSE
+    count = min(shape.z, len(given.slices))
+    share = read_share(given, shape)
+    pixels = rows.width * rows.height * count * rows.pixel_bytes * share
+    files = sum(r.bytes for r in read) * min(shape.z / len(given.slices), 1.0) * share
+    out = shape.x * shape.y * count * given.chunk_format.voxel_bytes * COARSE
     slowest = min(DECODE[r.kind] for r in read)
-    cpu = pixels / slowest + out / PACK[pack] + out / MOVE
-    return START + cpu / worker.cores + (files + out * RATIO[pack]) / NETWORK
+    cpu = (pixels / slowest + out / PACK[pack] + out / MOVE) / worker.cores
+    network = (files + out * RATIO[pack]) / NETWORK
+    return START + max(cpu, network) + min(cpu, network) / 4
+
+
+def read_share(given: PlanInput, shape: Vec) -> float:
+    """Return how much of each slice a block of `shape` voxels reads, at most."""
+    if not given.pieces:  # from the top down
+        return given.region.box.stop.y / given.stack.rows.height if given.region else 1.0
+    share = 1.0
+    axes = zip(shape, given.pieces, (given.stack.rows.width, given.stack.rows.height), strict=False)
+    for size, piece, whole in axes:
+        more = piece if size % piece else 0  # strips or tiles at the edges, which others read, too
+        share *= min((size + more) / whole, 1.0)
+    return share
 
 
 def predict_put_seconds(puts: int, worker: WorkerSpec) -> float:

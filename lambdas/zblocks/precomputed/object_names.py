@@ -1,6 +1,6 @@
 """The names of a scale's objects, by rule: there is no list of them, since there may be millions.
 
-Objects, chunks or shards, lie in layers along z. A task writes whole layers.
+Objects, chunks or shards, lie on a grid, in layers along z.
 """
 
 from __future__ import annotations
@@ -29,8 +29,14 @@ class ObjectNames(ABC):
 
     layers: dict[int, Span]
     """The z range, in voxels, of each layer of objects that isn't a hole, by its index."""
-    per_layer: int
-    """Objects in each layer."""
+    xs: range
+    ys: range
+    """The first voxel along x, and along y, of the objects of each layer."""
+
+    @property
+    def per_layer(self) -> int:
+        """Objects in each layer."""
+        return len(self.xs) * len(self.ys)
 
     @property
     def count(self) -> int:
@@ -38,8 +44,11 @@ class ObjectNames(ABC):
         return len(self.layers) * self.per_layer
 
     @abstractmethod
-    def layer_of(self, name: str) -> int | None:
-        """Return the layer of the object with this name; None if it is no object of the scale."""
+    def locate(self, name: str) -> tuple[int, int, int] | None:
+        """Return the layer of the object with this name, and its first voxel along x and y.
+
+        None if it is no object of the scale.
+        """
 
     @abstractmethod
     def in_layer(self, layer: int) -> Iterator[str]:
@@ -72,14 +81,18 @@ class _Chunks(ObjectNames):
         self.layers = {
             k: scale.layer(k) for k in range(len(z)) if not is_covered(holes, *scale.layer(k))
         }
-        self.per_layer = len(x) * len(y)
-        self._xs, self._ys = dict.fromkeys(x), dict.fromkeys(y)
+        start, stop, chunk = scale.box.start, scale.box.stop, scale.chunk
+        self.xs, self.ys = range(start.x, stop.x, chunk.x), range(start.y, stop.y, chunk.y)
+        self._xs = dict(zip(x, self.xs, strict=True))
+        self._ys = dict(zip(y, self.ys, strict=True))
         self._layers = {self._z[k]: k for k in self.layers}
 
-    def layer_of(self, name: str) -> int | None:
+    def locate(self, name: str) -> tuple[int, int, int] | None:
         x, _, rest = name.partition("_")
         y, _, z = rest.partition("_")
-        return self._layers.get(z) if x in self._xs and y in self._ys else None
+        if x not in self._xs or y not in self._ys or z not in self._layers:
+            return None
+        return self._layers[z], self._xs[x], self._ys[y]
 
     def in_layer(self, layer: int) -> Iterator[str]:
         z = self._z[layer]
@@ -98,8 +111,11 @@ class _Shards(ObjectNames):
         digits = len(shard_name(sharding, 0).partition(".")[0])
         self._name = re.compile(rf"([0-9a-f]{{{digits}}})\.shard", re.ASCII)
         self._cell = lru_cache(2 * LOW)(lambda number: cell_of(number << sharding.low, scale.grid))
-        self._depth = shard_size(sharding, scale.grid).z  # layers of chunks
-        self.per_layer = sum(1 for _ in shard_boxes(sharding, scale.grid, self._layer(0)))
+        size = shard_size(sharding, scale.grid)
+        self._depth, self._start, self._chunk = size.z, scale.box.start, scale.chunk
+        step, stop = size.times(scale.chunk), scale.box.stop
+        self.xs = range(self._start.x, stop.x, step.x)
+        self.ys = range(self._start.y, stop.y, step.y)
         tops = range(0, scale.grid.z, self._depth)
         ends = [(z, min(z + self._depth, scale.grid.z) - 1) for z in tops]
         spans = [(scale.layer(a)[0], scale.layer(b)[1]) for a, b in ends]
@@ -110,7 +126,7 @@ class _Shards(ObjectNames):
         z = layer * self._depth
         return Box(Vec(0, 0, z), Vec(self._grid.x, self._grid.y, z + 1))
 
-    def layer_of(self, name: str) -> int | None:
+    def locate(self, name: str) -> tuple[int, int, int] | None:
         match = self._name.fullmatch(name)
         if match is None:
             return None
@@ -120,10 +136,11 @@ class _Shards(ObjectNames):
         high = self._cell(number & ~LOW)
         if low is None or high is None:
             return None
-        if low.x + high.x >= self._grid.x or low.y + high.y >= self._grid.y:
+        x, y, layer = low.x + high.x, low.y + high.y, (low.z + high.z) // self._depth
+        if x >= self._grid.x or y >= self._grid.y or layer not in self.layers:
             return None
-        layer = (low.z + high.z) // self._depth
-        return layer if layer in self.layers else None
+        chunk, start = self._chunk, self._start
+        return layer, start.x + x * chunk.x, start.y + y * chunk.y
 
     def in_layer(self, layer: int) -> Iterator[str]:
         shards = shard_boxes(self._sharding, self._grid, self._layer(layer))

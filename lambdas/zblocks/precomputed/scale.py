@@ -192,6 +192,11 @@ class Scale:
         inside = all(0 <= n < g for n, g in zip(cell, self.grid, strict=True))
         return cell if inside and self.chunk_box(cell).name == name else None
 
+    def aligned(self, box: Box) -> Box:
+        """Return a box extended to begin at a chunk boundary."""
+        starts = zip(box.start, self.box.start, self.chunk, strict=True)
+        return Box(Vec(*(o + (a - o) // c * c for a, o, c in starts)), box.stop)
+
     def empty(self, box: Box, value: float = 0) -> Voxels:
         """Return voxels (z, y, x, c) of a box, all of one value."""
         x, y, z = box.shape

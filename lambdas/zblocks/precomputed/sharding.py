@@ -84,15 +84,14 @@ def chunk_id(cell: Vec, grid: Vec) -> int:
     return code
 
 
-def choose_sharding(grid: Vec, z_bits: int, data_encoding: str) -> Sharding:
-    """Return a sharding in which a task that owns 2^z_bits layers of chunks owns whole shards."""
-    axes = axis_bits(grid)
+def choose_sharding(grid: Vec, bits: Vec, data_encoding: str) -> Sharding:
+    """Return a sharding in which a task that owns a box of 2^bits cells, xyz, owns whole shards."""
+    axes, left = axis_bits(grid), list(bits)
     low = 0
     for axis in axes[:MAX_BITS]:
-        if axis == 2:
-            if not z_bits:
-                break
-            z_bits -= 1
+        if not left[axis]:
+            break
+        left[axis] -= 1
         low += 1
     return Sharding(low, 0, len(axes) - low, data_encoding=data_encoding)
 

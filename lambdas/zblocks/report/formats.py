@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from zblocks.geometry import Box
 from zblocks.planning.bill import show_dollars
 
 
@@ -50,6 +51,16 @@ def span(z0: int, z1: int) -> str:
     if z1 - z0 <= 1:
         return f"{z0}"
     return f"{z0}{' to ' if z0 < 0 else '–'}{z1 - 1}"
+
+
+def place(box: Box, volume: Box) -> str:
+    """Return where a block lies: its slices, and its x and y where it is cut along these."""
+    cut = [
+        f"{axis} {span(a, b)}"
+        for axis, a, b, whole in zip("xy", box.start, box.stop, volume.shape, strict=False)
+        if b - a < whole
+    ]
+    return ", ".join([span(box.start.z, box.stop.z), *cut])
 
 
 def lengths(nm: Sequence[float]) -> str:

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from zblocks.conversion.bands import StoredScale
-from zblocks.geometry import Box, Vec, Voxels, ceil_div
-from zblocks.planning.plan import Plan, block_name, part_z
+from zblocks.geometry import Box, Voxels, ceil_div
+from zblocks.planning.parts import part_box
+from zblocks.planning.plan import Plan, block_name
 from zblocks.precomputed.compression import MissingDecoderError
 from zblocks.precomputed.scale import Scale
 from zblocks.report.pictures import (
@@ -67,7 +68,8 @@ class PartialVolume:
     def gone(self, scale: Scale) -> npt.NDArray[np.bool_]:
         """Return a mask of a scale's slices, by z from its first: true where nothing was made.
 
-        A coarse slice over any part of a failed block counts, since it holds fill values.
+        A coarse slice over any part of a failed block counts, since it holds fill values; where
+        slices are cut, only if all of its blocks failed.
         """
         if scale.key not in self._gone:
             first, mask = scale.box.start.z, np.zeros(scale.box.shape.z, np.bool_)
@@ -79,17 +81,20 @@ class PartialVolume:
     def _undone_z(self, scale: Scale) -> Iterator[tuple[int, int]]:
         """Yield the z ranges, in voxels of the scale, that undone tasks cover."""
         plan, factor = self.plan, scale.factor.z
-        for block in (b for b in range(plan.blocks) if block_name(b) in self.undone):
-            z0, z1 = plan.owned_z(0, block)
-            yield z0 // factor, ceil_div(z1, factor)
+        layer = plan.block_grid.x * plan.block_grid.y
+        for first in range(0, plan.blocks, layer):
+            if {block_name(b) for b in range(first, first + layer)} <= self.undone:
+                box = plan.owned_box(0, first)
+                yield box.start.z // factor, ceil_div(box.stop.z, factor)
         level = plan.scales.index(scale)
         for task in (c for c in plan.coarse if c.name in self.undone):
             if task.first <= level < task.last:
-                yield part_z(scale, task.depth, task.part)
+                box = part_box(scale, task.shape, task.part)
+                yield box.start.z, box.stop.z
 
     def cost(self, scale: Scale, area: Box) -> tuple[int, int]:
         """Return the bytes of voxels and the number of chunks to read for an area."""
-        cells = _aligned(scale, area).grid(scale.chunk)
+        cells = scale.aligned(area).grid(scale.chunk)
         chunks = cells.x * cells.y * cells.z
         voxels = min(chunks * scale.chunk.x * scale.chunk.y * scale.chunk.z, scale.box.voxels)
         return voxels * scale.format.voxel_bytes, chunks
@@ -113,12 +118,6 @@ def make_pictures(seen: PartialVolume) -> Pictures:
     return Pictures(*sheet, planes=planes, problems=tuple(problems))
 
 
-def _aligned(scale: Scale, area: Box) -> Box:
-    """Return an area extended to begin at a chunk boundary."""
-    starts = zip(area.start, scale.box.start, scale.chunk, strict=True)
-    return Box(Vec(*(o + (a - o) // c * c for a, o, c in starts)), area.stop)
-
-
 def _read(seen: PartialVolume, scale: Scale, area: Box, pool: ThreadPoolExecutor) -> Voxels:
     """Return the voxels (z, y, x, c) of an area, with the fill value where nothing was made."""
     gone = seen.gone(scale)
@@ -131,7 +130,7 @@ def _read(seen: PartialVolume, scale: Scale, area: Box, pool: ThreadPoolExecutor
             chunk = stored.read(cell)
             voxels[inside.slices(area.start)] = chunk[inside.slices(cell.start)]
 
-    for _ in pool.map(fill, scale.box.cells(scale.chunk, within=_aligned(scale, area))):
+    for _ in pool.map(fill, scale.box.cells(scale.chunk, within=scale.aligned(area))):
         pass
     return voxels
 

@@ -46,7 +46,8 @@ class Chart:
 
 def _render(report: RunReport, target: Store) -> str:
     plan, undone = report.plan, report.undone
-    gone = tuple(plan.owned_z(0, i) for i in range(plan.blocks) if block_name(i) in undone)
+    boxes = [plan.owned_box(0, i) for i in range(plan.blocks) if block_name(i) in undone]
+    gone = tuple((box.start.z, box.stop.z) for box in boxes)
     filled = frozenset(f.z for f in plan.filled)
     pictures = make_pictures(PartialVolume(plan, target, undone, filled, _display(report)))
     flags, stats = find_flags(report, gone), present(plan, report.slices)
@@ -171,7 +172,8 @@ def _bar_chart(values: npt.NDArray[np.float64], predicted: float, unit: str) -> 
 
 def _places(plan: Plan) -> dict[str, str]:
     """Return the slices or scales that each task made, by task."""
-    places = {block_name(i): formats.span(*plan.owned_z(0, i)) for i in range(plan.blocks)}
+    boxes = [plan.owned_box(0, i) for i in range(plan.blocks)]
+    places = {block_name(i): formats.place(box, plan.box) for i, box in enumerate(boxes)}
     for task in plan.coarse:
         keys = [s.key for s in plan.scales[task.first : task.last]]
         one = len(keys) == 1

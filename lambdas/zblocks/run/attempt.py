@@ -19,7 +19,8 @@ from zblocks.errors import (
 )
 from zblocks.geometry import Span
 from zblocks.host import peak_mb
-from zblocks.planning.plan import BlockTask, CoarseTask, part_z
+from zblocks.planning.parts import part_box
+from zblocks.planning.plan import BlockTask, CoarseTask
 from zblocks.run.hold import Hold
 from zblocks.run.job import FAILURES, RECEIPTS, Job
 from zblocks.run.records import Failure, Receipt
@@ -51,12 +52,12 @@ def attempt_block(
         # Here, where the error no longer holds the block's rows.
         raise _damage(job, task, first)
 
-    return _attempt(job, task.name, (task.z0, task.z1), convert, retries)
+    return _attempt(job, task.name, task.z, convert, retries)
 
 
 def _damage(job: Job, task: BlockTask, first: str) -> ZblocksError:
     """Return the error that names all damaged slices of a block, if they are damaged again."""
-    found = find_damaged(job.plan, job.source, task.slices)
+    found = find_damaged(job.plan, job.source, task.slices, job.plan.read_box(task.index))
     if not found:
         return StorageError(f"{first}, but not when it was read again; rerun")
     lines = [f"{job.source.url}/{d.ref.key}: {d.why}" for d in found]
@@ -73,8 +74,8 @@ def attempt_coarse(
     def convert(job: Job) -> TaskResult:
         return convert_coarse(job.plan, task, job.target, allow_holes=allow_holes)
 
-    z = part_z(job.plan.scales[0], task.depth, task.part)
-    return _attempt(job, task.name, z, convert, retries)
+    box = part_box(job.plan.scales[0], task.shape, task.part)
+    return _attempt(job, task.name, (box.start.z, box.stop.z), convert, retries)
 
 
 def _attempt(
@@ -126,7 +127,7 @@ def note_failure(job: Job, task: BlockTask | CoarseTask, error: str, cause: str)
     if found and (found.error == error or task.name in cause):
         return  # the worker recorded it itself, in more detail
     whole = (job.plan.box.start.z, job.plan.box.stop.z)
-    z = (task.z0, task.z1) if isinstance(task, BlockTask) else whole
+    z = task.z if isinstance(task, BlockTask) else whole
     tries = _tries(job, task.name) + 1
     _put_failure(job, Failure(task.name, *z, error, cause[:1000] or error, tries))
 

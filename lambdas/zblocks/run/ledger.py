@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from zblocks.conversion.chunk_writer import Written
+from zblocks.geometry import Vec
 from zblocks.planning.missing import planned_holes
 from zblocks.planning.plan import Plan
 from zblocks.precomputed.object_names import object_names
@@ -62,9 +63,14 @@ class Ledger:
         self.suffix = target.stored_name("", content_encoding(made))
         self._names = object_names(made, planned_holes(plan, made), self.suffix)
         writers = plan.writers(scale)
-        self._tasks = {task: number for number, (task, _, _) in enumerate(writers)}
-        starts = [z0 for _, z0, _ in writers]
-        self._owner = {k: bisect_right(starts, z[0]) - 1 for k, z in self._names.layers.items()}
+        self._tasks = {task: number for number, (task, _) in enumerate(writers)}
+        self._boxes = [box for _, box in writers]
+        self._xs, self._ys, zs = (
+            sorted({box.start[axis] for box in self._boxes}) for axis in range(3)
+        )
+        self._numbers = {box.start: number for number, box in enumerate(self._boxes)}
+        self._zs = {k: zs[bisect_right(zs, z[0]) - 1] for k, z in self._names.layers.items()}
+        """Where the tasks begin that write each layer, along z."""
         runs = min(self._names.count // RUN, PLACES // len(writers))
         self._splits = self._names.splits(max(runs, 1))
         self._listed: Counter[int] = Counter()
@@ -114,27 +120,38 @@ class Ledger:
         for place, rest in self._balance.items():
             if rest:
                 bad.add(place % len(self._tasks))
-        expected = Counter(self._owner.values())
+        layers = Counter(self._zs.values())
         for task, number in self._tasks.items():
-            if number in bad or count[number] != expected[number] * self._names.per_layer:
+            box, names = self._boxes[number], self._names
+            across = bisect_left(names.xs, box.stop.x) - bisect_left(names.xs, box.start.x)
+            down = bisect_left(names.ys, box.stop.y) - bisect_left(names.ys, box.start.y)
+            if number in bad or count[number] != layers[box.start.z] * across * down:
                 yield task
 
     def doubtful(self, task: str, written: Mapping[str, Written]) -> Iterator[Doubtful]:
         """Yield the objects of a task, but for those that are surely as its receipt says."""
         mine = self._tasks.get(task)
-        for layer in (k for k, owner in self._owner.items() if owner == mine):
+        first = None if mine is None else self._boxes[mine].start.z
+        for layer in (k for k, z in self._zs.items() if z == first):
             for name in self._names.in_layer(layer):
                 place, key = self.place(name), f"{self.scale}/{name}"
+                if place is None or place % len(self._tasks) != mine:
+                    continue
                 one = written.get(key.removesuffix(self.suffix))
-                if place is not None and (one is None or self._balance[place]):
+                if one is None or self._balance[place]:
                     yield Doubtful(key, one, self._listed[place] > 0)
 
     def place(self, name: str) -> int | None:
         """Return the place of the object with this name, as stored; None if none is planned."""
-        layer = self._names.layer_of(name)
-        if layer is None:
+        found = self._names.locate(name)
+        if found is None:
             return None
-        return bisect_left(self._splits, name) * len(self._tasks) + self._owner[layer]
+        layer, x, y = found
+        x0, y0 = (
+            starts[bisect_right(starts, at) - 1] for starts, at in ((self._xs, x), (self._ys, y))
+        )
+        task = self._numbers[Vec(x0, y0, self._zs[layer])]
+        return bisect_left(self._splits, name) * len(self._tasks) + task
 
 
 def tally_receipt(ledgers: Sequence[Ledger], objects: Iterable[Written]) -> list[Tally]:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from zblocks import __version__, host
-from zblocks.geometry import Box
+from zblocks.conversion.joined_stats import join_stats
 from zblocks.neuroglancer import ViewedVolume, viewer_link
 from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.cost import WorkDone, actual, estimate
@@ -71,9 +71,9 @@ def _holes(plan: Plan, verdict: Verdict) -> tuple[Hole, ...]:
     if verdict.invalid_tasks or blocks <= set(verdict.missing_tasks):
         return ()
     return tuple(
-        Hole(scale.key, Box(scale.box.start._replace(z=z0), scale.box.stop._replace(z=z1)))
+        Hole(scale.key, box)
         for task in verdict.missing_tasks
-        for scale, z0, z1 in plan.written_by(task)
+        for scale, box in plan.written_by(task)
     )
 
 
@@ -103,7 +103,8 @@ def build_report(
 ) -> RunReport:
     """Return the report of a run; `config` is as given, without secrets."""
     plan, finished, tasks = job.plan, found.finished, read_tasks(job.target)
-    slices = tuple(s for f in finished for s in f.slices)
+    boxes = {t.name: t.box for t in tasks}
+    slices = join_stats([(boxes[f.task], s) for f in finished for s in f.slices])
     read = tuple(s for f in finished for s in f.read)
     shown, bits = contrast(plan, slices), spare_bits(plan, slices)
     published, volume = outcome.status != "FAILED", plan.volume

@@ -1,16 +1,16 @@
 """Image files: their headers and their rows of pixels, and the order of slices in a stack."""
 
-from zblocks.slices.header import ByteSource, SliceHeader
+from zblocks.slices.header import ByteSource, RowReader, SliceHeader
 from zblocks.slices.pixels import ChannelSelection
 from zblocks.slices.probe import kind_of, probe, probe_pages
-from zblocks.slices.reader import FillReader, SliceReader, open_slice
+from zblocks.slices.reader import FillReader, open_slice
 
 __all__ = [
     "ByteSource",
     "ChannelSelection",
     "FillReader",
+    "RowReader",
     "SliceHeader",
-    "SliceReader",
     "kind_of",
     "open_slice",
     "probe",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
+from zblocks.geometry import Voxels
+
 PageSelection = int | Literal["all"] | None
 """Page number, from 0; all; or None for the only page."""
 
@@ -19,6 +21,18 @@ class ByteSource(Protocol):
 
     def read_at(self, start: int, length: int) -> bytes:
         """Return up to `length` bytes from `start`; fewer only at the end."""
+        ...
+
+
+class RowReader(Protocol):
+    """Rows of one slice, from the top down."""
+
+    def read_rows(self, out: Voxels) -> None:
+        """Fill `out` (y, x, c) with the next rows.
+
+        Raises:
+            SliceError: the file is damaged there.
+        """
         ...
 
 
@@ -67,6 +81,8 @@ class SliceHeader:
     """Why the slice must be decoded as a whole (`held` then covers all of it); else empty."""
     mapped: bool = False
     """Whether the decoder's pixels still have to be converted to the selected channels."""
+    piece: tuple[int, int] | None = None
+    """Width and height of a tile, or of the slice and a strip, if some can be read alone."""
     note: str = ""
     """What was done to the channels without the user asking for it."""
     greys: bool = False

@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from zblocks.geometry import Voxels
-from zblocks.slices.header import ByteSource, SliceHeader
+from zblocks.slices.header import ByteSource, RowReader, SliceHeader
 from zblocks.slices.pixels import AS_DECODED, ChannelSelection
-
-
-class SliceReader(Protocol):
-    """Rows of one slice, from the top down."""
-
-    def read_rows(self, out: Voxels) -> None:
-        """Fill `out` (y, x, c) with the next rows.
-
-        Raises:
-            SliceError: the file is damaged there.
-        """
-        ...
+from zblocks.slices.window import Window, WindowReader
 
 
 @dataclass(slots=True)
@@ -34,14 +22,37 @@ class FillReader:
 
 
 def open_slice(
-    source: ByteSource, header: SliceHeader, rows: int, selection: ChannelSelection | None = None
-) -> SliceReader:
-    """Open a slice whose header is known, to be read `rows` rows at a time.
+    source: ByteSource,
+    header: SliceHeader,
+    rows: int,
+    selection: ChannelSelection | None = None,
+    window: Window | None = None,
+) -> RowReader:
+    """Open a slice whose header is known, or a window of it, to be read `rows` rows at a time.
 
     Raises:
         SliceError: the file does not match the header.
     """
     selection = selection or ChannelSelection()
+    whole = Window(0, 0, header.width, header.height)
+    window = window or whole
+    if header.kind == "tiff":
+        from zblocks.slices.tiff.reader import TiffReader
+
+        return TiffReader(source, header, selection, window)
+    if window == whole:
+        return _open(source, header, rows, selection)
+    return WindowReader(_open(source, header, 0, selection, window.y1), header.width, window)
+
+
+def _open(
+    source: ByteSource,
+    header: SliceHeader,
+    rows: int,
+    selection: ChannelSelection,
+    stop: int | None = None,
+) -> RowReader:
+    """Open a slice whose rows are read up to row `stop`; None: all."""
     if header.kind == "jp2-strips" and rows < header.height:
         from zblocks.slices.jp2_strips import StripReader
 
@@ -57,4 +68,4 @@ def open_slice(
         return WholeJpeg(source)
     from zblocks.slices.vips import VipsReader
 
-    return VipsReader(source, header, selection)
+    return VipsReader(source, header, selection, stop)

@@ -1,4 +1,4 @@
-"""JPEG, PNG, TIFF and WebP slices as streams of rows, decoded by libvips.
+"""JPEG, PNG and WebP slices as streams of rows, decoded by libvips, which also decodes TIFF.
 
 libvips reads bytes through two callbacks, decodes some rows at a time, and is then told to let go
 of them: slices of any size take little memory, and only the needed bytes are fetched. Formats that
@@ -18,21 +18,16 @@ import numpy as np
 import pyvips
 
 from zblocks.errors import SliceError
-from zblocks.geometry import Voxels
+from zblocks.geometry import Voxels, ceil_div
 from zblocks.slices.faults import changed, damaged, oversized
 from zblocks.slices.header import ByteSource, SliceHeader
 from zblocks.slices.jpeg import sample_bits
 from zblocks.slices.pixels import AS_DECODED, ChannelSelection, Pixels, map_pixels
 from zblocks.slices.png_chunks import frames, has_only_greys
-from zblocks.slices.stream import Stream, group_rows, held_bytes
-from zblocks.slices.tiff.apart import join, stored_type
-from zblocks.slices.tiff.read_page import page_of
-from zblocks.slices.tiff.single_page import OnePage
+from zblocks.slices.stream import LINES, Stream, group_rows, held_bytes
 
 MIN_BYTES = 1 << 16
 """Bytes of voxels that any file may claim."""
-
-TIFF_ROWS = 64  # rows of a TIFF decoded at a time
 
 MAX_PER_BYTE = {"jpeg": 2_000, "png": 1_100}
 """Most bytes of voxels from one byte of a file: 1032 with deflate, 1365 with the Huffman codes of
@@ -78,41 +73,72 @@ def _configure() -> None:
         pyvips.operation_block_set(loader, False)
 
 
-class _Opened(NamedTuple):
-    """An image that is read through a stream.
+class Opened(NamedTuple):
+    """An image that is decoded from the top down. Tuples free their last item first."""
 
-    The stream has no reference to its libvips source: such a cycle would keep the decoder's memory
-    until the garbage collector runs.
-    """
-
+    name: str
+    kind: str
+    source: pyvips.Source
+    """Holds the callbacks or the bytes, which libvips doesn't."""
+    stream: Stream | None
+    """Has no reference to its libvips source: such a cycle would keep the decoder's memory until
+    the garbage collector runs."""
     image: pyvips.Image
-    stream: Stream
-    vips: pyvips.SourceCustom
-    """Holds the callbacks, which libvips doesn't."""
+    region: pyvips.Region
 
 
-def _load(source: ByteSource, kind: str) -> _Opened:
+def _load(source: ByteSource, kind: str) -> Opened:
     """Open an image for reading from the top down; only its header is read."""
     configure()
     stream, vips = Stream(source), pyvips.SourceCustom()
     vips.on_read(stream.read)
     vips.on_seek(stream.seek)
-    # libtiff refuses strips above 50 MB by default; the size of the page was checked before.
-    more = {"unlimited": True} if kind == "tiff" else {}
     try:
+        image = pyvips.Image.new_from_source(vips, "", access="sequential", fail_on="warning")
+    except pyvips.Error as error:
+        raise _failed(source.name, kind, stream, error) from error
+    return Opened(source.name, kind, vips, stream, image, pyvips.Region.new(image))
+
+
+def load_tiff(name: str, data: bytes) -> Opened:
+    """Open a TIFF in memory; `name` is for errors.
+
+    Raises:
+        SliceError: it is damaged.
+    """
+    configure()
+    source = pyvips.Source.new_from_memory(data)  # no copy, unlike `new_from_buffer`
+    try:
+        # libtiff refuses strips above 50 MB by default; the size of the page was checked before.
         image = pyvips.Image.new_from_source(
-            vips, "", access="sequential", fail_on="warning", **more
+            source, "", access="sequential", fail_on="warning", unlimited=True
         )
     except pyvips.Error as error:
-        raise _failed(source, kind, stream, error) from error
-    return _Opened(image, stream, vips)
+        raise _failed(name, "tiff", None, error) from error
+    return Opened(name, "tiff", source, None, image, pyvips.Region.new(image))
 
 
-def _failed(source: ByteSource, kind: str, stream: Stream, error: Exception) -> Exception:
+def fetch(opened: Opened, y: int, rows: int, dtype: str) -> Voxels:
+    """Decode rows of an image (y, x, c), from row `y` on, in its own type.
+
+    Raises:
+        SliceError: the file is damaged there.
+    """
+    image, stream = opened.image, opened.stream
+    try:
+        data = opened.region.fetch(0, y, image.width, rows)
+    except pyvips.Error as error:
+        raise _failed(opened.name, opened.kind, stream, error) from error
+    if stream and stream.error is not None:
+        raise stream.error
+    return np.frombuffer(data, dtype).reshape(rows, image.width, -1)
+
+
+def _failed(name: str, kind: str, stream: Stream | None, error: Exception) -> Exception:
     """Return the store's error if there is one, else the decoder's."""
-    if stream.error is not None:
+    if stream and stream.error is not None:
         return stream.error
-    return damaged(source.name, kind, " ".join(str(error).split())[:300])
+    return damaged(name, kind, " ".join(str(error).split())[:300])
 
 
 def probe(source: ByteSource, kind: str, selection: ChannelSelection) -> SliceHeader:
@@ -194,42 +220,29 @@ def _held(source: ByteSource, kind: str, image: pyvips.Image, fields: set[str]) 
 
 
 class VipsReader:
-    """Rows of one slice, from the top down."""
+    """Rows of one JPEG, PNG or WebP, from the top down; those from row `stop` on aren't decoded."""
 
     def __init__(
-        self, source: ByteSource, header: SliceHeader, selection: ChannelSelection
+        self,
+        source: ByteSource,
+        header: SliceHeader,
+        selection: ChannelSelection,
+        stop: int | None = None,
     ) -> None:
-        self._source = source
-        self._kind = header.kind.partition("-")[0]
-        page = page_of(source, header) if self._kind == "tiff" else None
-        if page:
-            channels = range(page.samples) if page.planar else [None]
-            alone = [OnePage(source, page, n, stored=selection.stored) for n in channels]
-            self._opened = [_load(each, "tiff") for each in alone]
-            pixels = page.pixels(stored=selection.stored)
-        else:
-            self._opened = [_load(source, self._kind)]
-            image = self._opened[0].image
-            # A stack of colours has palettes of greys as colours.
-            greys = header.channels < 3 and "palette" in image.get_fields()
-            pixels = _pixels(image, selection, greys=greys)
+        self._opened = _load(source, header.kind.partition("-")[0])
+        image = self._opened.image
+        # A stack of colours has palettes of greys as colours.
+        greys = header.channels < 3 and "palette" in image.get_fields()
+        pixels = _pixels(image, selection, greys=greys)
         self._mapping = map_pixels(source.name, pixels, selection)
-        images = [o.image for o in self._opened]
-        self._apart = apart = page if page and page.apart else None
-        self._stored = stored_type(apart) if apart else pixels.dtype
-        bands = sum(i.bands for i in images) // (apart.words if apart else 1)
-        width = apart.width if apart else images[0].width
-        found = SliceHeader(
-            header.kind, width, images[0].height, self._mapping.channels, self._mapping.dtype
-        )
-        sound = bands == pixels.channels and _DTYPES.get(images[0].format) == self._stored
-        if not sound or str(found) != str(header):
-            raise changed(source.name, f"{found} in {bands} bands", header)
-        self._regions = [pyvips.Region.new(image) for image in images]
-        row = images[0].width * images[0].bands * np.dtype(self._stored).itemsize
-        self._group = TIFF_ROWS if page else group_rows(row)
+        size = (image.width, image.height, self._mapping.channels, self._mapping.dtype)
+        found = SliceHeader(header.kind, *size)
+        if str(found) != str(header):
+            raise changed(source.name, f"{found} in {image.bands} bands", header)
+        self._left: Voxels = np.empty((0, image.width, image.bands), pixels.dtype)
+        self._group = group_rows(image.width * image.bands * self._left.itemsize)
         self._y = 0
-        self._left: Voxels = np.empty((0, width, bands), pixels.dtype)
+        self._stop = ceil_div(stop, LINES) * LINES if stop else image.height
 
     def read_rows(self, out: Voxels) -> None:
         """Fill `out` (y, x, c) with the next rows.
@@ -244,25 +257,12 @@ class VipsReader:
             rows = self._left[: len(out) - y]
             self._mapping.put(rows, out[y : y + len(rows)])
             self._left, y = self._left[len(rows) :], y + len(rows)
-        if self._y == self._opened[0].image.height and not len(self._left):
-            for opened in self._opened:
-                if isinstance(opened.stream.source, OnePage):
-                    opened.stream.source.finish()
 
     def _decode(self) -> Voxels:
         """Return the next group of rows, as decoded."""
-        rows = min(self._group, self._opened[0].image.height - self._y)
-        parts = []
-        for opened, region in zip(self._opened, self._regions, strict=True):
-            try:
-                data = region.fetch(0, self._y, opened.image.width, rows)
-            except pyvips.Error as error:
-                raise _failed(self._source, self._kind, opened.stream, error) from error
-            if opened.stream.error is not None:
-                raise opened.stream.error
-            if self._kind != "tiff":
-                _minimise(int(pyvips.ffi.cast("uintptr_t", opened.image.pointer)))
-            part = np.frombuffer(data, self._stored).reshape(rows, opened.image.width, -1)
-            parts.append(join(self._apart, part) if self._apart else part)
+        image = self._opened.image
+        rows = min(self._group, self._stop - self._y, image.height - self._y)
+        found = fetch(self._opened, self._y, rows, str(self._left.dtype))
+        _minimise(int(pyvips.ffi.cast("uintptr_t", image.pointer)))
         self._y += rows
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+        return found

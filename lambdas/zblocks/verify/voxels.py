@@ -190,7 +190,7 @@ class SliceCheck:
         refs = [s for s in self.slices.refs if whole.start.z <= s.z < whole.stop.z]
         plan = replace(self.slices.plan, rows=rows)
         with ThreadPoolExecutor(THREADS) as pool:
-            bands = enumerate(read_bands(plan, self.slices.store, refs, pool))
+            bands = enumerate(read_bands(plan, self.slices.store, refs, plan.box, pool))
             for y, row in groupby(cells, key=lambda cell: cell.y):
                 band = next(band for at, band in bands if at == y)
                 corner = Vec(scale.box.start.x, scale.box.start.y + y * rows, whole.start.z)

@@ -113,14 +113,14 @@ class Directory:
     next: int
     """Offset of the next directory; 0 for none."""
 
-    def values(self, tag: int, most: int = 1 << 16) -> tuple[int, ...]:
-        """Return the numbers of a tag, up to `most`; none without the tag.
+    def values(self, tag: int, most: int = 1 << 16, first: int = 0) -> tuple[int, ...]:
+        """Return the numbers of a tag from number `first` on, up to `most`; none without the tag.
 
         Raises:
             SliceError: they are beyond the end of the file, or not integers.
         """
-        data = self.raw(tag, most)
-        return self.file.unpack(f"{min(self.count(tag), most)}{self._letter(tag)}", data)
+        data = self.raw(tag, most, first)
+        return self.file.unpack(f"{len(data) // self._number_bytes(tag)}{self._letter(tag)}", data)
 
     def count(self, tag: int) -> int:
         """Return how many numbers a tag has."""
@@ -169,15 +169,14 @@ class Directory:
         """Return the first number of a tag."""
         return next(iter(self.values(tag, 1)), default)
 
-    def raw(self, tag: int, most: int = 1 << 16) -> bytes:
-        """Return the bytes of up to `most` numbers of a tag."""
+    def raw(self, tag: int, most: int = 1 << 16, first: int = 0) -> bytes:
+        """Return the bytes of up to `most` numbers of a tag, from number `first` on."""
         if tag not in self.entries:
             return b""
-        count = min(self.count(tag), most)
-        size = count * self._number_bytes(tag)
+        last, each = min(self.count(tag), first + most), self._number_bytes(tag)
         if self._is_inline(tag):
-            return self.entries[tag].inline[:size]
-        return self.file.read_at(self.place(tag, count), size)
+            return self.entries[tag].inline[first * each : last * each]
+        return self.file.read_at(self.place(tag, last) + first * each, (last - first) * each)
 
 
 def directories(source: ByteSource) -> Iterator[Directory]:

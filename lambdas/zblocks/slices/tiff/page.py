@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zblocks.geometry import ceil_div
 from zblocks.slices.pixels import Pixels
-from zblocks.slices.stream import STREAM_BYTES
 from zblocks.slices.tiff import directory as t
 
 NONE, CCITT, LZW, JPEG, DEFLATE, PACKBITS = 1, (2, 3, 4), 5, 7, (8, 32946), 32773
@@ -26,12 +26,6 @@ EXACT = {16: 1 << 11, 32: 1 << 24, 64: 1 << 53}
 
 COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3}
 """Colour channels of a photometric interpretation."""
-
-STREAM_ROWS = 1800
-"""Rows that libvips holds of a page (measured)."""
-
-TILED_ROWS = 1200
-"""Rows that libvips holds of a tiled page, besides its tiles (measured)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +53,8 @@ class Page:
     """All reds, all greens, all blues; empty without a palette."""
     plane: int = 0
     """Of the planes that one directory stands for."""
+    cuts: int = 1
+    """Strips as which each strip of the file counts."""
 
     @property
     def dtype(self) -> str:
@@ -97,29 +93,12 @@ class Page:
         return Pixels(self.samples, self.dtype, space, alpha, white, exact=exact)
 
     @property
-    def held(self) -> int:
-        """Bytes that libvips and libtiff hold while they read from the top down (measured).
+    def decoded_row(self) -> int:
+        """Bytes of a row as libvips decodes it, with what fills its last tile.
 
-        Besides the rows of the stream: three strips, or four rows of tiles. A single strip is
-        decoded row by row, but its compressed bytes are held.
+        Of a palette: the indices and their colours.
         """
-        row = self.width * self.samples * np.dtype(self.dtype).itemsize
-        if self.palette:
-            row = self.width * 4  # the indices and their colours
-        held = STREAM_ROWS * row
-        if self.tile:
-            held = max(held, (TILED_ROWS + 4 * self.rows) * row * self.across // self.width)
-        elif self.rows < self.height:
-            held += 3 * self.rows * row * (self.rows > 1)
-        elif self.compression != NONE:
-            sizes = self.directory.values(t.STRIP_BYTES, self.samples if self.planar else 1)
-            held += 2 * sum(sizes)
-        elif not self.directory.value(t.STRIP_OFFSETS, 1):  # zeros instead of it
-            held += self.segment_bytes(0)
-        if self.recodes:
-            pieces = self.samples if self.planar else 1
-            held += 3 * pieces * self.segment_bytes(0)
-        return held + STREAM_BYTES * (self.samples if self.planar else 1)
+        return self.across * (4 if self.palette else self.samples * np.dtype(self.dtype).itemsize)
 
     @property
     def apart(self) -> bool:
@@ -167,6 +146,11 @@ class Page:
         return self.segments() * (self.samples if self.planar else 1)
 
     @property
+    def row_bytes(self) -> int:
+        """Decompressed bytes of a row, with what fills its last tile, of one channel or all."""
+        return self._packed(self.across)
+
+    @property
     def plane_bytes(self) -> int:
         """Decompressed bytes of a plane."""
         return sum(map(self.segment_bytes, range(self.pieces)))
@@ -178,9 +162,12 @@ class Page:
 
     def segment_bytes(self, index: int) -> int:
         """Return the decompressed bytes of a strip or tile."""
-        samples = 1 if self.planar else self.samples
-        width = self.tile[0] if self.tile else self.width
         rows = self.rows
         if not self.tile:
             rows = min(rows, self.height - index % self.segments() * rows)
-        return -(-width * samples * self.bits // 8) * rows
+        width = self.tile[0] if self.tile else self.width
+        return self._packed(width) * rows
+
+    def _packed(self, width: int) -> int:
+        """Return the decompressed bytes of a row of so many pixels."""
+        return ceil_div(width * (1 if self.planar else self.samples) * self.bits, 8)

@@ -14,6 +14,7 @@ from zblocks.slices.tiff.blank import check_blanks
 from zblocks.slices.tiff.page import Page
 from zblocks.slices.tiff.planes import TiffPlanes
 from zblocks.slices.tiff.read_page import kind_of_samples, read_page, unreadable
+from zblocks.slices.tiff.segments import held_bytes, piece_of
 
 MAX_PER_BYTE, MIN_BYTES = 50_000, 1 << 16
 """Most bytes of voxels from one byte of a file (zstd: about 33,000), and what any may claim."""
@@ -83,7 +84,8 @@ def _header(page: Page, selection: ChannelSelection, number: int) -> SliceHeader
         mapping.dtype,
         page=number,
         at=0 if page.directory.at == page.directory.file.first else page.directory.at,
-        held=page.held,
+        held=held_bytes(page),
+        piece=piece_of(page),
         mapped=not mapping.same,
         note=mapping.note,
     )

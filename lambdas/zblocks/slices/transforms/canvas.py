@@ -8,9 +8,11 @@ from typing import Literal
 import numpy as np
 
 from zblocks.geometry import Voxels
-from zblocks.slices.reader import SliceReader
+from zblocks.slices.header import RowReader
+from zblocks.slices.reader import FillReader
 from zblocks.slices.slice_ref import SliceRef
-from zblocks.slices.transforms.rows import PIECE, OpenSlice, RowFormat, RowMemory, RowTransform
+from zblocks.slices.transforms.rows import OpenSlice, RowFormat, RowMemory, RowTransform
+from zblocks.slices.window import PIECE, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +54,27 @@ class Canvas(RowTransform, frozen=True, tag=True):
     def wrap(self, inner: OpenSlice) -> OpenSlice:
         """Return an opener that places slices of other sizes, and passes on those of its own."""
 
-        def open_slice(ref: SliceRef, in_place: bool) -> SliceReader:
+        def open_slice(ref: SliceRef, window: Window, in_place: bool) -> RowReader:
             if not ref.width:
-                return inner(ref, in_place)
+                return inner(ref, window, in_place)
             at = self.place(ref.width, ref.height)
-            return CanvasReader(inner(ref, False), at, self.fill)
+            seen = visible(window, at)
+            if not seen.width or not seen.height:
+                return FillReader(self.fill)
+            x, y = at.x + seen.x0 - window.x0, at.y + seen.y0 - window.y0
+            placed = Placement(seen.width, seen.height, x, y)
+            return CanvasReader(inner(ref, seen, False), placed, self.fill)
 
         return open_slice
 
     def __str__(self) -> str:
         """How messages show it."""
         return f"{self.width}×{self.height}, {self.align}, fill {self.fill}"
+
+
+def visible(window: Window, at: Placement) -> Window:
+    """Return what a window of the canvas shows of a slice that lies there, in its own pixels."""
+    return window.moved(-at.x, -at.y) & Window(0, 0, at.width, at.height)
 
 
 class CanvasReader:
@@ -74,7 +86,7 @@ class CanvasReader:
         fill: value of what it doesn't cover.
     """
 
-    def __init__(self, reader: SliceReader, at: Placement, fill: float) -> None:
+    def __init__(self, reader: RowReader, at: Placement, fill: float) -> None:
         self._reader, self._at, self._fill = reader, at, fill
         self._y = 0
         """Next row of the canvas."""

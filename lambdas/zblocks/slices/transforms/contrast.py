@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from zblocks.geometry import Voxels
-from zblocks.slices.reader import SliceReader
+from zblocks.slices.header import RowReader
 from zblocks.slices.slice_ref import SliceRef
-from zblocks.slices.transforms.rows import PIECE, OpenSlice, RowFormat, RowMemory, RowTransform
+from zblocks.slices.transforms.rows import OpenSlice, RowFormat, RowMemory, RowTransform
+from zblocks.slices.window import PIECE, Window
 
 AT_ONCE = 1 << 17
 """Values that are converted at a time, so that their float64 or their indices take little room."""
@@ -53,8 +54,8 @@ class Contrast(RowTransform, frozen=True, tag=True):
     def wrap(self, inner: OpenSlice) -> OpenSlice:
         """Return an opener of converted slices."""
 
-        def open_slice(ref: SliceRef, in_place: bool) -> SliceReader:
-            return ContrastReader(inner(ref, in_place and self.in_place), self)
+        def open_slice(ref: SliceRef, window: Window, in_place: bool) -> RowReader:
+            return ContrastReader(inner(ref, window, in_place and self.in_place), self)
 
         return open_slice
 
@@ -74,7 +75,7 @@ class Cast(RowTransform, frozen=True, tag=True):
 
     def wrap(self, inner: OpenSlice) -> OpenSlice:
         """Return an opener that has slices decoded some rows at a time."""
-        return lambda ref, _in_place: inner(ref, False)
+        return lambda ref, window, _in_place: inner(ref, window, False)
 
 
 def stretch(values: Voxels, low: float, high: float, dtype: str) -> Voxels:
@@ -94,7 +95,7 @@ def stretch(values: Voxels, low: float, high: float, dtype: str) -> Voxels:
 class ContrastReader:
     """Rows of a slice in the values and the type of the volume."""
 
-    def __init__(self, reader: SliceReader, contrast: Contrast) -> None:
+    def __init__(self, reader: RowReader, contrast: Contrast) -> None:
         self._reader, self._contrast = reader, contrast
         self._table: Voxels | None = None
         if contrast.source_dtype in TABLES:

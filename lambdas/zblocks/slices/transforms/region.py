@@ -7,13 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from zblocks.geometry import Box, Voxels
-from zblocks.slices.reader import SliceReader
+from zblocks.slices.header import RowReader
 from zblocks.slices.slice_ref import SliceRef
-from zblocks.slices.transforms.canvas import Placement
-from zblocks.slices.transforms.rows import PIECE, OpenSlice, RowFormat, RowMemory, RowTransform
-
-Crop = tuple[int, int, int, int]
-"""Pixels that are kept: x0, y0, x1, y1, half-open."""
+from zblocks.slices.transforms.rows import OpenSlice, RowFormat, RowMemory, RowTransform
+from zblocks.slices.window import PIECE, Window
 
 
 class Region(RowTransform, frozen=True, tag=True):
@@ -44,9 +41,9 @@ class Region(RowTransform, frozen=True, tag=True):
         return (shape.y, shape.x) if self.turn in (90, 270) else (shape.x, shape.y)
 
     @property
-    def crop(self) -> Crop:
+    def crop(self) -> Window:
         """Pixels that are kept."""
-        return (self.box.start.x, self.box.start.y, self.box.stop.x, self.box.stop.y)
+        return Window(self.box.start.x, self.box.start.y, self.box.stop.x, self.box.stop.y)
 
     @property
     def changes_rows(self) -> bool:
@@ -59,20 +56,34 @@ class Region(RowTransform, frozen=True, tag=True):
         """Whether the volume's first rows aren't the first that a slice gives."""
         return bool(self.turn) or "y" in self.flip
 
+    def lying(self, window: Window) -> Window:
+        """Return where a window of the region lies in the slice, or on the canvas."""
+        x0, y0, x1, y1 = window
+        width, height = self.size
+        if "x" in self.flip:
+            x0, x1 = width - x1, width - x0
+        if "y" in self.flip:
+            y0, y1 = height - y1, height - y0
+        for _ in range(self.turn // 90):  # back, a quarter at a time
+            x0, y0, x1, y1 = y0, width - x1, y1, width - x0
+            width, height = height, width
+        return Window(x0, y0, x1, y1).moved(self.box.start.x, self.box.start.y)
+
     def result(self, rows: RowFormat) -> RowFormat:
         """Return rows of the region."""
         width, height = self.size
         return replace(rows, width=width, height=height)
 
     def memory(self, rows: RowFormat) -> RowMemory:
-        """Return a piece of rows."""
+        """Return a piece of rows: those that are turned, or cut."""
         return RowMemory(passing=PIECE * rows.width * rows.pixel_bytes)
 
     def wrap(self, inner: OpenSlice) -> OpenSlice:
         """Return an opener of the region of slices."""
 
-        def open_slice(ref: SliceRef, in_place: bool) -> SliceReader:  # noqa: ARG001
-            return RegionReader(inner(ref, False), self.width, self.crop, self.turn, self.flip)
+        def open_slice(ref: SliceRef, window: Window, in_place: bool) -> RowReader:  # noqa: ARG001
+            reader = inner(ref, self.lying(window), False)
+            return TurnedReader(reader, self.turn, self.flip) if self.turn or self.flip else reader
 
         return open_slice
 
@@ -94,43 +105,17 @@ def as_it_lies(framed: Voxels, turn: int, flip: str) -> Voxels:
     return np.rot90(straight, turn // 90)  # rot90 turns the other way
 
 
-def visible(crop: Crop, at: Placement) -> Crop:
-    """Return what a crop shows of a slice, in the slice's own pixels: x0, y0, x1, y1.
+class TurnedReader:
+    """Rows of a window that is turned or flipped.
 
     Args:
-        crop: x0, y0, x1, y1 on the canvas.
-        at: where the slice lies on it.
-    """
-    x0, y0 = max(crop[0] - at.x, 0), max(crop[1] - at.y, 0)
-    x1, y1 = min(crop[2] - at.x, at.width), min(crop[3] - at.y, at.height)
-    return x0, y0, max(x1, x0), max(y1, y0)
-
-
-class RegionReader:
-    """Rows of the region.
-
-    Rows above it are decoded and dropped; rows below it aren't decoded.
-
-    Args:
-        reader: rows of the slice or canvas; any number at a time.
-        width: pixels of its rows.
-        crop: x0, y0, x1, y1: the pixels that are kept.
+        reader: rows of the window as it lies in the slice.
         turn: degrees clockwise.
         flip: `x`, `y`, `xy` or empty.
     """
 
-    def __init__(
-        self,
-        reader: SliceReader,
-        width: int,
-        crop: Crop,
-        turn: int = 0,
-        flip: str = "",
-    ) -> None:
-        self._reader, self._width, self._crop = reader, width, crop
-        self._turn, self._flip = turn, flip
-        self._above = crop[1]
-        """Rows that are still to be dropped."""
+    def __init__(self, reader: RowReader, turn: int, flip: str) -> None:
+        self._reader, self._turn, self._flip = reader, turn, flip
 
     def read_rows(self, out: Voxels) -> None:
         """Fill `out` (y, x, c) with the next rows; with the only ones, if `turn` or y flips them.
@@ -139,13 +124,8 @@ class RegionReader:
             SliceError: the slice is damaged there.
         """
         lying = as_it_lies(out, self._turn, self._flip)
-        buffer: Voxels = np.empty((PIECE, self._width, out.shape[2]), out.dtype)
-        while self._above:
-            above = buffer[: self._above]
-            self._reader.read_rows(above)
-            self._above -= len(above)
         for y in range(0, len(lying), PIECE):
             into = lying[y : y + PIECE]
-            rows = buffer[: len(into)]
+            rows: Voxels = np.empty(into.shape, out.dtype)
             self._reader.read_rows(rows)
-            into[...] = rows[:, self._crop[0] : self._crop[2]]
+            into[...] = rows

@@ -14,11 +14,9 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from zblocks.slices.reader import SliceReader
+from zblocks.slices.header import RowReader
 from zblocks.slices.slice_ref import SliceRef
-
-PIECE = 64
-"""Rows of a slice that a step takes at a time."""
+from zblocks.slices.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +43,9 @@ class RowMemory(NamedTuple):
     """While rows of one slice are read."""
 
 
-OpenSlice = Callable[[SliceRef, bool], SliceReader]
-"""Opens a slice; the flag says whether its pixels may be decoded right into the volume's rows."""
+OpenSlice = Callable[[SliceRef, Window, bool], RowReader]
+"""Opens a window of a slice, in pixels as they are at that point on the way; the flag says whether
+pixels may be decoded right into the volume's rows."""
 
 
 class RowTransform(msgspec.Struct, frozen=True, tag=True):

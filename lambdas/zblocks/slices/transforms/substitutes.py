@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from zblocks.geometry import Voxels
-from zblocks.slices.reader import FillReader, SliceReader
+from zblocks.slices.header import RowReader
+from zblocks.slices.reader import FillReader
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.rows import OpenSlice, RowTransform
+from zblocks.slices.window import Window
 
 MIXED_ROWS = 32
 """Rows that are mixed at a time: what is held beside the slices' rows stays small."""
@@ -30,16 +32,16 @@ class Substitutes(RowTransform, frozen=True, tag=True):
     def wrap(self, inner: OpenSlice) -> OpenSlice:
         """Return an opener that also opens what is missing."""
 
-        def open_slice(ref: SliceRef, in_place: bool) -> SliceReader:
+        def open_slice(ref: SliceRef, window: Window, in_place: bool) -> RowReader:
             if ref.key is not None:
-                return inner(ref, in_place)
+                return inner(ref, window, in_place)
             if not ref.substitutes:
                 return FillReader(self.fill)
             first, last = ref.substitutes[0], ref.substitutes[-1]
-            reader = inner(first, in_place)
+            reader = inner(first, window, in_place)
             if first is last:
                 return reader
-            above = inner(last, in_place)
+            above = inner(last, window, in_place)
             return InterpolatedReader(reader, above, ref.z - first.z, last.z - first.z)
 
         return open_slice
@@ -54,8 +56,8 @@ def count_interpolated(slices: Iterable[SliceRef]) -> int:
 class InterpolatedReader:
     """Rows between those of two slices, linearly."""
 
-    below: SliceReader
-    above: SliceReader
+    below: RowReader
+    above: RowReader
     at: int
     """Slices from the one below to this one."""
     span: int

@@ -1,0 +1,107 @@
+"""What `zblocks plan` foresees on Lambda for stacks of many shapes: a table of docs/scaling.md.
+
+`python -m benchmarks.stacks` prints it. Nothing is measured: rates, sizes of files and prices are
+those of the planner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from zblocks.errors import DoesNotFit
+from zblocks.geometry import Vec
+from zblocks.planning.bill import Prices, WorkerPool
+from zblocks.planning.cost import estimate
+from zblocks.planning.plan import GridOptions, MissingSlices, PlanInput, StackFormat
+from zblocks.planning.planner import make_plan
+from zblocks.planning.time import WorkerSpec
+from zblocks.precomputed.scale import ChunkFormat
+from zblocks.slices.slice_ref import SliceRef
+from zblocks.slices.stream import held_bytes
+from zblocks.slices.tiff.segments import HELD, rows_together
+from zblocks.slices.transforms.rows import RowFormat
+
+CUBES, SECTIONS = (10.0, 10.0, 10.0), (4.0, 4.0, 40.0)  # nm per voxel, xyz
+TILE = 256  # pixels along x and y
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A stack of slices."""
+
+    size: tuple[int, int, int]  # voxels, xyz
+    kind: str  # of the slices' files, as `SliceHeader.kind`
+    dtype: str
+    channels: int = 1
+    resolution: tuple[float, float, float] = CUBES
+    ratio: float = 0.7  # bytes of a file per byte of pixels
+
+    @property
+    def given(self) -> PlanInput:
+        """What the planner is given."""
+        width, height, depth = self.size
+        row = width * self.channels * np.dtype(self.dtype).itemsize
+        tiled = self.kind == "tiff"
+        held = int(HELD * rows_together(TILE, row)) * row if tiled else held_bytes(row, height)
+        file = int(row * height * self.ratio)
+        return PlanInput(
+            source="s3://a",
+            source_role="",
+            destination="s3://b",
+            layer="image",
+            chunk_format=ChunkFormat(self.dtype, self.channels, "raw", "gzip"),
+            options=GridOptions(self.resolution, Vec(0, 0, 0), None, None),
+            stack=StackFormat(RowFormat(width, height, self.channels, self.dtype), "auto", ()),
+            slices=tuple(SliceRef(z, f"s{z}", file, "e", self.kind) for z in range(depth)),
+            held=held,
+            in_place=self.kind == "jpeg",
+            strips=True,
+            missing=MissingSlices(),
+            pieces=(TILE, TILE) if tiled else None,
+        )
+
+
+STACKS = {
+    "10,000³ uint8, tiled TIFF": Stack((10_000, 10_000, 10_000), "tiff", "uint8"),
+    "21,796×12,876×3,620 uint16, tiled TIFF": Stack((21_796, 12_876, 3_620), "tiff", "uint16"),
+    "65,000×36,000×450 uint16, tiled TIFF": Stack(
+        (65_000, 36_000, 450), "tiff", "uint16", resolution=SECTIONS
+    ),
+    "40,000×40,000×15,000 uint16, tiled TIFF": Stack((40_000, 40_000, 15_000), "tiff", "uint16"),
+    "10,000³ uint8, JPEG": Stack((10_000, 10_000, 10_000), "jpeg", "uint8", ratio=0.15),
+    "24,000×18,000×450 uint8, JPEG": Stack(
+        (24_000, 18_000, 450), "jpeg", "uint8", resolution=SECTIONS, ratio=0.15
+    ),
+    "24,000×18,000×450 RGB, JPEG": Stack(
+        (24_000, 18_000, 450), "jpeg", "uint8", 3, resolution=SECTIONS, ratio=0.15
+    ),
+}
+
+
+def row(name: str, stack: Stack, memory_mb: int) -> str:
+    """Return one row of the table."""
+    try:
+        plan, tasks = make_plan(stack.given, WorkerSpec.on_lambda(memory_mb))
+    except DoesNotFit:
+        return f"| {name} | {memory_mb} | refused | | | | |"
+    found = estimate(plan, tasks, WorkerPool(1000, cloud=True), Prices())
+    teravoxels = plan.box.voxels / 1e12
+    x, y, z = plan.full_block
+    objects = sum(s.objects for s in plan.scales) / teravoxels
+    return (
+        f"| {name} | {memory_mb} | {plan.blocks:,} of {x:,}×{y:,}×{z} | {objects:,.0f} "
+        f"| {plan.predicted_block_s:.0f} | {found.seconds / 60:.0f} "
+        f"| {found.bill.dollars / teravoxels:.2f} |"
+    )
+
+
+if __name__ == "__main__":
+    print(
+        "| stack | worker MiB | blocks | objects per Tvoxel | s per block | minutes | $ per Tvoxel |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for label, each in STACKS.items():
+        for memory in (1769, 3008):
+            print(row(label, each, memory), flush=True)

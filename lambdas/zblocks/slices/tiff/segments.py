@@ -1,0 +1,155 @@
+"""The strips or tiles of a page: which of them are decoded together, and where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from zblocks.geometry import ceil_div
+from zblocks.slices.header import ByteSource
+from zblocks.slices.stream import STREAM_BYTES
+from zblocks.slices.tiff.directory import TiffFile
+from zblocks.slices.tiff.page import NONE, Page
+from zblocks.slices.window import PIECE, Window
+
+GROUP_BYTES = 1 << 22  # decoded bytes that are read together, if one row of tiles isn't more
+
+HELD = 2.25  # bytes held per decoded byte of such a group (measured)
+
+STREAM_ROWS = 1800  # rows that libvips holds of a strip that it decodes row by row (measured)
+
+GAP = 1 << 12  # bytes between two strips or tiles that are read along, rather than by two requests
+
+NEVER = (0, 0)
+"""Place of a strip or tile that was never written."""
+
+Place = tuple[int, int]
+"""Offset and size of a strip or tile, in bytes of the file."""
+
+Buffer = bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Strips or tiles that are decoded together."""
+
+    page: Page  # as if they were all of it
+    x: int  # its first column in the whole page
+    start: int
+    stop: int  # its rows [start, stop) in the whole page
+    segments: tuple[int, ...]  # the numbers of its strips or tiles in the whole page
+
+
+def cut_strips(page: Page) -> Page:
+    """Return a page whose tall strips, which aren't compressed, count as several short ones."""
+    if page.tile or page.compression != NONE or page.rows <= PIECE:
+        return page
+    alone = page.rows >= page.height
+    rows = PIECE if alone else max(n for n in range(1, PIECE + 1) if page.rows % n == 0)
+    return replace(page, rows=rows, cuts=ceil_div(page.rows, rows))
+
+
+def piece_of(page: Page) -> tuple[int, int] | None:
+    """Return the width and height of what can be read alone; None: only all of the page."""
+    page = cut_strips(page)
+    return page.tile or ((page.width, page.rows) if page.rows < page.height else None)
+
+
+def group_at(page: Page, y: int, window: Window) -> Group:
+    """Return the strips or tiles of a window that are decoded together from row `y` on."""
+    wide = page.tile[0] if page.tile else page.width
+    across = ceil_div(page.width, wide)
+    columns = range(window.x0 // wide, ceil_div(window.x1, wide))
+    first = y // page.rows
+    row_bytes = ceil_div(page.decoded_row * len(columns), across)
+    count = rows_together(page.rows, row_bytes) // page.rows
+    last = min(first + count, ceil_div(window.y1, page.rows))
+    start, stop = first * page.rows, min(last * page.rows, page.height)
+    x, right = columns.start * wide, min(columns.stop * wide, page.width)
+    part = replace(page, width=right - x, height=stop - start)
+    segments = tuple(r * across + c for r in range(first, last) for c in columns)
+    return Group(part, x, start, stop, segments)
+
+
+def rows_together(height: int, row_bytes: int) -> int:
+    """Return how many rows of strips or tiles of a height are decoded together.
+
+    `row_bytes` are the decoded bytes of each row.
+    """
+    return max(max(PIECE, GROUP_BYTES // row_bytes) // height, 1) * height
+
+
+def held_bytes(page: Page) -> int:
+    """Return the bytes that are held of a page that is read from the top down (measured).
+
+    A group of strips or tiles as stored and as decoded. A single strip that is compressed is
+    decoded row by row, of which libvips holds many, but all of its compressed bytes are held.
+    """
+    row = page.decoded_row
+    if page.tile or page.rows < page.height or page.compression == NONE:
+        together = min(rows_together(cut_strips(page).rows, row), page.height + page.rows)
+        held = HELD * together * row
+    else:
+        stored = page.directory.values(page.counts_tag, page.samples if page.planar else 1)
+        held = STREAM_ROWS * row + 2 * sum(stored)
+    if page.recodes:
+        held += min(rows_together(page.rows, row), page.height) * page.row_bytes
+    return int(held) + STREAM_BYTES
+
+
+def places(page: Page, channel: int | None, segments: Sequence[int]) -> list[Place]:
+    """Return the places of some strips or tiles of a plane, of one channel or all.
+
+    Raises:
+        SliceError: one is beyond the end of the file, or incomplete.
+    """
+    d, count = page.directory, ceil_div(page.segments(), page.cuts)
+    every = count * (page.samples if page.planar else 1)
+    along = d.count(page.offsets_tag) >= (page.plane + 1) * every
+    first = (channel or 0) * count + (page.plane * every if along else 0)
+    behind = 0 if along else page.plane * page.plane_bytes
+    low, high = min(segments) // page.cuts, max(segments) // page.cuts + 1
+    starts = d.values(page.offsets_tag, high - low, first + low)
+    sizes: Sequence[int] = (0,) * (high - low)  # old writers omit them
+    if d.count(page.counts_tag) >= first + count:
+        sizes = d.values(page.counts_tag, high - low, first + low)
+    found = []
+    for n in segments:
+        at = n // page.cuts - low
+        start, stated, whole = starts[at], sizes[at], page.segment_bytes(n)
+        if start and (behind or page.cuts > 1 or (not stated and page.compression == NONE)):
+            if count > 1 and 0 < stated < min(whole * page.cuts, page.plane_bytes):
+                raise d.file.damaged(f"a strip of {stated} bytes")
+            start, stated = start + behind + n % page.cuts * page.rows * page.row_bytes, whole
+        if start + stated > d.file.size:
+            raise d.file.damaged("a strip or tile beyond its end")
+        if bool(start) != bool(stated):
+            raise d.file.damaged(f"a strip or tile of {stated} bytes at {start}")
+        found.append((start, stated))
+    return found
+
+
+def fetch_places(source: ByteSource, file: TiffFile, wanted: Sequence[Place]) -> list[Buffer]:
+    """Return the bytes of strips or tiles; those that lie close together are read at once."""
+    found: dict[Place, Buffer] = {NEVER: b""}
+    for run in _runs(sorted(set(wanted) - {NEVER})):
+        start, stop = run[0][0], max(at + size for at, size in run)
+        kept = file.kept(start, stop - start)  # what was read with the directory
+        more = stop - start - len(kept)
+        data = memoryview(kept + (source.read_at(start + len(kept), more) if more else b""))
+        found |= {(at, size): data[at - start : at - start + size] for at, size in run}
+    return [found[place] for place in wanted]
+
+
+def _runs(places: Sequence[Place]) -> Iterator[list[Place]]:
+    """Yield places, in order, in runs without wide gaps."""
+    run: list[Place] = []
+    stop = 0
+    for at, size in places:
+        if run and at - stop > GAP:
+            yield run
+            run = []
+        run.append((at, size))
+        stop = max(stop, at + size)
+    if run:
+        yield run
