@@ -83,7 +83,7 @@ def convert(folder: Path, memory_mb: int, **fields: object) -> Measured:
     )
     shutil.rmtree(folder / "out")
     peaks = report["predicted_peak_mb"], report["peak_mb"]
-    return Measured(plan["rows"], plan["block_depth"], *peaks)
+    return Measured(plan["rows"], plan["block_shape"][2], *peaks)
 
 
 def smallest(folder: Path, **fields: object) -> int:

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ def count_blocks(aws: Emulator) -> tuple[int, int | None]:
     if f"{work}/plan.json" not in keys:
         return 0, None
     plan = json.loads(s3.get_object(Bucket=VOLUMES, Key=f"{work}/plan.json")["Body"].read())
-    return sum("/receipts/block-" in key for key in keys), plan["blocks"]
+    return sum("/receipts/block-" in key for key in keys), prod(plan["block_grid"])
 
 
 def check(aws: Emulator, folder: Path, lines: list[str]) -> None:

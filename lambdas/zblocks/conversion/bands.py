@@ -47,7 +47,8 @@ def read_bands(
     origin = plan.box.start
     window = Window(area.start.x, area.start.y, area.stop.x, area.stop.y)
     window = window.moved(-origin.x, -origin.y)
-    whole = plan.rows >= size.y or any(s.needs_whole_slice for s in plan.stack.transforms)
+    whole = plan.rows >= min(size.y, plan.full_block.y)  # with the halo, an area may be higher
+    whole |= any(s.needs_whole_slice for s in plan.stack.transforms)
     held = size.y if whole else plan.rows
     slab = np.empty((len(slices), held, size.x, voxels.channels), voxels.dtype)
     if whole:
