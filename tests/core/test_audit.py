@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import tracemalloc
 import zlib
 from bisect import bisect_right
@@ -267,3 +269,13 @@ def test_memory_does_not_grow_with_the_number_of_objects():
     assert many > 3.9 * few > 50_000
     # Names, sizes and ETags of a listing alone are about 300 bytes an object.
     assert more - less < 100 * (many - few)
+
+
+def test_records_are_known_to_msgspec_before_threads_read_them():
+    """It crashes if two threads meet a type for the first time together."""
+    code = (
+        "from zblocks.run.records import Failure, Receipt\n"
+        "from zblocks.conversion.slice_stats import SliceStats\n"
+        "assert all(hasattr(t, '__msgspec_cache__') for t in (Receipt, Failure, SliceStats))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

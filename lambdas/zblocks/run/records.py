@@ -6,7 +6,7 @@ A task without a receipt is not done.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -29,7 +29,8 @@ class _Record:
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """Read the document back; raises ValueError if it is damaged."""
-        return msgspec.json.decode(data, type=cls)
+        found: Self = _DECODERS[cls].decode(data)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,12 @@ class Failure(_Record):
         """What failed and what to do about it, in one line."""
         text = self.message if self.task in self.message else f"{self.task}: {self.message}"
         return with_advice(self.error, text)
+
+
+# Made here, since msgspec crashes if threads meet a type for the first time together.
+_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (Receipt, Failure)
+}
 
 
 def read_failures(target: Store) -> list[Failure]:
