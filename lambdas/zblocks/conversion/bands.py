@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,9 +27,15 @@ from zblocks.slices.window import Window
 from zblocks.storage import Store, StoredFile
 
 
+class PlannedStack(NamedTuple):
+    """A stack that is read as its plan says."""
+
+    plan: Plan
+    source: Store  # of the slices
+
+
 def read_bands(
-    plan: Plan,
-    source: Store,
+    stack: PlannedStack,
     slices: Sequence[SliceRef],
     area: Box,
     pool: ThreadPoolExecutor,
@@ -41,9 +48,10 @@ def read_bands(
 
     Raises SliceError: a slice is damaged; SourceChanged: it has changed since it was planned.
     """
-    voxels, size = plan.volume.format, area.shape
+    plan, size = stack.plan, area.shape
+    voxels = plan.volume.format
     counters = counters or [SliceStatsCounter(s.z, voxels.dtype) for s in slices]
-    open_one = opener(plan.stack.transforms, _file_opener(plan, source))
+    open_one = opener(plan.stack.transforms, _file_opener(stack))
     origin = plan.box.start
     window = Window(area.start.x, area.start.y, area.stop.x, area.stop.y)
     window = window.moved(-origin.x, -origin.y)
@@ -79,14 +87,15 @@ def _wait(jobs: Sequence[Future[None]]) -> None:
         job.result()
 
 
-def _file_opener(plan: Plan, source: Store) -> OpenSlice:
-    stack, rows = plan.stack, plan.stack.rows
-    selection = ChannelSelection(stack.channels, labels=plan.volume.layer == "segmentation")
+def _file_opener(stack: PlannedStack) -> OpenSlice:
+    plan, rows = stack.plan, stack.plan.stack.rows
+    labels = plan.volume.layer == "segmentation"
+    selection = ChannelSelection(plan.stack.channels, labels=labels)
 
     def open_file(ref: SliceRef, window: Window, in_place: bool) -> RowReader:
         size = (ref.width, ref.height) if ref.width else (rows.width, rows.height)
         header = SliceHeader(ref.kind, *size, rows.channels, rows.dtype, page=ref.page, at=ref.at)
-        file = StoredFile(source, ref.key or "", ref.bytes, ref.etag)
+        file = StoredFile(stack.source, ref.key or "", ref.bytes, ref.etag)
         # 0 rows at a time: as a stream, which keeps in memory only what it returns.
         return open_slice(file, header, plan.rows if in_place else 0, selection, window)
 
@@ -100,7 +109,7 @@ class DamagedSlices(SliceError):  # noqa: N818 - names what was found
 
 
 def find_damaged(
-    plan: Plan, source: Store, slices: Iterable[SliceRef], area: Box
+    stack: PlannedStack, slices: Iterable[SliceRef], area: Box
 ) -> tuple[DamagedSlice, ...]:
     """Decode every file that is read for `slices`, as a block does, and return the damaged ones.
 
@@ -111,7 +120,7 @@ def find_damaged(
     def damage(ref: SliceRef) -> str:
         try:
             with ThreadPoolExecutor(1) as pool:
-                for _ in read_bands(plan, source, (ref,), area, pool):
+                for _ in read_bands(stack, (ref,), area, pool):
                     pass
         except SliceError as error:
             if not error.damage:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from zblocks.conversion.bands import StoredScale, read_bands, read_scale
+from zblocks.conversion.bands import PlannedStack, StoredScale, read_bands, read_scale
 from zblocks.conversion.cascade import Band, Cascade
 from zblocks.conversion.chunk_writer import ChunkWriter, Written
 from zblocks.conversion.downsample import Downsample, DownsamplePresent, downsampler
@@ -83,7 +83,7 @@ def convert_block(
     halo = (own.y - area.start.y, own.x - area.start.x)
     counters = [SliceStatsCounter(s.z, plan.volume.format.dtype, halo) for s in slices]
     with ChunkWriter(target, plan) as writer, ThreadPoolExecutor(max(cores(), DECODERS)) as pool:
-        bands = read_bands(plan, source, slices, area, pool, counters)
+        bands = read_bands(PlannedStack(plan, source), slices, area, pool, counters)
         _feed(scales, owned, bands, _Out(writer, progress, plan, task.index))
         objects = writer.finish()
     stats = tuple(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from zblocks.conversion.bands import DamagedSlices, find_damaged
+from zblocks.conversion.bands import DamagedSlices, PlannedStack, find_damaged
 from zblocks.conversion.tasks import Progress, TaskResult, convert_block, convert_coarse
 from zblocks.errors import (
     DestinationClaimed,
@@ -57,7 +57,9 @@ def attempt_block(
 
 def _damage(job: Job, task: BlockTask, first: str) -> ZblocksError:
     """Return the error that names all damaged slices of a block, if they are damaged again."""
-    found = find_damaged(job.plan, job.source, task.slices, job.plan.read_box(task.index))
+    found = find_damaged(
+        PlannedStack(job.plan, job.source), task.slices, job.plan.read_box(task.index)
+    )
     if not found:
         return StorageError(f"{first}, but not when it was read again; rerun")
     lines = [f"{job.source.url}/{d.ref.key}: {d.why}" for d in found]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, islice, pairwise
 
 from zblocks.config import Config
-from zblocks.conversion.bands import read_bands
+from zblocks.conversion.bands import PlannedStack, read_bands
 from zblocks.conversion.downsample import Downsample, DownsamplePresent
 from zblocks.errors import ZblocksError
 from zblocks.geometry import Box, Vec, Voxels
@@ -190,7 +190,9 @@ class SliceCheck:
         refs = [s for s in self.slices.refs if whole.start.z <= s.z < whole.stop.z]
         plan = replace(self.slices.plan, rows=rows)
         with ThreadPoolExecutor(THREADS) as pool:
-            bands = enumerate(read_bands(plan, self.slices.store, refs, plan.box, pool))
+            bands = enumerate(
+                read_bands(PlannedStack(plan, self.slices.store), refs, plan.box, pool)
+            )
             for y, row in groupby(cells, key=lambda cell: cell.y):
                 band = next(band for at, band in bands if at == y)
                 corner = Vec(scale.box.start.x, scale.box.start.y + y * rows, whole.start.z)
