@@ -19,10 +19,10 @@ run
 report
 conversion
 planning
-config slices precomputed
+config slices precomputed omezarr
 storage
 neuroglancer
-geometry errors host parallel
+geometry errors host parallel compression
 """
 """The rooms from the top down; those on one line are apart."""
 

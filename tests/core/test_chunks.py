@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.plans import chunk_format
+from zblocks.compression import decompress
 from zblocks.geometry import Box, Vec
-from zblocks.precomputed.compression import decompress
 from zblocks.precomputed.encoding import decode_chunk, encode_chunk
 
 BOX = Box(Vec(5, 6, 7), Vec(9, 11, 10))  # 4×5×3, xyz

@@ -10,7 +10,7 @@ import brotli
 import pytest
 import zstandard
 
-from zblocks.precomputed.compression import MissingDecoderError, decompress
+from zblocks.compression import MissingDecoderError, compress, decompress
 
 DATA = bytes(range(256)) * 40
 PACK = {"gzip": gzip.compress, "br": brotli.compress, "zstd": zstandard.compress}
@@ -72,8 +72,12 @@ def test_what_readers_do_not_undo_is_refused(name):
         decompress(gzip.compress(DATA), name, 1 << 20)
 
 
-@pytest.mark.parametrize(("name", "library"), [("br", "brotli"), ("zstd", "zstandard")])
-def test_a_missing_decoder_is_said(monkeypatch, name, library):
-    monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(MissingDecoderError, match=name):
-        decompress(PACK[name](DATA), name, 1 << 20)
+def test_a_missing_decoder_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "brotli", None)
+    with pytest.raises(MissingDecoderError, match="br"):
+        decompress(PACK["br"](DATA), "br", 1 << 20)
+
+
+@pytest.mark.parametrize("name", PACK)
+def test_what_is_compressed_comes_back(name):
+    assert decompress(bytes(compress(DATA, name)), name, len(DATA)) == DATA

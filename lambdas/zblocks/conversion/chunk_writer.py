@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from isal import isal_zlib
 
+from zblocks.compression import Buffer
 from zblocks.geometry import Box, Span, Voxels, is_covered
 from zblocks.host import cores
 from zblocks.planning.memory import QUEUE_BYTES
 from zblocks.planning.missing import planned_holes
 from zblocks.planning.plan import Plan
 from zblocks.planning.time import PUTS_PER_CORE
-from zblocks.precomputed.compression import Buffer
 from zblocks.precomputed.encoding import encode_chunk
 from zblocks.precomputed.scale import Scale, chunk_key, content_encoding, content_type, shard_key
 from zblocks.precomputed.sharding import build_shard, chunk_id, shard_size

@@ -13,8 +13,8 @@ from math import prod
 
 import numpy as np
 
+from zblocks.compression import Buffer, MissingDecoderError, compress, load_decoder
 from zblocks.geometry import Box, Vec, Voxels
-from zblocks.precomputed.compression import Buffer, MissingDecoderError, compress, load_decoder
 from zblocks.precomputed.scale import LABEL_BLOCK, ChunkFormat
 
 PNG_LEVEL = 3

@@ -11,8 +11,8 @@ import posixpath
 from collections.abc import Callable, Collection
 from typing import Any, TypeGuard
 
+from zblocks.compression import decompress
 from zblocks.geometry import Box, Vec
-from zblocks.precomputed.compression import decompress
 from zblocks.precomputed.scale import DATA_TYPES, ENCODINGS, LAYERS, ChunkFormat, Scale, Volume
 from zblocks.precomputed.sharding import (
     HASHES,

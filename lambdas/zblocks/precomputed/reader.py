@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from zblocks.compression import MissingDecoderError, decompress
 from zblocks.errors import ZblocksError
 from zblocks.geometry import Vec, Voxels
-from zblocks.precomputed.compression import MissingDecoderError, decompress
 from zblocks.precomputed.encoding import decode_chunk
 from zblocks.precomputed.scale import ENDINGS, SMALL_CHUNK, Scale, shard_key
 from zblocks.precomputed.sharding import (

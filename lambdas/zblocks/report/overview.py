@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from zblocks.compression import MissingDecoderError
 from zblocks.conversion.bands import StoredScale
 from zblocks.geometry import Box, Voxels, ceil_div
 from zblocks.planning.parts import part_box
 from zblocks.planning.plan import Plan, block_name
-from zblocks.precomputed.compression import MissingDecoderError
 from zblocks.precomputed.scale import Scale
 from zblocks.report.pictures import (
     Display,

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from zblocks.compression import MissingDecoderError
 from zblocks.errors import ZblocksError
 from zblocks.geometry import Box, Span, Vec, Voxels, is_covered
 from zblocks.parallel import in_threads
-from zblocks.precomputed.compression import MissingDecoderError
 from zblocks.precomputed.reader import UNREADABLE, ScaleReader
 from zblocks.precomputed.scale import Scale
 from zblocks.verify.findings import KEPT, REWRITE, Findings

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zblocks.compression import MissingDecoderError
 from zblocks.errors import DestinationConflict, InvalidConfig
 from zblocks.geometry import Box, Span, Vec
 from zblocks.planning.missing import absent_spans, coarser_spans, hole_spans, spans_of
 from zblocks.planning.plan import Plan, plan_from_json
-from zblocks.precomputed.compression import MissingDecoderError
 from zblocks.precomputed.info import INFO, MALFORMED, PROVENANCE, build_info, load_json, read_bytes
 from zblocks.precomputed.scale import Scale
 from zblocks.run.job import PLAN

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from zblocks.compression import UNPACKED
 from zblocks.geometry import Vec
-from zblocks.precomputed.compression import UNPACKED
 from zblocks.precomputed.reader import (
     ChunkObjects,
     ChunkShards,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping
 
+from zblocks.compression import MissingDecoderError
 from zblocks.conversion.chunk_writer import Written
 from zblocks.errors import ZblocksError
 from zblocks.planning.plan import VERSION
-from zblocks.precomputed.compression import MissingDecoderError
 from zblocks.precomputed.info import MALFORMED, load_json, read_bytes
 from zblocks.run.job import RECEIPTS
 from zblocks.run.records import Receipt

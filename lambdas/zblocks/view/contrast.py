@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from zblocks.compression import MissingDecoderError
 from zblocks.errors import InvalidConfig, ZblocksError
 from zblocks.geometry import Vec, Voxels
 from zblocks.neuroglancer import (
@@ -20,7 +21,6 @@ from zblocks.neuroglancer import (
     together,
     visible_range,
 )
-from zblocks.precomputed.compression import MissingDecoderError
 from zblocks.precomputed.info import INFO, MALFORMED, load_json, parse_info, read_bytes
 from zblocks.precomputed.reader import UNREADABLE, ChunkObjects, ListedChunk, ScaleReader
 from zblocks.precomputed.scale import Scale, Volume

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from zblocks.compression import ALIASES, UNPACKED, MissingDecoderError, decompress
 from zblocks.errors import InvalidConfig, ZblocksError
 from zblocks.geometry import Vec
-from zblocks.precomputed.compression import ALIASES, UNPACKED, MissingDecoderError, decompress
 from zblocks.precomputed.encoding import decode_chunk
 from zblocks.precomputed.info import INFO, MALFORMED, load_json
 from zblocks.precomputed.scale import ENDINGS, IMAGES, Scale, Volume, object_key

@@ -17,8 +17,8 @@ from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, build_opener
 
+from zblocks.compression import MissingDecoderError, decompress
 from zblocks.neuroglancer import HOSTED
-from zblocks.precomputed.compression import MissingDecoderError, decompress
 from zblocks.precomputed.info import INFO, MALFORMED, load_json, parse_info
 from zblocks.precomputed.scale import Scale, object_key
 from zblocks.storage import NoRedirects, viewer_url

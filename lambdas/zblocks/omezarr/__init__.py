@@ -1,0 +1,1 @@
+"""OME-Zarr images: arrays of chunks, and the documents that describe them."""
