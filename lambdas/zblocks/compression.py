@@ -56,12 +56,21 @@ def decompress(data: bytes, encoding: str, limit: int) -> bytes:
 def _gunzip(data: bytes, limit: int) -> bytes:
     if data[:2] != b"\x1f\x8b":
         raise ValueError("is labelled as gzip but is not gzip data")
-    stream = zlib.decompressobj(31)
+    return _inflate(data, limit, 31, "gzip")
+
+
+def decompress_zlib(data: bytes, limit: int) -> bytes:
+    """Undo zlib, as some arrays have it. Raises ValueError as `decompress`."""
+    return _inflate(data, limit, 15, "zlib")
+
+
+def _inflate(data: bytes, limit: int, window_bits: int, name: str) -> bytes:
+    stream = zlib.decompressobj(window_bits)
     try:
         raw = stream.decompress(data, limit + 1)
     except zlib.error as error:
-        raise ValueError(f"can't be decompressed as gzip ({error})") from error
-    _check_stream(len(raw), limit, ended=stream.eof, after=len(stream.unused_data), name="gzip")
+        raise ValueError(f"can't be decompressed as {name} ({error})") from error
+    _check_stream(len(raw), limit, ended=stream.eof, after=len(stream.unused_data), name=name)
     return raw
 
 

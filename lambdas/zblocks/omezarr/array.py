@@ -13,16 +13,15 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import google_crc32c
 import numpy as np
 
 from zblocks.compression import Buffer, compress
 from zblocks.geometry import Vec, Voxels, ceil_div
+from zblocks.omezarr.codecs import CHECKSUM_BYTES, checksum
 
 GZIP_LEVEL = 1  # as its document says; readers don't need it
 NO_CHUNK = 2**64 - 1
 """In a shard's index, offset and size of a chunk that isn't there."""
-CHECKSUM_BYTES = 4
 DOCUMENT = "zarr.json"
 
 
@@ -129,11 +128,6 @@ class ZarrArray:
             "attributes": {},
         }
         return json.dumps(document, indent=1).encode()
-
-
-def checksum(data: bytes) -> bytes:
-    """Return the CRC-32C of bytes, as the codec `crc32c` appends it."""
-    return int(google_crc32c.value(data)).to_bytes(CHECKSUM_BYTES, "little")
 
 
 def _codec(name: str, **configuration: object) -> dict[str, Any]:
