@@ -49,6 +49,8 @@ OURS = {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
 """What a service does for resources of this account only."""
 CONTROL_MEMORY_MB = 1769
 """Of the plan's function: one whole vCPU; it waits for headers most of the time."""
+FINALIZE_MEMORY_MB = 3008
+"""The most that Lambda gives a new account; it uses two cores at most."""
 
 
 def make_app(context: Mapping[str, object] | None = None, outdir: str | None = None) -> App:
@@ -72,11 +74,12 @@ class ZblocksStack(Stack):
         worker, reader = self._layer("worker"), self._layer("finalize")
         memory = settings.worker_memory_mb
         write = self._buckets.write_volumes(delete=False)
+        last = self._finalize_statements()
         functions = {
             "plan": self._function("plan", worker, CONTROL_MEMORY_MB, self._plan_statements()),
             "block": self._function("block", worker, memory, [*self._read_sources(), *write]),
             "coarse": self._function("coarse", worker, memory, write),
-            "finalize": self._function("finalize", reader, memory, self._finalize_statements()),
+            "finalize": self._function("finalize", reader, FINALIZE_MEMORY_MB, last),
         }
         functions["plan"].add_environment("ZBLOCKS_WORKER_MEMORY_MB", str(memory))
         # cloud-volume makes this folder on import, and a function may write under /tmp only.

@@ -16,7 +16,7 @@ from tests.plans import a_stack
 from zblocks.conversion.chunk_writer import Written
 from zblocks.errors import StorageError
 from zblocks.geometry import Vec
-from zblocks.planning import planner
+from zblocks.planning import blocks
 from zblocks.planning.planner import make_plan
 from zblocks.planning.time import WorkerSpec
 from zblocks.precomputed.scale import object_key
@@ -90,7 +90,7 @@ def finished(request):
     """A plan of more objects than one run of names, and its tasks' keys."""
     sharded, cut = request.param
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planner, "CUT_SECONDS", 0.0)  # the smallest boxes
+        patch.setattr(blocks, "CUT_SECONDS", 0.0)  # the smallest boxes
         tiles = {"pieces": (16, 16), "offset": (5, -3, 0)} if cut else {}
         plan = plan_of(sharded=sharded, **tiles)
     assert (min(plan.block_grid) > 1) == cut

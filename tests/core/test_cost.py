@@ -12,6 +12,7 @@ import pytest
 from tests.plans import chunk_format
 from zblocks.errors import InvalidConfig
 from zblocks.geometry import Box, Vec
+from zblocks.planning import finish
 from zblocks.planning.bill import UNCONFIRMED, Prices, WorkerPool
 from zblocks.planning.cost import (
     CHILD_TRANSITIONS,
@@ -88,7 +89,8 @@ def test_the_lines_by_hand():
     assert found[("CloudWatch", "logs")] == pytest.approx(5 * 2000 / 1e9)
     # a full block takes 44 s, four of them to start; the other one has half as many slices
     assert e.busy_s == pytest.approx(44 + 24 + e.coarse_s)
-    gb_s = 2 * (e.busy_s + e.finalize_s) + e.plan_s * CONTROL_MEMORY_MB / 1024
+    control = e.plan_s * CONTROL_MEMORY_MB + e.finalize_s * finish.MEMORY_MB
+    gb_s = 2 * e.busy_s + control / 1024
     assert found[("Lambda", "compute")] == pytest.approx(gb_s)
     assert e.stored_gb == pytest.approx((40 * 30 * 12 + 20 * 15 * 6) * 2 * 0.7 / 1e9)
     assert e.month == pytest.approx(e.stored_gb * 19)

@@ -13,7 +13,7 @@ from tests.flow.inprocess import do_all, start
 from tests.references import framed, pyramid_of, read_info, read_tensorstore
 from zblocks.config import Config
 from zblocks.conversion.joined_stats import join_stats
-from zblocks.planning import planner
+from zblocks.planning import blocks
 from zblocks.run.audit import audit
 from zblocks.run.finalize import finalize
 from zblocks.run.job import open_job, read_tasks
@@ -47,9 +47,9 @@ STACKS = {
 @pytest.fixture
 def convert_cut(monkeypatch, tmp_path, write_config):
     """Return a function that converts a stack in the smallest boxes, and the config it used."""
-    monkeypatch.setattr(planner, "CUT_SECONDS", 0.0)  # too little for any but the smallest
-    monkeypatch.setattr(planner, "CUT_CHUNKS", 4)
-    monkeypatch.setattr(planner, "DEEPEST", 8)
+    monkeypatch.setattr(blocks, "CUT_SECONDS", 0.0)  # too little for any but the smallest
+    monkeypatch.setattr(blocks, "CUT_CHUNKS", 4)
+    monkeypatch.setattr(blocks, "DEEPEST", 8)
 
     def convert(planes, layout, fields, gone=()):
         (tmp_path / "in").mkdir()

@@ -81,9 +81,10 @@ def test_wrong_values_are_named(context, message):
 
 def test_the_cost_model_knows_what_is_deployed():
     """`zblocks plan` reckons with these; infra and zblocks meet by name only, so this holds it."""
-    from infra.stack import CONTROL_MEMORY_MB
-    from zblocks.planning import cost
+    from infra.stack import CONTROL_MEMORY_MB, FINALIZE_MEMORY_MB
+    from zblocks.planning import cost, finish
     from zblocks.run import forecast
 
     assert CONTROL_MEMORY_MB == cost.CONTROL_MEMORY_MB
+    assert FINALIZE_MEMORY_MB == finish.MEMORY_MB
     assert read().worker_memory_mb == forecast.LAMBDA_MEMORY_MB

@@ -174,7 +174,7 @@ def test_context_chooses_architecture_runtime_and_memory(synthesise, of_type):
     assert {(each["Runtime"], *each["Architectures"]) for each in functions} == {
         ("python3.12", "x86_64")
     }
-    assert {each["MemorySize"] for each in functions} == {1769, 2048}
+    assert {each["MemorySize"] for each in functions} == {1769, 2048, 3008}
     logs = of_type(template, "AWS::Logs::LogGroup").values()
     assert {log["RetentionInDays"] for log in logs} == {90}
 

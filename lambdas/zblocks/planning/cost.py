@@ -12,11 +12,11 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
-from zblocks.geometry import ceil_div
-from zblocks.host import LAMBDA_VCPU_MB
+from zblocks.geometry import Vec, ceil_div
 from zblocks.planning.bill import Bill, Line, Prices, WorkerPool, in_bucket
-from zblocks.planning.finish import PAGE, finalize_seconds
+from zblocks.planning.finish import CORES, MEMORY_MB, PAGE, finalize_seconds
 from zblocks.planning.plan import BlockTask, Plan
 from zblocks.planning.requests import (
     PUT_RATE,
@@ -45,6 +45,7 @@ RUN_PUTS = 11  # lock, config, items, plan, pending, report, provenance, info, t
 RUN_LISTS = 6  # without pages of objects: receipts, failures, the destination
 HEADERS_AT_ONCE = 64  # slices whose headers Plan reads at the same time
 
+SAMPLED = 200  # slices of which the planner counts the requests
 LOG_BYTES = 2000  # that one call of a function writes; assumed
 
 
@@ -104,7 +105,7 @@ def estimate(
         plan_s=_plan_seconds(pending),
         blocks_s=max(_makespan(blocks, at_once), least),
         coarse_s=sum(_makespan([coarse[i] for i in stage], wide) for stage in plan.stages()),
-        finalize_s=finalize_seconds(plan, _cores(plan, pool)),
+        finalize_s=finalize_seconds(plan, CORES if pool.cloud else 1.0),
         busy_s=work.seconds,
         stored_gb=stored,
         month=stored * prices.storage_gb_month if in_bucket(plan.destination) else 0.0,
@@ -144,32 +145,53 @@ def actual(
         lines.append(Line("EventBridge", "events", told, "events", *price))
     if not pool.cloud:
         return Bill(tuple(lines))
-    plan_s = _plan_seconds(tasks)
-    worker_s = done.seconds + finalize_seconds(plan, _cores(plan, pool))
-    gb_s = worker_s * plan.memory_mb / 1024 + plan_s * CONTROL_MEMORY_MB / 1024
+    control = _plan_seconds(tasks) * CONTROL_MEMORY_MB + finalize_seconds(plan, CORES) * MEMORY_MB
+    gb_s = (done.seconds * plan.memory_mb + control) / 1024
+    changes = _transitions(plan, done.blocks) + done.retries
     calls, compute = done.tasks + 2, f"compute, {pool.architecture}"
     return Bill((
         Line("Lambda", compute, gb_s, "GB-s", *prices.each(f"lambda_gb_s_{pool.architecture}")),
         Line("Lambda", "calls", calls, "requests", *prices.each("lambda_million_requests", 1e6)),
-        Line("Step Functions", "transitions", _transitions(plan, done), "transitions",
+        Line("Step Functions", "transitions", changes, "transitions",
              *prices.each("transitions_thousand", 1e3)),
         Line("CloudWatch", "logs", calls * LOG_BYTES / GB, "GB", *prices.each("logs_gb")),
         *lines,
     ))  # fmt: skip
 
 
-def _cores(plan: Plan, pool: WorkerPool) -> float:
-    return plan.memory_mb / LAMBDA_VCPU_MB if pool.cloud else 1.0
+def predict_dollars(plan: Plan, slices: Sequence[SliceRef]) -> float:
+    """Return what `estimate` predicts for a whole volume, without what all plans of it share.
+
+    Blocks aren't looked at one by one, and every n-th slice stands for those around it: the planner
+    compares many plans. By list prices, of arm64.
+    """
+    pool, prices = WorkerPool(1), Prices()
+    step = ceil_div(len(slices), SAMPLED)
+    reads = sum(slice_gets(plan, r) for s in slices[::step] for r in s.reads) * step
+    layer = plan.block_grid.x * plan.block_grid.y
+    puts = sum(s.objects for s in plan.scales) + plan.blocks + len(plan.coarse)
+    full = Vec(*map(min, plan.full_block, plan.box.shape))
+    blocks_s = plan.blocks * START
+    blocks_s += (plan.predicted_block_s - START) * plan.box.voxels / prod(full)
+    seconds = blocks_s + sum(coarse_seconds(plan, task, pool) for task in plan.coarse)
+    gets = reads * layer * in_bucket(plan.source)
+    gets += _target_gets(plan, plan.blocks) * in_bucket(plan.destination)
+    return (
+        seconds * plan.memory_mb / 1024 * prices.lambda_gb_s_arm64
+        + puts * in_bucket(plan.destination) * prices.put_thousand / 1e3
+        + gets * prices.get_thousand / 1e3
+        + _transitions(plan, plan.blocks) * prices.transitions_thousand / 1e3
+    )
 
 
 def _plan_seconds(tasks: Sequence[BlockTask]) -> float:
     return START + sum(len(t.slices) for t in tasks) * LATENCY / HEADERS_AT_ONCE
 
 
-def _transitions(plan: Plan, done: WorkDone) -> int:
-    """Return the state transitions of an execution; a retry is one, too."""
+def _transitions(plan: Plan, blocks: int) -> int:
+    """Return the state transitions of an execution; each retry is one more."""
     coarse = len(plan.stages()) + len(plan.coarse)
-    return PARENT_TRANSITIONS + coarse + CHILD_TRANSITIONS * done.blocks + done.retries
+    return PARENT_TRANSITIONS + coarse + CHILD_TRANSITIONS * blocks
 
 
 def _target_gets(plan: Plan, blocks: int) -> int:

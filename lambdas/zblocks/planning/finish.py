@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import ceil_div
+from zblocks.host import LAMBDA_VCPU_MB
 from zblocks.planning.plan import Plan
-from zblocks.planning.time import LATENCY, START, WorkerSpec
+from zblocks.planning.time import LATENCY, START
 
+MEMORY_MB = 3008  # of Finalize's function, as deployed by infra/
+CORES = MEMORY_MB / LAMBDA_VCPU_MB
 LISTS = 32  # parts of listings that are read at the same time
 READS = 32  # receipts that are read at the same time
 PAGE = 1000  # keys in one answer to a LIST, and of one deletion
@@ -32,13 +35,13 @@ def finalize_seconds(plan: Plan, cores: float = 1.0, replaced: int = 0) -> float
     return START + max(pages * PAGE_SECONDS, counting) + receipts + replaced / DELETE_RATE
 
 
-def refuse_endless(plan: Plan, worker: WorkerSpec) -> None:
+def refuse_endless(plan: Plan, limit_s: float) -> None:
     """Refuse a plan that can't be finished.
 
-    Raises DoesNotFit: Finalize would take longer than one function may.
+    Raises DoesNotFit: Finalize would take longer than `limit_s`, which one function may.
     """
-    seconds = finalize_seconds(plan, worker.cores)
-    if seconds <= worker.limit_s:
+    seconds = finalize_seconds(plan, CORES)
+    if seconds <= limit_s:
         return
     objects = sum(s.objects for s in plan.scales)
     way = 'set "sharding": true'
@@ -48,7 +51,7 @@ def refuse_endless(plan: Plan, worker: WorkerSpec) -> None:
         way = "raise the memory of workers (deeper blocks make larger shards)"
     raise DoesNotFit(
         f"{plan.destination}: {objects:,} objects: Finalize, one function, would take "
-        f"{seconds:,.0f} s to compare them with the receipts, more than the {worker.limit_s:.0f} s "
+        f"{seconds:,.0f} s to compare them with the receipts, more than the {limit_s:.0f} s "
         f"that a plan may use; {way}, or give a larger chunk_size, or "
         "convert on one machine (`zblocks convert`), which has no such limit"
     )

@@ -101,8 +101,7 @@ class PlanInput:
     missing: MissingSlices
     decoding: int = 0  # bytes more while it decodes rows (`SliceHeader.decoding`)
     held_whole: int = 0  # bytes that it holds if it decodes the slice as a whole
-    pieces: tuple[int, int] | None = None
-    """Width and height, as the volume lies, of what can be read alone of every slice, at most."""
+    pieces: tuple[int, int] | None = None  # x, y, as the volume lies: what can be read alone
     filled: tuple[FilledSlice, ...] = ()
     damaged: tuple[DamagedSlice, ...] = ()  # those of `slices` that are known to be damaged
     skip_damaged: bool = False  # whether damaged slices are treated as missing
@@ -184,6 +183,7 @@ class Plan:
     predicted_peak_mb: int  # of a block, MiB
     predicted_block_s: float  # seconds that a worker needs for a full block
     notes: tuple[str, ...]
+    sizes_mb: tuple[int, ...] = ()  # of the workers among which that one costs least, MiB
     pieces: tuple[int, int] | None = None  # as in `PlanInput`
     damaged: tuple[DamagedSlice, ...] = ()  # they are in `filled`, too
     skip_damaged: bool = False  # whether a slice that turns out to be damaged is missing

@@ -6,13 +6,15 @@ prediction that is too short ends in Lambda's timeout.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from zblocks.geometry import Vec, ceil_div
 from zblocks.host import LAMBDA_VCPU_MB
 from zblocks.planning.memory import DECODERS
 from zblocks.planning.plan import PlanInput
-from zblocks.precomputed.scale import ChunkFormat
+from zblocks.precomputed.scale import ChunkFormat, Scale
 
 MB = 1e6
 
@@ -37,7 +39,6 @@ PUTS_PER_CORE = 8  # threads per core that encode and store; more than one, sinc
 RATIO = {"gzip": 0.7, "br": 0.7, "none": 1.0, "jpeg": 0.15, "png": 0.7,
          "compressed_segmentation": 0.2, "compresso": 0.1}  # fmt: skip
 
-COARSE = 4 / 3  # voxels of all scales per voxel of scale 0 if x and y are halved; less if z is, too
 START = 4.0  # seconds that a cold worker takes before the first slice
 PLANNED_PERCENT = 88  # of a worker's memory: Lambda kills one that takes more than all of it
 
@@ -50,6 +51,7 @@ class WorkerSpec:
     cores: float = 1.0
     limit_s: float = float("inf")  # seconds that a block may be predicted to take
     item_bytes: float = float("inf")  # of JSON that may name a block's slices
+    paid: bool = False  # whether its seconds cost money
 
     @classmethod
     def on_lambda(cls, memory_mb: int) -> WorkerSpec:
@@ -57,7 +59,7 @@ class WorkerSpec:
 
         Step Functions hands over 256 KiB at most, with names of the run and the text of an error.
         """
-        return cls(memory_mb, memory_mb / LAMBDA_VCPU_MB, 600.0, 231 * 1024)
+        return cls(memory_mb, memory_mb / LAMBDA_VCPU_MB, 600.0, 231 * 1024, paid=True)
 
     @property
     def planned_mb(self) -> int:
@@ -70,8 +72,10 @@ class WorkerSpec:
         return ceil_div(peak_mb * 100, PLANNED_PERCENT)
 
 
-def predict_seconds(given: PlanInput, shape: Vec, worker: WorkerSpec) -> float:
-    """Return the seconds that a block of `shape` voxels takes.
+def predict_seconds(
+    given: PlanInput, shape: Vec, scales: Sequence[Scale], worker: WorkerSpec
+) -> float:
+    """Return the seconds that a block of `shape` voxels takes, which writes these scales.
 
     Three quarters of the shorter of network and cores are done beside the longer.
     """
@@ -81,7 +85,8 @@ def predict_seconds(given: PlanInput, shape: Vec, worker: WorkerSpec) -> float:
     share = read_share(given, shape)
     pixels = rows.width * rows.height * count * rows.pixel_bytes * share
     files = sum(r.bytes for r in read) * min(shape.z / len(given.slices), 1.0) * share
-    out = shape.x * shape.y * count * given.chunk_format.voxel_bytes * COARSE
+    voxels = shape.x * shape.y * count * sum(1 / prod(s.factor) for s in scales)
+    out = voxels * given.chunk_format.voxel_bytes
     slowest = min(DECODE[r.kind] for r in read)
     cpu = (pixels / slowest + out / PACK[pack] + out / MOVE) / worker.cores
     network = (files + out * RATIO[pack]) / NETWORK

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zblocks.neuroglancer import EXACT_FLOAT, MAX_TEXTURE
+from zblocks.planning.blocks import MANY_OBJECTS, NO_SHARDS
 from zblocks.planning.plan import Plan
-from zblocks.planning.planner import MANY_OBJECTS, NO_SHARDS
 
 SMALLEST_NM = 1.0  # no microscope has finer voxels
 LONGEST_NM = 2e9  # no sample is longer

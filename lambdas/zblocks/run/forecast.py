@@ -11,10 +11,11 @@ import msgspec
 from zblocks.config import Config
 from zblocks.errors import CostCeiling, DoesNotFit, ZblocksError
 from zblocks.planning.bill import Bill, Prices, WorkerPool, in_bucket, refuse_above
+from zblocks.planning.blocks import NO_SHARDS
 from zblocks.planning.cost import Estimate, estimate, stored_gb, stored_ratio
 from zblocks.planning.places import bucket_warnings, refuse_bucket
 from zblocks.planning.plan import BlockTask, Plan, PlanInput
-from zblocks.planning.planner import NO_SHARDS, make_plan
+from zblocks.planning.planner import make_plan
 from zblocks.planning.requests import GET_RATE, PUT_RATE, block_rates
 from zblocks.planning.time import WorkerSpec
 from zblocks.planning.warnings import find_warnings

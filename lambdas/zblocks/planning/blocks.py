@@ -1,0 +1,224 @@
+"""Which boxes of a volume one worker can convert within its memory and time.
+
+A block is a run of slices. Where parts of slices can be read, it is cut along x to fit in memory,
+and along y to fit in time. `ownership` says which scales it writes then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from math import prod
+
+import msgspec
+
+from zblocks.errors import DoesNotFit
+from zblocks.geometry import Box, Vec, ceil_div
+from zblocks.planning.bill import in_bucket
+from zblocks.planning.memory import Footprint, coarse_bytes, predict_peak, shard_bytes
+from zblocks.planning.ownership import SHARD_LAYERS, share_out
+from zblocks.planning.parts import part_box
+from zblocks.planning.plan import PlanInput
+from zblocks.planning.pyramid import DEEPEST, plan_scales
+from zblocks.planning.requests import count_objects
+from zblocks.planning.time import WorkerSpec, predict_put_seconds, predict_seconds
+from zblocks.precomputed.scale import Scale
+from zblocks.slices.transforms.rows import memory
+from zblocks.slices.transforms.substitutes import count_interpolated
+
+CUT_SECONDS = 240.0  # of a block that can be cut, so that many workers share the work
+CUT_CHUNKS = 8  # chunks along x and y that a block has at least: enough for shards of 256
+MUCH_SMALLER = 4  # blocks that are so many times smaller than others only add starts of workers
+MANY_OBJECTS = 20_000  # volumes of more chunks are sharded, unless the config says otherwise
+NO_SHARDS = '"compression": "br" rules out shards, which "gzip" (the default) allows'
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The shape of blocks that a worker can convert, and what follows from it."""
+
+    shape: Vec  # scale 0 voxels; 0: not cut along this axis
+    rows: int
+    scales: tuple[Scale, ...]  # of the whole volume, as blocks of this depth share them out
+    owned: int
+    peak_mb: int
+    seconds: float
+
+
+def fitting_blocks(given: PlanInput, worker: WorkerSpec) -> list[Block]:
+    """Return blocks that a worker can convert, the deepest first, then the largest.
+
+    If its seconds cost nothing, only the first is returned.
+
+    Raises:
+        DoesNotFit: not even the smallest block fits in the worker's memory and time.
+    """
+    wanted, sharded = choose_scales(given)
+    found, largest, peaks, last = [], 0, [], None
+    for shape, limit in _shapes_within(given, worker, wanted, sharded=sharded):
+        voxels = prod(_full(given, shape))
+        if voxels * MUCH_SMALLER < largest:
+            continue
+        last = block = _block(given, worker, shape, share_out(wanted, shape, sharded=sharded))
+        if block.seconds > limit or not block.owned:
+            continue
+        if block.peak_mb > worker.planned_mb:
+            peaks.append(block.peak_mb)
+            continue
+        found.append(block)
+        largest = max(largest, voxels)
+        if not worker.paid:
+            break
+    if not found:
+        raise DoesNotFit(_why_not(given, worker, peaks, last))
+    return found
+
+
+def _shapes_within(
+    given: PlanInput, worker: WorkerSpec, scales: list[Scale], *, sharded: bool
+) -> Iterator[tuple[Vec, float]]:
+    """Yield shapes whose slices a work item may name, each with the seconds that it may take."""
+    longest = max(len(msgspec.json.encode(s)) for s in given.slices)
+    for depth in _depths(scales[0].chunk.z, fixed=given.options.chunk is not None, sharded=sharded):
+        if depth * (longest + 1) <= worker.item_bytes:
+            *larger, smallest = _shapes(given, scales, depth)
+            yield from ((shape, min(CUT_SECONDS, worker.limit_s)) for shape in larger)
+            yield smallest, worker.limit_s
+
+
+def _block(
+    given: PlanInput, worker: WorkerSpec, shape: Vec, shares: tuple[tuple[Scale, ...], int]
+) -> Block:
+    """Return a block with as many rows at a time as fit in memory, or else as few as possible."""
+    scales, owned = shares
+    full, written = _full(given, shape), scales[:owned]
+    puts = _puts(given, written, shape)
+    seconds = max(predict_seconds(given, full, written, worker), predict_put_seconds(puts, worker))
+    for rows in _row_choices(given, full.y, scales[0].chunk.y):
+        peak = predict_peak(_footprint(given, written, shape, rows)) if owned else 0
+        if peak <= worker.planned_mb:
+            break
+    return Block(shape, rows, scales, owned, peak, round(seconds, 1))
+
+
+def _full(given: PlanInput, shape: Vec) -> Vec:
+    return Vec(shape.x or given.rows.width, shape.y or given.rows.height, shape.z)
+
+
+def _shapes(given: PlanInput, scales: list[Scale], depth: int) -> list[Vec]:
+    """Return shapes of blocks of so many slices, the largest first; 0: not cut along this axis."""
+    if given.pieces is None:
+        return [Vec(0, 0, depth)]
+    rows, chunk = given.rows, scales[0].chunk
+    across = _lengths(rows.width, max(given.pieces[0], CUT_CHUNKS * chunk.x), chunk.x)
+    down = _lengths(rows.height, max(given.pieces[1], CUT_CHUNKS * chunk.y), chunk.y)
+    shapes = [Vec(x, y, depth) for x, y in product(across, down)]
+    return sorted(shapes, key=lambda s: -(s.x or rows.width) * (s.y or rows.height))
+
+
+def _lengths(whole: int, least: int, chunk: int) -> list[int]:
+    """Return lengths to cut an axis into: none of it, or a chunk's, doubled."""
+    doubled = [chunk << n for n in range((whole - 1).bit_length())]
+    return [0, *(n for n in doubled if least <= n < whole)]
+
+
+def _puts(given: PlanInput, scales: Sequence[Scale], shape: Vec) -> int:
+    """Return how many objects a block of this shape writes to a bucket, in these scales."""
+    objects = sum(count_objects(s, part_box(s, shape, Vec(0, 0, 0))) for s in scales)
+    return objects * in_bucket(given.destination)
+
+
+def _too_many_objects(given: PlanInput, puts: int, seconds: float) -> str:
+    brotli = given.chunk_format.compression == "br"
+    shards = NO_SHARDS if brotli else 'give "sharding": true'
+    return (
+        f"slices of {given.rows.width}×{given.rows.height}: even the smallest block has {puts:,} "
+        f"objects to write, which takes a worker {seconds:.0f} s; {shards}, or larger chunks "
+        "(chunk_size)"
+    )
+
+
+def choose_scales(given: PlanInput) -> tuple[list[Scale], bool]:
+    """Return the scales, and whether their chunks go into shards."""
+    start, size, options = given.options.offset, given.rows, given.options
+    stop = Vec(start.x + size.width, start.y + size.height, start.z + len(given.slices))
+    box, chunks = Box(start, stop), given.chunk_format
+    scales = plan_scales(box, options, chunks, sharded=False)
+    sharded = options.sharding
+    if sharded is None:  # shards can't be compressed with brotli
+        sharded = chunks.compression != "br" and sum(s.chunks for s in scales) > MANY_OBJECTS
+    return plan_scales(box, options, chunks, sharded=True) if sharded else scales, sharded
+
+
+def _depths(chunk_z: int, *, fixed: bool, sharded: bool) -> list[int]:
+    """Return block depths to try, in slices, the deepest first.
+
+    Blocks that are shallower than a chunk make chunks shallower, so `fixed` chunks rule them out.
+    """
+    deepest = max(DEEPEST, SHARD_LAYERS * chunk_z) if sharded else DEEPEST
+    doublings = max((deepest // chunk_z).bit_length() - 1, 0)
+    halvings = 0 if fixed else chunk_z.bit_length() - 1
+    return [(chunk_z << doublings) >> k for k in range(doublings + halvings + 1)]
+
+
+def _row_choices(given: PlanInput, height: int, chunk_y: int) -> list[int]:
+    """Return how many rows to decode at a time: all of the block first, then rows of chunks."""
+    rows = [height]
+    while given.strips and rows[-1] > chunk_y:
+        rows.append(ceil_div(rows[-1] // 2, chunk_y) * chunk_y)
+    return rows
+
+
+def _footprint(given: PlanInput, scales: tuple[Scale, ...], shape: Vec, rows: int) -> Footprint:
+    voxel, stack, size = given.chunk_format.voxel_bytes, given.stack, given.rows
+    halo = max(s.factor.z - 1 if scales[0].box.start.z % s.factor.z else 0 for s in scales)
+    held = min(shape.z + halo, len(given.slices))
+    widest = max(stack.rows.width, *(s.width for s in given.slices))
+    width, height = shape.x or size.width, shape.y or size.height
+    if shape.x and given.pieces:  # with what fills the first tile and the last one
+        widest = min(width + 2 * given.pieces[0], widest)
+    steps = memory(stack.transforms, replace(stack.rows, width=widest))
+    return Footprint(
+        width=width,
+        voxel_bytes=voxel,
+        interpolated=min(count_interpolated(given.slices), held),
+        depth=held,
+        rows=min(rows, height),
+        height=height,
+        held=ceil_div(given.held * widest, max(stack.rows.width, widest)),
+        decoding=given.decoding,
+        held_whole=given.held_whole,
+        in_place=given.in_place and all(step.in_place for step in stack.transforms),
+        kept=steps.kept,
+        passing=steps.passing,
+        file_bytes=max(s.bytes for s in given.slices),
+        coarse_bytes=coarse_bytes(scales, shape._replace(z=held), voxel),
+        shard_bytes=shard_bytes(scales, shape, voxel),
+    )
+
+
+def _why_not(given: PlanInput, worker: WorkerSpec, peaks: list[int], last: Block | None) -> str:
+    """Say why no block fits: `peaks` are those of blocks within the time, `last` the smallest."""
+    what = f"slices of {given.rows.width}×{given.rows.height}"
+    shallower = " or choose a shallower chunk_size" if given.options.chunk else ""
+    if peaks:
+        enough = worker.needed_mb(min(peaks))
+        return (
+            f"{what} need a worker with at least {enough} MiB, this one has "
+            f"{worker.memory_mb}; raise its memory to {enough}{shallower}"
+        )
+    if last is None:
+        return (
+            f"the keys of even the smallest block's slices are longer than the "
+            f"{worker.item_bytes / 1024:.0f} KiB that a work item may have; give the slices "
+            f"shorter keys{shallower}, or convert on one machine"
+        )
+    puts = _puts(given, last.scales[: last.owned], last.shape)
+    if predict_put_seconds(puts, worker) > worker.limit_s:
+        return _too_many_objects(given, puts, last.seconds)
+    return (
+        f"{what}: even the smallest block would take a worker {last.seconds:.0f} s, more than the "
+        f"{worker.limit_s:.0f} s that a plan may use; raise its memory, which also buys "
+        f"cores{shallower}"
+    )

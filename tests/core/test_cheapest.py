@@ -1,0 +1,57 @@
+"""Of several sizes of workers, and of many shapes of blocks, the plan takes what costs least."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.stacks import STACKS, Stack
+from zblocks.errors import DoesNotFit
+from zblocks.planning import planner
+from zblocks.planning.bill import Prices, WorkerPool
+from zblocks.planning.blocks import fitting_blocks
+from zblocks.planning.cost import estimate
+from zblocks.planning.planner import make_plan
+from zblocks.planning.time import WorkerSpec
+
+SIZES = tuple(map(WorkerSpec.on_lambda, (1769, 3008)))
+TILED = Stack((21_796, 12_876, 200), "tiff", "uint16").given
+WIDE = STACKS["24,000×18,000×450 RGB, JPEG"].given
+
+
+def dollars(given, *workers):
+    return estimate(*make_plan(given, *workers), WorkerPool(1000), Prices()).bill.dollars
+
+
+@pytest.mark.parametrize(("given", "memory_mb"), [(TILED, 1769), (WIDE, 3008)])
+def test_of_two_sizes_the_cheaper_one_is_taken(given, memory_mb):
+    plan, _ = make_plan(given, *SIZES)
+    assert (plan.memory_mb, plan.sizes_mb) == (memory_mb, (1769, 3008))
+    assert dollars(given, *SIZES) == min(dollars(given, each) for each in SIZES)
+    assert plan.predicted_peak_mb <= 0.88 * memory_mb
+
+
+@pytest.mark.parametrize("given", [TILED, WIDE])
+def test_no_block_that_fits_makes_a_cheaper_run(given, monkeypatch):
+    """By the bill of the whole run, which looks at every block."""
+    worker = SIZES[1]
+    least = dollars(given, worker)
+    for block in fitting_blocks(given, worker):
+        monkeypatch.setattr(planner, "fitting_blocks", lambda *_, only=block: [only])
+        assert dollars(given, worker) >= 0.995 * least
+
+
+def test_a_size_in_which_nothing_fits_is_left_out():
+    plan, _ = make_plan(WIDE, WorkerSpec.on_lambda(128), SIZES[1])
+    assert plan.memory_mb == 3008
+    with pytest.raises(DoesNotFit, match="this one has 130"):
+        make_plan(WIDE, WorkerSpec.on_lambda(128), WorkerSpec.on_lambda(130))
+
+
+def test_on_one_machine_the_largest_block_is_taken():
+    """Its seconds cost nothing; blocks are as large as memory allows."""
+    stack = Stack((24_000, 18_000, 450), "jpeg", "uint8", ratio=0.15).given
+    here = WorkerSpec(3008)
+    (first,) = fitting_blocks(stack, here)
+    plan, _ = make_plan(stack, here)
+    assert plan.block_shape == first.shape
+    assert first == fitting_blocks(stack, WorkerSpec(3008, paid=True))[0]
