@@ -114,13 +114,13 @@ def tiff_of(data, **options):
     return lambda path: tifffile.imwrite(path, data, metadata=None, **options)
 
 
-PLANE = np.zeros((20, 30), np.uint8)
+PLANE, RGB = np.zeros((20, 30), np.uint8), np.zeros((20, 30, 3), np.uint8)
 UNREADABLE = {
     "signed": (tiff_of(PLANE.astype("int64")), "signed integers of 64 bits"),
     "64 bits": (tiff_of(PLANE.astype("float64")), "floats of 64 bits"),
     "12 bits": (tiff_of(PLANE.astype("uint16"), bitspersample=12), "unsigned integers of 12 bits"),
-    "JPEG 2000": (tiff_of(PLANE, compression="jpeg2000"), "JPEG 2000 compression (34712)"),
-    "Lab": (tiff_of(np.zeros((20, 30, 3), np.uint8), photometric="cielab"), "CIELab pixels"),
+    "WebP": (tiff_of(RGB, compression="webp", photometric="rgb"), "WebP compression (50001)"),
+    "Lab": (tiff_of(RGB, photometric="cielab"), "CIELab pixels"),
     "turned": (tiff_of(PLANE, extratags=[(274, 3, 1, 6, True)]), "an orientation tag (6)"),
 }
 

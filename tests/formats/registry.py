@@ -304,6 +304,19 @@ for _layout, _where in (("strips", STRIPS), ("tiles", TILES)):
     add(f"TIFF JPEG YCbCr {_layout}", ".tif", RGB,
         partial(by_tifffile, compression="jpeg", photometric="ycbcr", **_where),
         tifffiles, exact=False)  # fmt: skip
+for _name, _of, _code, _more in (
+    ("grey tiles", GREY, "JPEG2000", TILES),
+    ("RGB tiles of Aperio", RGB, 33005, TILES),
+    ("RGB tiles of Bio-Formats", RGB, 33003, TILES),
+    ("RGB strips", ("uint16", 3), "JPEG2000", STRIPS),
+    ("signed tiles", ("int16", 1), "JPEG2000", TILES),
+    ("planar", RGB, "JPEG2000", {"planarconfig": "separate", **TILES}),
+):
+    add(f"TIFF JPEG 2000 {_name}", ".tif", _of, partial(by_tifffile, compression=_code, **_more),
+        tifffiles)  # fmt: skip
+add("TIFF JPEG 2000 lossy", ".tif", RGB,
+    partial(by_tifffile, compression=33004, compressionargs={"level": 30, "reversible": False}),
+    tifffiles, exact=False)  # fmt: skip
 add("TIFF JPEG RGB", ".tif", RGB, partial(by_tifffile, compression="jpeg", photometric="rgb"),
     tifffiles, exact=False)  # fmt: skip
 for _dtype in ("uint8", "uint16"):

@@ -19,7 +19,7 @@ FORMATS = {
 
 COLOURS = ("grey", "RGB", "alpha", "CMYK", "palette")
 CODECS = {"lzw": "LZW", "zlib": "deflate", "packbits": "PackBits", "zstd": "zstd", "lzma": "LZMA",
-          "JPEG": "JPEG", "fax": "fax"}  # fmt: skip
+          "JPEG": "JPEG", "JPEG 2000": "JPEG 2000", "fax": "fax"}  # fmt: skip
 LAYOUTS = ("progressive", "interlaced", "lossless", "codestream", "strips", "tiles", "planar",
            "big-endian", "predictor", "white is zero", "pages", "pyramid")  # fmt: skip
 

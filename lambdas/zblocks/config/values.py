@@ -23,8 +23,8 @@ from pydantic import (
 )
 
 IMAGE_EXTENSIONS = (
-    ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".tf2", ".tf8", ".btf", ".jp2", ".j2k", ".j2c",
-    ".jpc", ".jpx", ".bmp", ".webp",
+    ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".tf2", ".tf8", ".btf", ".svs", ".jp2", ".j2k",
+    ".j2c", ".jpc", ".jpx", ".bmp", ".webp",
 )  # fmt: skip
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

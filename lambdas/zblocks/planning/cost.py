@@ -121,7 +121,7 @@ def actual(
     """
     slices = [s for t in tasks for s in t.slices]
     # A TIFF's tags may need a second request.
-    probes = sum(1 + (s.kind == "tiff") for s in slices if s.key is not None)
+    probes = sum(1 + s.kind.startswith("tiff") for s in slices if s.key is not None)
     pages = sum(ceil_div(s.objects, PAGE) for s in plan.scales)
     source, target = in_bucket(plan.source), in_bucket(plan.destination)
     gets = (sum(slice_gets(plan, s) for s in done.read) + probes) * source

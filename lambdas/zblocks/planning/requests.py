@@ -74,7 +74,7 @@ def slice_gets(plan: Plan, ref: SliceRef) -> int:
         return 1
     if ref.kind in ("jp2", "jp2-strips", "bmp", "png-indices"):
         return ceil_div(max(ref.bytes, 1), AHEAD_MAX)
-    if ref.kind == "tiff":
+    if ref.kind in ("tiff", "tiff-jp2"):
         return _tiff_gets(plan)
     count, at, ahead = 0, 0, AHEAD_MIN
     while at < ref.bytes:

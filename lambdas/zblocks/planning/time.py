@@ -21,8 +21,8 @@ MB = 1e6
 # Bytes of voxels that one core decodes in a second, by `SliceHeader.kind`.
 DECODE = {
     "jpeg": 400 * MB, "jpeg-scans": 80 * MB, "jpeg-inks": 80 * MB, "png": 130 * MB,
-    "png-indices": 80 * MB, "tiff": 140 * MB, "jp2": 9 * MB,
-    "jp2-strips": 6 * MB, "bmp": 200 * MB, "webp": 60 * MB,
+    "png-indices": 80 * MB, "tiff": 140 * MB, "tiff-jp2": 9 * MB,
+    "jp2": 9 * MB, "jp2-strips": 6 * MB, "bmp": 200 * MB, "webp": 60 * MB,
 }  # fmt: skip
 # Bytes of voxels that one core encodes in a second, by `packing`.
 PACK = {

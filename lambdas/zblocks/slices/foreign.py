@@ -33,7 +33,6 @@ _KINDS = {
     "Hamamatsu NDPI": (_SLIDE, ".ndpi .ndpis .vms", {}),
     "3DHISTECH MRXS": (_SLIDE, ".mrxs", {}),
     "Leica SCN": (_SLIDE, ".scn", {}),
-    "Aperio SVS": (_SLIDE, ".svs", {}),
     "Ventana BIF": (_SLIDE, ".bif", {}),
     "Zeiss LSM": (_BIO_FORMATS, ".lsm", {}),
     "MetaMorph STK": (_BIO_FORMATS, ".stk", {}),

@@ -58,7 +58,8 @@ class SliceHeader:
 
     kind: str
     """How it is decoded: `jpeg`, `jpeg-scans` (progressive), `jpeg-inks` (CMYK), `png`,
-    `png-indices` (labels), `tiff`, `jp2`, `jp2-strips` (in strips or whole), `bmp` or `webp`."""
+    `png-indices` (labels), `tiff`, `tiff-jp2` (TIFF with JPEG 2000 in it), `jp2`, `jp2-strips` (in
+    strips or whole), `bmp` or `webp`."""
     width: int
     height: int
     channels: int

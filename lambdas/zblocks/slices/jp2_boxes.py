@@ -12,7 +12,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from zblocks.geometry import Voxels
+from zblocks.geometry import Voxels, ceil_div
 from zblocks.slices.faults import unread
 
 MAX_BOXES = 10_000
@@ -23,6 +23,8 @@ PALETTE_BYTES = 1 << 12
 
 ENUMERATED, PLAIN = 1, (16, 17)
 """Method of a colour box that names its space, and the spaces sRGB and grey."""
+
+_COD, _COC = 0xFF52, 0xFF53
 
 NEAR = 1 << 16
 """Bytes before a codestream that need no care."""
@@ -113,13 +115,55 @@ def has_plain_colours(file: IO[bytes]) -> bool:
     return True
 
 
-def depths_of(file: IO[bytes]) -> set[tuple[int, bool, int, int]]:
-    """Return (bits, signed, steps along x and y) of a JPEG 2000's channels (ISO 15444-1, A.5.1)."""
-    file.seek(_codestream_at(file))
+class Codestream(NamedTuple):
+    """What the main header of a codestream says (A.5.1, A.6.1, A.6.2)."""
+
+    area: tuple[int, int, int, int]
+    """Its pixels [x0, x1) × [y0, y1) on the reference grid: x0, y0, x1, y1."""
+    depths: frozenset[tuple[int, bool, int, int]]
+    """Bits, sign, and steps along x and y of its channels."""
+    levels: int = 0
+    """How often every channel was halved: the reduced resolutions that it holds."""
+    turned: bool = False
+    """Whether its first three channels were red, green and blue, and became luma and chroma."""
+
+    def size(self, level: int) -> tuple[int, int]:
+        """Return width and height of a resolution, in pixels; level 0 is the whole (B.5)."""
+        x0, y0, x1, y1 = (ceil_div(edge, 1 << level) for edge in self.area)
+        return x1 - x0, y1 - y0
+
+
+def codestream_of(file: IO[bytes]) -> Codestream | None:
+    """Return what the main header of a JPEG 2000's codestream says; None if it has none."""
+    at = _codestream_at(file)
+    file.seek(at)
     head = file.read(42)
     if not head.startswith(b"\xff\x4f\xff\x51") or len(head) < 42:
-        return set()
+        return None
+    x1, y1, x0, y0 = struct.unpack_from(">4I", head, 8)
     (count,) = struct.unpack_from(">H", head, 40)
     data = file.read(3 * count)
     parts = struct.iter_unpack("3B", data) if len(data) == 3 * count else ()
-    return {((b & 127) + 1, b > 127, x, y) for b, x, y in parts}
+    depths = frozenset(((b & 127) + 1, b > 127, x, y) for b, x, y in parts)
+    if not depths:
+        return None
+    levels, turned = [], False
+    for marker, body in _segments(file, at + 2):
+        if marker == _COD and len(body) > 5:
+            turned = turned or body[4] == 1
+            levels.append(body[5])
+        if marker == _COC and len(body) > 3:
+            levels.append(body[2 if count < 257 else 3])
+    return Codestream((x0, y0, x1, y1), depths, min(levels, default=0), turned)
+
+
+def _segments(file: IO[bytes], at: int) -> Iterator[tuple[int, bytes]]:
+    """Yield markers and first bytes of a main header's segments (A.1), up to the first tile."""
+    for _ in range(MAX_BOXES):
+        file.seek(at)
+        head = file.read(4 + 6)
+        if len(head) < 4 or head[:2] == b"\xff\x90":
+            return
+        marker, size = struct.unpack_from(">HH", head)
+        yield marker, head[4 : 2 + size]
+        at += 2 + size

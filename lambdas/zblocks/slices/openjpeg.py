@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from zblocks.geometry import Voxels
+from zblocks.geometry import Voxels, ceil_div
 
 PARAMETERS = 1 << 14
 """Bytes that are enough for opj_dparameters_t, which OpenJPEG itself fills in."""
@@ -128,10 +128,11 @@ class _File:
         return 1
 
 
-def decode_rows(data: bytes, start: int, out: Voxels) -> None:
+def decode_rows(data: bytes, start: int, out: Voxels, level: int = 0) -> None:
     """Fill `out` (y, x, c) with the rows of a JPEG 2000 from `start` on; nothing else is decoded.
 
-    Its channels have the size of the image and as many bits as the type of `out` holds.
+    Rows are those of a reduced resolution if `level` isn't 0. Channels that are stored at a half of
+    the width or height are repeated. None has more bits than the type of `out`.
 
     Raises:
         ValueError: it is damaged there, or isn't as wide as `out`, or has other channels.
@@ -149,9 +150,11 @@ def decode_rows(data: bytes, start: int, out: Voxels) -> None:
         _connect(opj, stream, file, len(data))
         parameters = c.create_string_buffer(PARAMETERS)
         opj.opj_set_default_decoder_parameters(parameters)
+        c.c_uint32.from_buffer(parameters).value = level  # cp_reduce
         sound = opj.opj_setup_decoder(codec, parameters)
         sound = sound and opj.opj_read_header(stream, codec, c.byref(image))
-        if not (sound and _decode(opj, codec, stream, image, (start, start + len(out)))):
+        rows = (start, start + len(out))
+        if not (sound and _decode(opj, codec, stream, image, _area(image.contents, rows, level))):
             raise ValueError("; ".join(said) or "OpenJPEG doesn't say why")
         _copy(image.contents, out)
     finally:
@@ -168,9 +171,16 @@ def _connect(opj: c.CDLL, stream: int, file: _File, size: int) -> None:
     opj.opj_stream_set_user_data_length(stream, size)
 
 
-def _decode(opj: c.CDLL, codec: int, stream: int, image: object, rows: tuple[int, int]) -> bool:
-    whole = image.contents  # type: ignore[attr-defined]
-    area = whole.x0, whole.y0 + rows[0], whole.x1, whole.y0 + rows[1]
+def _area(whole: _Image, rows: tuple[int, int], level: int) -> tuple[int, int, int, int]:
+    """Return the area of rows of a resolution on the reference grid."""
+    first = ceil_div(whole.y0, 1 << level)
+    start, stop = ((first + row) << level for row in rows)
+    return whole.x0, max(start, whole.y0), whole.x1, min(stop, whole.y1)
+
+
+def _decode(
+    opj: c.CDLL, codec: int, stream: int, image: object, area: tuple[int, int, int, int]
+) -> bool:
     steps: tuple[Callable[[], int], ...] = (
         lambda: opj.opj_set_decode_area(codec, image, *area),
         lambda: opj.opj_decode(codec, stream, image),
@@ -182,10 +192,15 @@ def _decode(opj: c.CDLL, codec: int, stream: int, image: object, rows: tuple[int
 def _copy(image: _Image, out: Voxels) -> None:
     height, width, channels = out.shape
     parts = [image.comps[i] for i in range(image.numcomps)]
-    bits = 8 * out.itemsize
     if len(parts) != channels or any(
-        (p.w, p.h, p.prec, p.sgnd) != (width, height, bits, 0) for p in parts
+        (p.w, p.h) != (ceil_div(width, p.dx), ceil_div(height, p.dy))
+        or p.prec > 8 * out.itemsize
+        or p.sgnd != (out.dtype.kind == "i")
+        for p in parts
     ):
         raise ValueError("its channels are of another size or type than its header says")
-    for i, part in enumerate(parts):
-        out[..., i] = np.ctypeslib.as_array(part.data, (height, width))
+    for i, p in enumerate(parts):
+        values = np.ctypeslib.as_array(p.data, (p.h, p.w))
+        if (p.dx, p.dy) != (1, 1):
+            values = values.repeat(p.dx, axis=1).repeat(p.dy, axis=0)[:height, :width]
+        out[..., i] = values

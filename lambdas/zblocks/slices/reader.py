@@ -36,7 +36,7 @@ def open_slice(
     selection = selection or ChannelSelection()
     whole = Window(0, 0, header.width, header.height)
     window = window or whole
-    if header.kind == "tiff":
+    if header.kind in ("tiff", "tiff-jp2"):
         from zblocks.slices.tiff.reader import TiffReader
 
         return TiffReader(source, header, selection, window)

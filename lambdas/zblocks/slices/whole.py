@@ -20,7 +20,13 @@ from zblocks.errors import ZblocksError
 from zblocks.geometry import Voxels
 from zblocks.slices.faults import changed, damaged, oversized, unread
 from zblocks.slices.header import ByteSource, SliceHeader
-from zblocks.slices.jp2_boxes import depths_of, has_plain_colours, palette_of, without_extras
+from zblocks.slices.jp2_boxes import (
+    Codestream,
+    codestream_of,
+    has_plain_colours,
+    palette_of,
+    without_extras,
+)
 from zblocks.slices.openjpeg import held_bytes, library, strip_rows
 from zblocks.slices.pixels import AS_DECODED, ChannelSelection, Pixels, map_pixels
 
@@ -123,15 +129,24 @@ def _as_indices(image: Any, file: IO[bytes]) -> Voxels:
     return greys[:, None].repeat(3, axis=1)
 
 
+def codestream_in(opened: _Opened) -> Codestream:
+    """Return what the codestream of a JPEG 2000 says.
+
+    Raises:
+        SliceError: it has none.
+    """
+    if found := codestream_of(opened.file):
+        return found
+    raise damaged(opened.name, opened.kind, "it has no codestream")
+
+
 def pixels_of(opened: _Opened, selection: ChannelSelection, planned: int = 1) -> Pixels:
     """Return what is decoded; a palette of greys is colours if three channels are planned."""
-    name, kind, image, file, palette = opened
+    name, kind, image, _, palette = opened
     space, channels, dtype = _MODES.get(image.mode, ("", 0, ""))
     what = "" if space else f"{image.mode} pixels"
     if kind == "jp2":
-        depths = depths_of(file)
-        if not depths:
-            raise damaged(name, kind, "it has no codestream")
+        depths = codestream_in(opened).depths
         bits = max(d[0] for d in depths)
         if len(depths) != 1 or any(sign or x * y != 1 for _, sign, x, y in depths):
             what = "channels of different sizes, or signed numbers"
@@ -200,7 +215,7 @@ def _in_strips(header: SliceHeader, file_bytes: int) -> SliceHeader:
 def _needs_openjpeg(opened: _Opened) -> bool:
     if opened.kind != "jp2" or opened.palette is not None:
         return False
-    bits = max(d[0] for d in depths_of(opened.file))
+    bits = max(d[0] for d in codestream_in(opened).depths)
     return bits not in (8, 16) or (bits == 16 and opened.image.mode != "I;16")
 
 

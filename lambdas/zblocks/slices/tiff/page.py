@@ -12,7 +12,9 @@ from zblocks.slices.tiff import directory as t
 
 NONE, CCITT, LZW, JPEG, DEFLATE, PACKBITS = 1, (2, 3, 4), 5, 7, (8, 32946), 32773
 ZSTD, LZMA = 50000, 34925
-COMPRESSIONS = {NONE, *CCITT, LZW, JPEG, *DEFLATE, PACKBITS, ZSTD, LZMA}
+APERIO_YCBCR = 33003
+JPEG2000 = (APERIO_YCBCR, 33004, 33005, 34712)
+COMPRESSIONS = {NONE, *CCITT, LZW, JPEG, *DEFLATE, PACKBITS, ZSTD, LZMA, *JPEG2000}
 
 SAMPLES = {
     (1, 1): "uint8", (1, 2): "uint8", (1, 4): "uint8", (1, 8): "uint8", (1, 16): "uint16",
@@ -26,6 +28,11 @@ EXACT = {16: 1 << 11, 32: 1 << 24, 64: 1 << 53}
 
 COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3}
 """Colour channels of a photometric interpretation."""
+
+
+def is_aperio(directory: t.Directory) -> bool:
+    """Return whether a scanner of Aperio, or a program in its manner, wrote a page (SVS)."""
+    return directory.raw(t.DESCRIPTION, 6) == b"Aperio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,13 @@ class Page:
     @property
     def recodes(self) -> bool:
         """Whether strips or tiles are decompressed here, not by libtiff."""
-        return self.compression in (ZSTD, LZMA)
+        return self.compression in (ZSTD, LZMA, *JPEG2000)
+
+    @property
+    def ycbcr(self) -> bool:
+        """Whether its JPEG 2000 holds luma and chroma; of Aperio, the compression says so, too."""
+        said = self.compression == APERIO_YCBCR and is_aperio(self.directory)
+        return self.compression in JPEG2000 and (self.photometric == 6 or said)
 
     @property
     def offsets_tag(self) -> int:

@@ -3,7 +3,7 @@
 libtiff walks all pages before the requested one, libvips inverts, scales and premultiplies some
 pixels, and neither reads every format. So they are given a BigTIFF made on the fly: a directory
 with only the tags that decoding needs, and the strips or tiles; those in compressions that this
-libtiff lacks (zstd, LZMA) decompressed, and wrapped as stored deflate blocks.
+libtiff lacks (zstd, LZMA, JPEG 2000) decompressed, and wrapped as stored deflate blocks.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from isal import isal_zlib
 
 from zblocks.slices.faults import damaged
 from zblocks.slices.tiff import directory as t
+from zblocks.slices.tiff import jpeg2000
 from zblocks.slices.tiff.apart import stored_tags
 from zblocks.slices.tiff.blank import blank
-from zblocks.slices.tiff.page import COLOURS, DEFLATE, JPEG, LZMA, Page
+from zblocks.slices.tiff.page import COLOURS, DEFLATE, JPEG, JPEG2000, LZMA, Page
 from zblocks.slices.tiff.segments import Buffer
 
 STORED = 65535  # bytes of one stored block of deflate
@@ -27,6 +28,10 @@ STORED = 65535  # bytes of one stored block of deflate
 INFLATED = 1 << 17  # bytes inflated at a time
 
 JPEG_HEAD = 1 << 14  # bytes of a strip or tile that show how its JPEG is sampled
+
+_COPIED = ((t.FILL_ORDER, "H"), (t.PREDICTOR, "H"), (t.T4_OPTIONS, "I"), (t.T6_OPTIONS, "I"),
+           (t.YCBCR_SAMPLING, "H"))  # fmt: skip
+"""Tags that say how pixels were compressed, and the letters of their numbers."""
 
 
 def page_file(page: Page, found: Sequence[Buffer], channel: int | None, *, stored: bool) -> bytes:
@@ -81,6 +86,8 @@ def _check_inflates(name: str, data: Buffer, due: tuple[int, ...]) -> None:
 
 def _unpack(page: Page, data: Buffer, size: int, name: str) -> bytes:
     """Decompress a strip or tile, to no more than its size."""
+    if page.compression in JPEG2000:
+        return jpeg2000.unpack(page, bytes(data), size)
     try:
         if page.compression == LZMA:
             found = lzma.LZMADecompressor().decompress(data, size + 1)
@@ -133,8 +140,7 @@ def _tags(page: Page, channel: int | None, *, stored: bool) -> dict[int, tuple[s
         tags[t.EXTRA_SAMPLES] = ("H", [0] * (samples - colours))
     if photometric == 3:
         tags[t.COLORMAP] = ("H", list(page.palette))
-    for tag, letter in ((t.FILL_ORDER, "H"), (t.PREDICTOR, "H"), (t.T4_OPTIONS, "I"),
-                        (t.T6_OPTIONS, "I"), (t.YCBCR_SAMPLING, "H")):  # fmt: skip
+    for tag, letter in () if page.compression in JPEG2000 else _COPIED:
         if values := d.values(tag, 2):
             tags[tag] = (letter, list(values))
     if page.apart:

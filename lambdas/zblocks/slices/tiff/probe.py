@@ -11,7 +11,7 @@ from zblocks.slices.faults import damaged, oversized
 from zblocks.slices.header import ByteSource, PageSelection, SliceHeader
 from zblocks.slices.pixels import ChannelSelection, map_pixels
 from zblocks.slices.tiff.blank import check_blanks
-from zblocks.slices.tiff.page import Page
+from zblocks.slices.tiff.page import JPEG2000, Page
 from zblocks.slices.tiff.planes import TiffPlanes
 from zblocks.slices.tiff.read_page import kind_of_samples, read_page, unreadable
 from zblocks.slices.tiff.segments import held_bytes, piece_of
@@ -77,7 +77,7 @@ def _header(page: Page, selection: ChannelSelection, number: int) -> SliceHeader
     check_blanks(page)
     mapping = map_pixels(name, pixels, selection)
     return SliceHeader(
-        "tiff",
+        "tiff-jp2" if page.compression in JPEG2000 else "tiff",
         page.width,
         page.height,
         mapping.channels,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from zblocks.errors import SliceError
 from zblocks.slices.faults import oversized
 from zblocks.slices.header import ByteSource, SliceHeader
+from zblocks.slices.openjpeg import library
 from zblocks.slices.tiff import directory as t
-from zblocks.slices.tiff.page import COMPRESSIONS, JPEG, NONE, SAMPLES, Page
+from zblocks.slices.tiff.page import COMPRESSIONS, JPEG, JPEG2000, NONE, SAMPLES, Page
 
 _NO_PICTURES = {8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "colour filter array",
                 32844: "LogL", 32845: "LogLuv", 34892: "camera raw"}  # fmt: skip
@@ -15,9 +16,8 @@ _NO_PICTURES = {8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "colour filter ar
 _UNREAD = {
     6: "old-style JPEG", 9: "JBIG", 10: "JBIG", 32766: "NeXT", 32771: "CCITT with word alignment",
     32809: "ThunderScan", 32895: "IT8", 32896: "IT8", 32897: "IT8", 32898: "IT8",
-    32908: "Pixar 10-bit", 32909: "Pixar log", 32947: "Kodak DCS", 33003: "JPEG 2000 (Aperio)",
-    33004: "JPEG 2000 (Aperio)", 33005: "JPEG 2000 (Aperio)", 33007: "ALT", 34661: "JBIG",
-    34676: "SGI log", 34677: "SGI log", 34712: "JPEG 2000", 34713: "Nikon NEF", 34715: "JBIG2",
+    32908: "Pixar 10-bit", 32909: "Pixar log", 32947: "Kodak DCS", 33007: "ALT", 34661: "JBIG",
+    34676: "SGI log", 34677: "SGI log", 34713: "Nikon NEF", 34715: "JBIG2",
     34718: "MDI binary", 34719: "MDI progressive", 34720: "MDI vector", 34887: "LERC",
     34892: "lossy JPEG (DNG)", 34926: "zstd (old number)", 34927: "WebP (old number)",
     34933: "PNG", 34934: "JPEG XR", 48124: "Jetraw", 50001: "WebP", 50002: "JPEG XL",
@@ -83,8 +83,8 @@ def unreadable(page: Page, why: str) -> SliceError:
     """Return the error for a page that can't become voxels."""
     return SliceError(
         f"{page.directory.file.name}: this TIFF has {why}; zblocks reads {READABLE}, without "
-        "compression or with LZW, deflate, PackBits, JPEG, zstd, LZMA or a fax code; convert it or "
-        "remove it from the list"
+        "compression or with LZW, deflate, PackBits, JPEG, JPEG 2000 (8 and 16 bits), zstd, LZMA "
+        "or a fax code; convert it or remove it from the list"
     )
 
 
@@ -122,7 +122,7 @@ def _unreadable(page: Page) -> str:
     by_channel = page.planar and page.photometric == 6
     reasons = {
         f"{_NO_PICTURES.get(page.photometric)} pixels": page.photometric in _NO_PICTURES,
-        "YCbCr without JPEG": page.photometric == 6 and page.compression != JPEG,
+        "YCbCr without JPEG": page.photometric == 6 and page.compression not in (JPEG, *JPEG2000),
         kind_of_samples(page): (page.format, page.bits) not in SAMPLES,
         f"{kind_of_samples(page)} that are not grey or RGB": page.format == 2
         and page.photometric not in (1, 2),
@@ -131,6 +131,7 @@ def _unreadable(page: Page) -> str:
         ),
         "tiles of several planes": bool(page.tile) and page.directory.value(t.TILE_DEPTH, 1) > 1,
         "planes of separate channels": page.planar and page.directory.value(t.IMAGE_DEPTH, 1) > 1,
+        **_unreadable_jpeg2000(page),
         f"JPEG of {page.bits} bits": page.compression == JPEG and page.bits != 8,
         "JPEG of YCbCr with separate channels": page.compression == JPEG and by_channel,
         f"{page.samples} channels of {page.bits} bits": page.bits < 8 and page.samples > 1,
@@ -144,6 +145,20 @@ def _unreadable(page: Page) -> str:
         f"an orientation tag ({turn}) instead of turned pixels": turn > 1,
     }
     return next((why for why, found in reasons.items() if found), "")
+
+
+def _unreadable_jpeg2000(page: Page) -> dict[str, bool]:
+    """Return what keeps JPEG 2000 in a page from becoming voxels, and whether it does."""
+    if page.compression not in JPEG2000:
+        return {}
+    shape = (page.samples, page.bits, page.format, page.planar)
+    return {
+        f"JPEG 2000 of {kind_of_samples(page)}": page.format == 3 or page.bits not in (8, 16),
+        "JPEG 2000 of luma and chroma in other than three channels of 8 bits": (
+            page.ycbcr and shape != (3, 8, 1, False)
+        ),
+        "JPEG 2000, and the OpenJPEG of this installation can't be called": library() is None,
+    }
 
 
 def kind_of_samples(page: Page) -> str:

@@ -9,12 +9,14 @@ from zblocks.geometry import ceil_div
 from zblocks.slices.header import ByteSource
 from zblocks.slices.stream import STREAM_BYTES
 from zblocks.slices.tiff.directory import TiffFile
-from zblocks.slices.tiff.page import NONE, Page
+from zblocks.slices.tiff.page import JPEG2000, NONE, Page
 from zblocks.slices.window import PIECE, Window
 
 GROUP_BYTES = 1 << 22  # decoded bytes that are read together, if one row of tiles isn't more
 
 HELD = 2.25  # bytes held per decoded byte of such a group (measured)
+
+DECODING = 8  # bytes held per sample of a strip or tile that OpenJPEG decodes (measured)
 
 STREAM_ROWS = 1800  # rows that libvips holds of a strip that it decodes row by row (measured)
 
@@ -94,6 +96,8 @@ def held_bytes(page: Page) -> int:
         held = STREAM_ROWS * row + 2 * sum(stored)
     if page.recodes:
         held += min(rows_together(page.rows, row), page.height) * page.row_bytes
+    if page.compression in JPEG2000:
+        held += DECODING * page.rows * (page.tile[0] if page.tile else page.width) * page.samples
     return int(held) + STREAM_BYTES
 
 
