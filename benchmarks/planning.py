@@ -21,6 +21,7 @@ from benchmarks.slow_s3 import SlowS3, start
 
 START = """
 import json, sys, time
+from zblocks.planning.finish import listed
 from zblocks.config import Config
 from zblocks.host import peak_mb
 from zblocks.planning.stores import open_stores
@@ -36,7 +37,7 @@ done = prepare(config, open_stores(config), WorkerSpec.on_lambda(3008), Run("run
 plan = done.plan
 found = {
     "blocks": plan.blocks, "block_depth": plan.block_shape.z, "pending": len(done.pending),
-    "predicted_block_s": plan.predicted_block_s, "objects": sum(s.objects for s in plan.scales),
+    "predicted_block_s": plan.predicted_block_s, "objects": sum(listed(plan)),
 }
 """
 FINALIZE = """

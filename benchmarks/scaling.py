@@ -16,14 +16,9 @@ from zblocks.geometry import Vec
 from zblocks.host import LAMBDA_VCPU_MB
 from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.cost import estimate
-from zblocks.planning.plan import (
-    BlockTask,
-    GridOptions,
-    MissingSlices,
-    Plan,
-    PlanInput,
-    StackFormat,
-)
+from zblocks.planning.finish import listed
+from zblocks.planning.plan import BlockTask, MissingSlices, Plan, StackFormat
+from zblocks.planning.plan_input import GridOptions, PlanInput
 from zblocks.planning.planner import make_plan
 from zblocks.planning.requests import PUT_RATE
 from zblocks.planning.time import WorkerSpec
@@ -118,7 +113,7 @@ def row(name: str, size: tuple[int, int, int], *, sharded: bool, memory_mb: int)
         return f"| {name} | {kind} | {memory_mb} | refused |" + " |" * 6
     plan = measured(plan, rates)
     e = estimate(plan, tasks, WorkerPool(1000), Prices())
-    objects = sum(s.objects for s in plan.scales)
+    objects = sum(listed(plan))
     gb_s = next(line.quantity for line in e.bill.lines if line.unit == "GB-s")
     dollars, per = e.bill.dollars, e.bill.dollars / (plan.box.voxels / 1e12)
     return (

@@ -14,7 +14,9 @@ from zblocks.errors import DoesNotFit
 from zblocks.geometry import Vec
 from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.cost import estimate
-from zblocks.planning.plan import GridOptions, MissingSlices, PlanInput, StackFormat
+from zblocks.planning.finish import listed
+from zblocks.planning.plan import MissingSlices, StackFormat
+from zblocks.planning.plan_input import GridOptions, PlanInput
 from zblocks.planning.planner import make_plan
 from zblocks.planning.time import WorkerSpec
 from zblocks.precomputed.scale import ChunkFormat
@@ -89,7 +91,7 @@ def row(name: str, stack: Stack, memory_mb: int) -> str:
     found = estimate(plan, tasks, WorkerPool(1000, cloud=True), Prices())
     teravoxels = plan.box.voxels / 1e12
     x, y, z = plan.full_block
-    objects = sum(s.objects for s in plan.scales) / teravoxels
+    objects = sum(listed(plan)) / teravoxels
     return (
         f"| {name} | {memory_mb} | {plan.blocks:,} of {x:,}×{y:,}×{z} | {objects:,.0f} "
         f"| {plan.predicted_block_s:.0f} | {found.seconds / 60:.0f} "

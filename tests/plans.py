@@ -7,14 +7,8 @@ from typing import Any
 
 from zblocks.geometry import Vec
 from zblocks.planning.missing import with_substitutes
-from zblocks.planning.plan import (
-    FilledSlice,
-    GridOptions,
-    MissingSlices,
-    PlanInput,
-    StackFormat,
-    Step,
-)
+from zblocks.planning.plan import FilledSlice, MissingSlices, StackFormat, Step
+from zblocks.planning.plan_input import GridOptions, PlanInput
 from zblocks.precomputed.scale import ChunkFormat
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.rows import RowFormat

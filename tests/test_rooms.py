@@ -19,6 +19,7 @@ run
 report
 conversion
 planning
+outputs
 config slices precomputed omezarr
 storage
 neuroglancer

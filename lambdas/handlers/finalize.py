@@ -25,7 +25,7 @@ from zblocks.run.finalize import (
 from zblocks.run.job import REPORT, Job, open_job
 from zblocks.run.records import with_advice
 from zblocks.run.start import Run
-from zblocks.view.public_access import access_problems
+from zblocks.view.public_access import output_problems
 
 REDRIVABLE = timedelta(days=14)
 
@@ -57,7 +57,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     except IncompleteVolume as error:
         tell_failure(job, run, str(error))
         raise
-    ending = add_access_problems(job.target, ending, access_problems(ending.location))
+    problems = output_problems(ending.location, job.plan.outputs)
+    ending = add_access_problems(job.target, ending, problems)
     metrics.add_metric(name="VolumesPublished", unit=MetricUnit.Count, value=1)
     logger.info(
         "volume published", location=ending.location, access_problems=ending.access_problems

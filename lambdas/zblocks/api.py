@@ -20,9 +20,9 @@ from zblocks.planning.time import WorkerSpec
 from zblocks.run.cloud.executions import functions_at_once
 from zblocks.run.finalize import Ending, add_access_problems
 from zblocks.run.forecast import LAMBDA_MEMORY_MB, Forecast, Workers, forecast, in_cloud
+from zblocks.run.job import open_job
 from zblocks.run.local.convert import Machine, Observer
 from zblocks.run.local.convert import convert as convert_here
-from zblocks.storage import open_store
 
 Job = str | os.PathLike[str] | Mapping[str, object] | Config
 """What may be given as a config."""
@@ -125,10 +125,11 @@ def convert_job(config: Config, machine: Machine, observe: Observer, resume: str
     ending = convert_here(config, machine, observe, resume)
     if ending.location.startswith("file:"):
         return ending
-    from zblocks.view.public_access import access_problems
+    from zblocks.view.public_access import output_problems
 
-    problems = access_problems(ending.location)
-    return add_access_problems(open_store(ending.location, access_of(config)), ending, problems)
+    job = open_job(ending.location, access_of(config))
+    problems = output_problems(ending.location, job.plan.outputs)
+    return add_access_problems(job.target, ending, problems)
 
 
 def _config(given: Job) -> Config:

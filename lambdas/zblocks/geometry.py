@@ -34,6 +34,9 @@ class Vec(NamedTuple):
         return Vec(self.x // other.x, self.y // other.y, self.z // other.z)
 
 
+ONE = Vec(1, 1, 1)
+
+
 def ceil_div(a: int, b: int) -> int:
     """Return a / b rounded up, exact for any whole a and positive b."""
     return -(-a // b)

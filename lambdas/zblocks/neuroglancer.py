@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -74,6 +75,7 @@ class ViewedVolume:
     resolution: tuple[float, float, float]
     """Of scale 0, nm per voxel, xyz."""
     contrast: Ranges = (None,)
+    zarr: bool = False  # whether it is an OME-Zarr image, not a precomputed volume
 
 
 def are_colours(channels: int, dtype: str) -> bool:
@@ -149,18 +151,18 @@ def in_colours(ranges: Ranges) -> list[tuple[int, tuple[float, float], tuple[int
     return [(n, r, COLOURS[n] if len(shown) > 1 else (1, 1, 1)) for n, r in shown]
 
 
-def viewer_link(volume: ViewedVolume, source: str, client: str = HOSTED) -> str:
+def viewer_link(volume: ViewedVolume, url: str, client: str = HOSTED) -> str:
     """Return a link to a Neuroglancer (`client`) that opens the volume at its middle.
 
-    `source` is where the viewer finds it: `s3://bucket/prefix` or an `http(s)://` URL.
+    `url` is where the viewer finds it: `s3://bucket/prefix` or an `http(s)://` URL.
     """
     box, resolution = volume.box, volume.resolution
     middle = [(a + b) / 2 for a, b in zip(box.start, box.stop, strict=True)]
     extent = max(n * r for n, r in zip(box.shape, resolution, strict=True))
     layer: dict[str, object] = {
         "type": volume.layer,
-        "name": unquote(source.rstrip("/").rsplit("/", 1)[-1]),
-        "source": f"precomputed://{source}",
+        "name": unquote(url.rstrip("/").rsplit("/", 1)[-1]),
+        "source": _source(volume, url),
     }
     if volume.layer == "image":
         layer |= _shading(volume)
@@ -173,6 +175,18 @@ def viewer_link(volume: ViewedVolume, source: str, client: str = HOSTED) -> str:
         "layout": "4panel",
     }
     return f"{client}/#!{quote(json.dumps(state, separators=(',', ':')))}"
+
+
+def _source(volume: ViewedVolume, url: str) -> str | dict[str, Any]:
+    if not volume.zarr:
+        return f"precomputed://{url}"
+    source = f"{url.rstrip('/')}/|zarr3:"
+    if volume.channels == 1:
+        return source
+    # The viewer takes the axis c for one to choose from; shaders need it as one of channels, c^.
+    space = zip("zyx", volume.resolution[::-1], strict=True)
+    axes = {"c^": [1, ""], **{n: [_metres(r), "m"] for n, r in space}}
+    return {"url": source, "transform": {"outputDimensions": axes}}
 
 
 def _metres(nm: float) -> float:

@@ -16,10 +16,12 @@ from tests.plans import a_stack
 from zblocks.conversion.chunk_writer import Written
 from zblocks.errors import StorageError
 from zblocks.geometry import Vec
+from zblocks.outputs.scales import PRECOMPUTED_ONLY, Formats
 from zblocks.planning import blocks
+from zblocks.planning.finish import listed
 from zblocks.planning.planner import make_plan
+from zblocks.planning.requests import all_objects
 from zblocks.planning.time import WorkerSpec
-from zblocks.precomputed.scale import object_key
 from zblocks.run.audit import audit, delete_extra, task_names
 from zblocks.run.job import RECEIPTS
 from zblocks.run.ledger import RUN
@@ -37,6 +39,10 @@ class Bucket:
 
     def put(self, key, data, tag=""):
         self.objects[key] = (data, tag or etag(key + str(data)))
+
+    def beside(self, suffix):
+        assert not suffix
+        return self
 
     def stored_name(self, key, _encoding):
         return key
@@ -73,7 +79,8 @@ def keys_of(plan):
     found = {name: {} for name in task_names(plan)}
     for name, keys in found.items():
         for scale, box in plan.written_by(name):
-            keys.update(dict.fromkeys(object_key(scale, c) for c in scale.touching(box)))
+            (stored,) = plan.stored(plan.scales.index(scale))
+            keys.update(dict.fromkeys(stored.key(c) for c in scale.touching(box)))
     return {name: list(keys) for name, keys in found.items()}
 
 
@@ -83,16 +90,18 @@ def receipt_of(plan, task, objects, *, partial=False):
 
 @pytest.fixture(
     scope="module",
-    params=[(False, False), (True, False), (False, True), (True, True)],
-    ids=["chunks", "shards", "chunks of boxes", "shards of boxes"],
-)
+    params=[(s, c, f) for f in (PRECOMPUTED_ONLY, Formats(False, True)) for c in (False, True)
+            for s in (False, True)],
+    ids=["chunks", "shards", "chunks of boxes", "shards of boxes", "Zarr chunks", "Zarr shards",
+         "Zarr chunks of boxes", "Zarr shards of boxes"],
+)  # fmt: skip
 def finished(request):
     """A plan of more objects than one run of names, and its tasks' keys."""
-    sharded, cut = request.param
+    sharded, cut, formats = request.param
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "CUT_SECONDS", 0.0)  # the smallest boxes
         tiles = {"pieces": (16, 16), "offset": (5, -3, 0)} if cut else {}
-        plan = plan_of(sharded=sharded, **tiles)
+        plan = plan_of(sharded=sharded, formats=formats, **tiles)
     assert (min(plan.block_grid) > 1) == cut
     return plan, keys_of(plan)
 
@@ -110,8 +119,9 @@ def filled(plan, tasks):
 
 def test_there_are_several_runs_of_names(finished):
     plan, tasks = finished
-    assert plan.scales[0].sharding or plan.scales[0].objects > 2 * RUN
-    assert sum(map(len, tasks.values())) == sum(s.objects for s in plan.scales)
+    assert plan.scales[0].sharding or all_objects(plan, 0) > 2 * RUN
+    counts = (all_objects(plan, k) for k in range(len(plan.scales)))
+    assert sum(map(len, tasks.values())) == sum(counts)
 
 
 def test_what_is_as_receipted_is_not_looked_at(finished):
@@ -140,7 +150,8 @@ def test_every_fault_is_found(finished, seed):
     for _, key in renewed:  # the same bytes, written again
         bucket.put(key, b"voxels", "another")
     names = ("stray", "0-7_0-7_0-7", "0-", "~")
-    strays = [f"{scale.key}/{name}" for scale in plan.scales for name in names]
+    folders = [stored.folder for output in plan.outputs for stored in output.scales]
+    strays = [f"{folder}/{name}" for folder in folders for name in names]
     for key in strays:
         bucket.put(key, b"stray")
     verdict = audit(plan, bucket).verdict
@@ -209,7 +220,7 @@ def test_a_listing_that_fails_is_no_empty_one(finished):
     class Failing(Bucket):
         def list(self, folder="", after=""):
             for at, one in enumerate(super().list(folder, after)):
-                if at == 7 and folder == plan.scales[0].key:
+                if at == 7 and folder == plan.stored(0)[0].folder:
                     raise StorageError("503")
                 yield one
 
@@ -227,6 +238,10 @@ class Endless:
 
     def __init__(self, plan):
         self.plan, self.names = plan, {s.key: Names(s) for s in plan.scales}
+
+    def beside(self, suffix):
+        assert not suffix
+        return self
 
     def stored_name(self, key, _encoding):
         return key
@@ -258,7 +273,7 @@ def peak_of(blocks):
     tracemalloc.start()
     try:
         assert audit(plan, volume).verdict.complete
-        return sum(s.objects for s in plan.scales), tracemalloc.get_traced_memory()[1]
+        return sum(listed(plan)), tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
 

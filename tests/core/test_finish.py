@@ -9,7 +9,7 @@ import pytest
 from tests.plans import a_stack, chunk_format
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Vec
-from zblocks.planning.finish import finalize_seconds, replaced_objects
+from zblocks.planning.finish import finalize_seconds, listed, replaced_objects
 from zblocks.planning.planner import make_plan
 from zblocks.planning.time import WorkerSpec
 from zblocks.run.decide import Destination, Planned, decide
@@ -47,7 +47,7 @@ def test_the_ways_out_lead_out():
     larger = dataclasses.replace(stack().options, chunk=Vec(128, 128, 16))
     assert make_plan(dataclasses.replace(stack(), options=larger), LAMBDA)
     here, _ = make_plan(stack(), WorkerSpec(3008))
-    assert sum(s.objects for s in here.scales) > 20_000_000
+    assert sum(listed(here)) > 20_000_000
 
 
 def test_seconds_grow_with_objects_tasks_and_what_is_deleted():
@@ -74,4 +74,4 @@ def test_objects_of_the_same_names_are_not_deleted():
     plan, _ = make_plan(stack(SMALL), LAMBDA)
     other, _ = make_plan(stack(LARGE), WorkerSpec(3008))
     assert replaced_objects(plan, plan) == 0
-    assert replaced_objects(other, plan) == sum(s.objects for s in other.scales)
+    assert replaced_objects(other, plan) == sum(listed(other))

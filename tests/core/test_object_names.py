@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 
 from tests.plans import a_stack
 from zblocks.geometry import Vec, is_covered
+from zblocks.omezarr.array import ZarrArray
+from zblocks.omezarr.object_names import ZarrNames
+from zblocks.outputs.scales import PRECOMPUTED_ONLY, Formats
 from zblocks.planning.planner import make_plan
 from zblocks.planning.time import WorkerSpec
 from zblocks.precomputed.object_names import object_names
-from zblocks.precomputed.scale import object_key
 
 sides = st.integers(1, 300)
 
@@ -24,36 +27,65 @@ def scales(draw):
     size = (draw(sides), draw(sides), draw(st.integers(1, 150)))
     offset = tuple(draw(st.integers(-1000, 1000)) for _ in range(3))
     options = {"sharding": draw(st.booleans()), "chunk": Vec(32, 32, 16)}
-    plan, _ = make_plan(a_stack(size, offset=offset, options=options), WorkerSpec(4000))
-    scale = draw(st.sampled_from(plan.scales))
+    formats = draw(st.sampled_from([PRECOMPUTED_ONLY, Formats(False, True)]))
+    stack = a_stack(size, offset=offset, options=options, formats=formats)
+    plan, _ = make_plan(stack, WorkerSpec(4000))
+    number = draw(st.integers(0, len(plan.scales) - 1))
+    (stored,), scale = plan.stored(number), plan.scales[number]
     first = draw(st.integers(0, scale.grid.z))
     last = draw(st.integers(first, scale.grid.z))
     holes = ((scale.layer(first)[0], scale.layer(last - 1)[1]),) if first < last else ()
-    return scale, holes
+    return stored, holes
 
 
-def listed(scale, holes):
+def listed(stored, holes):
     """Return the names of all objects, by brute force; a shard in which any chunk is due is due."""
+    scale, start = stored.scale, len(stored.folder) + 1
     cells = [c for c in scale.cells() if not is_covered(holes, *scale.layer(c.z))]
-    return {object_key(scale, cell).partition("/")[2] for cell in cells}
+    return {stored.key(cell)[start:] for cell in cells}
 
 
-@given(scales(), st.sampled_from(["", ".gz"]))
-def test_every_object_is_in_one_layer(drawn, suffix):
-    scale, holes = drawn
-    suffix = "" if scale.sharding else suffix
-    names = object_names(scale, holes, suffix)
+class Folder:
+    """A store that adds `.gz` to the names of gzipped objects."""
+
+    def stored_name(self, key, encoding):
+        return f"{key}.gz" if encoding else key
+
+
+class Bucket:
+    """A store that does not."""
+
+    def stored_name(self, key, _encoding):
+        return key
+
+
+@given(scales(), st.sampled_from([Folder(), Bucket()]))
+def test_every_object_is_in_one_layer(drawn, store):
+    stored, holes = drawn
+    suffix = store.stored_name("", stored.headers[1])
+    names = stored.names(holes, store)
     found = {name: layer for layer in names.layers for name in names.in_layer(layer)}
-    assert found.keys() == {name + suffix for name in listed(scale, holes)}
-    assert len(found) == names.count
+    assert found.keys() == {name + suffix for name in listed(stored, holes)}
+    assert len(found) == len(names.layers) * len(names.xs) * len(names.ys)
     assert {name: names.locate(name)[0] for name in found} == found
-    for name in {name + suffix for name in listed(scale, ())} - found.keys():
+    for name in {name + suffix for name in listed(stored, ())} - found.keys():
         assert names.locate(name) is None, "a hole"
+
+
+@given(scales())
+def test_an_object_is_located_at_its_first_voxel(drawn):
+    stored, _ = drawn
+    names, scale, start = stored.names((), Bucket()), stored.scale, len(stored.folder) + 1
+    for cell in scale.cells():
+        layer, x, y = names.locate(stored.key(cell)[start:])
+        first = cell.over(stored.group).times(stored.group)
+        assert (x, y) == scale.chunk_box(first).start[:2]
+        assert names.layers[layer][0] == scale.chunk_box(first).start.z
 
 
 @given(scales(), scales())
 def test_names_of_another_grid_are_not_its_own(ours, theirs):
-    names, mine = object_names(ours[0], ours[1]), listed(*ours)
+    names, mine = ours[0].names(ours[1], Bucket()), listed(*ours)
     for name in listed(*theirs):
         assert (names.locate(name) is not None) == (name in mine)
 
@@ -84,16 +116,28 @@ def test_other_names_belong_to_no_layer_of_shards(name):
     assert names.locate(name) is None
 
 
+@pytest.mark.parametrize(
+    "name", ["", "0", "0/0", "0/0/0/0", "00/0/0", "0/0/+0", "0/0/ 0", "-1/0/0", "1/0/0", "0/1/0",
+             "0/0/1", "0/0/0.gz", "zarr.json", "0/0/\u0660", f"0/0/{10**120}"],
+)  # fmt: skip
+def test_other_names_belong_to_no_layer_of_an_array(name):
+    array = ZarrArray("0", Vec(32, 32, 16), 1, Vec(32, 32, 16), "uint8", "")
+    names = ZarrNames(array, Vec(-3, 5, 7), ())
+    assert names.locate("0/0/0") == (0, -3, 5)
+    assert names.locate(name) is None
+
+
 @given(scales(), st.integers(1, 50))
 def test_runs_have_about_one_size(drawn, count):
-    scale, holes = drawn
-    names, splits = object_names(scale, holes), object_names(scale, holes).splits(count)
+    stored, holes = drawn
+    names = stored.names(holes, Bucket())
+    splits, runs = names.splits(count), Counter()
     assert splits == sorted(set(splits))
     assert len(splits) < count
-    runs = [0] * (len(splits) + 1)
-    for name in listed(scale, ()):
+    for name in listed(stored, holes):
         runs[bisect_left(splits, name)] += 1
-    if scale.sharding is None:
-        columns = scale.grid.x * scale.grid.y
-        assert max(runs) <= -(-columns // min(count, columns)) * scale.grid.z
-        assert names.per_layer == columns
+    if stored.scale.sharding is None and names.layers:
+        # Columns along z of chunks of a precomputed volume, rows along x of those of an array.
+        z, y, x = len(names.layers), len(names.ys), len(names.xs)
+        lines, length = (z * y, x) if isinstance(names, ZarrNames) else (x * y, z)
+        assert max(runs.values()) <= -(-lines // min(count, lines)) * length

@@ -12,6 +12,7 @@ from tests.flow.conftest import textured, write_stack
 from tests.flow.inprocess import start, with_plan
 from tests.references import pyramid_of, read_info, read_tensorstore
 from zblocks.config import Config
+from zblocks.outputs.scales import PRECOMPUTED_ONLY
 from zblocks.planning.ownership import plan_coarse
 from zblocks.planning.time import WorkerSpec, predict_coarse_seconds
 from zblocks.run.attempt import attempt_block, attempt_coarse
@@ -40,7 +41,7 @@ def test_stages_make_the_same_voxels(tmp_path, write_config, sharding, offset):
     )
     plan = start(config).plan
     # Take scales away from the blocks, so that there is something to stage.
-    scales, coarse = plan_coarse(plan.scales, 2, SLOW)
+    scales, coarse = plan_coarse(plan.scales, 2, SLOW, PRECOMPUTED_ONLY)
     volume = dataclasses.replace(plan.volume, scales=scales)
     staged = dataclasses.replace(plan, volume=volume, owned=2, coarse=coarse)
     assert len(staged.stages()) >= 2

@@ -7,6 +7,7 @@ import pytest
 from tests.flow.conftest import textured, write_stack
 from tests.flow.inprocess import start
 from zblocks.config import Config
+from zblocks.planning.finish import listed
 from zblocks.run.attempt import attempt_block, attempt_coarse
 from zblocks.run.job import LOCK, RECEIPTS, open_job, read_tasks
 
@@ -42,7 +43,7 @@ def test_slices_are_read_once_and_objects_written_once(tmp_path, write_config, e
     assert source_bytes <= read <= 1.02 * source_bytes
     assert gets == 130 if ext == ".jpg" else gets <= 130 * 8
     plan = job.plan
-    objects = sum(s.objects for s in plan.scales[: plan.owned])
+    objects = sum(listed(plan)[: plan.owned])
     assert puts == objects + plan.blocks  # every object once, and a receipt a block
     lock = job.target.head(LOCK).bytes
     assert read_back <= plan.blocks * lock  # each looks at the lock, and nothing else

@@ -43,7 +43,7 @@ def a_run(slices, *, sharded=False):
 
 def work_of(plan, tasks, faster=1.0):
     threads = PUTS_PER_CORE * round(WorkerSpec.on_lambda(plan.memory_mb).cores)
-    puts = max(block_puts(plan, task) for task in tasks)
+    puts = max(block_puts(plan, [task]) for task in tasks)
     return Work(len(tasks), puts, plan.predicted_block_s / faster, threads)
 
 
@@ -79,7 +79,7 @@ def test_all_blocks_at_once_would_run_out_of_time():
 
 def test_the_time_of_a_run_is_that_of_its_objects():
     plan, tasks, state = a_run(10_000)
-    puts = sum(block_puts(plan, task) for task in tasks)
+    puts = block_puts(plan, tasks)
     said = estimate(plan, tasks, WorkerPool(1000), Prices())
     assert said.at_once == state["max_concurrency"] < 20
     assert puts / PUT_RATE <= said.blocks_s < 1.2 * puts / PUT_RATE

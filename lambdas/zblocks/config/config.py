@@ -116,6 +116,12 @@ class Config(Fields):
         return self.given_destination or self._folder_url(self.folder_to_convert_to)
 
     @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats of the volume."""
+        given = self.given_format
+        return (given,) if isinstance(given, str) else given
+
+    @property
     def channel_selection(self) -> str:
         """`channels` as one text, as `ChannelSelection.channels`."""
         given = self.channels

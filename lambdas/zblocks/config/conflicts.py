@@ -91,6 +91,36 @@ def _encoding_conflicts(config: Config) -> Iterator[str]:
         )
     if config.compression == "br" and config.sharding is True:
         yield 'compression: shards can\'t hold "br"; give "gzip" or "none"'
+    yield from _format_conflicts(config)
+
+
+def _format_conflicts(config: Config) -> Iterator[str]:
+    precomputed, zarr = ("precomputed" in config.formats, "ome-zarr" in config.formats)
+    formats = show(list(config.formats) if len(config.formats) > 1 else config.formats[0])
+    if config.compression == "zstd" and precomputed:
+        yield (
+            f'compression: "zstd" is for format "ome-zarr", but format is {formats}; give "gzip" '
+            'or "none"'
+        )
+    if config.compression == "br" and zarr:
+        yield 'compression: OME-Zarr has no "br"; give "gzip", "zstd" or "none"'
+    if not precomputed and config.encoding != "raw":
+        yield (
+            f"encoding: {show(config.encoding)} is for precomputed volumes, but format is "
+            f'{formats}; remove it, or give "format": ["precomputed", "ome-zarr"]'
+        )
+    if not precomputed and config.segment_names:
+        yield (
+            f"segment_names: are part of precomputed volumes, but format is {formats}; remove "
+            'them, or give "format": ["precomputed", "ome-zarr"]'
+        )
+    if len(set(config.formats)) < len(config.formats):
+        yield f"format: {formats} names one twice; name it once"
+    if precomputed and zarr and "/" not in config.destination.partition("://")[2].strip("/"):
+        yield (
+            f"format: {formats} needs a destination with a name, to which .ome.zarr can be added, "
+            f"not {config.destination}, a whole bucket; give a folder in it"
+        )
 
 
 def _label_conflicts(config: Config) -> Iterator[str]:

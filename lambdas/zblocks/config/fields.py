@@ -18,6 +18,7 @@ from zblocks.config.values import (
     ListPlace,
     LocalPath,
     Nanometres,
+    OutputFormat,
     Prefix,
     Region,
     Url,
@@ -124,6 +125,15 @@ class Fields(BaseModel):
         description='"image", or "segmentation" for labels: coarser scales then take the most '
         "common label instead of the mean",
     )
+    given_format: (
+        OutputFormat
+        | Annotated[tuple[OutputFormat, ...], Strict(False), Field(min_length=1, max_length=2)]
+    ) = Field(
+        "precomputed",
+        alias="format",
+        description='"precomputed", "ome-zarr", or ["precomputed", "ome-zarr"]: then the OME-Zarr '
+        "image is at the destination with .ome.zarr after its name",
+    )
     encoding: Literal["raw", "jpeg", "png", "compressed_segmentation", "compresso"] = Field(
         "raw",
         description='"raw" (lossless), "jpeg" (smaller, lossy; 8-bit only), "png" (lossless; '
@@ -152,10 +162,10 @@ class Fields(BaseModel):
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = Field(
         90, description="a whole number from 1 to 100, for encoding jpeg"
     )
-    compression: Literal["gzip", "br", "none"] = Field(
+    compression: Literal["gzip", "br", "zstd", "none"] = Field(
         "gzip",
-        description='"gzip", "br" (slightly smaller, slower; not in shards) or "none", for chunks '
-        "other than JPEG and PNG",
+        description='"gzip", "br" (precomputed only; slightly smaller, slower; not in shards), '
+        '"zstd" (ome-zarr only) or "none", for chunks other than JPEG and PNG',
     )
     sharding: Literal["auto"] | bool = Field(
         "auto",

@@ -142,6 +142,7 @@ Url = Annotated[str, Field(max_length=2048), AfterValidator(_url)]
 ListPlace = Annotated[str, Field(max_length=4096), AfterValidator(list_place)]
 Nanometres = Annotated[float, Field(gt=0, le=1e9), AllowInfNan(False)]
 Voxel = Annotated[int, Field(ge=-(2**31) + 1, le=2**31 - 1)]
+OutputFormat = Literal["precomputed", "ome-zarr"]
 Edge = Annotated[int, Field(ge=1, le=2048)]
 
 

@@ -15,10 +15,10 @@ from zblocks.conversion.slice_stats import SliceStatsCounter
 from zblocks.errors import IncompleteVolume, SliceError
 from zblocks.geometry import Box, Span, Voxels, is_covered
 from zblocks.host import cores
+from zblocks.outputs.scales import ChunkReader
 from zblocks.planning.memory import DECODERS
 from zblocks.planning.missing import planned_holes
 from zblocks.planning.plan import Plan
-from zblocks.precomputed.reader import ScaleReader
 from zblocks.precomputed.scale import Scale, chunk_key
 from zblocks.slices import ChannelSelection, RowReader, SliceHeader, open_slice
 from zblocks.slices.slice_ref import DamagedSlice, SliceRef
@@ -144,12 +144,13 @@ class StoredScale:
     scale: Scale
     allow_holes: bool = False  # whether a missing chunk is read as the fill value
     holes: int = 0  # number of missing chunks read, without planned holes, which are always allowed
-    _reader: ScaleReader = field(init=False)
+    _reader: ChunkReader = field(init=False)
     _planned: tuple[Span, ...] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._reader = ScaleReader.open(self.target, self.scale)
+        first = self.plan.stored(self.plan.scales.index(self.scale))[0]
+        self._reader = first.open(self.target)
         self._planned = planned_holes(self.plan, self.scale)
 
     def read(self, box: Box) -> Voxels:

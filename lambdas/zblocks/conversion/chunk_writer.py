@@ -1,10 +1,10 @@
-"""Encodes and stores finished chunks, unsharded or in shards, with a pool of threads."""
+"""Encodes and stores finished chunks in each output format, with a pool of threads."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -13,15 +13,14 @@ import numpy as np
 from isal import isal_zlib
 
 from zblocks.compression import Buffer
-from zblocks.geometry import Box, Span, Voxels, is_covered
+from zblocks.geometry import ONE, Box, Span, Vec, Voxels, is_covered
 from zblocks.host import cores
+from zblocks.outputs.scales import StoredAs
 from zblocks.planning.memory import QUEUE_BYTES
 from zblocks.planning.missing import planned_holes
 from zblocks.planning.plan import Plan
 from zblocks.planning.time import PUTS_PER_CORE
-from zblocks.precomputed.encoding import encode_chunk
-from zblocks.precomputed.scale import Scale, chunk_key, content_encoding, content_type, shard_key
-from zblocks.precomputed.sharding import build_shard, chunk_id, shard_size
+from zblocks.precomputed.scale import Scale
 from zblocks.storage import IMMUTABLE, Store
 
 LOCAL_PUTS_PER_CORE = 2
@@ -38,32 +37,30 @@ class Written(NamedTuple):
 
 
 @dataclass(slots=True)
-class OpenShards:
-    """Chunks of shards that are not complete yet."""
+class OpenObjects:
+    """Chunks of objects that are not complete yet."""
 
-    _chunks: dict[tuple[str, int], dict[int, bytes]] = field(default_factory=dict)
+    _chunks: dict[tuple[str, str, Vec], dict[Vec, Buffer]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(
-        self, scale: Scale, box: Box, data: bytes, holes: Sequence[Span]
-    ) -> dict[int, bytes] | None:
-        """Add an encoded chunk; return the chunks of its shard by ID if the shard is complete.
+        self, stored: StoredAs, cell: Vec, data: Buffer, holes: Sequence[Span]
+    ) -> Mapping[Vec, Buffer] | None:
+        """Add an encoded chunk; return the chunks of its object by cell if that is complete.
 
         Layers of chunks in `holes`, z ranges in voxels, are not expected.
         """
-        sharding = scale.sharding
-        assert sharding is not None  # noqa: S101 - checked by the caller
-        cell, grid = scale.cell(box), scale.grid
-        number, size = chunk_id(cell, grid), shard_size(sharding, grid)
-        expected = min(size.x, grid.x - cell.x // size.x * size.x)
-        expected *= min(size.y, grid.y - cell.y // size.y * size.y)
-        first = cell.z // size.z * size.z
-        layers = range(first, min(first + size.z, grid.z))
+        size, scale = stored.group, stored.scale
+        if size == ONE:
+            return {cell: data}
+        at, grid = cell.over(size), scale.grid
+        expected = min(size.x, grid.x - at.x * size.x) * min(size.y, grid.y - at.y * size.y)
+        layers = range(at.z * size.z, min((at.z + 1) * size.z, grid.z))
         expected *= sum(not is_covered(holes, *scale.layer(z)) for z in layers)
-        key = (scale.key, number >> sharding.low)
+        key = (stored.suffix, stored.folder, at)
         with self._lock:
             chunks = self._chunks.setdefault(key, {})
-            chunks[number] = data
+            chunks[cell] = bytes(data)
             return self._chunks.pop(key) if len(chunks) == expected else None
 
     def __bool__(self) -> bool:
@@ -77,13 +74,15 @@ class ChunkWriter:
     """
 
     def __init__(self, target: Store, plan: Plan) -> None:
-        self._target, self._plan = target, plan
-        self._shards = OpenShards()
+        self._plan = plan
+        self._outputs = {s.key: plan.stored(k) for k, s in enumerate(plan.scales)}
+        self._stores = {o.suffix: target.beside(o.suffix) for o in plan.outputs}
+        self._open = OpenObjects()
         self._holes = {s.key: planned_holes(plan, s) for s in plan.scales}
         self._pool = ThreadPoolExecutor(
             cores() * (LOCAL_PUTS_PER_CORE if target.local else PUTS_PER_CORE)
         )
-        self._pending: list[Future[Written | None]] = []
+        self._pending: list[Future[list[Written]]] = []
         self._failed = threading.Event()
         self._buffers: queue.SimpleQueue[Voxels] = queue.SimpleQueue()
         values = max(s.chunk.x * s.chunk.y * s.chunk.z for s in plan.scales)
@@ -113,8 +112,8 @@ class ChunkWriter:
         Raises RuntimeError: a shard is incomplete, since the plan gave this task only a part of it;
         ZblocksError: an object can't be stored.
         """
-        written = tuple(w for w in (done.result() for done in self._pending) if w is not None)
-        if self._shards:
+        written = tuple(each for done in self._pending for each in done.result())
+        if self._open:
             raise RuntimeError("a task ended with incomplete shards; its plan is wrong")
         return written
 
@@ -128,25 +127,26 @@ class ChunkWriter:
             self._unused -= 1
             return np.empty(self._size, self._plan.volume.format.dtype)
 
-    def _store(self, scale: Scale, box: Box, chunk: Voxels, buffer: Voxels) -> Written | None:
-        """Encode a chunk and store it, or its shard once complete."""
+    def _store(self, scale: Scale, box: Box, chunk: Voxels, buffer: Voxels) -> list[Written]:
+        """Encode a chunk and store it in each format, or the object that it completes."""
         try:
-            data = encode_chunk(scale.format, chunk)
-            sharding = scale.sharding
-            if sharding is None:
-                return self._put(scale, chunk_key(scale, box), data)
-            chunks = self._shards.add(scale, box, bytes(data), self._holes[scale.key])
-            if chunks is None:
-                return None
-            key = shard_key(scale, next(iter(chunks)) >> sharding.low)
-            return self._put(scale, key, build_shard(sharding, chunks))
+            cell, encoded, written = scale.cell(box), dict[Hashable, Buffer](), list[Written]()
+            for stored in self._outputs[scale.key]:
+                form = stored.form(box)
+                if form not in encoded:
+                    encoded[form] = stored.encode(chunk)
+                chunks = self._open.add(stored, cell, encoded[form], self._holes[scale.key])
+                if chunks is not None:
+                    written.append(self._put(stored, stored.key(cell), stored.pack(chunks)))
         except BaseException:
             self._failed.set()
             raise
+        else:
+            return written
         finally:
             self._buffers.put(buffer)
 
-    def _put(self, scale: Scale, key: str, data: Buffer) -> Written:
-        kind, compression = content_type(scale), content_encoding(scale)
-        etag = self._target.put(key, data, kind, compression, IMMUTABLE)
+    def _put(self, stored: StoredAs, key: str, data: Buffer) -> Written:
+        kind, compression = stored.headers
+        etag = self._stores[stored.suffix].put(key, data, kind, compression, IMMUTABLE)
         return Written(key, len(data), isal_zlib.crc32(data), etag)

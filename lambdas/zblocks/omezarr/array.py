@@ -78,7 +78,7 @@ class ZarrArray:
         data = voxels.data.cast("B") if one else voxels.transpose(3, 0, 1, 2).tobytes()
         return compress(data, self.compression)
 
-    def build_shard(self, chunks: Mapping[Vec, bytes]) -> bytes:
+    def build_shard(self, chunks: Mapping[Vec, Buffer]) -> bytes:
         """Return a shard from its encoded chunks, by their places in it, xyz; others are absent.
 
         Layout: chunks, x fastest, then y, z; offset and size of every chunk; checksum of these.
@@ -87,7 +87,7 @@ class ZarrArray:
             raise ValueError(f"array {self.path} is not sharded")
         x, y, z = self.shard
         index = np.full((z, y, x, 2), NO_CHUNK, "<u8")
-        data: list[bytes] = []
+        data: list[Buffer] = []
         at = 0
         for place in sorted(chunks, key=lambda v: v[::-1]):
             chunk = chunks[place]

@@ -15,14 +15,15 @@ import msgspec
 
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Box, Vec, ceil_div
+from zblocks.outputs.scales import count_objects
 from zblocks.planning.bill import in_bucket
 from zblocks.planning.memory import Footprint, coarse_bytes, predict_peak, shard_bytes
 from zblocks.planning.ownership import SHARD_LAYERS, share_out
 from zblocks.planning.parts import part_box
-from zblocks.planning.plan import PlanInput
+from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.pyramid import DEEPEST, plan_scales
-from zblocks.planning.requests import count_objects
 from zblocks.planning.time import WorkerSpec, predict_put_seconds, predict_seconds
+from zblocks.planning.zarr_shards import stored_in
 from zblocks.precomputed.scale import Scale
 from zblocks.slices.transforms.rows import memory
 from zblocks.slices.transforms.substitutes import count_interpolated
@@ -125,7 +126,9 @@ def _lengths(whole: int, least: int, chunk: int) -> list[int]:
 
 def _puts(given: PlanInput, scales: Sequence[Scale], shape: Vec) -> int:
     """Return how many objects a block of this shape writes to a bucket, in these scales."""
-    objects = sum(count_objects(s, part_box(s, shape, Vec(0, 0, 0))) for s in scales)
+    first = Vec(0, 0, 0)
+    stored = (each for s in scales for each in stored_in(s, given.formats, shape))
+    objects = sum(count_objects(each, part_box(each.scale, shape, first)) for each in stored)
     return objects * in_bucket(given.destination)
 
 
@@ -194,7 +197,7 @@ def _footprint(given: PlanInput, scales: tuple[Scale, ...], shape: Vec, rows: in
         passing=steps.passing,
         file_bytes=max(s.bytes for s in given.slices),
         coarse_bytes=coarse_bytes(scales, shape._replace(z=held), voxel),
-        shard_bytes=shard_bytes(scales, shape, voxel),
+        shard_bytes=shard_bytes(scales, shape, given.formats),
     )
 
 

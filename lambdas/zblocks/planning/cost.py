@@ -16,11 +16,12 @@ from math import prod
 
 from zblocks.geometry import Vec, ceil_div
 from zblocks.planning.bill import Bill, Line, Prices, WorkerPool, in_bucket
-from zblocks.planning.finish import CORES, MEMORY_MB, PAGE, finalize_seconds
+from zblocks.planning.finish import CORES, MEMORY_MB, PAGE, finalize_seconds, listed
 from zblocks.planning.plan import BlockTask, Plan
 from zblocks.planning.requests import (
     PUT_RATE,
     TASK_GETS,
+    all_objects,
     block_puts,
     block_seconds,
     blocks_at_once,
@@ -29,7 +30,7 @@ from zblocks.planning.requests import (
     coarse_seconds,
     slice_gets,
 )
-from zblocks.planning.time import LATENCY, RATIO, START, packing
+from zblocks.planning.time import LATENCY, RATIO, START, packings
 from zblocks.slices.slice_ref import SliceRef
 
 GB = 1e9
@@ -88,12 +89,12 @@ def estimate(
     scales = plan.scales
     blocks = [block_seconds(plan, task) for task in pending]
     coarse = {c.index: coarse_seconds(plan, c, pool) for c in plan.coarse}
-    objects = sum(block_puts(plan, task) for task in pending)
+    objects = block_puts(plan, pending)
     work = WorkDone(
         blocks=len(pending),
         tasks=len(pending) + len(plan.coarse),
         seconds=sum(blocks) + sum(coarse.values()),
-        objects=objects + sum(s.objects for s in scales[plan.owned :]),
+        objects=objects + sum(all_objects(plan, k) for k in range(plan.owned, len(scales))),
         read=tuple(r for t in pending for s in t.slices for r in s.reads),
     )
     stored = stored_gb(plan)
@@ -122,7 +123,7 @@ def actual(
     slices = [s for t in tasks for s in t.slices]
     # A TIFF's tags may need a second request.
     probes = sum(1 + s.kind.startswith("tiff") for s in slices if s.key is not None)
-    pages = sum(ceil_div(s.objects, PAGE) for s in plan.scales)
+    pages = sum(ceil_div(n, PAGE) for n in listed(plan))
     source, target = in_bucket(plan.source), in_bucket(plan.destination)
     gets = (sum(slice_gets(plan, s) for s in done.read) + probes) * source
     lists = ceil_div(len(slices), PAGE) * source + (pages + len(plan.scales) + RUN_LISTS) * target
@@ -169,7 +170,7 @@ def predict_dollars(plan: Plan, slices: Sequence[SliceRef]) -> float:
     step = ceil_div(len(slices), SAMPLED)
     reads = sum(slice_gets(plan, r) for s in slices[::step] for r in s.reads) * step
     layer = plan.block_grid.x * plan.block_grid.y
-    puts = sum(s.objects for s in plan.scales) + plan.blocks + len(plan.coarse)
+    puts = sum(listed(plan)) + plan.blocks + len(plan.coarse)
     full = Vec(*map(min, plan.full_block, plan.box.shape))
     blocks_s = plan.blocks * START
     blocks_s += (plan.predicted_block_s - START) * plan.box.voxels / prod(full)
@@ -208,7 +209,7 @@ def stored_gb(plan: Plan) -> float:
 
 def stored_ratio(plan: Plan) -> float:
     """Return the stored bytes per byte of voxels."""
-    return RATIO[packing(plan.volume.format)]
+    return sum(RATIO[pack] for pack in packings(plan.volume.format, plan.formats))
 
 
 def _makespan(seconds: Sequence[float], workers: int) -> float:

@@ -15,7 +15,8 @@ import msgspec
 
 from zblocks.errors import SliceError, several
 from zblocks.planning.missing import with_substitutes
-from zblocks.planning.plan import BlockTask, FilledSlice, Plan, PlanInput
+from zblocks.planning.plan import BlockTask, FilledSlice, Plan
+from zblocks.planning.plan_input import PlanInput
 from zblocks.slices.slice_ref import DamagedSlice, SliceRef
 from zblocks.slices.transforms.contrast import Contrast
 

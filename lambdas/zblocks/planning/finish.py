@@ -7,9 +7,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Hashable
+
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import ceil_div
 from zblocks.host import LAMBDA_VCPU_MB
+from zblocks.outputs.scales import count_objects
 from zblocks.planning.plan import Plan
 from zblocks.planning.time import LATENCY, START
 
@@ -27,9 +31,9 @@ DELETE_RATE = 3500.0  # objects a second; S3's user guide guarantees it for a pr
 
 def finalize_seconds(plan: Plan, cores: float = 1.0, replaced: int = 0) -> float:
     """Return the seconds of Finalize, which deletes `replaced` objects of another volume."""
-    objects = sum(s.objects for s in plan.scales)
-    # Scales are listed one after the other, each in parts of many pages.
-    pages = sum(ceil_div(ceil_div(s.objects, PAGE), LISTS) for s in plan.scales)
+    objects = sum(listed(plan))
+    # Folders are listed one after the other, each in parts of many pages.
+    pages = sum(ceil_div(ceil_div(n, PAGE), LISTS) for n in listed(plan))
     receipts = (plan.blocks + len(plan.coarse)) * LATENCY / READS
     counting = objects * COUNT_SECONDS / min(cores, 2.0)
     return START + max(pages * PAGE_SECONDS, counting) + receipts + replaced / DELETE_RATE
@@ -43,7 +47,7 @@ def refuse_endless(plan: Plan, limit_s: float) -> None:
     seconds = finalize_seconds(plan, CORES)
     if seconds <= limit_s:
         return
-    objects = sum(s.objects for s in plan.scales)
+    objects = sum(listed(plan))
     way = 'set "sharding": true'
     if plan.volume.format.compression == "br":
         way += ' and another "compression" than br'
@@ -59,7 +63,20 @@ def refuse_endless(plan: Plan, limit_s: float) -> None:
 
 def replaced_objects(previous: Plan, plan: Plan) -> int:
     """Return how many objects of another plan's volume this plan's volume doesn't have."""
-    same = {(s.key, s.box, s.chunk, s.sharding) for s in plan.scales}
-    return sum(
-        s.objects for s in previous.scales if (s.key, s.box, s.chunk, s.sharding) not in same
+    return sum((_folders(previous) - _folders(plan)).values())
+
+
+def listed(plan: Plan) -> list[int]:
+    """Return the number of objects in each folder of a volume, in all formats."""
+    return list(_folders(plan).values())
+
+
+def _folders(plan: Plan) -> Counter[Hashable]:
+    """Return the number of objects in each folder; equal keys, equal names of objects."""
+    each = (stored for output in plan.outputs for stored in output.scales)
+    return Counter(
+        {
+            (s.suffix, s.folder, s.scale.box, s.scale.chunk, s.group): count_objects(s, s.scale.box)
+            for s in each
+        }
     )

@@ -8,13 +8,14 @@ the chunks of unfinished shards; and chunks that wait to be encoded and stored.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from zblocks.geometry import Vec
+from zblocks.geometry import ONE, Vec
+from zblocks.outputs.scales import Formats
 from zblocks.planning.parts import part_box
+from zblocks.planning.zarr_shards import stored_in
 from zblocks.precomputed.scale import Scale
-from zblocks.precomputed.sharding import shard_size
 
 MIB = 1 << 20
 INTERPRETER_MB = 90  # Python, numpy, obstore, codecs, and what allocators keep of them (measured)
@@ -57,15 +58,21 @@ def coarse_bytes(scales: Sequence[Scale], shape: Vec, voxel_bytes: int) -> int:
     return voxels * voxel_bytes
 
 
-def shard_bytes(scales: Sequence[Scale], shape: Vec, voxel_bytes: int) -> int:
-    """Return the bytes of one row of shards of each sharded scale of a block; `shape` is its."""
-    first, voxels = Vec(0, 0, 0), 0
+def shard_bytes(scales: Sequence[Scale], shape: Vec, formats: Formats) -> int:
+    """Return the bytes of one row of shards of each sharded scale of a block; `shape` is its.
+
+    What formats encode alike is held once.
+    """
+    first, total = Vec(0, 0, 0), 0
     for s in scales:
-        if s.sharding is not None:
-            size = part_box(s, shape, first).shape
-            rows = min(shard_size(s.sharding, s.grid).y * s.chunk.y, size.y)
-            voxels += rows * size.x * size.z
-    return voxels * voxel_bytes
+        size = part_box(s, shape, first).shape
+        rows: dict[Hashable, int] = {}
+        for stored in stored_in(s, formats, shape):
+            if stored.group != ONE:
+                form = stored.form(s.chunk_box(first))
+                rows[form] = max(rows.get(form, 0), min(stored.group.y * s.chunk.y, size.y))
+        total += sum(rows.values()) * size.x * size.z * s.format.voxel_bytes
+    return total
 
 
 def predict_peak(size: Footprint) -> int:

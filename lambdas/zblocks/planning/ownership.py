@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Vec, ceil_div
+from zblocks.outputs.scales import Formats
 from zblocks.planning.memory import INTERPRETER_MB, MIB, QUEUE_BYTES, shard_bytes
 from zblocks.planning.parts import count_parts
 from zblocks.planning.plan import CoarseTask
@@ -75,7 +76,7 @@ def _layers(scale: Scale, depth: int, *, sharded: bool) -> int:
 
 
 def plan_coarse(
-    scales: tuple[Scale, ...], owned: int, worker: WorkerSpec
+    scales: tuple[Scale, ...], owned: int, worker: WorkerSpec, formats: Formats
 ) -> tuple[tuple[Scale, ...], tuple[CoarseTask, ...]]:
     """Plan the scales that blocks don't write: one task, or stages of many where that is too much.
 
@@ -90,8 +91,8 @@ def plan_coarse(
     while owned < len(scales):
         source, last = scales[owned - 1], len(scales)
         depth, parts = 0, 1
-        if not _fits(scales[owned - 1 :], source.box.shape.z, worker):
-            depth, more, count = _stage(scales[owned - 1 :], worker)
+        if not _fits(scales[owned - 1 :], source.box.shape.z, worker, formats):
+            depth, more, count = _stage(scales[owned - 1 :], worker, formats)
             scales, last = (*scales[:owned], *more), owned + count
             parts = count_parts(more[:count], Vec(0, 0, depth)).z
         tasks += [
@@ -102,19 +103,21 @@ def plan_coarse(
     return scales, tuple(tasks)
 
 
-def _fits(scales: tuple[Scale, ...], layers: int, worker: WorkerSpec) -> bool:
+def _fits(scales: tuple[Scale, ...], layers: int, worker: WorkerSpec, formats: Formats) -> bool:
     """Tell whether one worker can make scales [1:] from so many slices of the first."""
     source = scales[0]
     pixel, size = source.format.voxel_bytes, source.box.shape
     chunks = source.grid.x * source.grid.y * ceil_div(layers, source.chunk.z)
     seconds = predict_coarse_seconds(size.x * size.y * layers * pixel, chunks, worker)
     slab = layers * min(source.chunk.y, size.y) * size.x * pixel
-    shards = shard_bytes(scales[1:], Vec(0, 0, layers * source.factor.z), pixel)
+    shards = shard_bytes(scales[1:], Vec(0, 0, layers * source.factor.z), formats)
     peak = INTERPRETER_MB + (2 * slab + shards + 2 * min(QUEUE_BYTES, slab)) // MIB
     return seconds <= worker.limit_s and peak <= worker.planned_mb
 
 
-def _stage(scales: tuple[Scale, ...], worker: WorkerSpec) -> tuple[int, tuple[Scale, ...], int]:
+def _stage(
+    scales: tuple[Scale, ...], worker: WorkerSpec, formats: Formats
+) -> tuple[int, tuple[Scale, ...], int]:
     """Return the depth of the deepest part that fits, and what `share_out` gives for it."""
     source = scales[0]
     layers = DEEPEST
@@ -123,7 +126,7 @@ def _stage(scales: tuple[Scale, ...], worker: WorkerSpec) -> tuple[int, tuple[Sc
         more, count = share_out(
             list(scales[1:]), Vec(0, 0, depth), sharded=source.sharding is not None
         )
-        if count and _fits((source, *more[:count]), layers, worker):
+        if count and _fits((source, *more[:count]), layers, worker, formats):
             return depth, more, count
         layers //= 2
     size = source.box.shape

@@ -24,28 +24,19 @@ import msgspec
 
 from zblocks.errors import DestinationConflict
 from zblocks.geometry import Box, Span, Vec
+from zblocks.outputs.scales import PRECOMPUTED_ONLY, Formats, StoredAs
+from zblocks.outputs.volumes import Output, outputs_of
 from zblocks.planning.parts import needed_boxes, part_box
-from zblocks.precomputed.scale import ChunkFormat, Resolution, Scale, Volume
+from zblocks.precomputed.scale import Scale, Volume
 from zblocks.slices.slice_ref import DamagedSlice, SliceRef
 from zblocks.slices.transforms.canvas import Canvas
 from zblocks.slices.transforms.contrast import Cast, Contrast
 from zblocks.slices.transforms.region import Region
-from zblocks.slices.transforms.rows import RowFormat, result
+from zblocks.slices.transforms.rows import RowFormat
 from zblocks.slices.transforms.substitutes import Substitutes
 from zblocks.storage import FOLDER, Bucket
 
-VERSION = 4  # version of the documents in `.zblocks/`
-
-
-@dataclass(frozen=True, slots=True)
-class GridOptions:
-    """What the config says about scales and chunks; None: zblocks chooses."""
-
-    resolution: Resolution  # nm per voxel, xyz
-    offset: Vec  # scale 0 voxels, xyz
-    chunk: Vec | None  # voxels, xyz, at scale 0; at coarser scales chunks may be shallower
-    scales: int | None
-    sharding: bool | None = None
+VERSION = 5  # version of the documents in `.zblocks/`
 
 
 Step = Contrast | Cast | Canvas | Region | Substitutes  # all that a plan's document may name
@@ -81,42 +72,6 @@ class FilledSlice(NamedTuple):
     z: int  # scale 0 voxel
     name: str  # as listed, or the number that no file has
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class PlanInput:
-    """Everything that `make_plan` decides from, besides the worker."""
-
-    source: str
-    source_role: str  # ARN of the role that reads the slices, or empty
-    destination: str
-    layer: str  # `image` or `segmentation`
-    chunk_format: ChunkFormat
-    options: GridOptions
-    stack: StackFormat
-    slices: tuple[SliceRef, ...]  # one for every z of the stack, in order
-    held: int  # bytes that the decoder of one slice holds, at most
-    in_place: bool  # whether every slice can be decoded directly into the volume's rows, as a whole
-    strips: bool  # whether every slice can be decoded some rows at a time
-    missing: MissingSlices
-    decoding: int = 0  # bytes more while it decodes rows (`SliceHeader.decoding`)
-    held_whole: int = 0  # bytes that it holds if it decodes the slice as a whole
-    pieces: tuple[int, int] | None = None  # x, y, as the volume lies: what can be read alone
-    filled: tuple[FilledSlice, ...] = ()
-    damaged: tuple[DamagedSlice, ...] = ()  # those of `slices` that are known to be damaged
-    skip_damaged: bool = False  # whether damaged slices are treated as missing
-    requester_pays: bool = False  # whether to agree to pay for reading the slices
-    source_region: str = ""  # of the slices' bucket; empty if it isn't known
-    bucket: Bucket = FOLDER  # the destination's
-    region: Region | None = None
-    sparse_labels: bool = False
-    segment_properties: str = ""  # folder of the labels' names, or empty
-    notes: tuple[str, ...] = ()
-
-    @property
-    def rows(self) -> RowFormat:
-        """A slice of the volume: its size in voxels, and their type."""
-        return result(self.stack.transforms, self.stack.rows)
 
 
 def block_name(index: int) -> str:
@@ -190,6 +145,18 @@ class Plan:
     requester_pays: bool = False  # whether to agree to pay for reading the slices
     source_region: str = ""  # of the slices' bucket; empty if it isn't known
     bucket: Bucket = FOLDER  # the destination's
+    formats: Formats = PRECOMPUTED_ONLY
+    zarr_shards: tuple[Vec, ...] = ()
+    """Chunks of each scale's shards in an OME-Zarr image, xyz; empty if they aren't sharded."""
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The volume in each of its formats, that at the destination first."""
+        return outputs_of(self.volume, self.formats, self.zarr_shards, self.missing.fill)
+
+    def stored(self, scale: int) -> tuple[StoredAs, ...]:
+        """Return how each format stores a scale, that at the destination first."""
+        return tuple(output.scales[scale] for output in self.outputs)
 
     @property
     def identity(self) -> str:
@@ -219,7 +186,8 @@ class Plan:
         """Identity of the layout: plans that share it cut slices into the same objects."""
         volume = replace(self.volume, segment_properties="")
         voxels = (volume, self.stack, self.missing, self.sparse_labels, self.region)
-        parts = (VERSION, self.source, *voxels, self.owned, self.block_shape, self.coarse)
+        formats = (self.formats, self.zarr_shards)
+        parts = (VERSION, self.source, *voxels, self.owned, self.block_shape, self.coarse, formats)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
     @property

@@ -21,8 +21,10 @@ from zblocks.planning.damage import declare_missing
 from zblocks.planning.finish import refuse_endless
 from zblocks.planning.ownership import plan_coarse
 from zblocks.planning.parts import count_parts
-from zblocks.planning.plan import VERSION, BlockTask, MissingSlices, Plan, PlanInput
+from zblocks.planning.plan import VERSION, BlockTask, MissingSlices, Plan
+from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.time import WorkerSpec
+from zblocks.planning.zarr_shards import zarr_shards
 from zblocks.precomputed.scale import Volume
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.substitutes import Substitutes
@@ -36,7 +38,7 @@ def volume_id(given: PlanInput) -> str:
     steps = [s for s in given.stack.transforms if given.filled or not isinstance(s, Substitutes)]
     voxels = (given.layer, given.chunk_format, given.options, given.sparse_labels)
     slices = (given.region, given.stack.rows, given.stack.channels, steps, missing)
-    parts = (VERSION, given.source, *voxels, *slices)
+    parts = (VERSION, given.source, given.formats, *voxels, *slices)
     refs = (repr((s.z, s.key, s.bytes, s.etag, s.page)) for s in given.slices)
     return hashlib.sha256("\n".join([repr(parts), *refs]).encode()).hexdigest()[:32]
 
@@ -83,7 +85,7 @@ def _cheapest(given: PlanInput, worker: WorkerSpec) -> Plan:
 
 
 def _plan(given: PlanInput, block: Block, worker: WorkerSpec) -> Plan:
-    scales, coarse = plan_coarse(block.scales, block.owned, worker)
+    scales, coarse = plan_coarse(block.scales, block.owned, worker, given.formats)
     plan = Plan(
         volume_id="",
         source=given.source,
@@ -109,6 +111,8 @@ def _plan(given: PlanInput, block: Block, worker: WorkerSpec) -> Plan:
         requester_pays=given.requester_pays,
         source_region=given.source_region,
         bucket=given.bucket,
+        formats=given.formats,
+        zarr_shards=zarr_shards(scales, block.shape, coarse),
     )
     refuse_endless(plan, worker.limit_s)
     return plan

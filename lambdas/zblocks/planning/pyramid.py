@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from zblocks.geometry import Box, Vec
-from zblocks.planning.plan import GridOptions
+from zblocks.planning.plan_input import GridOptions
 from zblocks.precomputed.scale import ChunkFormat, Resolution, Scale, scale_key
 
 CHUNK_BITS = 18  # a default chunk has 2^18 voxels: few requests, and still fast to load

@@ -20,6 +20,7 @@ import numpy as np
 from zblocks.config import Config
 from zblocks.errors import SliceListError, several
 from zblocks.geometry import Vec
+from zblocks.outputs.scales import OME_ZARR, PRECOMPUTED, Formats
 from zblocks.planning.chunk_format import choose_chunk_format
 from zblocks.planning.crop import (
     choose_region,
@@ -39,14 +40,8 @@ from zblocks.planning.find_slices import (
 from zblocks.planning.missing import with_substitutes
 from zblocks.planning.page_notes import page_notes
 from zblocks.planning.percentiles import ContrastSample, measure
-from zblocks.planning.plan import (
-    FilledSlice,
-    GridOptions,
-    MissingSlices,
-    PlanInput,
-    StackFormat,
-    Step,
-)
+from zblocks.planning.plan import FilledSlice, MissingSlices, StackFormat, Step
+from zblocks.planning.plan_input import GridOptions, PlanInput
 from zblocks.planning.stores import Stores, access_of
 from zblocks.precomputed.segment_properties import FOLDER
 from zblocks.slices import ChannelSelection, SliceHeader
@@ -89,6 +84,7 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
         source_region=_region(config.source),
         bucket=look_at_bucket(config.destination, access_of(config)),
         destination=config.destination,
+        formats=_formats(config),
         layer=config.layer_type,
         chunk_format=voxels,
         options=_grid_options(config),
@@ -186,6 +182,12 @@ def _read_slots(
     every = [s for s, some in zip(slots, pages, strict=True) for _ in some]
     slots = chosen_slots(config, [replace(s, index=n) for n, s in enumerate(every)])
     return _Slots(slots, [headers[s.index] for s in slots], len(every), {})
+
+
+def _formats(config: Config) -> Formats:
+    zarr = OME_ZARR in config.formats
+    packed = zarr and config.compression != "none"
+    return Formats(PRECOMPUTED in config.formats, zarr, config.compression if packed else "")
 
 
 def _grid_options(config: Config) -> GridOptions:

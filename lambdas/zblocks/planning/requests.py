@@ -12,14 +12,13 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from zblocks.geometry import Box, Vec, ceil_div
+from zblocks.geometry import ONE, Box, Vec, ceil_div
 from zblocks.host import LAMBDA_VCPU_MB
+from zblocks.outputs.scales import count_objects
 from zblocks.planning.bill import WorkerPool, in_bucket
 from zblocks.planning.parts import part_box
 from zblocks.planning.plan import BlockTask, CoarseTask, Plan
 from zblocks.planning.time import START, WorkerSpec, predict_coarse_seconds
-from zblocks.precomputed.scale import Scale
-from zblocks.precomputed.sharding import shard_size
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.stream import AHEAD_MAX, AHEAD_MIN
 from zblocks.slices.tiff.segments import rows_together
@@ -46,23 +45,29 @@ def coarse_seconds(plan: Plan, task: CoarseTask, pool: WorkerPool) -> float:
     return predict_coarse_seconds(size, gets, WorkerSpec(plan.memory_mb, cores))
 
 
-def count_objects(scale: Scale, box: Box) -> int:
-    """Return the number of objects of a scale in a box that begins at one of them."""
-    if scale.sharding is None:
-        return math.prod(box.grid(scale.chunk))
-    return math.prod(box.grid(shard_size(scale.sharding, scale.grid).times(scale.chunk)))
+def objects_in(plan: Plan, scale: int, box: Box) -> int:
+    """Return the objects of a scale, in all formats, in a box that begins at one of them."""
+    return sum(count_objects(stored, box) for stored in plan.stored(scale))
 
 
-def block_puts(plan: Plan, task: BlockTask) -> int:
-    """Return the number of objects that a block writes."""
-    owned = enumerate(plan.scales[: plan.owned])
-    return sum(count_objects(s, plan.owned_box(k, task.index)) for k, s in owned)
+def all_objects(plan: Plan, scale: int) -> int:
+    """Return the objects of a scale, in all formats."""
+    return objects_in(plan, scale, plan.scales[scale].box)
+
+
+def block_puts(plan: Plan, tasks: Sequence[BlockTask]) -> int:
+    """Return the number of objects that blocks write."""
+    stored = [(k, each) for k in range(plan.owned) for each in plan.stored(k)]
+    return sum(
+        count_objects(each, plan.owned_box(k, task.index)) for task in tasks for k, each in stored
+    )
 
 
 def coarse_puts(plan: Plan, task: CoarseTask) -> int:
     """Return the number of objects that a coarse task writes."""
-    made = plan.scales[task.first : task.last]
-    return sum(count_objects(s, part_box(s, task.shape, task.part)) for s in made)
+    made = range(task.first, task.last)
+    boxes = ((k, part_box(plan.scales[k], task.shape, task.part)) for k in made)
+    return sum(objects_in(plan, k, box) for k, box in boxes)
 
 
 def slice_gets(plan: Plan, ref: SliceRef) -> int:
@@ -96,7 +101,8 @@ def coarse_gets(plan: Plan, task: CoarseTask) -> int:
     source = plan.scales[task.first - 1]
     box = part_box(source, task.shape, task.part)
     chunks = math.prod(box.grid(source.chunk))
-    return chunks + (0 if source.sharding is None else 2 * count_objects(source, box))
+    stored = plan.stored(task.first - 1)[0]
+    return chunks + (0 if stored.group == ONE else 2 * count_objects(stored, box))
 
 
 class Rates(NamedTuple):
@@ -115,7 +121,7 @@ class Rates(NamedTuple):
 def block_rates(plan: Plan, tasks: Sequence[BlockTask]) -> Rates:
     """Return the requests of a worker that converts blocks, on average."""
     seconds = sum(block_seconds(plan, t) for t in tasks) or 1.0
-    puts = sum(block_puts(plan, t) for t in tasks) * in_bucket(plan.destination)
+    puts = block_puts(plan, tasks) * in_bucket(plan.destination)
     reads = (r for t in tasks for s in t.slices for r in s.reads)
     gets = sum(slice_gets(plan, r) for r in reads) * in_bucket(plan.source)
     return Rates(puts / seconds, gets / seconds)

@@ -12,8 +12,9 @@ from math import prod
 
 from zblocks.geometry import Vec, ceil_div
 from zblocks.host import LAMBDA_VCPU_MB
+from zblocks.outputs.scales import Formats
 from zblocks.planning.memory import DECODERS
-from zblocks.planning.plan import PlanInput
+from zblocks.planning.plan_input import PlanInput
 from zblocks.precomputed.scale import ChunkFormat, Scale
 
 MB = 1e6
@@ -24,10 +25,10 @@ DECODE = {
     "png-indices": 80 * MB, "tiff": 140 * MB, "tiff-jp2": 9 * MB,
     "jp2": 9 * MB, "jp2-strips": 6 * MB, "bmp": 200 * MB, "webp": 60 * MB,
 }  # fmt: skip
-# Bytes of voxels that one core encodes in a second, by `packing`.
+# Bytes of voxels that one core encodes in a second, by `packings`.
 PACK = {
-    "gzip": 280 * MB, "br": 25 * MB, "none": 2000 * MB, "jpeg": 400 * MB, "png": 25 * MB,
-    "compressed_segmentation": 200 * MB, "compresso": 150 * MB,
+    "gzip": 280 * MB, "zstd": 280 * MB, "br": 25 * MB, "none": 2000 * MB, "jpeg": 400 * MB,
+    "png": 25 * MB, "compressed_segmentation": 200 * MB, "compresso": 150 * MB,
 }  # fmt: skip
 UNPACK = 300 * MB  # bytes of voxels that one core decompresses in a second
 MOVE = 700 * MB  # bytes of voxels that one core assembles, downsamples, cuts and checksums
@@ -35,8 +36,8 @@ NETWORK = 70 * MB  # bytes that one worker reads from and writes to S3 in a seco
 LATENCY = 0.03  # seconds of a small request to S3; assumed
 PUTS_PER_CORE = 8  # threads per core that encode and store; more than one, since a PUT mostly waits
 
-# Stored bytes per byte of voxels, by `packing`; for sections of tissue with camera noise.
-RATIO = {"gzip": 0.7, "br": 0.7, "none": 1.0, "jpeg": 0.15, "png": 0.7,
+# Stored bytes per byte of voxels, by `packings`; for sections of tissue with camera noise.
+RATIO = {"gzip": 0.7, "zstd": 0.7, "br": 0.7, "none": 1.0, "jpeg": 0.15, "png": 0.7,
          "compressed_segmentation": 0.2, "compresso": 0.1}  # fmt: skip
 
 START = 4.0  # seconds that a cold worker takes before the first slice
@@ -79,7 +80,7 @@ def predict_seconds(
 
     Three quarters of the shorter of network and cores are done beside the longer.
     """
-    rows, pack = given.stack.rows, packing(given.chunk_format)
+    rows, packs = given.stack.rows, packings(given.chunk_format, given.formats)
     read = [r for s in given.slices for r in s.reads]
     count = min(shape.z, len(given.slices))
     share = read_share(given, shape)
@@ -88,8 +89,9 @@ def predict_seconds(
     voxels = shape.x * shape.y * count * sum(1 / prod(s.factor) for s in scales)
     out = voxels * given.chunk_format.voxel_bytes
     slowest = min(DECODE[r.kind] for r in read)
-    cpu = (pixels / slowest + out / PACK[pack] + out / MOVE) / worker.cores
-    network = (files + out * RATIO[pack]) / NETWORK
+    packing = sum(out / PACK[pack] for pack in set(packs))
+    cpu = (pixels / slowest + packing + out / MOVE) / worker.cores
+    network = (files + out * sum(RATIO[pack] for pack in packs)) / NETWORK
     return START + max(cpu, network) + min(cpu, network) / 4
 
 
@@ -125,7 +127,9 @@ def chunk_readers(cores: int) -> int:
     return max(cores, DECODERS) * 2
 
 
-def packing(chunk_format: ChunkFormat) -> str:
-    """Return the key of `PACK` and `RATIO` for chunks of this format."""
-    raw = chunk_format.encoding == "raw"
-    return (chunk_format.compression or "none") if raw else chunk_format.encoding
+def packings(chunks: ChunkFormat, formats: Formats) -> list[str]:
+    """Return the key of `PACK` and `RATIO` for chunks of each format."""
+    raw = chunks.encoding == "raw"
+    first = (chunks.compression or "none") if raw else chunks.encoding
+    zarr = formats.zarr_compression or "none"
+    return [first] * formats.precomputed + [zarr] * formats.zarr

@@ -6,7 +6,6 @@ Objects, chunks or shards, lie on a grid, in layers along z.
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import product
@@ -24,56 +23,20 @@ from zblocks.precomputed.sharding import (
 LOW = (1 << 12) - 1  # bits of a shard's number that are looked up together
 
 
-class ObjectNames(ABC):
-    """The objects of a scale by their names in its folder."""
-
-    layers: dict[int, Span]
-    """The z range, in voxels, of each layer of objects that isn't a hole, by its index."""
-    xs: range
-    ys: range
-    """The first voxel along x, and along y, of the objects of each layer."""
-
-    @property
-    def per_layer(self) -> int:
-        """Objects in each layer."""
-        return len(self.xs) * len(self.ys)
-
-    @property
-    def count(self) -> int:
-        """Number of all objects."""
-        return len(self.layers) * self.per_layer
-
-    @abstractmethod
-    def locate(self, name: str) -> tuple[int, int, int] | None:
-        """Return the layer of the object with this name, and its first voxel along x and y.
-
-        None if it is no object of the scale.
-        """
-
-    @abstractmethod
-    def in_layer(self, layer: int) -> Iterator[str]:
-        """Yield the names of all objects of a layer."""
-
-    @abstractmethod
-    def splits(self, count: int) -> list[str]:
-        """Return ascending strings that split all names into up to `count` runs of about one size.
-
-        A name belongs to the run of the first string that isn't less than it, or to the last run.
-        """
-
-
-def object_names(scale: Scale, holes: Sequence[Span], suffix: str = "") -> ObjectNames:
+def object_names(
+    scale: Scale, holes: Sequence[Span], suffix: str = ""
+) -> _ChunkNames | _ShardNames:
     """Return the names of a scale's objects; a store adds `suffix` to those of chunks.
 
     Holes are z ranges in voxels, of whole layers, that are left out. A sharding has to have the
     identity as hash.
     """
     if scale.sharding is not None:
-        return _Shards(scale, scale.sharding, holes)
-    return _Chunks(scale, holes, suffix)
+        return _ShardNames(scale, scale.sharding, holes)
+    return _ChunkNames(scale, holes, suffix)
 
 
-class _Chunks(ObjectNames):
+class _ChunkNames:
     def __init__(self, scale: Scale, holes: Sequence[Span], suffix: str) -> None:
         axes = zip(scale.box.start, scale.box.stop, scale.chunk, strict=True)
         x, y, z = ([f"{a}-{min(a + c, b)}" for a in range(a, b, c)] for a, b, c in axes)
@@ -101,11 +64,11 @@ class _Chunks(ObjectNames):
     def splits(self, count: int) -> list[str]:
         # No `x0-x1_` begins another, so that columns sort by these.
         xs, ys = (sorted(f"{name}_" for name in axis) for axis in (self._xs, self._ys))
-        columns = sorted({i * self.per_layer // count for i in range(1, count)} - {0})
+        columns = sorted({i * len(self.xs) * len(self.ys) // count for i in range(1, count)} - {0})
         return [xs[c // len(ys)] + ys[c % len(ys)] for c in columns]
 
 
-class _Shards(ObjectNames):
+class _ShardNames:
     def __init__(self, scale: Scale, sharding: Sharding, holes: Sequence[Span]) -> None:
         self._sharding, self._grid = sharding, scale.grid
         digits = len(shard_name(sharding, 0).partition(".")[0])

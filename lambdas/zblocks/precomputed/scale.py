@@ -18,7 +18,6 @@ from zblocks.precomputed.sharding import (
     chunk_id,
     shard_name,
     shard_of,
-    shard_size,
 )
 
 DATA_TYPES = frozenset(
@@ -138,13 +137,6 @@ class Scale:
     def chunks(self) -> int:
         """Number of chunks."""
         return prod(self.grid)
-
-    @property
-    def objects(self) -> int:
-        """Number of objects that hold the chunks, with the identity as hash."""
-        if self.sharding is None:
-            return self.chunks
-        return prod(Box(Vec(0, 0, 0), self.grid).grid(shard_size(self.sharding, self.grid)))
 
     def layer(self, z: int) -> tuple[int, int]:
         """Return the z range [z0, z1), in voxels, of a layer of chunks."""

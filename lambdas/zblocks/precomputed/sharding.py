@@ -20,6 +20,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from zblocks.compression import Buffer
 from zblocks.geometry import Box, Vec
 
 MAX_BITS = 9  # a shard that zblocks writes has at most 2^`MAX_BITS` chunks
@@ -146,13 +147,13 @@ def sharding_info(sharding: Sharding) -> dict[str, str | int]:
     }
 
 
-def build_shard(sharding: Sharding, chunks: Mapping[int, bytes]) -> bytes:
+def build_shard(sharding: Sharding, chunks: Mapping[int, Buffer]) -> bytes:
     """Return the bytes of one shard, given its encoded chunks by ID.
 
     Layout: shard index, chunks by ascending ID, minishard indices. Offsets count from the end of
     the shard index.
     """
-    data: list[bytes] = []
+    data: list[Buffer] = []
     at = 0
     minishards: dict[int, list[tuple[int, int, int]]] = {}
     for number in sorted(chunks):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import msgspec
@@ -104,7 +104,8 @@ class RunReport:
     problems: tuple[str, ...] = ()  # why the volume is incomplete
     failed: tuple[FailedTask, ...] = ()
     resume: str = ""  # the command that continues an incomplete run
-    link: str = ""  # Neuroglancer link of a published volume
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Neuroglancer links of a published volume by format, that at the destination first."""
     chunks_compared: int = 0  # number of chunks outside the holes compared by cloud-volume
 
     @property
@@ -130,7 +131,8 @@ class RunReport:
         """The document `report.json`, without the fields about `report.html`."""
         ended = {
             "status": self.status,
-            "link": self.link,
+            "link": next(iter(self.links.values()), ""),
+            "links": dict(self.links),
             "contrast": whole_range(self.contrast),
             "contrast_of_channels": self.contrast if len(self.contrast) > 1 else (),
             "chunks_compared_by_second_reader": self.chunks_compared,

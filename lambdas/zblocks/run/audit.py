@@ -82,7 +82,11 @@ def audit(plan: Plan, target: Store) -> Audit:
 
 
 def _ledgers(plan: Plan, target: Store) -> list[Ledger]:
-    return [Ledger(plan, scale, target) for scale in range(len(plan.scales))]
+    return [
+        Ledger(plan, scale, stored, target)
+        for output in plan.outputs
+        for scale, stored in enumerate(output.scales)
+    ]
 
 
 def _read_receipts(plan: Plan, target: Store, ledgers: Sequence[Ledger]) -> Iterator[Finished]:
@@ -137,25 +141,25 @@ def _check_objects(
     """Look at the doubtful objects of a task; yield those that are missing or not as written."""
     receipt = Receipt.from_json(target.get(f"{RECEIPTS}/{task}.json"))
     written = {o.key: o for o in receipt.objects}
-    doubtful = (one for ledger in ledgers for one in ledger.doubtful(task, written))
-    for one, problem in in_threads(lambda o: (o, _problem(target, o)), doubtful, READS):
+    doubtful = ((led.store, one) for led in ledgers for one in led.doubtful(task, written))
+    for one, problem in in_threads(lambda at: (at[1], _problem(*at)), doubtful, READS):
         if problem:
             yield one, problem
 
 
-def _problem(target: Store, one: Doubtful) -> str:
+def _problem(store: Store, one: Doubtful) -> str:
     """Return what is wrong with an object: `missing`, `corrupt` or, if nothing is, empty.
 
     A block that is delivered twice writes equal bytes, but in a folder, or in a bucket encrypted
     with KMS, under another ETag.
     """
-    found = target.head(one.key) if one.listed else None
+    found = store.head(one.key) if one.listed else None
     if found is None:
         return "missing"
     said = one.written
     if said is None or found.bytes != said.bytes:
         return "corrupt"
-    same = found.etag == said.etag or isal_zlib.crc32(target.get(one.key)) == said.crc32
+    same = found.etag == said.etag or isal_zlib.crc32(store.get(one.key)) == said.crc32
     return "" if same else "corrupt"
 
 
@@ -163,7 +167,8 @@ def delete_extra(plan: Plan, target: Store) -> None:
     """Delete the objects in the scales' folders that aren't planned."""
 
     def clear(part: Part) -> None:
-        target.delete(one.key for place, one in part.ledger.list(part) if place is None)
+        extra = (one.key for place, one in part.ledger.list(part) if place is None)
+        part.ledger.store.delete(extra)
 
     parts = (part for ledger in _ledgers(plan, target) for part in ledger.parts())
     for _ in in_threads(clear, parts, LISTS):

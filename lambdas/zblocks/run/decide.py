@@ -10,10 +10,10 @@ from zblocks.conversion.tasks import read_slices
 from zblocks.errors import DestinationConflict, DoesNotFit, SourceChanged, ZblocksError, several
 from zblocks.planning.damage import as_known
 from zblocks.planning.finish import finalize_seconds, replaced_objects
-from zblocks.planning.plan import BlockTask, Plan, PlanInput, plan_from_json
+from zblocks.planning.plan import BlockTask, Plan, plan_from_json
+from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.planner import make_plan
 from zblocks.planning.time import WorkerSpec
-from zblocks.precomputed.info import INFO
 from zblocks.run.audit import Audit, audit
 from zblocks.run.job import ITEMS, PLAN, is_work, read_tasks
 from zblocks.slices.transforms.canvas import Canvas
@@ -36,7 +36,7 @@ class Destination:
     url: str
     present: Planned | None = None
     """The plan there, if of this version; without tasks if their list is gone."""
-    finished: bool = False  # whether there is an `info`
+    finished: bool = False  # whether the volume is published, in every format
     other_version: str = ""  # why the plan there can't be read, if it is of another version
     other_object: str = ""  # an object that zblocks didn't write
     audit: Audit | None = None  # of the plan there, if the new plan can use its objects
@@ -69,6 +69,10 @@ def look_at_destination(
     """
     there, given = _look(target, given)
     new = Planned(*make_plan(given, worker))
+    known = {o.suffix for o in there.present.plan.outputs} if there.present else set()
+    for suffix in (o.suffix for o in new.plan.outputs if o.suffix and o.suffix not in known):
+        if other := _foreign(target.beside(suffix)):
+            there = replace(there, other_object=f"{suffix}/{other}")
     if there.present is None:
         return there, new
     plan, tasks = there.present.plan, there.present.tasks
@@ -78,17 +82,21 @@ def look_at_destination(
 
 def _look(target: Store, given: PlanInput) -> tuple[Destination, PlanInput]:
     """Read the plan that is there; return what it tells of the slices, too."""
-    finished = target.head(INFO) is not None
     try:
         plan = plan_from_json(target.get(PLAN))
     except FileNotFoundError:
-        other = next((o.key for o in target.list() if not is_work(o.key)), "")
-        return Destination(target.url, finished=finished, other_object=other), given
+        return Destination(target.url, other_object=_foreign(target)), given
     except DestinationConflict as error:
-        return Destination(target.url, finished=finished, other_version=str(error)), given
+        return Destination(target.url, other_version=str(error)), given
+    finished = all(target.beside(o.suffix).head(o.root) for o in plan.outputs)
     tasks = read_tasks(target) if target.head(ITEMS) else ()
     there = Destination(target.url, Planned(plan, tasks), finished)
     return there, as_known(given, plan, tasks)
+
+
+def _foreign(store: Store) -> str:
+    """Return the key of an object that isn't a document of ours; empty if there is none."""
+    return next((o.key for o in store.list() if not is_work(o.key)), "")
 
 
 def decide(there: Destination, new: Planned, worker: WorkerSpec, *, overwrite: bool) -> Decision:
@@ -216,6 +224,7 @@ def _description(plan: Plan) -> dict[str, Any]:
         "offset": tuple(plan.box.start),
         "resolution": plan.scales[0].resolution,
         "source": plan.source,
+        "format": " and ".join(plan.formats.names),
         "chunk": tuple(plan.scales[0].chunk),
         "scales": len(plan.scales),
         "layer": plan.volume.layer,

@@ -15,13 +15,16 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Any
 
+from zblocks import __version__
 from zblocks.errors import DestinationClaimed, IncompleteVolume, SliceError, StorageError
+from zblocks.outputs.volumes import About
 from zblocks.planning.damage import declare_missing
 from zblocks.planning.missing import Hole
-from zblocks.planning.plan import BlockTask, plan_to_json, tasks_to_json
-from zblocks.precomputed.info import INFO, PROVENANCE, build_info
+from zblocks.planning.plan import BlockTask, Plan, plan_to_json, tasks_to_json
+from zblocks.precomputed.info import PROVENANCE
 from zblocks.precomputed.segment_properties import DOCUMENT
 from zblocks.report.page import Rendered, render_report
 from zblocks.report.run_report import RunReport, build_provenance
@@ -47,7 +50,7 @@ from zblocks.run.job import (
 )
 from zblocks.run.outcome import build_report, judge_run, to_blame
 from zblocks.run.records import read_failures
-from zblocks.run.start import Run, withdraw_tasks
+from zblocks.run.start import Run, folders_of, withdraw_tasks
 from zblocks.storage import Store, open_store
 
 MAP_RUN = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -98,7 +101,7 @@ def declare_damaged(job: Job) -> tuple[BlockTask, ...]:
     pending = stale_tasks(audit(plan, target), Planned(plan, tasks))
     lock.assign(target, job.run, plan.identity)  # late workers of the old plan end
     target = Hold(target, job.run).target
-    withdraw_tasks(target, pending)
+    withdraw_tasks(plan, target, pending)
     blocks = tuple(t for t in tasks if t.name in pending)
     target.put_json(PENDING, tasks_to_json(blocks))
     target.put_json(PLAN, plan_to_json(plan))
@@ -189,9 +192,17 @@ def _finalize(job: Job, run: Run, error: str, second_reader: SecondReader | None
     target.put_json(PROVENANCE, build_provenance(report))
     if job.plan.volume.segment_properties:
         target.put_json(DOCUMENT, target.get(NAMES))
-    target.put_json(INFO, build_info(job.plan.volume))
+    _publish(job.plan, target, report)
     document = _put_report(target, report, page)
     return ending_of(document)
+
+
+def _publish(plan: Plan, target: Store, report: RunReport) -> None:
+    """Write the documents of every format; those without which no viewer opens a volume last."""
+    about = About(PurePosixPath(target.url).name, report.contrast, __version__)
+    documents = [(o, *each) for o in plan.outputs for each in o.documents(about)]
+    for output, key, data in sorted(documents, key=lambda each: each[1] == each[0].root):
+        target.beside(output.suffix).put_json(key, data)
 
 
 def _put_report(target: Store, report: RunReport, page: Rendered) -> dict[str, Any]:
@@ -247,7 +258,7 @@ def resume_after_redrive(job: Job, run: Run) -> int | None:
     report |= {"status": "RUNNING", "execution": run.execution, "redrives": run.redrives}
     target.put_json(REPORT, json.dumps(report, indent=1).encode())
     pending = audit(job.plan, target).verdict.pending
-    withdraw_tasks(target, pending)
+    withdraw_tasks(job.plan, target, pending)
     tasks = [t for t in read_tasks(target) if t.name in pending]
     target.put_json(PENDING, tasks_to_json(tasks))
     return len(tasks)
@@ -260,9 +271,11 @@ def _clear(job: Job, verdict: Verdict) -> None:
         delete_extra(job.plan, target)
     if target.head(REPLACED) is None:
         return
-    kept = tuple(f"{folder}/" for folder in (*(s.key for s in job.plan.scales), WORK))
-    for folder in json.loads(target.get(REPLACED))["folders"]:
-        target.delete(o.key for o in target.list(folder) if not o.key.startswith(kept))
+    ours = folders_of(job.plan.outputs)
+    for suffix, folder in json.loads(target.get(REPLACED))["folders"]:
+        kept = (f"{WORK}/", *(f"{f}/" for s, f in ours if s == suffix))
+        store = target.beside(suffix)
+        store.delete(o.key for o in store.list(folder) if not o.key.startswith(kept))
     target.delete([REPLACED])
 
 

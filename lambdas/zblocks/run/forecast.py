@@ -10,17 +10,18 @@ import msgspec
 
 from zblocks.config import Config
 from zblocks.errors import CostCeiling, DoesNotFit, ZblocksError
+from zblocks.geometry import ONE
 from zblocks.planning.bill import Bill, Prices, WorkerPool, in_bucket, refuse_above
 from zblocks.planning.blocks import NO_SHARDS
 from zblocks.planning.cost import Estimate, estimate, stored_gb, stored_ratio
 from zblocks.planning.places import bucket_warnings, refuse_bucket
-from zblocks.planning.plan import BlockTask, Plan, PlanInput
+from zblocks.planning.plan import BlockTask, Plan
+from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.planner import make_plan
-from zblocks.planning.requests import GET_RATE, PUT_RATE, block_rates
+from zblocks.planning.requests import GET_RATE, PUT_RATE, all_objects, block_rates
 from zblocks.planning.time import WorkerSpec
 from zblocks.planning.warnings import find_warnings
 from zblocks.precomputed.scale import Scale
-from zblocks.precomputed.sharding import shard_size
 from zblocks.run.decide import Decision, Destination, decide, look_at_destination
 from zblocks.run.progress import duration
 from zblocks.slices.transforms.canvas import Canvas
@@ -151,15 +152,16 @@ def _volume_entry(plan: Plan) -> dict[str, Any]:
 
 def scale_row(plan: Plan, scale: Scale) -> dict[str, Any]:
     """Return one row of the table of scales."""
-    sharding = scale.sharding
+    first, number = plan.outputs[0], plan.scales.index(scale)
+    group = first.scales[number].group
     size = scale.box.voxels * scale.format.voxel_bytes
     return {
         "key": scale.key,
         "size": list(scale.box.shape),
         "chunk": list(scale.chunk),
-        "chunks_of_a_shard": None if sharding is None else list(shard_size(sharding, scale.grid)),
+        "chunks_of_a_shard": None if group == ONE else list(group),
         "chunks": scale.chunks,
-        "objects": scale.objects,
+        "objects": all_objects(plan, number),
         "bytes": round(size * stored_ratio(plan)),
     }
 

@@ -17,10 +17,9 @@ from itertools import pairwise
 
 from zblocks.conversion.chunk_writer import Written
 from zblocks.geometry import Vec
+from zblocks.outputs.scales import StoredAs
 from zblocks.planning.missing import planned_holes
 from zblocks.planning.plan import Plan
-from zblocks.precomputed.object_names import object_names
-from zblocks.precomputed.scale import content_encoding
 from zblocks.storage import Store, StoredObject
 
 RUN = 10_000  # objects of a run, about
@@ -55,13 +54,13 @@ class Doubtful:
 
 
 class Ledger:
-    """The objects of one scale."""
+    """The objects of one scale in one format."""
 
-    def __init__(self, plan: Plan, scale: int, target: Store) -> None:
-        made = plan.scales[scale]
-        self.scale, self._target = made.key, target
-        self.suffix = target.stored_name("", content_encoding(made))
-        self._names = object_names(made, planned_holes(plan, made), self.suffix)
+    def __init__(self, plan: Plan, scale: int, made: StoredAs, target: Store) -> None:
+        self.folder, self.store = made.folder, target.beside(made.suffix)
+        self.suffix = target.stored_name("", made.headers[1])
+        names = made.names(planned_holes(plan, made.scale), target)
+        self._names, self._count = names, len(names.layers) * len(names.xs) * len(names.ys)
         writers = plan.writers(scale)
         self._tasks = {task: number for number, (task, _) in enumerate(writers)}
         self._boxes = [box for _, box in writers]
@@ -71,7 +70,7 @@ class Ledger:
         self._numbers = {box.start: number for number, box in enumerate(self._boxes)}
         self._zs = {k: zs[bisect_right(zs, z[0]) - 1] for k, z in self._names.layers.items()}
         """Where the tasks begin that write each layer, along z."""
-        runs = min(self._names.count // RUN, PLACES // len(writers))
+        runs = min(self._count // RUN, PLACES // len(writers))
         self._splits = self._names.splits(max(runs, 1))
         self._listed: Counter[int] = Counter()
         self._balance: Counter[int] = Counter()
@@ -81,15 +80,15 @@ class Ledger:
     def parts(self) -> list[Part]:
         """Return parts of the folder that can be listed at the same time."""
         # A folder's files come in no order, so that a part would take as long as all.
-        count = 1 if self._target.local else min(self._names.count // RUN, PARTS)
+        count = 1 if self.store.local else min(self._count // RUN, PARTS)
         ends = ["", *self._names.splits(max(count, 1)), ""]
         return [Part(self, first, last) for first, last in pairwise(ends)]
 
     def list(self, part: Part) -> Iterator[tuple[int | None, StoredObject]]:
         """Walk the objects of a part, with their places: None if an object isn't planned."""
-        start = len(self.scale) + 1
-        after = f"{self.scale}/{part.first}" if part.first else ""
-        for one in self._target.list(self.scale, after):
+        start = len(self.folder) + 1
+        after = f"{self.folder}/{part.first}" if part.first else ""
+        for one in self.store.list(self.folder, after):
             name = one.key[start:]
             if part.last and name > part.last:
                 return
@@ -97,7 +96,7 @@ class Ledger:
 
     def tally(self, part: Part) -> Tally:
         """Count the objects of a part."""
-        found, start = Tally(), len(self.scale) + 1
+        found, start = Tally(), len(self.folder) + 1
         for place, one in self.list(part):
             found.add(place, one.key[start:], one.bytes, one.etag)
         return found
@@ -134,7 +133,7 @@ class Ledger:
         first = None if mine is None else self._boxes[mine].start.z
         for layer in (k for k, z in self._zs.items() if z == first):
             for name in self._names.in_layer(layer):
-                place, key = self.place(name), f"{self.scale}/{name}"
+                place, key = self.place(name), f"{self.folder}/{name}"
                 if place is None or place % len(self._tasks) != mine:
                     continue
                 one = written.get(key.removesuffix(self.suffix))
@@ -157,12 +156,15 @@ class Ledger:
 def tally_receipt(ledgers: Sequence[Ledger], objects: Iterable[Written]) -> list[Tally]:
     """Count what a receipt names, by ledger."""
     found = [Tally() for _ in ledgers]
-    by_scale = {one.scale: (one, tally) for one, tally in zip(ledgers, found, strict=True)}
+    # By the first part of the folder: no two scales of any format share it.
+    ledgers_of = {
+        one.folder.partition("/")[0]: (one, tally)
+        for one, tally in zip(ledgers, found, strict=True)
+    }
     for one in objects:
-        scale, _, name = one.key.rpartition("/")
-        if scale in by_scale:
-            ledger, tally = by_scale[scale]
-            name += ledger.suffix
+        if pair := ledgers_of.get(one.key.partition("/")[0]):
+            ledger, tally = pair
+            name = one.key[len(ledger.folder) + 1 :] + ledger.suffix
             tally.add(ledger.place(name), name, one.bytes, one.etag)
     return found
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from zblocks import __version__, host
 from zblocks.conversion.joined_stats import join_stats
-from zblocks.neuroglancer import ViewedVolume, viewer_link
+from zblocks.neuroglancer import ViewedVolume
 from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.cost import WorkDone, actual, estimate
 from zblocks.planning.missing import Hole, missing_holes
@@ -128,8 +128,13 @@ def build_report(
         problems=outcome.problems,
         failed=_failed(outcome, tasks),
         resume=run.resume if outcome.status != "COMPLETE" else "",
-        link=viewer_link(viewed, viewer_url(job.target.url)) if published else "",
+        links=_links(job, viewed) if published else {},
     )
+
+
+def _links(job: Job, viewed: ViewedVolume) -> dict[str, str]:
+    places = [(o, job.target.beside(o.suffix).url) for o in job.plan.outputs]
+    return {output.name: output.link(viewed, viewer_url(url)) for output, url in places}
 
 
 def _numbers(done: Finished) -> TaskNumbers:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from zblocks import host
 from zblocks.config import Config
+from zblocks.outputs.volumes import DOCUMENTS, Output, named_folders
 from zblocks.planning.bill import Prices, WorkerPool, refuse_above
 from zblocks.planning.cost import estimate
 from zblocks.planning.find_slices import read_names
 from zblocks.planning.places import refuse_bucket
-from zblocks.planning.plan import VERSION, BlockTask, Plan, PlanInput, plan_to_json, tasks_to_json
+from zblocks.planning.plan import VERSION, BlockTask, Plan, plan_to_json, tasks_to_json
+from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.planner import make_plan
 from zblocks.planning.read_stack import read_stack
 from zblocks.planning.stores import Stores, open_stores
 from zblocks.planning.time import WorkerSpec
-from zblocks.precomputed.info import INFO, PROVENANCE
+from zblocks.precomputed.info import PROVENANCE
 from zblocks.precomputed.segment_properties import DOCUMENT, SegmentName, build_segment_properties
 from zblocks.run import lock
 from zblocks.run.decide import Decision, decide, look_at_destination
@@ -131,7 +133,7 @@ def _apply(decision: Decision, config: Config, names: Sequence[SegmentName], tar
     if decision.action == "begin":
         _withdraw(target, decision)
     else:
-        withdraw_tasks(target, decision.pending)
+        withdraw_tasks(decision.plan, target, decision.pending)
     stored = config.model_dump_json(by_alias=True, exclude_unset=True, exclude={"s3_creds_file"})
     target.put_json(CONFIG, stored.encode())
     if names:
@@ -141,36 +143,49 @@ def _apply(decision: Decision, config: Config, names: Sequence[SegmentName], tar
     target.put_json(PENDING, tasks_to_json(decision.pending_blocks))
 
 
-def withdraw_tasks(target: Store, names: frozenset[str]) -> None:
-    """Delete `info`, then the receipts of tasks that are to be done."""
+def withdraw_tasks(plan: Plan, target: Store, names: frozenset[str]) -> None:
+    """Delete the volume's documents, then the receipts of tasks that are to be done."""
     if names:
-        target.delete([INFO])
+        unpublish(plan.outputs, target)
         target.delete([f"{RECEIPTS}/{name}.json" for name in sorted(names)])
 
 
 def _withdraw(target: Store, decision: Decision) -> None:
-    """Delete `info` first, so that no viewer opens a mixture of two volumes, then the receipts.
+    """Delete documents first, so that no viewer opens a mixture of two volumes, then the receipts.
 
     The old volume's folders are listed, to be deleted once the new one is complete.
     """
-    previous = decision.previous
-    folders = {s.key for s in previous.scales} if previous else set(_foreign_folders(target))
+    previous, outputs = decision.previous, decision.plan.outputs
+    folders = folders_of(previous.outputs) if previous else set(_foreign_folders(target))
     if target.head(REPLACED):
-        folders |= set(json.loads(target.get(REPLACED))["folders"])
-    folders -= {s.key for s in decision.plan.scales}
+        folders |= set(map(tuple, json.loads(target.get(REPLACED))["folders"]))
+    folders -= folders_of(outputs)
     if folders:
         document = {"version": VERSION, "folders": sorted(folders)}
         target.put_json(REPLACED, json.dumps(document).encode())
-    target.delete([INFO, PROVENANCE, DOCUMENT])
+    unpublish((*(previous.outputs if previous else ()), *outputs), target)
+    target.delete([*DOCUMENTS, PROVENANCE, DOCUMENT])
     for folder in (RECEIPTS, FAILURES):
         target.delete(o.key for o in target.list(folder))
 
 
-def _foreign_folders(target: Store) -> list[str]:
-    """Return the scales' folders that the `info` of another tool's volume names."""
-    try:
-        scales = json.loads(target.get(INFO))["scales"]
-        keys = [str(s["key"]).strip("/") for s in scales]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return []
-    return [k for k in keys if k and ".." not in k.split("/") and not is_work(k)]
+def unpublish(outputs: Sequence[Output], target: Store) -> None:
+    """Delete the documents of a volume, so that no viewer opens it."""
+    for output in outputs:
+        target.beside(output.suffix).delete(output.document_keys)
+
+
+def folders_of(outputs: Sequence[Output]) -> set[tuple[str, str]]:
+    """Return the folders of scales, each with the suffix of its format."""
+    return {(o.suffix, s.folder) for o in outputs for s in o.scales}
+
+
+def _foreign_folders(target: Store) -> Iterator[tuple[str, str]]:
+    """Yield the scales' folders that the documents of another tool's volume name."""
+    for document in DOCUMENTS:
+        try:
+            names = named_folders(json.loads(target.get(document)))
+        except (FileNotFoundError, ValueError):
+            continue
+        keys = (name.strip("/") for name in names)
+        yield from (("", k) for k in keys if k and ".." not in k.split("/") and not is_work(k))

@@ -70,6 +70,16 @@ class Store:
         store._check = check
         return store
 
+    def beside(self, suffix: str) -> Self:
+        """Return the store whose URL is this one's with a suffix, with the same check."""
+        if not suffix:
+            return self
+        if not self._root:
+            raise ValueError(f"{self.url} is a whole bucket: nothing lies beside it")
+        store = copy(self)
+        store.url, store._root = f"{self.url}{suffix}", f"{self._root}{suffix}"
+        return store
+
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}".strip("/") if self._root else key
 

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from zblocks.neuroglancer import CORS_RULE, EXPOSED_HEADERS, HOSTED
+from zblocks.omezarr.array import DOCUMENT
 from zblocks.precomputed.info import INFO, PROVENANCE
 from zblocks.run.job import PAGE
 from zblocks.storage import s3_host
 
+ROOTS = (f"/{INFO}", f"/{DOCUMENT}")  # ends of the URL of what a viewer opens first
 MOVED = {301, 302, 303, 307, 308, 400}
 """Statuses of an object that is elsewhere; S3 sends 400 in the regions that opened after 2019."""
 
@@ -58,8 +60,8 @@ def moved_address(asked: Address, info: Response) -> tuple[Address, str] | None:
         host = s3_host(region)
         url = f"https://{host}/{asked.bucket}" if dotted else f"https://{asked.bucket}.{host}"
         why, url = f"the bucket is in {region}", url + path
-    elif target.startswith(("https://", "http://")) and target.endswith(f"/{INFO}"):
-        url = target.removesuffix(f"/{INFO}")
+    elif target.startswith(("https://", "http://")) and target.endswith(ROOTS):
+        url = target.rpartition("/")[0]
         why = f"status {info.status}, a redirect"
     else:
         return None

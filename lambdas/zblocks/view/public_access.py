@@ -8,7 +8,7 @@ exist, and for shards a range of bytes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from itertools import islice
@@ -19,6 +19,8 @@ from urllib.request import Request, build_opener
 
 from zblocks.compression import MissingDecoderError, decompress
 from zblocks.neuroglancer import HOSTED
+from zblocks.omezarr.array import DOCUMENT
+from zblocks.outputs.volumes import Output, named_folders
 from zblocks.precomputed.info import INFO, MALFORMED, load_json, parse_info
 from zblocks.precomputed.scale import Scale, object_key
 from zblocks.storage import NoRedirects, viewer_url
@@ -53,27 +55,35 @@ class PublicAccess:
     """Why it isn't the address that was asked for."""
 
 
-def access_problems(location: str) -> tuple[str, ...]:
+def access_problems(location: str, root: str = INFO) -> tuple[str, ...]:
     """Return what keeps others from seeing a volume by its link, each problem with its fix.
 
     Args:
         location: `s3://bucket/prefix` or `http(s)://…`.
+        root: the key of the document that viewers open first.
     """
-    found = check_public_access(location)
+    found = check_public_access(location, root)
     return (found.moved, *found.problems) if found.moved else found.problems
 
 
-def check_public_access(location: str) -> PublicAccess:
+def output_problems(location: str, outputs: Sequence[Output]) -> tuple[str, ...]:
+    """Return what keeps others from seeing a volume in each of its formats."""
+    places = ((f"{location}{output.suffix}", output.root) for output in outputs)
+    return tuple(problem for place in places for problem in access_problems(*place))
+
+
+def check_public_access(location: str, root: str = INFO) -> PublicAccess:
     """Request objects of a volume as a browser would, without credentials."""
     address, moved = address_of(location), ""
-    info = request(f"{address.url}/{INFO}")
+    info = request(f"{address.url}/{root}")
     if (there := moved_address(address, info)) is not None:
         address, moved = there
-        info = request(f"{address.url}/{INFO}")
+        info = request(f"{address.url}/{root}")
     problems = [*address_problems(address), *response_problems(address, info)]
     public = info.status == 200
     if public and not problems:
-        problems += _chunk_problems(address, info)
+        check = _chunk_problems if root == INFO else _array_problems
+        problems += check(address, info)
     return PublicAccess(address, public, tuple(problems), moved)
 
 
@@ -116,6 +126,29 @@ def _chunk_problems(address: Address, info: Response) -> Iterator[str]:
         return
     yield from response_problems(address, chunk)
     if scale.sharding:
+        yield from range_problems(chunk, _TABLE)
+
+
+def _array_problems(address: Address, root: Response) -> Iterator[str]:
+    """Look at the coarsest array of an OME-Zarr image, and at a part of its first object.
+
+    An object may be absent, which is no problem if the answer says so.
+    """
+    try:
+        folder = f"{address.url}/{quote(named_folders(load_json(root.body))[-1])}"
+        array = request(f"{folder}/{DOCUMENT}")
+        yield from response_problems(address, array)
+        if array.status != 200:
+            return
+        place = "/".join(["c", *("0" for _ in load_json(array.body)["shape"])])
+    except MALFORMED as error:
+        yield f"{root.url}: can't be used ({error!s:.200}); zblocks verify says more"
+        return
+    chunk = request(f"{folder}/{place}", _TABLE)
+    if chunk.status == 404:
+        yield from missing_object_problems(chunk)
+    else:
+        yield from response_problems(address, chunk)
         yield from range_problems(chunk, _TABLE)
 
 

@@ -1,0 +1,1 @@
+"""The output formats: the only place that knows all of them."""
