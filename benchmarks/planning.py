@@ -33,7 +33,7 @@ begun, cpu = time.monotonic(), time.process_time()
 """
 PLAN = """
 config = Config.parse(json.loads(sys.argv[1]), base=None)
-done = prepare(config, open_stores(config), WorkerSpec.on_lambda(3008), Run("run"))
+done = prepare(config, open_stores(config), [WorkerSpec.on_lambda(3008)], Run("run"))
 plan = done.plan
 found = {
     "blocks": plan.blocks, "block_depth": plan.block_shape.z, "pending": len(done.pending),

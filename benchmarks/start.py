@@ -31,7 +31,7 @@ def main() -> None:
         folder = Path(name)
         config = write_job(folder)
         lines = {
-            "import": ["-c", "import handlers.block"],
+            "import": ["-c", "import handlers.worker"],
             "help": ["-m", "zblocks", "--help"],
             "small run": ["-m", "zblocks", "convert", str(config)],
         }

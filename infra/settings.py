@@ -16,6 +16,8 @@ IAM_ARN = {
     "role": re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}"),
     "policy": re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]{1,512}"),
 }
+MOST_SIZES = 4
+"""Of workers: each adds six metrics to the dashboard, of which 50 are free, and an alarm."""
 ADDRESS = re.compile(r"[^@\s,]+@[^@\s,]+\.[^@\s,.]+")
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653)
 
@@ -56,9 +58,9 @@ class Settings:
     """arm64 or x86_64, in Lambda's words."""
     host: bool = False
     """True: layers hold this machine's own wheels (rehearsals on an emulator)."""
-    worker_memory_mb: int = 3008
-    """Of a block's function: the most that Lambda gives a new account. 1769 MB buy one vCPU; the
-    plan picks block depth and strips to fit."""
+    worker_memory_mb: tuple[int, ...] = (1769, 3008)
+    """Of the functions that convert blocks, the smallest first: the plan takes the one with which a
+    run costs least. 1769 MB buy one vCPU; 3008 is the most that Lambda gives a new account."""
     log_retention_days: int = 30
     """How long logs are kept."""
     dashboard: bool = True
@@ -97,7 +99,7 @@ def read_settings(lookup: Lookup) -> Settings:
         runtime=_runtime(lookup("runtime"), host),
         architecture=host_architecture() if host else architecture,
         host=host,
-        worker_memory_mb=_whole("worker_memory_mb", lookup("worker_memory_mb") or 3008, 512, 10240),
+        worker_memory_mb=_sizes(lookup("worker_memory_mb") or "1769,3008"),
         log_retention_days=_retention(lookup("log_retention_days") or 30),
         dashboard=_flag("dashboard", lookup("dashboard"), default=True),
         notify_email=_addresses(lookup("notify_email")),
@@ -182,6 +184,15 @@ def _whole(name: str, value: object, low: int, high: int) -> int:
     if not str(value).isdecimal() or not low <= int(str(value)) <= high:
         raise SettingsError(f"context {name}: {value!r} is not a whole number of {low} to {high}")
     return int(str(value))
+
+
+def _sizes(value: object) -> tuple[int, ...]:
+    sizes = {_whole("worker_memory_mb", word, 512, 10240) for word in _words(value)}
+    if not 1 <= len(sizes) <= MOST_SIZES:
+        raise SettingsError(
+            f"context worker_memory_mb: {value!r}: give 1 to {MOST_SIZES} sizes, such as 1769,3008"
+        )
+    return tuple(sorted(sizes))
 
 
 def _retention(value: object) -> int:

@@ -1,7 +1,8 @@
 """What is in the account after `cdk deploy`.
 
 1. Buckets (infra/buckets.py): named ones that exist, or made here when `create_buckets` says so.
-2. Four functions from one asset (lambdas/) and two layers, each with its own role and log.
+2. Functions from one asset (lambdas/) and two layers: Plan, Finalize, and one of each size of
+   workers. Each has its own role and log; workers share theirs.
 3. The state machine of statemachine/zblocks.asl.json, and what its Distributed Map needs.
 4. The trigger: a config put at jobs/*.json in the jobs bucket starts the state machine; uploads
    that couldn't start it are kept in a queue.
@@ -13,6 +14,7 @@ which is then said at the place.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from aws_cdk import (
@@ -40,7 +42,7 @@ from infra.buckets import Buckets, Statements
 from infra.bundling import layer_code
 from infra.layers import ROOT, Target
 from infra.settings import Settings, read_settings
-from infra.watch import Watch, Watched
+from infra.watch import Functions, Watch, Watched
 
 MAP_LABEL = "Blocks"
 """The "Label" of the Distributed Map in the ASL: part of its child executions' ARNs."""
@@ -61,6 +63,16 @@ def make_app(context: Mapping[str, object] | None = None, outdir: str | None = N
     return app
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What the functions of one handler share."""
+
+    name: str
+    layer: lambda_.ILayerVersion
+    log: logs.ILogGroup
+    role: iam.IRole
+
+
 class ZblocksStack(Stack):
     """The whole of zblocks in one account and region."""
 
@@ -71,23 +83,24 @@ class ZblocksStack(Stack):
         self._code = lambda_.Code.from_asset(
             str(ROOT / "lambdas"), exclude=["**/__pycache__", "*.pyc", "*.egg-info"]
         )
-        worker, reader = self._layer("worker"), self._layer("finalize")
-        memory = settings.worker_memory_mb
-        write = self._buckets.write_volumes(delete=False)
-        last = self._finalize_statements()
-        functions = {
-            "plan": self._function("plan", worker, CONTROL_MEMORY_MB, self._plan_statements()),
-            "block": self._function("block", worker, memory, [*self._read_sources(), *write]),
-            "coarse": self._function("coarse", worker, memory, write),
-            "finalize": self._function("finalize", reader, FINALIZE_MEMORY_MB, last),
+        light, reader = self._layer("worker"), self._layer("finalize")
+        plan = self._part("plan", light, self._plan_statements())
+        worker = self._part("worker", light, self._worker_statements())
+        finalize = self._part("finalize", reader, self._finalize_statements())
+        control = {
+            "plan": self._function(plan, CONTROL_MEMORY_MB),
+            "finalize": self._function(finalize, FINALIZE_MEMORY_MB),
         }
-        functions["plan"].add_environment("ZBLOCKS_WORKER_MEMORY_MB", str(memory))
+        sizes = settings.worker_memory_mb
+        workers = {f"worker-{mb}": self._function(worker, mb, f"-{mb}") for mb in sizes}
+        for function in control.values():
+            function.add_environment("ZBLOCKS_WORKER_MEMORY_MB", ",".join(map(str, sizes)))
         # cloud-volume makes this folder on import, and a function may write under /tmp only.
-        functions["finalize"].add_environment("CLOUD_VOLUME_DIR", "/tmp/cloudvolume")  # noqa: S108
-        machine = self._state_machine(functions)
+        control["finalize"].add_environment("CLOUD_VOLUME_DIR", "/tmp/cloudvolume")  # noqa: S108
+        machine = self._state_machine(control, workers)
         lost = self._trigger(machine)
         self._outputs(machine, lost)
-        Watch(self, Watched(machine, functions, lost), settings)
+        Watch(self, Watched(machine, control, workers, lost), settings)
         if settings.permissions_boundary:
             boundary = settings.permissions_boundary
             limit = iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", boundary)
@@ -105,6 +118,9 @@ class ZblocksStack(Stack):
     def _finalize_statements(self) -> Statements:
         bus = self.format_arn(service="events", resource="event-bus", resource_name="default")
         return [*self._buckets.write_volumes(delete=True), _allow(["events:PutEvents"], bus)]
+
+    def _worker_statements(self) -> Statements:
+        return [*self._read_sources(), *self._buckets.write_volumes(delete=False)]
 
     def _read_sources(self) -> Statements:
         roles = self._settings.source_role_arns
@@ -129,26 +145,26 @@ class ZblocksStack(Stack):
             description=f"requirements/{name}.lock",
         )
 
-    def _function(
-        self, name: str, layer: lambda_.ILayerVersion, memory_mb: int, statements: Statements
-    ) -> lambda_.Function:
-        full_name = f"{self.stack_name}-{name}"
-        log = self._log(f"Log {name}", f"/aws/lambda/{full_name}")
+    def _part(self, name: str, layer: lambda_.ILayerVersion, statements: Statements) -> Part:
+        log = self._log(f"Log {name}", f"/aws/lambda/{self.stack_name}-{name}")
+        return Part(name, layer, log, self._function_role(name, log, statements))
+
+    def _function(self, part: Part, memory_mb: int, size: str = "") -> lambda_.Function:
         return lambda_.Function(
             self,
-            f"Function {name}",
-            function_name=full_name,
+            f"Function {part.name}{size}",
+            function_name=f"{self.stack_name}-{part.name}{size}",
             code=self._code,
-            handler=f"handlers.{name}.handler",
+            handler=f"handlers.{part.name}.handler",
             runtime=self._runtime(),
             architecture=self._architecture(),
-            layers=[layer],
+            layers=[part.layer],
             memory_size=memory_mb,
             timeout=FUNCTION_TIMEOUT,
-            log_group=log,
+            log_group=part.log,
             # As the machine is; X-Ray takes a sample of the calls. It has no resource but *.
             tracing=lambda_.Tracing.ACTIVE,
-            role=self._function_role(name, log, statements),
+            role=part.role,
             environment={
                 "ZBLOCKS_DESTINATION_BUCKET": self._settings.destination_bucket,
                 "POWERTOOLS_SERVICE_NAME": self.stack_name,  # the dimension of our metrics
@@ -184,8 +200,8 @@ class ZblocksStack(Stack):
 
     # State machine
 
-    def _state_machine(self, functions: Mapping[str, lambda_.Function]) -> sfn.StateMachine:
-        names = {f"{name.title()}Function": each.function_arn for name, each in functions.items()}
+    def _state_machine(self, control: Functions, workers: Functions) -> sfn.StateMachine:
+        names = {f"{name.title()}Function": each.function_arn for name, each in control.items()}
         log = self._log("Log state machine", f"/aws/vendedlogs/states/{self.stack_name}")
         machine = sfn.StateMachine(
             self,
@@ -206,16 +222,16 @@ class ZblocksStack(Stack):
             # X-Ray and log delivery are the two places where AWS has no resource narrower than *.
             tracing_enabled=True,
         )
-        self._grant(machine, functions)
+        self._grant(machine, [*control.values(), *workers.values()])
         return machine
 
-    def _grant(self, machine: sfn.StateMachine, functions: Mapping[str, lambda_.Function]) -> None:
+    def _grant(self, machine: sfn.StateMachine, functions: Sequence[lambda_.Function]) -> None:
         """Allow what the definition needs; CDK can't read that from an ASL file.
 
         A policy of its own, because a role's default policy that named the machine would make
         a cycle (the machine waits for its role's policy).
         """
-        invoke = [function.function_arn for function in functions.values()]
+        invoke = [function.function_arn for function in functions]
         statements = [
             _allow(["lambda:InvokeFunction"], *invoke),
             *self._map_statements(machine),

@@ -1,7 +1,7 @@
 """Who looks at the conversions: a dashboard, alarms, and mails at the end of each.
 
 What stands while nothing runs, in dollars a month (us-east-1, November 2026): the dashboard 3 and
-five alarms 0.10 each, but CloudWatch gives every account three dashboards of up to 50 metrics and
+six alarms 0.10 each, but CloudWatch gives every account three dashboards of up to 50 metrics and
 ten alarms free. That is why they are there unless `dashboard` is false. Topic and rules cost
 nothing.
 """
@@ -48,7 +48,8 @@ class Watched:
     """What there is to look at."""
 
     machine: sfn.StateMachine
-    functions: Functions
+    control: Functions
+    workers: Functions  # by size
     lost_uploads: sqs.Queue
 
 
@@ -59,7 +60,8 @@ class Watch(Construct):
         super().__init__(scope, "Watch")
         self._name = scope.stack_name
         self._machine = watched.machine
-        self._functions = watched.functions
+        self._functions = {**watched.control, **watched.workers}
+        self._workers = watched.workers
         self._lost = watched.lost_uploads
         self._settings = settings
         if not settings.dashboard and not settings.notify_email:
@@ -90,7 +92,10 @@ class Watch(Construct):
             ("aborted", machine.metric_aborted(**every), 1, f"A conversion was stopped{look}"),
             ("lost-uploads", unsent, 1, lost),
             # Single throttles are retried and pass: only those that go on are worth a mail.
-            ("throttled", self._functions["block"].metric_throttles(**every), 3, throttled),
+            *(
+                (f"throttled-{name}", function.metric_throttles(**every), 3, throttled)
+                for name, function in self._workers.items()
+            ),
         ]
 
     def _alarm(
@@ -273,12 +278,13 @@ class Watch(Construct):
 
     def _throttles_graph(self) -> Graph:
         each = self._functions.items()
-        block = self._functions["block"]
-        running = block.metric("ConcurrentExecutions", statistic="Maximum", period=MINUTE)
         return Graph(
-            title="Calls that Lambda refused (left), blocks at the same time (right)",
+            title="Calls that Lambda refused (left), workers at the same time (right)",
             left=[f.metric_throttles(period=MINUTE, label=name) for name, f in each],
-            right=[running.with_(label="block")],
+            right=[
+                f.metric("ConcurrentExecutions", statistic="Maximum", period=MINUTE, label=name)
+                for name, f in self._workers.items()
+            ],
             width=8,
         )
 
@@ -294,13 +300,14 @@ class Watch(Construct):
     def _dollars(self, name: str) -> cloudwatch.MathExpression:
         function = self._functions[name]
         memory_mb = cast("lambda_.CfnFunction", function.node.default_child).memory_size or 128
+        key = name.replace("-", "_")  # a metric's id has no hyphen
         millisecond = memory_mb / 1024 * GB_SECOND[self._settings.architecture] / 1000
         return cloudwatch.MathExpression(
-            expression=f"RUNNING_SUM(FILL({name}_ms, 0) * {millisecond:.15f}"
-            f" + FILL({name}_calls, 0) * {REQUEST:.15f})",
+            expression=f"RUNNING_SUM(FILL({key}_ms, 0) * {millisecond:.15f}"
+            f" + FILL({key}_calls, 0) * {REQUEST:.15f})",
             using_metrics={
-                f"{name}_ms": function.metric_duration(statistic="Sum", period=MINUTE),
-                f"{name}_calls": function.metric_invocations(period=MINUTE),
+                f"{key}_ms": function.metric_duration(statistic="Sum", period=MINUTE),
+                f"{key}_calls": function.metric_invocations(period=MINUTE),
             },
             label=name,
             period=MINUTE,
@@ -320,16 +327,17 @@ class Watch(Construct):
         )
 
     def _memory_graph(self) -> Graph:
-        limit = cloudwatch.HorizontalAnnotation(
-            value=self._settings.worker_memory_mb, label="worker_memory_mb"
-        )
+        limits = [
+            cloudwatch.HorizontalAnnotation(value=mb, label=f"worker-{mb}")
+            for mb in self._settings.worker_memory_mb
+        ]
         return Graph(
             title="Memory of workers, MB (a worker that is killed can't tell its own)",
             left=[
                 self._ours("PeakMemory", statistic="Maximum", label="highest"),
                 self._ours("PeakMemory", statistic="p50", label="median"),
             ],
-            left_annotations=[limit],
+            left_annotations=limits,
             width=12,
         )
 

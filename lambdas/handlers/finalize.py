@@ -13,6 +13,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from handlers import logger, metrics
+from handlers.sizes import a_round
 from zblocks.errors import IncompleteVolume
 from zblocks.run.cross_check import compare_samples
 from zblocks.run.finalize import (
@@ -32,7 +33,7 @@ REDRIVABLE = timedelta(days=14)
 
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
-def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Check everything, then publish; raises IncompleteVolume if something is missing."""
     execution = event["execution"]
     logger.append_keys(execution=execution, destination=event["destination"])
@@ -47,11 +48,11 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     if blocks is not None:
         metrics.add_metric(name="Redrives", unit=MetricUnit.Count, value=1)
         logger.info("redriven", blocks=blocks)
-        return {"status": "REDRIVE" if blocks else "REDRIVE COARSE"}
+        return {"status": "REDRIVE", "round": a_round(job.plan, blocks)}
     if again := declare_damaged(job):
         metrics.add_metric(name="Redrives", unit=MetricUnit.Count, value=1)
         logger.info("damaged slices are missing from here on", blocks=len(again))
-        return {"status": "REDRIVE"}
+        return {"status": "REDRIVE", "round": a_round(job.plan, len(again))}
     try:
         ending = finalize(job, run, caught(event), second_reader=compare_samples)
     except IncompleteVolume as error:

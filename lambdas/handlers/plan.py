@@ -13,12 +13,12 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from handlers import logger, metrics
+from handlers.sizes import a_round, deployed
 from zblocks.config import MAX_BYTES, Config, read_object
 from zblocks.errors import InvalidConfig, ZblocksError, hide_keys
 from zblocks.planning.bill import WorkerPool
 from zblocks.planning.requests import blocks_at_once, coarse_at_once
 from zblocks.planning.stores import open_stores
-from zblocks.planning.time import WorkerSpec
 from zblocks.run.cloud.executions import ask, functions_at_once
 from zblocks.run.job import PENDING, map_prefix
 from zblocks.run.start import Prepared, Run, prepare
@@ -73,9 +73,8 @@ def start(given: Mapping[str, Any], execution: str) -> dict[str, Any]:
     config, trigger = read_input(given)
     notes = config.for_cloud()
     refuse_other_places(config)
-    worker = WorkerSpec.on_lambda(int(os.environ["ZBLOCKS_WORKER_MEMORY_MB"]))
     run = Run(execution=execution, trigger=trigger, region=home_region(), ask=ask)
-    prepared = prepare(config, open_stores(config), worker, run)
+    prepared = prepare(config, open_stores(config), deployed(), run)
     metrics.add_metric(name="BlocksPlanned", unit=MetricUnit.Count, value=len(prepared.pending))
     result = as_state(prepared, config, execution, functions_at_once())
     logger.info("planned", notes=notes, **result)
@@ -149,10 +148,9 @@ def as_state(
         "pending_key": f"{folder}/{PENDING}".lstrip("/"),
         "map_prefix": map_prefix(plan.destination),
         "volume_id": plan.volume_id,
-        "blocks": len(prepared.pending),
         "coarse": plan.stages(),
         "max_concurrency": blocks_at_once(plan, prepared.pending, pool),
         "coarse_concurrency": coarse_at_once(plan, pool),
         "allow_partial": config.allow_partial,
-        "error": {},
+        "round": a_round(plan, len(prepared.pending)),
     }

@@ -19,7 +19,7 @@ from zblocks.planning.stores import access_of, open_stores
 from zblocks.planning.time import WorkerSpec
 from zblocks.run.cloud.executions import functions_at_once
 from zblocks.run.finalize import Ending, add_access_problems
-from zblocks.run.forecast import LAMBDA_MEMORY_MB, Forecast, Workers, forecast, in_cloud
+from zblocks.run.forecast import LAMBDA_SIZES_MB, Forecast, Workers, forecast, in_cloud
 from zblocks.run.job import open_job
 from zblocks.run.local.convert import Machine, Observer
 from zblocks.run.local.convert import convert as convert_here
@@ -45,8 +45,8 @@ def plan(
         config: a path, a dict or a Config.
         workers: how many at the same time; default: `max_concurrency` of the config for Lambdas,
             one per core on this machine.
-        memory_mb: MiB per worker; default: 3008 for a Lambda, an equal share of 70 % of this
-            machine's memory for a process.
+        memory_mb: MiB per worker; default: 1769 or 3008 for a Lambda, whichever makes the run
+            cheaper; an equal share of 70 % of this machine's memory for a process.
         architecture: of the Lambdas.
         prices: path of a JSON file with prices that replace the built-in ones.
 
@@ -67,13 +67,13 @@ def plan(
     stores = open_stores(job)
     stack = read_stack(job, stores)
     if in_cloud(job):
-        worker = WorkerSpec.on_lambda(memory_mb or LAMBDA_MEMORY_MB)
+        sizes = [WorkerSpec.on_lambda(mb) for mb in ([memory_mb] if memory_mb else LAMBDA_SIZES_MB)]
         quota = functions_at_once()
         pool = WorkerPool(workers or job.max_concurrency, architecture, quota=quota)
     else:
         here = Machine.choose(workers, memory_mb)
-        worker, pool = WorkerSpec(here.memory_mb), WorkerPool(here.workers, cloud=False)
-    return forecast(job, stack, stores.target, Workers(worker, pool, known))
+        sizes, pool = [WorkerSpec(here.memory_mb)], WorkerPool(here.workers, cloud=False)
+    return forecast(job, stack, stores.target, Workers(sizes, pool, known))
 
 
 def convert(

@@ -85,7 +85,7 @@ def replace_stopped(chance: random.Random, old: Path, new: Path, endpoint: str) 
 
 
 def _begin(config: Config, run: Run) -> tuple[Prepared, Job]:
-    prepared = _tried(lambda: prepare(config, open_stores(config), WorkerSpec(2000), run))
+    prepared = _tried(lambda: prepare(config, open_stores(config), [WorkerSpec(2000)], run))
     return prepared, _tried(lambda: open_job(config.destination, run=run.execution))
 
 

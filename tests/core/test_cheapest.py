@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from benchmarks.stacks import STACKS, Stack
@@ -10,7 +12,8 @@ from zblocks.planning import planner
 from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.blocks import fitting_blocks
 from zblocks.planning.cost import estimate
-from zblocks.planning.planner import make_plan
+from zblocks.planning.ownership import coarse_peak
+from zblocks.planning.planner import make_plan, needed_peak, run_in
 from zblocks.planning.time import WorkerSpec
 
 SIZES = tuple(map(WorkerSpec.on_lambda, (1769, 3008)))
@@ -45,6 +48,44 @@ def test_a_size_in_which_nothing_fits_is_left_out():
     assert plan.memory_mb == 3008
     with pytest.raises(DoesNotFit, match="this one has 130"):
         make_plan(WIDE, WorkerSpec.on_lambda(128), WorkerSpec.on_lambda(130))
+
+
+@pytest.mark.parametrize(
+    ("begun", "deployed", "memory_mb"),
+    [
+        (3008, (1769, 3008, 4096), 3008),  # the smallest that has the memory
+        (3008, (2400, 4096), 4096),
+        (3008, (1024, 1769), 1769),  # none has: refused by `decide`
+        (1769, (1769, 3008), 1769),
+    ],
+)
+def test_blocks_that_were_planned_before_run_in_the_smallest_worker(begun, deployed, memory_mb):
+    plan, _ = make_plan(WIDE, WorkerSpec.on_lambda(begun))
+    moved = run_in(plan, WIDE, [WorkerSpec.on_lambda(mb) for mb in deployed])
+    assert (moved.memory_mb, moved.sizes_mb) == (memory_mb, ())
+    assert moved.layout_id == plan.layout_id
+    fits = needed_peak(moved) <= WorkerSpec.on_lambda(memory_mb).planned_mb
+    assert fits == (deployed != (1024, 1769))
+    assert (moved.predicted_block_s < plan.predicted_block_s) == (memory_mb > begun)
+
+
+def test_blocks_that_would_take_too_long_get_a_larger_worker():
+    """What one machine began may be too much for one core in the time of a function."""
+    slow = Stack((7000, 7000, 64), "jp2-strips", "uint8", 3).given
+    begun, _ = make_plan(slow, WorkerSpec(3008))
+    sizes = [WorkerSpec.on_lambda(mb) for mb in (3008, 6000)]
+    moved = run_in(begun, slow, sizes)
+    assert needed_peak(begun) <= sizes[0].planned_mb
+    assert (moved.memory_mb, moved.predicted_block_s < sizes[1].limit_s) == (6000, True)
+
+
+def test_the_largest_task_counts_that_of_coarsen_too():
+    plan, _ = make_plan(Stack((16_000, 16_000, 4000), "jpeg", "uint8").given, SIZES[0])
+    assert plan.coarse
+    coarse = max(coarse_peak(plan.scales, task, plan.formats) for task in plan.coarse)
+    assert needed_peak(plan) == max(plan.predicted_peak_mb, coarse)
+    small = dataclasses.replace(plan, predicted_peak_mb=1)
+    assert needed_peak(small) == coarse > 100
 
 
 def test_on_one_machine_the_largest_block_is_taken():

@@ -88,7 +88,7 @@ def at(present=None, done=(), *, finished=False, **fields):
     ],
 )
 def test_what_is_done(there, new, overwrite, action, pending):
-    decision = decide(there, new, WORKER, overwrite=overwrite)
+    decision = decide(there, new, [WORKER], overwrite=overwrite)
     assert decision.refusal is None
     assert (decision.action, decision.pending) == (action, pending)
     assert (decision.plan, decision.tasks) == (new.plan, new.tasks)
@@ -114,11 +114,11 @@ def test_what_is_done(there, new, overwrite, action, pending):
     ],
 )
 def test_what_is_refused(there, new, error, words):
-    refusal = decide(there, new, WORKER, overwrite=False).refusal
+    refusal = decide(there, new, [WORKER], overwrite=False).refusal
     assert isinstance(refusal, error)
     with pytest.raises(error, match=words):
         raise refusal
-    assert decide(there, new, WORKER, overwrite=True).refusal is None
+    assert decide(there, new, [WORKER], overwrite=True).refusal is None
 
 
 def test_blocks_planned_for_other_workers_are_kept():
@@ -126,7 +126,7 @@ def test_blocks_planned_for_other_workers_are_kept():
     assert FOR_SMALL.plan.volume_id == NEW.plan.volume_id
     assert FOR_SMALL.plan.layout_id != NEW.plan.layout_id
     done = [t.name for t in FOR_SMALL.tasks[1:]]
-    decision = decide(at(FOR_SMALL, done), NEW, WORKER, overwrite=False)
+    decision = decide(at(FOR_SMALL, done), NEW, [WORKER], overwrite=False)
     assert (decision.action, decision.refusal) == ("resume", None)
     assert (decision.plan, decision.tasks) == (FOR_SMALL.plan, FOR_SMALL.tasks)
     assert decision.pending_blocks == FOR_SMALL.tasks[:1]
@@ -134,25 +134,25 @@ def test_blocks_planned_for_other_workers_are_kept():
 
 def test_workers_that_are_too_small_to_continue_are_refused_or_begin_anew():
     there = at(NEW, BLOCKS[:1])
-    refused = decide(there, FOR_SMALL, SMALL, overwrite=False)
+    refused = decide(there, FOR_SMALL, [SMALL], overwrite=False)
     assert isinstance(refused.refusal, DoesNotFit)
     enough = WorkerSpec.needed_mb(NEW.plan.predicted_peak_mb)
     assert f"need workers of {enough} MiB" in str(refused.refusal)
-    assert decide(there, NEW, WorkerSpec(enough), overwrite=False).refusal is None
-    begun = decide(there, FOR_SMALL, SMALL, overwrite=True)
+    assert decide(there, NEW, [WorkerSpec(enough)], overwrite=False).refusal is None
+    begun = decide(there, FOR_SMALL, [SMALL], overwrite=True)
     assert (begun.action, begun.refusal, begun.plan) == ("begin", None, FOR_SMALL.plan)
     assert set(begun.pending) == set(task_names(FOR_SMALL.plan))
 
 
 def test_names_of_labels_are_those_of_this_run():
     there = at(FOR_SMALL, ())
-    decision = decide(there, NAMED, WORKER, overwrite=False)
+    decision = decide(there, NAMED, [WORKER], overwrite=False)
     assert decision.plan.volume.segment_properties == "segment_properties"
     assert decision.plan.layout_id == FOR_SMALL.plan.layout_id
 
 
 def test_deciding_changes_nothing():
     there, before = at(NEW, BLOCKS[:2]), at(NEW, BLOCKS[:2])
-    first = decide(there, NEW, WORKER, overwrite=False)
-    assert decide(there, NEW, WORKER, overwrite=False) == first
+    first = decide(there, NEW, [WORKER], overwrite=False)
+    assert decide(there, NEW, [WORKER], overwrite=False) == first
     assert there == before

@@ -63,11 +63,11 @@ def test_a_volume_too_large_to_be_deleted_is_not_replaced():
     old = Planned(*make_plan(stack((12_000, 12_000, 400)), WorkerSpec(3008)))
     new = Planned(*make_plan(stack(SMALL, sharding=True), LAMBDA))
     there = Destination("s3://volumes/brain", old, finished=True)
-    refusal = decide(there, new, LAMBDA, overwrite=True).refusal
+    refusal = decide(there, new, [LAMBDA], overwrite=True).refusal
     assert isinstance(refusal, DoesNotFit)
     assert "objects would have to be deleted" in str(refusal)
     assert "`aws s3 rm --recursive s3://volumes/brain`" in str(refusal)
-    assert decide(there, new, WorkerSpec(3008), overwrite=True).refusal is None
+    assert decide(there, new, [WorkerSpec(3008)], overwrite=True).refusal is None
 
 
 def test_objects_of_the_same_names_are_not_deleted():

@@ -25,7 +25,7 @@ from zblocks.run.start import Prepared, Run, prepare
 
 def start(config: Config) -> Prepared:
     """Plan, with workers of 2000 MiB."""
-    return prepare(config, open_stores(config), WorkerSpec(2000), Run())
+    return prepare(config, open_stores(config), [WorkerSpec(2000)], Run())
 
 
 def with_plan(job: Job, plan: Plan) -> Job:

@@ -149,7 +149,7 @@ def test_a_report_of_an_earlier_run_is_gone_before_its_volume_is(begun, write_co
     config = Config.load(write_config(overwrite=overwrite))
     recorder = Recorder(job.target)
     stores = dataclasses.replace(open_stores(config), target=recorder)
-    prepared = prepare(config, stores, WorkerSpec(2000), Run())
+    prepared = prepare(config, stores, [WorkerSpec(2000)], Run())
     gone = [line for line in recorder.log if line in (f"delete {REPORT}", f"delete {INFO}")]
     assert gone == [f"delete {REPORT}", f"delete {INFO}"]
     do_all(job, prepared.pending)

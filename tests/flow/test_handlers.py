@@ -15,7 +15,13 @@ import pytest
 
 from handlers import block, coarse, finalize, logger, plan
 from tests.flow.conftest import AWS, textured, write_stack
-from zblocks.errors import CostCeiling, DestinationClaimed, IncompleteVolume, StorageError
+from zblocks.errors import (
+    CostCeiling,
+    DestinationClaimed,
+    DoesNotFit,
+    IncompleteVolume,
+    StorageError,
+)
 from zblocks.storage import Store, open_store
 
 CONTEXT = SimpleNamespace(
@@ -32,7 +38,7 @@ EXECUTION = "arn:aws:states:us-east-1:111122223333:execution:zblocks:run-1"
 def job(tmp_path, cloud, monkeypatch):
     """A stack of three blocks in a bucket, its middle one broken; the config."""
     monkeypatch.setenv("ZBLOCKS_DESTINATION_BUCKET", "volumes")
-    monkeypatch.setenv("ZBLOCKS_WORKER_MEMORY_MB", "3008")
+    monkeypatch.setenv("ZBLOCKS_WORKER_MEMORY_MB", "1769,3008")
     write_stack(tmp_path / "in", textured((150, 40, 50, 1), "uint8"))
     for path in (tmp_path / "in").iterdir():
         data = path.read_bytes()
@@ -135,13 +141,35 @@ def test_a_redriven_execution_converts_what_failed_and_no_more(job, cloud, heard
         "execution": EXECUTION,
     }
 
-    assert end(state, redrive=1) == {"status": "REDRIVE"}
+    assert state["round"] == {"worker": "zblocks-worker-1769", "blocks": 3, "error": {}}
+    assert end(state, redrive=1) == {"status": "REDRIVE", "round": state["round"] | {"blocks": 1}}
     assert f"{folder}/.zblocks/lock.json" in cloud.keys("volumes")
     assert run_blocks(state) == [1]
     with pytest.raises(IncompleteVolume, match=r"s_100\.png"):
         end(state, redrive=1)
     report = cloud.json("volumes", f"{folder}/.zblocks/report.json")
     assert report["failed"][0]["tries"] == 2
+
+
+@NOTHING_COUNTED
+def test_a_redrive_calls_a_function_that_is_still_deployed(job, monkeypatch):
+    """Others may have been deployed since; they are as large as the plan needs, or larger."""
+    job["destination"] += "-sizes"
+    state = plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
+    run_blocks(state)
+    for redrive, sizes, worker in ((1, "1280,2048,4096", "2048"), (2, "1769,4096", "1769")):
+        monkeypatch.setenv("ZBLOCKS_WORKER_MEMORY_MB", sizes)
+        with pytest.raises(IncompleteVolume):
+            end(state, redrive=redrive - 1)
+        assert end(state, redrive=redrive)["round"]["worker"] == f"zblocks-worker-{worker}"
+    with pytest.raises(IncompleteVolume):
+        end(state, redrive=2)
+    monkeypatch.setenv("ZBLOCKS_WORKER_MEMORY_MB", "1280")
+    with pytest.raises(DoesNotFit, match=r"workers of 1769 MiB.* 1280 at most.* start the same"):
+        end(state, redrive=3)
+    # Started again, it keeps its blocks, for a size in which they fit.
+    again = plan.handler({"input": job, "execution": f"{EXECUTION}0"}, CONTEXT)
+    assert again["round"] == {"worker": "zblocks-worker-1280", "blocks": 1, "error": {}}
 
 
 def test_a_redrive_of_a_failed_finalize_alone_converts_nothing(job, cloud, heard):
@@ -154,7 +182,7 @@ def test_a_redrive_of_a_failed_finalize_alone_converts_nothing(job, cloud, heard
         for index in stage:
             event = {k: state[k] for k in ("destination", "execution", "allow_partial")}
             coarse.handler(event | {"index": index}, CONTEXT)
-    assert end(state, redrive=1) == {"status": "REDRIVE COARSE"}
+    assert end(state, redrive=1) == {"status": "REDRIVE", "round": state["round"] | {"blocks": 0}}
     assert run_blocks(state) == []
     assert heard() == []
     ending = end(state, redrive=1)
@@ -340,7 +368,7 @@ def test_a_run_above_its_ceiling_ends_in_plan_with_nothing_written(job, cloud):
         plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
     assert cloud.keys("volumes") == before
     job["max_cost_usd"] = 0.01
-    assert plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)["blocks"] == 3
+    assert plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)["round"]["blocks"] == 3
 
 
 @pytest.fixture

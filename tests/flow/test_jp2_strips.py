@@ -129,7 +129,7 @@ def test_a_volume_that_is_converted_in_strips(tmp_path, write_config, channels):
         (tmp_path / "in" / f"s_{z:03d}.jp2").write_bytes(jp2(flat))
     config = Config.load(write_config(ext=".jp2", compression="none"))
     worker = WorkerSpec(180 if channels == 3 else 130)
-    prepared = prepare(config, open_stores(config), worker, Run())
+    prepared = prepare(config, open_stores(config), [worker], Run())
     assert prepared.plan.rows < 400
     job = open_job(config.destination)
     do_all(job, prepared.pending)

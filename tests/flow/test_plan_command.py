@@ -49,8 +49,11 @@ def test_between_buckets_the_workers_are_lambdas(bucket, cloud):
     said = zblocks("plan", config, "--json").json
     assert objects(cloud) == before
     assert (said["where"], said["blocks"], said["due"], said["resumes"]) == ("cloud", 3, 3, False)
-    workers = {"memory_mb": 3008, "concurrency": 2, "architecture": "arm64", "cloud": True}
-    assert said["workers"] == workers
+    workers = {"concurrency": 2, "architecture": "arm64", "cloud": True}
+    assert said["workers"] == workers | {"memory_mb": 1769, "sizes_mb": [1769, 3008]}
+    assert "of 1769 MiB (the cheapest of 1769 and 3008 MiB), " in zblocks("plan", config).out
+    fixed = zblocks("plan", config, "--memory", "2048", "--json").json["workers"]
+    assert fixed == workers | {"memory_mb": 2048, "sizes_mb": [2048]}
     services = {row["service"] for row in said["bill"]}
     assert services == {"Lambda", "Step Functions", "CloudWatch", "S3"}
     assert said["dollars"] == pytest.approx(sum(row["dollars"] for row in said["bill"]))

@@ -17,6 +17,12 @@ CONTEXT = {
 }
 
 
+@pytest.fixture(autouse=True)
+def sizes(monkeypatch):
+    """What functions are told of the workers, as deployed by default."""
+    monkeypatch.setenv("ZBLOCKS_WORKER_MEMORY_MB", "1769,3008")
+
+
 @pytest.fixture(scope="session")
 def cdk_json() -> dict:
     """What a deployer's synthesis gets from cdk.json."""

@@ -14,7 +14,9 @@ JOB = {
 CONFIG = Config.parse(JOB, base=None)
 
 
-def a_prepared(destination: str, *, slices: int = 20, duplicate: bool = False) -> Prepared:
+def a_prepared(
+    destination: str, *, slices: int = 20, duplicate: bool = False, memory_mb: int = 3008
+) -> Prepared:
     stack = a_stack((3000, 2000, slices), (3680.0, 3680.0, 20000.0), destination=destination)
-    plan, tasks = make_plan(stack, WorkerSpec.on_lambda(3008))
+    plan, tasks = make_plan(stack, WorkerSpec.on_lambda(memory_mb))
     return Prepared(plan, tasks, duplicate)

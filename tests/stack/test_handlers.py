@@ -82,13 +82,13 @@ def test_a_caught_error_becomes_one_line():
     caught = {"Error": "States.DataLimitExceeded", "Cause": "too large"}
     assert finalize.caught({"error": caught}) == "States.DataLimitExceeded: too large"
     said = finalize.caught({"error": {"Error": "States.Timeout", "Cause": "too slow"}})
-    assert said.startswith("States.Timeout: too slow (it ran out of time: raise worker_memory_mb, ")
+    assert said.startswith("States.Timeout: too slow (it ran out of time: raise worker_memory_mb ")
     assert finalize.caught({}) == ""
 
 
 def test_a_worker_starts_without_the_slow_libraries_of_others():
     """A map starts thousands of workers: what none of them needs at once stays out of their way."""
-    code = "import sys, handlers.block; print(*sys.modules)"
+    code = "import sys, handlers.worker; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True,
         env={**os.environ, "PYTHONPATH": str(LAMBDAS)},

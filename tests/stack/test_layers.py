@@ -30,7 +30,7 @@ WORKER_LIMIT = 160_000_000
 NAMES = ("worker", "finalize")
 TARGETS = [Target("arm64", "python3.13"), Target("x86_64", "python3.13")]
 IMPORTS = {
-    "worker": ["handlers.plan", "handlers.block", "handlers.coarse", "numpy", "simplejpeg",
+    "worker": ["handlers.plan", "handlers.worker", "numpy", "simplejpeg",
                "isal.igzip", "pyvips", "zblocks.slices.vips", "zblocks.slices.jpeg",
                "zblocks.slices.whole", "backports.zstd", "openjpeg.utils"],
     "finalize": ["handlers.finalize", "numpy", "simplejpeg", "isal.igzip", "cloudvolume", "pyvips"],

@@ -32,15 +32,14 @@ ALLOWED = {
         "volumes": LIST | SETTINGS,
         "volumes/*": READ | {"s3:DeleteObject"}, "volumes/*.zblocks/*": PUT,
     },
-    "Roleblock": {"{Logblock}": LOGS, "volumes": LIST, "volumes/*": WRITE} | SOURCES | TRACES,
-    "Rolecoarse": {"{Logcoarse}": LOGS, "volumes": LIST, "volumes/*": WRITE} | TRACES,
+    "Roleworker": {"{Logworker}": LOGS, "volumes": LIST, "volumes/*": WRITE} | SOURCES | TRACES,
     "Rolefinalize": {
         "{Logfinalize}": LOGS, "volumes": LIST, "volumes/*": REPLACE,
         "events:event-bus/default": {"events:PutEvents"},
     } | TRACES,
     "StatemachineRole": {
         **{f"{{Function{name}}}": {"lambda:InvokeFunction"} for name in
-           ("plan", "block", "coarse", "finalize")},
+           ("plan", "worker1769", "worker3008", "finalize")},
         "{Statemachine}": {"states:StartExecution"},
         f"{EXECUTIONS}:*": {"states:DescribeExecution", "states:StopExecution"},
         f"{EXECUTIONS}/Blocks:*": {
@@ -63,8 +62,7 @@ ALLOWED = {
 
 REFUSED = {
     "Roleplan": {"volumes/jobs/*.zblocks/*": {"s3:PutObject"}},
-    "Roleblock": {"volumes/jobs/*": {"s3:PutObject"}},
-    "Rolecoarse": {"volumes/jobs/*": {"s3:PutObject"}},
+    "Roleworker": {"volumes/jobs/*": {"s3:PutObject"}},
     "Rolefinalize": {"volumes/jobs/*": {"s3:PutObject", "s3:DeleteObject"}},
 }
 """Uploads start executions, and those could upload; whichever bucket is for uploads."""
@@ -117,7 +115,7 @@ def test_no_service_acts_for_another_account(watched):
         seen.setdefault(principal["Service"], []).append("aws:SourceArn" in flat)
     assert seen == {
         # Lambda names the account, and roles are passed to functions by who may deploy.
-        "lambda.amazonaws.com": [False] * 4,
+        "lambda.amazonaws.com": [False] * 3,
         "states.amazonaws.com": [True],
         "events.amazonaws.com": [True, True, True],
         "cloudwatch.amazonaws.com": [True],
@@ -173,8 +171,8 @@ def test_a_role_of_another_account_may_be_assumed_when_named(synthesise):
     arn = "arn:aws:iam::444455556666:role/slices"
     template, _ = synthesise({"source_role_arns": arn})
     holders = {role for role, rights in granted(template).items() if arn in rights}
-    assert holders == {"Roleplan", "Roleblock"}
-    assert granted(template)["Roleblock"][arn] == {"sts:AssumeRole"}
+    assert holders == {"Roleplan", "Roleworker"}
+    assert granted(template)["Roleworker"][arn] == {"sts:AssumeRole"}
 
 
 def test_buckets_made_here_are_closed_encrypted_and_kept_tidy(synthesise):

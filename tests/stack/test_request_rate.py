@@ -133,7 +133,7 @@ def test_what_s3_takes_limits_the_blocks_at_once_and_it_is_said(fields, advice):
     options = {"sharding": fields.get("sharding"), "chunk": chunk}
     stack = a_stack((10_000, 10_000, 9_000), (4.0, 4.0, 40.0), voxels=voxels, options=options)
     plan, tasks = make_plan(stack, WorkerSpec.on_lambda(3008))
-    workers = Workers(WorkerSpec.on_lambda(3008), WorkerPool(1000), Prices())
+    workers = Workers([WorkerSpec.on_lambda(3008)], WorkerPool(1000), Prices())
     decision = Decision("begin", plan, tasks, frozenset(t.name for t in tasks), None)
     said = estimate(plan, tasks, workers.pool, workers.prices)
     (line,) = _rates(decision, workers, said)

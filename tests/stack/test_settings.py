@@ -23,7 +23,7 @@ def test_defaults():
         "arm64",
         False,
     )
-    assert (settings.create_buckets, settings.worker_memory_mb) == (False, 3008)
+    assert (settings.create_buckets, settings.worker_memory_mb) == (False, (1769, 3008))
     assert (settings.dashboard, settings.notify_email) == (True, ())
 
 
@@ -42,6 +42,12 @@ def test_a_jobs_bucket_that_is_made_is_one_of_its_own():
 )  # fmt: skip
 def test_lists_are_arrays_or_comma_separated(given):
     assert read(source_buckets=given).source_buckets == ("slices-a", "slices-b")
+
+
+@pytest.mark.parametrize("given", ["3008, 1769", [3008, 1769], "[1769,3008]", "1769,3008,1769"])
+def test_sizes_of_workers_are_sorted(given):
+    assert read(worker_memory_mb=given).worker_memory_mb == (1769, 3008)
+    assert read(worker_memory_mb=2048).worker_memory_mb == (2048,)
 
 
 def test_host_means_this_machine_and_this_python():
@@ -69,6 +75,8 @@ def test_host_means_this_machine_and_this_python():
         ),
         ({"create_buckets": "yes"}, "'yes' is not one of true, false"),
         ({"worker_memory_mb": "20000"}, "not a whole number of 512 to 10240"),
+        ({"worker_memory_mb": "1769,3008 MB"}, "'3008 MB' is not a whole number"),
+        ({"worker_memory_mb": "1024,1280,1769,2048,3008"}, "give 1 to 4 sizes, such as 1769,3008"),
         ({"log_retention_days": "31"}, "31 is not one of 1, 3, 5"),
         ({"dashboard": "no"}, "dashboard: 'no' is not one of true, false"),
         ({"notify_email": "a@b.org,lab"}, "notify_email: 'lab' is not like me@example.org"),
@@ -87,4 +95,4 @@ def test_the_cost_model_knows_what_is_deployed():
 
     assert CONTROL_MEMORY_MB == cost.CONTROL_MEMORY_MB
     assert FINALIZE_MEMORY_MB == finish.MEMORY_MB
-    assert read().worker_memory_mb == forecast.LAMBDA_MEMORY_MB
+    assert read().worker_memory_mb == forecast.LAMBDA_SIZES_MB

@@ -77,29 +77,42 @@ def test_a_failed_block_does_not_stop_the_others_and_finalize_judges(machine, st
 
 def test_a_redrive_goes_back_to_the_blocks_with_nothing_caught(machine):
     states = machine["States"]
-    again, _ = states["Published?"]["Choices"]
+    (again,) = states["Published?"]["Choices"]
     assert (again["Variable"], again["StringEquals"]) == ("$.finalized.ending.status", "REDRIVE")
     payload = states["Finalize"]["Parameters"]["Payload"]
     assert payload["redrive.$"] == "$$.Execution.RedriveCount"
     assert payload["volume_id.$"] == "$.volume_id"
-    assert states[again["Next"]]["ResultPath"] == "$.error"
-    assert states[again["Next"]]["Result"] == {}
-    assert states[again["Next"]]["Next"] == "Convert blocks"
+    forgotten = states[again["Next"]]
+    assert (forgotten["InputPath"], forgotten["ResultPath"]) == (
+        "$.finalized.ending.round", "$.round"
+    )  # fmt: skip
+    assert forgotten["Next"] == "Blocks to convert?"
+    for name in ("Convert blocks", "Coarsen"):
+        assert [each["ResultPath"] for each in states[name]["Catch"]] == ["$.round.error"]
+    assert payload["error.$"] == "$.round.error"
 
 
 def test_no_map_run_gets_an_empty_list_and_coarse_tasks_are_done_all_the_same(machine):
     states = machine["States"]
     name = states["Has this upload been planned before?"]["Default"]
     (empty,) = states[name]["Choices"]
-    assert (empty["Variable"], empty["NumericEquals"], empty["Next"]) == ("$.blocks", 0, "Coarsen")
+    assert (empty["Variable"], empty["NumericEquals"]) == ("$.round.blocks", 0)
+    assert empty["Next"] == "Coarsen"
     into = [n for n, s in states.items() if "Convert blocks" in (s.get("Next"), s.get("Default"))]
-    assert into == [name, "Again"]
-    _, coarse = states["Published?"]["Choices"]
-    assert coarse["StringEquals"] == "REDRIVE COARSE"
-    assert states[coarse["Next"]] | {"Comment": "", "Next": ""} == states["Again"] | {
-        "Comment": "", "Next": "",
+    assert into == [name]
+
+
+def test_blocks_and_coarser_scales_call_the_function_that_the_plan_chose(states):
+    """Of the size in the state; the others are those that the definition names itself."""
+    called = {n: s["Parameters"] for n, s in states.items() if s["Type"] == "Task"}
+    chosen = {n for n, p in called.items() if p.get("FunctionName.$") == "$.worker"}
+    assert chosen == {"Convert one block", "Note failure", "Coarsen one part"}
+    assert {p["FunctionName"] for n, p in called.items() if n not in chosen} == {
+        "${PlanFunction}", "${FinalizeFunction}"
     }  # fmt: skip
-    assert states[coarse["Next"]]["Next"] == "Coarsen"
+    for name in ("Convert blocks", "Coarsen"):
+        assert states[name]["ItemSelector"]["worker.$"] == "$.round.worker"
+    assert states["Coarsen one stage"]["ItemSelector"]["worker.$"] == "$.worker"
 
 
 COMMON = {"Type", "Comment"}
@@ -273,5 +286,5 @@ def test_the_paths_are_fields_of_the_plans_result(machine):
 
     fields = set(as_state(a_prepared("s3://b/p"), CONFIG, "an execution"))
     text = json.dumps({k: v for k, v in machine["States"].items() if k != "Plan"})
-    used = set(re.findall(r'"\$\.(\w+)', text)) - {"Payload", "stage", "finalized", "item", "index"}
-    assert used <= fields
+    used = set(re.findall(r'"\$\.(\w+)', text))
+    assert used - {"Payload", "stage", "finalized", "item", "index", "worker", "error"} <= fields

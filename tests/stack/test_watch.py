@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.settings import MOST_SIZES
 from zblocks.planning.bill import Prices
 
 HANDLERS = Path(__file__).parents[2] / "lambdas" / "handlers"
@@ -75,11 +76,11 @@ def test_executions_errors_and_throttles_are_those_of_this_stack(widgets, templa
 
 def test_time_and_memory_are_shown_against_their_limits(widgets, template, of_type):
     functions = of_type(template, "AWS::Lambda::Function").values()
-    block = next(f for f in functions if f["FunctionName"] == "zblocks-block")
-    limits = {title: widget["annotations"]["horizontal"][0]["value"]
+    workers = [f for f in functions if f["FunctionName"].startswith("zblocks-worker-")]
+    limits = {title: [line["value"] for line in widget["annotations"]["horizontal"]]
               for title, widget in widgets.items() if "annotations" in widget}  # fmt: skip
-    assert limits.pop("Longest call") == block["Timeout"] * 1000
-    assert list(limits.values()) == [block["MemorySize"]]
+    assert limits.pop("Longest call") == [workers[0]["Timeout"] * 1000]
+    assert list(limits.values()) == [sorted(worker["MemorySize"] for worker in workers)]
 
 
 @pytest.mark.parametrize(("architecture", "price"), [("arm64", 1.33334e-5), ("x86_64", 1.66667e-5)])
@@ -88,15 +89,16 @@ def test_dollars_are_gb_seconds_and_requests(synthesise, of_type, architecture, 
     (dashboard,) = of_type(template, "AWS::CloudWatch::Dashboard").values()
     text = json.dumps(dashboard["DashboardBody"])
     (millisecond, call) = re.search(
-        r"FILL\(block_ms, 0\) \* (\S+) \+ FILL\(block_calls, 0\) \* (\S+)\)", text
+        r"FILL\(worker_2048_ms, 0\) \* (\S+) \+ FILL\(worker_2048_calls, 0\) \* (\S+)\)", text
     ).groups()
     assert float(millisecond) * 1000 == pytest.approx(2 * price)
     assert float(call) * 1e6 == pytest.approx(0.2)
 
 
 def test_what_stands_stays_within_what_an_account_has_free(widgets, alarms):
-    assert len(shown(widgets)) <= FREE_METRICS
-    assert len(alarms) <= FREE_ALARMS
+    more = MOST_SIZES - 2  # sizes that may be deployed besides those of the template
+    assert len(shown(widgets)) + 6 * more <= FREE_METRICS
+    assert len(alarms) + more <= FREE_ALARMS
     assert len(metrics_of_handlers()) <= FREE_CUSTOM_METRICS
 
 
@@ -111,11 +113,12 @@ def test_each_way_to_fail_has_an_alarm_on_this_machine(alarms, template, of_type
 
 
 def test_throttles_of_the_blocks_alarm_when_they_go_on(alarms, template, of_type):
-    alarm = alarms["zblocks-throttled"]
     functions = of_type(template, "AWS::Lambda::Function")
-    function = functions[alarm["Dimensions"][0]["Value"]["Ref"]]
-    assert (function["FunctionName"], alarm["MetricName"]) == ("zblocks-block", "Throttles")
-    assert alarm["EvaluationPeriods"] * alarm["Period"] == 15 * 60
+    for size in ("worker-1769", "worker-3008"):
+        alarm = alarms[f"zblocks-throttled-{size}"]
+        function = functions[alarm["Dimensions"][0]["Value"]["Ref"]]
+        assert (function["FunctionName"], alarm["MetricName"]) == (f"zblocks-{size}", "Throttles")
+        assert alarm["EvaluationPeriods"] * alarm["Period"] == 15 * 60
 
 
 def test_uploads_that_started_nothing_alarm(alarms, template, of_type):
@@ -146,7 +149,7 @@ def test_without_a_dashboard_nothing_is_left_standing(synthesise, of_type):
     assert "Dashboard" not in template["Outputs"]
     template, _ = synthesise({"dashboard": "false", "notify_email": "lab@example.org"})
     assert of_type(template, "AWS::CloudWatch::Dashboard") == {}
-    assert len(of_type(template, "AWS::CloudWatch::Alarm")) == 5  # mailed, so they have a use
+    assert len(of_type(template, "AWS::CloudWatch::Alarm")) == 6  # mailed, so they have a use
 
 
 def test_alarms_and_ends_go_to_every_address(watched, of_type):

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from handlers.sizes import deployed, worker_of
 from zblocks.neuroglancer import CORS_RULE
 
+from .plans import a_prepared
+
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = ("plan", "block", "coarse", "finalize")
+SIZES = (1769, 3008)
+FUNCTIONS = ("plan", "finalize", *(f"worker-{mb}" for mb in SIZES))
 
 
 @pytest.fixture
@@ -23,7 +27,7 @@ def test_each_function_names_a_handler_that_exists(functions):
     assert set(functions) == set(FUNCTIONS)
     for name, function in functions.items():
         module, _, attribute = function["Handler"].rpartition(".")
-        assert module == f"handlers.{name}"
+        assert module == f"handlers.{name.partition('-')[0]}"
         source = (ROOT / "lambdas" / f"{module.replace('.', '/')}.py").read_text()
         defined = [node.name for node in ast.parse(source).body if hasattr(node, "name")]
         assert attribute in defined
@@ -44,13 +48,20 @@ def test_each_function_has_the_runtime_time_and_environment(functions):
         assert function["TracingConfig"] == {"Mode": "Active"}
         assert set(variables) == {
             "plan": {"ZBLOCKS_WORKER_MEMORY_MB"},
-            "finalize": {"CLOUD_VOLUME_DIR"},
+            "finalize": {"ZBLOCKS_WORKER_MEMORY_MB", "CLOUD_VOLUME_DIR"},
         }.get(name, set())
 
 
-def test_the_plan_knows_the_memory_of_the_function_it_plans_for(functions):
-    told = functions["plan"]["Environment"]["Variables"]["ZBLOCKS_WORKER_MEMORY_MB"]
-    assert functions["block"]["MemorySize"] == functions["coarse"]["MemorySize"] == int(told)
+def test_the_plan_knows_the_functions_that_it_chooses_from(functions, monkeypatch):
+    """And Finalize, which may send an execution back to its blocks."""
+    for name in ("plan", "finalize"):
+        told = functions[name]["Environment"]["Variables"]["ZBLOCKS_WORKER_MEMORY_MB"]
+        monkeypatch.setenv("ZBLOCKS_WORKER_MEMORY_MB", told)
+        assert tuple(worker.memory_mb for worker in deployed()) == SIZES
+        for mb in SIZES:
+            plan = a_prepared("s3://b/p", memory_mb=mb).plan
+            function = functions[worker_of(plan).removeprefix("zblocks-")]
+            assert function["MemorySize"] == mb
 
 
 def test_only_finalize_has_the_reader_that_is_not_ours(template, functions):
@@ -64,12 +75,13 @@ def test_only_finalize_has_the_reader_that_is_not_ours(template, functions):
 def test_every_log_is_kept_for_a_time_and_belongs_to_something(template, of_type, functions):
     logs = of_type(template, "AWS::Logs::LogGroup")
     assert {log["LogGroupName"] for log in logs.values()} == {
-        "/aws/vendedlogs/states/zblocks", *(f"/aws/lambda/zblocks-{name}" for name in FUNCTIONS)
+        "/aws/vendedlogs/states/zblocks",
+        *(f"/aws/lambda/zblocks-{name}" for name in ("plan", "worker", "finalize")),
     }  # fmt: skip
     assert {log["RetentionInDays"] for log in logs.values()} == {30}
     for name, function in functions.items():
         group = logs[function["LoggingConfig"]["LogGroup"]["Ref"]]["LogGroupName"]
-        assert group == f"/aws/lambda/zblocks-{name}"
+        assert group == f"/aws/lambda/zblocks-{name.partition('-')[0]}"
 
 
 def test_the_machine_logs_errors_without_anybodys_data(template, of_type):

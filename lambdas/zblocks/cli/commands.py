@@ -99,7 +99,11 @@ def plan(
     config: ConfigFile,
     memory: Annotated[
         int | None,
-        typer.Option(min=1, help="Memory per worker in MiB; default: 3008 for a Lambda function."),
+        typer.Option(
+            min=1,
+            help="Memory per worker in MiB; default: 1769 or 3008 for a Lambda function, "
+            "whichever costs less.",
+        ),
     ] = None,
     concurrency: Annotated[
         int | None,

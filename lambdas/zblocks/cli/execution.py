@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,7 +29,7 @@ from zblocks.run.cloud import executions
 from zblocks.run.cloud.executions import Execution, Workers
 from zblocks.run.cloud.watch import Watch
 from zblocks.run.finalize import ending_of
-from zblocks.run.forecast import LAMBDA_MEMORY_MB, forecast
+from zblocks.run.forecast import LAMBDA_SIZES_MB, forecast
 from zblocks.run.forecast import Workers as Forecasters
 from zblocks.run.job import REPORT
 from zblocks.run.progress import State, duration
@@ -60,19 +61,20 @@ def start_execution(
         arn = executions.find_machine(machine)
         known = Prices.load(prices) if prices else Prices()
         workers = _workers_of(arn)
+        sizes = list(map(WorkerSpec.on_lambda, workers.sizes_mb))
         if planning:
             quota = executions.functions_at_once(arn)
             pool = WorkerPool(config.max_concurrency, workers.architecture, quota=quota)
-            _predict(config, Forecasters(WorkerSpec.on_lambda(workers.memory_mb), pool, known))
+            _predict(config, Forecasters(sizes, pool, known))
         if waiting:
-            _wait_for_lock(config, WorkerSpec.on_lambda(workers.memory_mb))
+            _wait_for_lock(config, sizes)
         execution = executions.start(arn, name_of(config), given)
         return Watch(execution, workers.architecture, known)
 
 
-def _wait_for_lock(config: Config, worker: WorkerSpec) -> None:
+def _wait_for_lock(config: Config, sizes: Sequence[WorkerSpec]) -> None:
     said = ""
-    while (found := look_at_lock(config, worker, executions.ask)) and not found.free:
+    while (found := look_at_lock(config, sizes, executions.ask)) and not found.free:
         text = str(found.refusal(config.destination))
         if text != said:
             say(f"waiting: {text}")
@@ -100,7 +102,7 @@ def watch_execution(execution: str, machine: str, prices: Path | None, *, as_jso
 
 
 def _workers_of(machine: str) -> Workers:
-    return executions.workers_of(machine) or Workers(LAMBDA_MEMORY_MB, "arm64")
+    return executions.workers_of(machine) or Workers(LAMBDA_SIZES_MB, "arm64")
 
 
 def cloud_input(path: Path) -> tuple[dict[str, Any], Config]:

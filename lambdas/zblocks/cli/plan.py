@@ -13,7 +13,7 @@ from rich.table import Table
 
 from zblocks.planning.bill import show_dollars
 from zblocks.planning.plan import Plan
-from zblocks.run.forecast import LAMBDA_MEMORY_MB, Forecast, InBuckets, scale_row
+from zblocks.run.forecast import Forecast, InBuckets, scale_row
 from zblocks.run.progress import duration
 
 out = Console(highlight=False, soft_wrap=True)
@@ -43,7 +43,7 @@ def _print(said: Forecast) -> None:
     out.print(f"{full}, {coarser}; {describe_pending(said)}", markup=False)
     kind = f"Lambdas, {pool.architecture}" if pool.cloud else "local processes"
     out.print(
-        f"per block: {plan.predicted_peak_mb} of {plan.memory_mb} MiB, "
+        f"per block: {plan.predicted_peak_mb} of {describe_worker(plan)}, "
         f"{duration(plan.predicted_block_s)}\n"
         f"total: about {duration(guess.seconds)} with up to {guess.at_once} {kind}",
         markup=False,
@@ -71,6 +71,13 @@ def describe_block(plan: Plan) -> str:
     return f"{z} slices" if whole else f"{x}×{y} voxels of {z} slices"
 
 
+def describe_worker(plan: Plan) -> str:
+    """Return how much memory a worker has, and among which sizes it costs least."""
+    *others, last = plan.sizes_mb or (0,)
+    chosen = f" (the cheapest of {', '.join(map(str, others))} and {last} MiB)" if others else ""
+    return f"{plan.memory_mb} MiB{chosen}"
+
+
 def describe_pending(said: Forecast) -> str:
     """Return how many blocks a run would convert."""
     if not said.resumes:
@@ -79,9 +86,10 @@ def describe_pending(said: Forecast) -> str:
 
 
 def _on_lambda(also: InBuckets) -> str:
-    where = f"on AWS, between buckets, with Lambdas of {LAMBDA_MEMORY_MB} MiB"
+    where = "on AWS, between buckets"
     if also.refused:
         return f"{where}: {also.refused}"
+    where += f", with Lambdas of {also.memory_mb} MiB"
     blocks = f"{also.blocks} blocks, about {duration(also.seconds)}"
     return f"{where}: {blocks}, ${show_dollars(also.dollars)}"
 

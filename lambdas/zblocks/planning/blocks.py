@@ -93,14 +93,21 @@ def _block(
 ) -> Block:
     """Return a block with as many rows at a time as fit in memory, or else as few as possible."""
     scales, owned = shares
-    full, written = _full(given, shape), scales[:owned]
-    puts = _puts(given, written, shape)
-    seconds = max(predict_seconds(given, full, written, worker), predict_put_seconds(puts, worker))
-    for rows in _row_choices(given, full.y, scales[0].chunk.y):
+    written, height = scales[:owned], _full(given, shape).y
+    for rows in _row_choices(given, height, scales[0].chunk.y):
         peak = predict_peak(_footprint(given, written, shape, rows)) if owned else 0
         if peak <= worker.planned_mb:
             break
-    return Block(shape, rows, scales, owned, peak, round(seconds, 1))
+    seconds = block_seconds(given, shape, written, worker)
+    return Block(shape, rows, scales, owned, peak, seconds)
+
+
+def block_seconds(
+    given: PlanInput, shape: Vec, scales: Sequence[Scale], worker: WorkerSpec
+) -> float:
+    """Return the seconds of a block of a shape that writes these scales; 0: not cut there."""
+    puts = predict_put_seconds(_puts(given, scales, shape), worker)
+    return round(max(predict_seconds(given, _full(given, shape), scales, worker), puts), 1)
 
 
 def _full(given: PlanInput, shape: Vec) -> Vec:

@@ -11,7 +11,7 @@ from zblocks.errors import DoesNotFit
 from zblocks.geometry import Vec, ceil_div
 from zblocks.outputs.scales import Formats
 from zblocks.planning.memory import INTERPRETER_MB, MIB, QUEUE_BYTES, shard_bytes
-from zblocks.planning.parts import count_parts
+from zblocks.planning.parts import count_parts, part_box
 from zblocks.planning.plan import CoarseTask
 from zblocks.planning.pyramid import DEEPEST, SHALLOWEST
 from zblocks.planning.time import WorkerSpec, predict_coarse_seconds
@@ -109,10 +109,23 @@ def _fits(scales: tuple[Scale, ...], layers: int, worker: WorkerSpec, formats: F
     pixel, size = source.format.voxel_bytes, source.box.shape
     chunks = source.grid.x * source.grid.y * ceil_div(layers, source.chunk.z)
     seconds = predict_coarse_seconds(size.x * size.y * layers * pixel, chunks, worker)
+    return seconds <= worker.limit_s and _peak(scales, layers, formats) <= worker.planned_mb
+
+
+def _peak(scales: tuple[Scale, ...], layers: int, formats: Formats) -> int:
+    """Return the predicted peak of memory of such a task, in MiB."""
+    source = scales[0]
+    pixel, size = source.format.voxel_bytes, source.box.shape
     slab = layers * min(source.chunk.y, size.y) * size.x * pixel
     shards = shard_bytes(scales[1:], Vec(0, 0, layers * source.factor.z), formats)
-    peak = INTERPRETER_MB + (2 * slab + shards + 2 * min(QUEUE_BYTES, slab)) // MIB
-    return seconds <= worker.limit_s and peak <= worker.planned_mb
+    return INTERPRETER_MB + (2 * slab + shards + 2 * min(QUEUE_BYTES, slab)) // MIB
+
+
+def coarse_peak(scales: tuple[Scale, ...], task: CoarseTask, formats: Formats) -> int:
+    """Return the predicted peak of memory of a coarse task, in MiB; `scales` are the volume's."""
+    source = scales[task.first - 1]
+    layers = part_box(source, task.shape, Vec(0, 0, 0)).shape.z
+    return _peak(scales[task.first - 1 : task.last], layers, formats)
 
 
 def _stage(

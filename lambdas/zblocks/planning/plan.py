@@ -138,7 +138,7 @@ class Plan:
     predicted_peak_mb: int  # of a block, MiB
     predicted_block_s: float  # seconds that a worker needs for a full block
     notes: tuple[str, ...]
-    sizes_mb: tuple[int, ...] = ()  # of the workers among which that one costs least, MiB
+    sizes_mb: tuple[int, ...] = ()  # of the workers of which that one costs least, MiB
     pieces: tuple[int, int] | None = None  # as in `PlanInput`
     damaged: tuple[DamagedSlice, ...] = ()  # they are in `filled`, too
     skip_damaged: bool = False  # whether a slice that turns out to be damaged is missing

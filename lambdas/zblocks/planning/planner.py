@@ -12,14 +12,15 @@ Nothing is read here, and nothing is left to be decided later.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 from zblocks.errors import DoesNotFit
-from zblocks.planning.blocks import Block, fitting_blocks
+from zblocks.planning.blocks import Block, block_seconds, fitting_blocks
 from zblocks.planning.cost import predict_dollars
 from zblocks.planning.damage import declare_missing
 from zblocks.planning.finish import refuse_endless
-from zblocks.planning.ownership import plan_coarse
+from zblocks.planning.ownership import coarse_peak, plan_coarse
 from zblocks.planning.parts import count_parts
 from zblocks.planning.plan import VERSION, BlockTask, MissingSlices, Plan
 from zblocks.planning.plan_input import PlanInput
@@ -62,7 +63,7 @@ def make_plan(given: PlanInput, *workers: WorkerSpec) -> tuple[Plan, tuple[Block
     if not plans:
         raise refusals[-1]
     plan = min(plans, key=lambda p: predict_dollars(p, given.slices))
-    sizes = tuple(w.memory_mb for w in workers)
+    sizes = tuple(w.memory_mb for w in workers if w.paid)
     plan = replace(plan, volume_id=volume_id(given), sizes_mb=sizes)
     return declare_missing(plan, _tasks(plan, given.slices), given.damaged)
 
@@ -116,6 +117,26 @@ def _plan(given: PlanInput, block: Block, worker: WorkerSpec) -> Plan:
     )
     refuse_endless(plan, worker.limit_s)
     return plan
+
+
+def run_in(plan: Plan, given: PlanInput, workers: Sequence[WorkerSpec]) -> Plan:
+    """Return an earlier plan of a stack for the smallest of these workers that can do its tasks.
+
+    What the tasks are is as before. If blocks would take too long in each, the largest is taken; if
+    none has enough memory, too: see `needed_peak`.
+    """
+    scales, peak = plan.scales[: plan.owned], needed_peak(plan)
+    for worker in workers:
+        seconds = block_seconds(given, plan.block_shape, scales, worker)
+        if peak <= worker.planned_mb and seconds <= worker.limit_s:
+            break
+    return replace(plan, memory_mb=worker.memory_mb, predicted_block_s=seconds, sizes_mb=())
+
+
+def needed_peak(plan: Plan) -> int:
+    """Return the predicted peak of memory of a plan's largest task, in MiB."""
+    peaks = (coarse_peak(plan.scales, task, plan.formats) for task in plan.coarse)
+    return max(plan.predicted_peak_mb, *peaks, 0)
 
 
 def _tasks(plan: Plan, slices: tuple[SliceRef, ...]) -> list[BlockTask]:

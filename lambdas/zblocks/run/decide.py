@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from zblocks.conversion.tasks import read_slices
 from zblocks.errors import DestinationConflict, DoesNotFit, SourceChanged, ZblocksError, several
 from zblocks.planning.damage import as_known
-from zblocks.planning.finish import finalize_seconds, replaced_objects
+from zblocks.planning.finish import CORES, finalize_seconds, replaced_objects
 from zblocks.planning.plan import BlockTask, Plan, plan_from_json
 from zblocks.planning.plan_input import PlanInput
-from zblocks.planning.planner import make_plan
+from zblocks.planning.planner import make_plan, needed_peak, run_in
 from zblocks.planning.time import WorkerSpec
 from zblocks.run.audit import Audit, audit
 from zblocks.run.job import ITEMS, PLAN, is_work, read_tasks
@@ -61,14 +61,16 @@ class Decision:
 
 
 def look_at_destination(
-    target: Store, given: PlanInput, worker: WorkerSpec
+    target: Store, given: PlanInput, workers: Sequence[WorkerSpec]
 ) -> tuple[Destination, Planned]:
     """Read what a run has to know about its destination; plan it with that knowledge.
+
+    `workers` are the sizes to choose from, the smallest first.
 
     Raises DoesNotFit: the work doesn't fit in such workers.
     """
     there, given = _look(target, given)
-    new = Planned(*make_plan(given, worker))
+    new = Planned(*make_plan(given, *workers))
     known = {o.suffix for o in there.present.plan.outputs} if there.present else set()
     for suffix in (o.suffix for o in new.plan.outputs if o.suffix and o.suffix not in known):
         if other := _foreign(target.beside(suffix)):
@@ -76,8 +78,10 @@ def look_at_destination(
     if there.present is None:
         return there, new
     plan, tasks = there.present.plan, there.present.tasks
-    same = plan.volume_id == new.plan.volume_id or plan.layout_id == new.plan.layout_id
-    return replace(there, audit=audit(plan, target) if tasks and same else None), new
+    if not tasks or (new.plan.volume_id != plan.volume_id and new.plan.layout_id != plan.layout_id):
+        return there, new
+    present = Planned(run_in(plan, given, workers), tasks)
+    return replace(there, present=present, audit=audit(plan, target)), new
 
 
 def _look(target: Store, given: PlanInput) -> tuple[Destination, PlanInput]:
@@ -99,15 +103,18 @@ def _foreign(store: Store) -> str:
     return next((o.key for o in store.list() if not is_work(o.key)), "")
 
 
-def decide(there: Destination, new: Planned, worker: WorkerSpec, *, overwrite: bool) -> Decision:
+def decide(
+    there: Destination, new: Planned, workers: Sequence[WorkerSpec], *, overwrite: bool
+) -> Decision:
     """Decide whether to begin or to resume; changes nothing at the destination."""
+    largest = workers[-1]
     chosen = _choose(there, new, overwrite=overwrite)
     refusal = None if overwrite else _conflict(there, new)
-    if chosen.action == "resume" and chosen.plan.predicted_peak_mb > worker.planned_mb:
+    if chosen.action == "resume" and needed_peak(chosen.plan) > largest.planned_mb:
         if overwrite:
             return _begin(there, new)
-        refusal = _too_small(chosen.plan, worker)
-    return replace(chosen, refusal=refusal or _too_much_to_delete(there, chosen, worker))
+        refusal = _too_small(chosen.plan, largest)
+    return replace(chosen, refusal=refusal or _too_much_to_delete(there, chosen, largest.limit_s))
 
 
 def _begin(there: Destination, new: Planned) -> Decision:
@@ -183,26 +190,24 @@ def _conflict(there: Destination, new: Planned) -> ZblocksError | None:
 def _too_small(plan: Plan, worker: WorkerSpec) -> DoesNotFit:
     return DoesNotFit(
         f"{plan.destination}: was begun with blocks that need workers of "
-        f"{worker.needed_mb(plan.predicted_peak_mb)} MiB, but workers now have "
+        f"{worker.needed_mb(needed_peak(plan))} MiB, but workers now have "
         f"{worker.memory_mb}; give them as much, or set "
         '"overwrite": true to start again with a new plan'
     )
 
 
-def _too_much_to_delete(
-    there: Destination, chosen: Decision, worker: WorkerSpec
-) -> DoesNotFit | None:
+def _too_much_to_delete(there: Destination, chosen: Decision, limit_s: float) -> DoesNotFit | None:
     """Return why the volume that is replaced can't be deleted by the run, if it can't."""
     if chosen.action != "begin" or chosen.previous is None:
         return None
     count = replaced_objects(chosen.previous, chosen.plan)
-    seconds = finalize_seconds(chosen.plan, worker.cores, count)
-    if not count or seconds <= worker.limit_s:
+    seconds = finalize_seconds(chosen.plan, CORES, count)
+    if not count or seconds <= limit_s:
         return None
     return DoesNotFit(
         f"{there.url}: holds a volume of which {count:,} objects would have to be deleted; "
         f"Finalize, one function, would take {seconds:,.0f} s, more than the "
-        f"{worker.limit_s:.0f} s that a plan may use; delete that volume first (`aws s3 rm "
+        f"{limit_s:.0f} s that a plan may use; delete that volume first (`aws s3 rm "
         f"--recursive {there.url}`), or choose another destination"
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -28,7 +28,7 @@ from zblocks.slices.transforms.canvas import Canvas
 from zblocks.slices.transforms.contrast import Contrast
 from zblocks.storage import Store
 
-LAMBDA_MEMORY_MB = 3008  # of a worker, as the stack is deployed by default
+LAMBDA_SIZES_MB = (1769, 3008)  # of workers, as the stack is deployed by default
 
 QUOTA = 1000
 """Concurrent executions that an account may have by default; new accounts may have fewer."""
@@ -40,6 +40,7 @@ LONGEST_CALL = 800.0  # predicted seconds beyond which a call may not end within
 class InBuckets:
     """Forecast of the same job in AWS, for a job on one machine."""
 
+    memory_mb: int = 0  # of a worker, MiB
     blocks: int = 0
     seconds: float = 0.0
     dollars: float = 0.0
@@ -49,7 +50,8 @@ class InBuckets:
         """Return it as `zblocks plan --json` prints it."""
         if self.refused:
             return {"refused": self.refused}
-        return {"blocks": self.blocks, "seconds": self.seconds, "dollars": self.dollars}
+        sums = {"blocks": self.blocks, "seconds": self.seconds, "dollars": self.dollars}
+        return {"memory_mb": self.memory_mb, **sums}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Forecast:
     def as_json(self) -> dict[str, Any]:
         """Return it as `zblocks plan --json` prints it."""
         plan, guess = self.plan, self.estimate
+        sizes = {"sizes_mb": list(plan.sizes_mb)} if plan.sizes_mb else {}
         return {
             "where": "cloud" if self.pool.cloud else "one machine",
             "source": plan.source,
@@ -102,7 +105,7 @@ class Forecast:
             "coarse_tasks": len(plan.coarse),
             "due": len(self.pending),
             "resumes": self.resumes,
-            "workers": {"memory_mb": plan.memory_mb, **_known(asdict(self.pool))},
+            "workers": {"memory_mb": plan.memory_mb, **sizes, **_known(asdict(self.pool))},
             "predicted": {
                 "peak_mb": plan.predicted_peak_mb,
                 "block_s": plan.predicted_block_s,
@@ -175,7 +178,7 @@ def in_cloud(config: Config) -> bool:
 class Workers:
     """The workers of a run, and the prices."""
 
-    spec: WorkerSpec
+    sizes: Sequence[WorkerSpec]  # to choose from, the smallest first
     pool: WorkerPool
     prices: Prices
 
@@ -189,8 +192,8 @@ def forecast(config: Config, stack: PlanInput, target: Store, workers: Workers) 
     """
     pool = workers.pool
     refuse_bucket(config.destination, stack.bucket, cloud=pool.cloud)
-    there, new = look_at_destination(target, stack, workers.spec)
-    decision = decide(there, new, workers.spec, overwrite=config.overwrite)
+    there, new = look_at_destination(target, stack, workers.sizes)
+    decision = decide(there, new, workers.sizes, overwrite=config.overwrite)
     pending = decision.pending_blocks
     predicted = estimate(decision.plan, pending, pool, workers.prices)
     refusals: list[ZblocksError] = [decision.refusal] if decision.refusal else []
@@ -289,8 +292,8 @@ def _in_buckets(config: Config, stack: PlanInput, prices: Prices) -> InBuckets:
     """Predict a job of folders as if it were between buckets, as the stack is by default."""
     moved = replace(stack, source="s3://slices", destination="s3://volumes/volume")
     try:
-        plan, tasks = make_plan(moved, WorkerSpec.on_lambda(LAMBDA_MEMORY_MB))
+        plan, tasks = make_plan(moved, *map(WorkerSpec.on_lambda, LAMBDA_SIZES_MB))
     except DoesNotFit as error:
         return InBuckets(refused=str(error))
     predicted = estimate(plan, tasks, WorkerPool(config.max_concurrency), prices)
-    return InBuckets(plan.blocks, predicted.seconds, predicted.bill.dollars)
+    return InBuckets(plan.memory_mb, plan.blocks, predicted.seconds, predicted.bill.dollars)

@@ -84,10 +84,10 @@ class Finished:
         )
 
 
-SLOW = "it ran out of time: raise worker_memory_mb, which buys cores, and deploy"
+SLOW = "it ran out of time: raise worker_memory_mb above its own, which buys cores, and deploy"
 KILLED = (
-    "it was killed, usually for lack of memory: raise worker_memory_mb and deploy; the function's "
-    "log says what it used"
+    "it was killed, usually for lack of memory: raise worker_memory_mb above its own and deploy; "
+    "the function's log says what it used"
 )
 ADVICE = {
     "Sandbox.Timedout": SLOW,

@@ -70,8 +70,10 @@ class Prepared:
     """Whether the same upload has started another run already, so that this one has to end."""
 
 
-def prepare(config: Config, stores: Stores, worker: WorkerSpec, run: Run) -> Prepared:
+def prepare(config: Config, stores: Stores, workers: Sequence[WorkerSpec], run: Run) -> Prepared:
     """Plan, lock the destination, decide what to do there, and store the plan.
+
+    `workers` are the sizes to choose from, the smallest first.
 
     Raises:
         DestinationClaimed: another run is writing there.
@@ -82,7 +84,7 @@ def prepare(config: Config, stores: Stores, worker: WorkerSpec, run: Run) -> Pre
     """
     stack = read_stack(config, stores)
     refuse_bucket(config.destination, stack.bucket, cloud=bool(run.execution), home=run.region)
-    plan, _ = make_plan(stack, worker)
+    plan, _ = make_plan(stack, *workers)
     names = read_names(config, stores.open_folder)
     target = stores.target
     trigger = f"{TRIGGERS}/{hashlib.sha256(run.trigger.encode()).hexdigest()[:32]}.json"
@@ -91,10 +93,10 @@ def prepare(config: Config, stores: Stores, worker: WorkerSpec, run: Run) -> Pre
         return Prepared(plan, (), duplicate=True)
     try:
         with target.folders_undone(WORK):
-            lock.acquire(target, run.execution, run.ask, lambda: _identity(target, stack, worker))
+            lock.acquire(target, run.execution, run.ask, lambda: _identity(target, stack, workers))
             with lock.released_on_error(target, run.execution):
-                there, new = look_at_destination(target, stack, worker)
-                decision = decide(there, new, worker, overwrite=config.overwrite)
+                there, new = look_at_destination(target, stack, workers)
+                decision = decide(there, new, workers, overwrite=config.overwrite)
                 _refuse(config, decision, run)
                 lock.assign(target, run.execution, decision.plan.identity)
                 _apply(decision, config, names, Hold(target, run.execution).target)
@@ -105,15 +107,15 @@ def prepare(config: Config, stores: Stores, worker: WorkerSpec, run: Run) -> Pre
     return Prepared(decision.plan, decision.pending_blocks)
 
 
-def look_at_lock(config: Config, worker: WorkerSpec, ask: Ask) -> Found | None:
+def look_at_lock(config: Config, workers: Sequence[WorkerSpec], ask: Ask) -> Found | None:
     """Return the lock of a config's destination, if there is one, as its next run will find it."""
     stores = open_stores(config)
     target, stack = stores.target, read_stack(config, stores)
-    return lock.find(target, Lock.of(""), ask, lambda: _identity(target, stack, worker))
+    return lock.find(target, Lock.of(""), ask, lambda: _identity(target, stack, workers))
 
 
-def _identity(target: Store, stack: PlanInput, worker: WorkerSpec) -> str:
-    return look_at_destination(target, stack, worker)[1].plan.identity
+def _identity(target: Store, stack: PlanInput, workers: Sequence[WorkerSpec]) -> str:
+    return look_at_destination(target, stack, workers)[1].plan.identity
 
 
 def _refuse(config: Config, decision: Decision, run: Run) -> None:

@@ -14,6 +14,9 @@ from typing import Any
 from zblocks.errors import InvalidConfig, StorageError, ZblocksError
 from zblocks.run.lock import Holder
 
+SIZES = "ZBLOCKS_WORKER_MEMORY_MB"
+"""Environment variable of functions: the deployed sizes of workers, MiB, the smallest first."""
+
 INPUT_BYTES = 255 * 1024
 """Maximum size of an execution's input: Step Functions' 256 KiB, since Plan gets its name, too."""
 
@@ -39,9 +42,9 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Memory and architecture of the deployed function that converts blocks."""
+    """Sizes and architecture of the deployed functions that convert blocks."""
 
-    memory_mb: int
+    sizes_mb: tuple[int, ...]  # the smallest first
     architecture: str
 
 
@@ -65,12 +68,13 @@ def workers_of(machine: str) -> Workers | None:
     """Return what the machine's workers have; None without permission to ask."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    name = f"{machine.rpartition(':')[2]}-block"
+    name = f"{machine.rpartition(':')[2]}-plan"  # it is told the sizes
     try:
         found = _client("lambda", machine).get_function_configuration(FunctionName=name)
     except (ClientError, BotoCoreError):
         return None
-    return Workers(found["MemorySize"], found.get("Architectures", ["x86_64"])[0])
+    sizes = found["Environment"]["Variables"][SIZES].split(",")
+    return Workers(tuple(map(int, sizes)), found.get("Architectures", ["x86_64"])[0])
 
 
 def functions_at_once(machine: str = "") -> int | None:

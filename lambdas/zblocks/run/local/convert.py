@@ -59,7 +59,7 @@ def convert(config: Config, machine: Machine, observe: Observer, resume: str) ->
         ZblocksError: bad input, or a task failed.
     """
     run, access = Run(resume=resume), access_of(config)
-    prepared = prepare(config, open_stores(config), WorkerSpec(machine.memory_mb), run)
+    prepared = prepare(config, open_stores(config), [WorkerSpec(machine.memory_mb)], run)
     job = open_job(prepared.plan.destination, access)
     plan, pending, partial = job.plan, prepared.pending, config.allow_partial
 
