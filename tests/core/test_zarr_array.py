@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import json
-from itertools import product
 
 import numpy as np
 import pytest
 import tensorstore
 import zarr
 
+from tests.zarr_images import write_array as write
 from zblocks.geometry import Vec
-from zblocks.omezarr.array import DOCUMENT, ZarrArray
+from zblocks.omezarr.array import ZarrArray
 
 SIZE, CHUNK = Vec(37, 21, 10), Vec(8, 8, 4)
-
-
-def write(folder, array, voxels, absent=()):
-    """Store voxels (z, y, x, c) as an array, without the chunks in `absent`."""
-    per = array.shard or Vec(1, 1, 1)
-    objects = {}
-    for cell in (Vec(x, y, z) for z, y, x in product(*map(range, array.grid[::-1]))):
-        z, y, x = (slice(n * s, (n + 1) * s) for n, s in zip(cell[::-1], CHUNK[::-1], strict=True))
-        place = Vec(*(c % p for c, p in zip(cell, per, strict=True)))
-        if cell not in absent:
-            chunk = bytes(array.encode(np.ascontiguousarray(voxels[z, y, x])))
-            objects.setdefault(cell.over(per), {})[place] = chunk
-    for at, chunks in objects.items():
-        path = folder / array.folder / array.object_name(at)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(array.build_shard(chunks) if array.shard else next(iter(chunks.values())))
-    (folder / array.path / DOCUMENT).write_bytes(array.document())
 
 
 def voxels_of(dtype, channels):

@@ -8,7 +8,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from tests.core.test_zarr_array import CHUNK, SIZE, voxels_of, write
+from tests.core.test_zarr_array import CHUNK, SIZE, voxels_of
+from tests.zarr_images import write_array as write
 from zblocks.geometry import Box, Vec
 from zblocks.omezarr import reader
 from zblocks.omezarr.array import ZarrArray

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Container
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import NamedTuple
@@ -17,11 +17,12 @@ from zblocks.compression import UNPACKED
 from zblocks.geometry import Vec, Voxels
 from zblocks.omezarr.array import NO_CHUNK, ZarrArray
 from zblocks.omezarr.codecs import strip_checksum
-from zblocks.omezarr.stored import Place, ShardFormat, StoredArray, parse_array
+from zblocks.omezarr.stored import Place, ShardFormat, StoredArray
+from zblocks.omezarr.version3 import parse_v3
 from zblocks.storage import Store
 from zblocks.storage.objects import Fetched
 
-INDEX_LIMIT = 1 << 28  # maximum size of a shard's index, in bytes
+INDEX_LIMIT = 1 << 26  # maximum size of a shard's index, in bytes
 KEPT_ENTRIES = 1 << 22  # maximum number of index entries kept in memory
 
 
@@ -31,7 +32,7 @@ class Objects:
 
     store: Store
     array: StoredArray
-    listed: Container[Place] | None = None  # the existing ones; None if unknown
+    listed: Mapping[Place, int] | None = None  # bytes of the existing ones; None if unknown
 
     def has(self, place: Place) -> bool:
         """Return whether a chunk is listed."""
@@ -40,11 +41,16 @@ class Objects:
     def read(self, place: Place) -> bytes | None:
         """Return a chunk as stored; None if it doesn't exist.
 
-        Raises FileNotFoundError: it is listed and doesn't exist; ValueError: it has a
-        Content-Encoding.
+        Raises FileNotFoundError: it is listed and doesn't exist; ValueError: it is too large,
+        or has a Content-Encoding.
         """
-        if self.listed is not None and place not in self.listed:
-            return None
+        if self.listed is not None:
+            if place not in self.listed:
+                return None
+            limit = self.array.codec.limit(self.array.chunk)
+            if self.listed[place] > limit:
+                text = f"has {self.listed[place]} bytes; at most {limit} are possible"
+                raise ValueError(text)
         try:
             found = self.store.fetch(self.array.key(place))
         except FileNotFoundError:
@@ -177,7 +183,7 @@ class ArrayReader:
         """Open an array without listing its objects; the store is that of the image."""
         if isinstance(array, ZarrArray):
             document = json.loads(array.document())
-            array = parse_array(array.path, "".join(array.axes), document)
+            array = parse_v3(array.path, "".join(array.axes), document)
         return cls(array, Shards(store, array) if array.shards else Objects(store, array))
 
     def has(self, cell: Vec) -> bool:

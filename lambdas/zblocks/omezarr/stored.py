@@ -1,40 +1,28 @@
 """A Zarr array as its document describes it, by whatever tool: its grid, keys and codecs.
 
-Format: Zarr core specification, version 3, and its codecs. Axes are named by letters of `tczyx`, in
-the order of the array; one that an array lacks has the size 1.
+Axes are named by letters of `tczyx`, in
+the order of the array; one that an array lacks has the size 1. Of several time points, the first is
+read.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from zblocks.compression import MissingDecoderError
 from zblocks.geometry import Vec, Voxels, ceil_div
-from zblocks.omezarr.codecs import CHECKSUM_BYTES, UNPACK, ChunkCodec
+from zblocks.omezarr.codecs import CHECKSUM_BYTES, ChunkCodec
+from zblocks.omezarr.fields import FieldError
 
 Place = tuple[int, ...]
 """A chunk or shard by its indices in their grid, along the axes of the array."""
 
-DATA_TYPES = frozenset(
-    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
-) | {"bool", "float16", "float32", "float64"}  # fmt: skip
-SAFE = 2**53  # whole numbers up to this are exact in every reader
 LARGEST_CHUNK = 1 << 31  # bytes of a chunk with all channels; a browser can't hold more
-
-
-class FieldError(ValueError):
-    """A field of a document that is missing or wrong."""
-
-    def __init__(self, field: str, text: str) -> None:
-        super().__init__(f"{field} {text}")
-        self.field, self.text = field, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +42,10 @@ class ShardFormat:
 
 @dataclass(frozen=True, slots=True)
 class StoredArray:
-    """An array; its shape and that of its chunks are along its axes."""
+    """An array; its shape and that of its chunks are along its axes.
+
+    Raises FieldError: its chunks are too large.
+    """
 
     path: str  # its folder in the image
     axes: str
@@ -65,6 +56,12 @@ class StoredArray:
     prefix: str = "c/"  # of the keys of chunks
     separator: str = "/"  # in them
     shards: ShardFormat | None = None
+
+    def __post_init__(self) -> None:
+        held = max(prod(self.chunk), prod(self.chunk_size) * self.channels)
+        if held * self.codec.dtype.itemsize > LARGEST_CHUNK:
+            text = f"of {list(self.chunk)} with all channels are more than a reader can hold"
+            raise FieldError("chunks", text)
 
     @property
     def size(self) -> Vec:
@@ -109,6 +106,21 @@ class StoredArray:
         name = self.prefix + self.separator.join(map(str, place))
         return f"{self.path}/{name}" if self.path else name
 
+    def locate(self, name: str) -> Place | None:
+        """Return the place of the object with this name in the array's folder; None: no such."""
+        if not name.startswith(self.prefix) or len(name) > 200:
+            return None
+        parts = name.removeprefix(self.prefix).split(self.separator)
+        if len(parts) != len(self.shape) or not all(p.isascii() and p.isdecimal() for p in parts):
+            return None
+        place = tuple(map(int, parts))
+        inside = all(n < count for n, count in zip(place, self.objects, strict=True))
+        return place if inside and [*map(str, place)] == parts else None
+
+    def is_first(self, place: Place) -> bool:
+        """Tell whether an object holds voxels of the first time point."""
+        return "t" not in self.axes or place[self.axes.index("t")] == 0
+
     def split(self, place: Place) -> tuple[Place, Place]:
         """Return the shard of a chunk, and the chunk's place in it."""
         per = self.shards.chunks if self.shards else (1,) * len(place)
@@ -128,168 +140,11 @@ class StoredArray:
     def _voxels(self, chunk: npt.NDArray[Any] | None) -> Voxels:
         if chunk is None:
             chunk = np.full(self.chunk, self.fill, self.codec.dtype.newbyteorder("="))
-        first = chunk[tuple(0 if axis == "t" else slice(None) for axis in self.axes)]
+        return self.arrange(chunk)
+
+    def arrange(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return values along the axes of the array as (z, y, x, c), of the first time point."""
+        first = values[tuple(0 if axis == "t" else slice(None) for axis in self.axes)]
         rest = self.axes.replace("t", "")
-        voxels = first.transpose([rest.index(a) for a in "zyxc" if a in rest])
-        return np.expand_dims(voxels, [n for n, a in enumerate("zyxc") if a not in rest])
-
-
-def parse_array(path: str, axes: str, document: Any) -> StoredArray:
-    """Parse an array's `zarr.json`; `axes` are its letters.
-
-    Raises FieldError: a field is missing or wrong; MissingDecoderError: we can't read it.
-    """
-    if not isinstance(document, dict):
-        raise FieldError("document", "is not a JSON object")
-    if document.get("zarr_format") != 3:
-        raise FieldError("zarr_format", f"is {document.get('zarr_format')!r:.100}")
-    if document.get("node_type") != "array":
-        raise FieldError("node_type", f"is {document.get('node_type')!r:.100}, not an array")
-    shape = _sizes(document, "shape", len(axes))
-    dtype = document.get("data_type")
-    if not isinstance(dtype, str) or dtype not in DATA_TYPES:
-        raise FieldError("data_type", f"is {dtype!r:.100}")
-    grid = _configured(document.get("chunk_grid"), "chunk_grid", "regular")
-    chunk, shards = _sizes(grid, "chunk_shape", len(axes)), None
-    codecs = _list(document, "codecs")
-    if len(codecs) == 1 and _name(codecs[0], "codecs") == "sharding_indexed":
-        chunk, shards, codecs = _parse_sharding(codecs[0], chunk)
-    prefix, separator = _parse_keys(document.get("chunk_key_encoding"))
-    fill = _parse_fill(document.get("fill_value"), np.dtype(dtype))
-    codec = parse_codecs(codecs, np.dtype(dtype), len(axes))
-    array = StoredArray(path, axes, shape, chunk, codec, fill, prefix, separator, shards)
-    held = prod(array.chunk_size) * array.channels * np.dtype(dtype).itemsize
-    if max(held, prod(chunk)) > LARGEST_CHUNK:
-        text = f"makes chunks of {held} bytes with all channels, more than a reader can hold"
-        raise FieldError("chunk_grid", text)
-    return array
-
-
-def parse_codecs(codecs: Sequence[Any], dtype: np.dtype[Any], rank: int) -> ChunkCodec:
-    """Parse the codecs of a chunk, as `parse_array`."""
-    order, packing = tuple(range(rank)), list[str]()
-    stored: np.dtype[Any] | None = None
-    for entry in codecs:
-        name = _name(entry, "codecs")
-        if name == "transpose" and stored is None:
-            given = _configured(entry, "codecs", name).get("order")
-            if not isinstance(given, list) or sorted(map(str, given)) != list(
-                map(str, range(rank))
-            ):
-                raise FieldError("codecs", f"transpose to the order {given!r:.100}")
-            order = tuple(order[axis] for axis in given)
-        elif name == "bytes" and stored is None:
-            stored = dtype.newbyteorder(_byte_order(entry, dtype.itemsize))
-        elif name in UNPACK and stored is not None:
-            packing.append(name)
-        elif name in ("transpose", "bytes", *UNPACK):
-            raise FieldError("codecs", f"have {name} in the wrong place")
-        else:
-            raise MissingDecoderError(f"codec {name:.100}")
-    if stored is None:
-        raise FieldError("codecs", "lack bytes, which makes bytes of voxels")
-    return ChunkCodec(stored, order, tuple(packing))
-
-
-def _parse_sharding(
-    entry: Any, shard: tuple[int, ...]
-) -> tuple[tuple[int, ...], ShardFormat, list[Any]]:
-    """Return the size of a chunk, how they are packed, and their codecs."""
-    given = _configured(entry, "codecs", "sharding_indexed")
-    chunk = _sizes(given, "chunk_shape", len(shard))
-    if any(s % c for s, c in zip(shard, chunk, strict=True)):
-        text = f"cut shards of {list(shard)} into chunks of {list(chunk)}, which don't fit"
-        raise FieldError("codecs", text)
-    first, *others = _list(given, "index_codecs") or [None]
-    names = [_name(one, "index_codecs") for one in (first, *others)]
-    if names not in (["bytes"], ["bytes", "crc32c"]):
-        raise MissingDecoderError(f"a shard index of the codecs {names!r:.100}")
-    location = given.get("index_location", "end")
-    if location not in ("start", "end"):
-        raise FieldError("codecs", f"put the index of shards at {location!r:.100}")
-    counts = tuple(s // c for s, c in zip(shard, chunk, strict=True))
-    layout = ShardFormat(counts, location == "end", _byte_order(first, 8), len(names) == 2)
-    return chunk, layout, _list(given, "codecs")
-
-
-def _byte_order(entry: Any, itemsize: int) -> Literal["<", ">"]:
-    """Return numpy's character for the byte order that a codec `bytes` states."""
-    given = _configured(entry, "codecs", "bytes").get("endian")
-    if given not in ("little", "big") and (itemsize > 1 or given is not None):
-        raise FieldError("codecs", f"state the byte order {given!r:.100}")
-    return ">" if given == "big" else "<"
-
-
-def _parse_keys(entry: Any) -> tuple[str, str]:
-    """Return what keys of chunks begin with, and their separator."""
-    name = _name(entry, "chunk_key_encoding")
-    if name not in ("default", "v2"):
-        raise FieldError("chunk_key_encoding", f"is {name!r:.100}")
-    default = "/" if name == "default" else "."
-    separator = _configured(entry, "chunk_key_encoding", name).get("separator", default)
-    if separator not in ("/", "."):
-        raise FieldError("chunk_key_encoding", f"has the separator {separator!r:.100}")
-    return f"c{separator}" if name == "default" else "", str(separator)
-
-
-WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-
-
-def _parse_fill(value: Any, dtype: np.dtype[Any]) -> float:
-    """Return a fill value: a number, or for real numbers a word or hexadecimal bits."""
-    if dtype.kind == "f" and isinstance(value, str) and value in WORDS:
-        return WORDS[value]
-    if dtype.kind == "f" and isinstance(value, str) and value.startswith("0x"):
-        try:
-            bits = int(value, 16).to_bytes(dtype.itemsize, "little")
-        except (ValueError, OverflowError) as error:
-            raise FieldError("fill_value", f"is {value!r:.100}") from error
-        return float(np.frombuffer(bits, dtype.newbyteorder("<"))[0])
-    fits = isinstance(value, bool) if dtype.kind == "b" else is_number(value)
-    if fits and dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        fits = isinstance(value, int) and limits.min <= value <= limits.max
-    if not fits:
-        raise FieldError("fill_value", f"is {value!r:.100}, which {dtype} can't hold")
-    number: float = value
-    return number
-
-
-def is_number(value: object) -> bool:
-    """Return whether a JSON value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
-
-
-def _name(entry: Any, field: str) -> str:
-    """Return the name of an extension: of an object, or given alone."""
-    name = entry.get("name") if isinstance(entry, dict) else entry
-    if not isinstance(name, str):
-        raise FieldError(field, f"has {entry!r:.100} where a name is expected")
-    return name
-
-
-def _configured(entry: Any, field: str, name: str) -> dict[str, Any]:
-    """Return the configuration of an extension, which must have this name."""
-    if _name(entry, field) != name:
-        raise FieldError(field, f"is {_name(entry, field)!r:.100}, not {name}")
-    configuration = entry.get("configuration", {}) if isinstance(entry, dict) else {}
-    if not isinstance(configuration, dict):
-        raise FieldError(field, f"has the configuration {configuration!r:.100}")
-    return configuration
-
-
-def _list(entry: dict[str, Any], field: str) -> list[Any]:
-    value = entry.get(field)
-    if not isinstance(value, list):
-        raise FieldError(field, f"is {value!r:.100}, not a list")
-    return value
-
-
-def _sizes(entry: dict[str, Any], field: str, rank: int) -> tuple[int, ...]:
-    """Return a whole number above 0 for each axis."""
-    value = _list(entry, field)
-    if len(value) != rank or not all(
-        isinstance(n, int) and not isinstance(n, bool) and 0 < n < SAFE for n in value
-    ):
-        raise FieldError(field, f"is {value!r:.100}, not {rank} whole numbers above 0")
-    return tuple(value)
+        arranged = first.transpose([rest.index(a) for a in "zyxc" if a in rest])
+        return np.expand_dims(arranged, [n for n, a in enumerate("zyxc") if a not in rest])

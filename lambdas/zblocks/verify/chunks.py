@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from zblocks.compression import MissingDecoderError
 from zblocks.errors import ZblocksError
 from zblocks.geometry import Box, Span, Vec, Voxels, is_covered
 from zblocks.parallel import in_threads
-from zblocks.precomputed.reader import UNREADABLE, ScaleReader
+from zblocks.precomputed.reader import UNREADABLE
 from zblocks.precomputed.scale import Scale
 from zblocks.verify.findings import KEPT, REWRITE, Findings
 
@@ -27,8 +27,25 @@ FAR = 1000  # by how many times the expected chunks may outnumber those present
 class Chunk:
     """A chunk that was read."""
 
-    data: bytes  # encoded, without its Content-Encoding
     voxels: Voxels  # (z, y, x, c)
+    data: bytes = b""  # of a precomputed chunk: encoded, without its Content-Encoding
+
+
+class ScaleChunks(Protocol):
+    """The chunks of a scale, as its format stores them."""
+
+    @property
+    def scale(self) -> Scale:
+        """What the volume's documents say of it."""
+
+    def has(self, cell: Vec) -> bool:
+        """Tell whether a chunk is there."""
+
+    def read(self, cell: Vec) -> Chunk | None:
+        """Return a chunk; None if it isn't there. Raises one of `UNREADABLE`."""
+
+    def place(self, cell: Vec) -> str:
+        """Return where a chunk is, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +54,27 @@ class CheckedScale:
 
     present: PresentChunks
     declared: Sequence[Box] = ()  # holes that `provenance` lists
-    allow_holes: bool = False  # whether any other absent chunk holds zeros, as readers take it
+    allow_holes: bool = False  # whether any other absent chunk may be, as readers take it
     absent: tuple[Span, ...] = ()  # planes without data, which no mean counts
-    left_out: tuple[Span, ...] = ()  # layers of chunks that are meant to be absent: they hold 0
+    left_out: tuple[Span, ...] = ()  # layers of chunks that are meant to be absent
+    fill: float = 0  # the voxels of absent chunks
 
     @property
     def scale(self) -> Scale:
-        """What `info` says of it."""
-        return self.present.reader.scale
+        """What the volume's documents say of it."""
+        return self.present.chunks.scale
 
     def read(self, cell: Vec) -> Chunk | None:
         """Return a chunk; None if it isn't there. Raises one of `UNREADABLE`."""
-        reader = self.present.reader
-        data = reader.read_encoded(cell)
-        return None if data is None else Chunk(data, reader.decode(cell, data))
+        return self.present.chunks.read(cell)
+
+    def place(self, cell: Vec) -> str:
+        """Return where a chunk is, for messages."""
+        return self.present.chunks.place(cell)
 
     def read_box(self, box: Box) -> Voxels | None:
         """Return any box (z, y, x, c); None if a chunk of it can't be read, or is missing."""
-        out = self.scale.empty(box)
+        out = self.scale.empty(box, self.fill)
         for cell in self.scale.touching(box):
             whole = self.scale.chunk_box(cell)
             try:
@@ -62,15 +82,15 @@ class CheckedScale:
             except UNREADABLE:
                 return None
             if chunk is None:
-                if not self.is_zeros(whole):
+                if not self.is_fill(whole):
                     return None
                 continue
             inside = whole & box
             out[inside.slices(box.start)] = chunk.voxels[inside.slices(whole.start)]
         return out
 
-    def is_zeros(self, box: Box) -> bool:
-        """Tell whether the chunk of a box is known to hold zeros if it is absent."""
+    def is_fill(self, box: Box) -> bool:
+        """Tell whether the chunk of a box is known to hold the fill value if it is absent."""
         if is_covered(self.left_out, box.start.z, box.stop.z):
             return True
         return self.allow_holes and not any((hole & box).voxels for hole in self.declared)
@@ -82,8 +102,7 @@ def check_chunks(checked: CheckedScale, found: Findings) -> None:
     found.count("chunks expected", scale.chunks, scale.key)
 
     def check(cell: Vec) -> None:
-        box = scale.chunk_box(cell)
-        place = f"{scale.key}/{box.name}"
+        box, place = scale.chunk_box(cell), checked.place(cell)
         try:
             chunk = checked.read(cell)
         except MissingDecoderError as error:
@@ -91,7 +110,7 @@ def check_chunks(checked: CheckedScale, found: Findings) -> None:
         except FileNotFoundError:
             found.problem("bad-chunk", place, "is listed and can't be read", REWRITE)
         except (ValueError, OSError) as error:
-            found.problem("bad-chunk", place, str(error), REWRITE)
+            found.problem("bad-chunk", place, str(error).removeprefix(f"{place}: "), REWRITE)
         except ZblocksError as error:
             found.cannot(f"{place}: {error}")
         else:
@@ -111,8 +130,8 @@ def _count_absent(checked: CheckedScale, found: Findings) -> None:
     absent = scale.chunks - present
     if absent > WALKED and present * FAR < scale.chunks and not allowed:
         text = f"has a grid of {scale.chunks} chunks, of which {present} are there"
-        do = "correct size and chunk_sizes, or allow holes if they are meant"
-        found.problem("grid-too-large", f"info: {scale.key}", text, do)
+        do = "correct the sizes of volume and chunks, or allow holes if they are meant"
+        found.problem("grid-too-large", scale.key, text, do)
         return
     walked = 0 if allowed and not checked.declared else _name_absent(checked, absent, found)
     rest = absent - walked
@@ -130,7 +149,7 @@ def _name_absent(checked: CheckedScale, absent: int, found: Findings) -> int:
     for cell in islice(scale.cells(), WALKED if declared else None):
         if seen == absent or (named >= KEPT and not declared):
             break
-        if checked.present.reader.source.has(cell):
+        if checked.present.chunks.has(cell):
             continue
         seen += 1
         box = scale.chunk_box(cell)
@@ -141,7 +160,7 @@ def _name_absent(checked: CheckedScale, absent: int, found: Findings) -> int:
         else:
             named += 1
             do = f"{REWRITE}, or allow holes if they are meant"
-            found.problem("missing-chunk", f"{scale.key}/{box.name}", "is missing", do)
+            found.problem("missing-chunk", checked.place(cell), "is missing", do)
     return seen
 
 
@@ -149,7 +168,7 @@ def _name_absent(checked: CheckedScale, absent: int, found: Findings) -> int:
 class PresentChunks:
     """The chunks of a scale, cut in one way."""
 
-    reader: ScaleReader
+    chunks: ScaleChunks
     count: int
     cells: Callable[[], Iterator[Vec]]  # walks the cells whose chunk is there
 

@@ -38,12 +38,14 @@ def compare(
         chunk = checked.read(cell)
     except UNREADABLE:
         return False
-    if chunk is None and not checked.is_zeros(box):
+    if chunk is None and not checked.is_fill(box):
         return False
-    place = f"{checked.scale.key}/{box.name}"
+    place = checked.place(cell)
     if chunk is None:
-        if np.count_nonzero(expected):
-            text = f"is missing where {rule.name} isn't 0 in {np.count_nonzero(expected)} of "
+        fill = checked.scale.empty(box, checked.fill)
+        if not np.array_equal(fill, expected, equal_nan=True):
+            count = np.count_nonzero(_differs(fill, expected))
+            text = f"is missing where {rule.name} isn't {checked.fill} in {count} of "
             found.problem("missing-chunk", place, f"{text}{expected.size} voxels", REWRITE)
         return True
     lossy = checked.scale.format.encoding == "jpeg"
@@ -54,8 +56,13 @@ def compare(
     return True
 
 
+def _differs(actual: Voxels, expected: Voxels) -> Voxels:
+    differs: Voxels = (actual != expected) & ~(np.isnan(actual) & np.isnan(expected))
+    return differs
+
+
 def _difference(actual: Voxels, expected: Voxels, rule: Rule) -> str:
-    differs = (actual != expected) & ~(np.isnan(actual) & np.isnan(expected))
+    differs = _differs(actual, expected)
     z, y, x, _ = (int(n[0]) for n in np.nonzero(differs))
     return (
         f"differs from {rule.name} in {np.count_nonzero(differs)} of {expected.size} voxels; the "

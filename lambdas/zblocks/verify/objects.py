@@ -32,10 +32,35 @@ from zblocks.precomputed.sharding import (
     shard_of,
 )
 from zblocks.storage import Store
-from zblocks.verify.chunks import PresentChunks
+from zblocks.verify.chunks import Chunk, PresentChunks
 from zblocks.verify.findings import REWRITE, Findings
 
 _ENCODINGS = {ending: name for name, ending in ENDINGS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class PrecomputedChunks:
+    """The chunks of a scale of a precomputed volume."""
+
+    reader: ScaleReader
+
+    @property
+    def scale(self) -> Scale:
+        """What `info` says of it."""
+        return self.reader.scale
+
+    def has(self, cell: Vec) -> bool:
+        """Tell whether a chunk is there."""
+        return self.reader.source.has(cell)
+
+    def read(self, cell: Vec) -> Chunk | None:
+        """Return a chunk; None if it isn't there. Raises one of `UNREADABLE`."""
+        data = self.reader.read_encoded(cell)
+        return None if data is None else Chunk(self.reader.decode(cell, data), data)
+
+    def place(self, cell: Vec) -> str:
+        """Return the name of a chunk, after the folder of its scale."""
+        return f"{self.scale.key}/{self.scale.chunk_box(cell).name}"
 
 
 def check_unsharded(
@@ -66,8 +91,8 @@ def check_unsharded(
 
 
 def _present(store: Store, scale: Scale, listed: dict[Vec, ListedChunk]) -> PresentChunks:
-    reader = ScaleReader(scale, ChunkObjects(store, scale, listed))
-    return PresentChunks(reader, len(listed), lambda: iter(sorted(listed, key=lambda c: c[::-1])))
+    chunks = PrecomputedChunks(ScaleReader(scale, ChunkObjects(store, scale, listed)))
+    return PresentChunks(chunks, len(listed), lambda: iter(sorted(listed, key=lambda c: c[::-1])))
 
 
 def _add(
@@ -109,7 +134,8 @@ def check_shards(
     for name in sorted(listing):
         if name or listing[name]:
             shards.check_object(name, listing[name])
-    return PresentChunks(ScaleReader(scale, shards.chunks), shards.count, shards.cells)
+    chunks = PrecomputedChunks(ScaleReader(scale, shards.chunks))
+    return PresentChunks(chunks, shards.count, shards.cells)
 
 
 @dataclass(slots=True)

@@ -72,10 +72,12 @@ def _find(
     store: Store, listings: Mapping[str, Mapping[str, int]], key: str
 ) -> tuple[str, int] | None:
     """Return the name and size of an object; in a folder, names have endings."""
-    folder, _, leaf = key.rpartition("/")
+    folder = key
+    while folder and folder not in listings:
+        folder = folder.rpartition("/")[0]
     for ending in ("", *SIDE_FILES.values()) if store.local else ("",):
-        if folder in listings:
-            size: int | None = listings[folder].get(leaf + ending)
+        if folder:
+            size: int | None = listings[folder].get(key[len(folder) + 1 :] + ending)
         else:
             meta = store.head(key + ending)
             size = meta.bytes if meta else None

@@ -210,17 +210,17 @@ def _fits(volume: Volume, plan: Plan, found: Findings) -> bool:
     scale, expected = volume.scales[0], plan.scales[0]
     ratios = [a / b for a, b in zip(scale.resolution, expected.resolution, strict=True)]
     if any(abs(ratio - 1) > 1e-6 for ratio in ratios):
-        text = f"is {list(scale.resolution)}, the config says {list(expected.resolution)}"
-        found.problem("source-resolution", "info: scales[0].resolution", text, OTHER)
+        text = f"has voxels of {list(scale.resolution)} nm, the config {list(expected.resolution)}"
+        found.problem("source-resolution", scale.key, text, OTHER)
     types = [(v.layer, v.format.dtype, v.format.channels) for v in (volume, plan.volume)]
     if types[0] != types[1]:
         is_, made = (f"{layer} of {dtype} × {channels}" for layer, dtype, channels in types)
         text = f"is {is_}, the slices make {made}"
-        found.problem("source-type", "info: data_type", text, OTHER)
+        found.problem("source-type", scale.key, text, OTHER)
     if scale.box.shape != plan.box.shape:
         text = f"is {scale.box.name}, the slices make {plan.box.name}"
-        found.problem("source-size", "info: scales[0].size", text, OTHER)
+        found.problem("source-size", scale.key, text, OTHER)
     elif scale.box != plan.box:
-        text = f"is {list(scale.box.start)}, the config says {list(plan.box.start)}"
-        found.problem("source-offset", "info: scales[0].voxel_offset", text, OTHER)
+        text = f"begins at {list(scale.box.start)}, the config says {list(plan.box.start)}"
+        found.problem("source-offset", scale.key, text, OTHER)
     return types[0][1:] == types[1][1:] and scale.box == plan.box

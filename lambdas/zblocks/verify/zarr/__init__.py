@@ -1,0 +1,1 @@
+"""Checks OME-Zarr images of any tool: documents, chunks, shards."""
