@@ -17,10 +17,10 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 from urllib.parse import unquote
 
+from zblocks.cli.first_pages import Fields, level_fields, name_of, page_fields
 from zblocks.cli.slice_names import Names, choose_slices, match_list
 from zblocks.config import Config
 from zblocks.config.values import file_url, is_image
@@ -47,8 +47,6 @@ NAMED = 5
 
 SCHEMA = "zblocks.schema.json"
 """What `$schema` names; `zblocks schema` prints it."""
-
-Fields = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +95,15 @@ def first_config(
     fields |= {"requester_pays": True} if access.requester_pays else {}
     if not listed:
         fields |= _filter(fields, names, images)
-    if others := sorted(map(_name, images.difference(names.keys))):
+    if others := sorted(map(name_of, images.difference(names.keys))):
         fields["// others"] = f"{len(others)} other images are not used: {some(others)}"
     if below := images_below(place.store, place.inside):
         fields["// below"] = f"images in folders below are not used: {show_folders(below)}"
     headers, errors = _read_headers(place, names.keys)
     fields |= order | _slices(headers, errors, complete=complete)
+    fields |= level_fields(place.open(next(iter(headers))))
     fields |= _resolution(place.open(next(iter(headers))), resolution)
     return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
-
-
-def _name(key: str) -> str:
-    return PurePosixPath(key).name
 
 
 def _find(location: str, access: Access) -> Place:
@@ -251,40 +246,17 @@ def _slices(
         fields["canvas"] = {"size": "max", "align": "center"}
     if len({(h.channels, h.dtype) for h in first}) > 1:
         fields["// types"] = "channels or types differ: convert the odd slices, or set channels"
-    fields |= _pages({key: pages for key, pages in headers.items() if len(pages) > 1}, complete)
+    fields |= page_fields(
+        {key: pages for key, pages in headers.items() if len(pages) > 1}, complete=complete
+    )
     if any(h.dtype in ("uint32", "int32", "uint64", "int64") for h in first):
         fields["// layer_type"] = 'if these are labels, add "layer_type": "segmentation"'
     return fields
 
 
-def _pages(several: dict[str, list[SliceHeader]], complete: bool) -> Fields:
-    """Return what becomes of files of several pages; nothing is chosen for pages of other kinds."""
-    if not several:
-        return {}
-    mixed = {key: pages[0].mixed for key, pages in several.items() if pages[0].mixed}
-    sizes = [key for key, pages in several.items() if len({(h.width, h.height) for h in pages}) > 1]
-    words = f"{len(several)} files hold several pages, such as {_name(next(iter(several)))}: "
-    if mixed:
-        key = next(iter(mixed))
-        return {
-            "// page": f"{len(several)} files hold several pages, and they are not only slices: "
-            f'{_name(key)} holds {mixed[key]}; add "page": a number from 0, which reads that page '
-            'of every file, for a volume of each channel, or "all" if all are slices nevertheless',
-            "page": None,
-        }
-    if sizes:
-        words = f"pages of {_name(sizes[0])} differ in size: the first one of every file is read"
-        return {"// page": words, "page": 0}
-    words += (
-        '"all" makes each page a slice; a number from 0 takes that page of every file, where '
-        "pages are channels or depths of focus"
-    )
-    return {"// page": words, "page": "all" if complete else 0}
-
-
 def _resolution(file: StoredFile, resolution: Sequence[float] | None) -> Fields:
     size = pixel_size(file)
-    words = f"{_name(file.name)} says {size}; " if size else ""
+    words = f"{name_of(file.name)} says {size}; " if size else ""
     if resolution is not None:
         words += "nm along x, y and z"
         return {"// voxel_resolution": words, "voxel_resolution": list(resolution)}

@@ -187,6 +187,12 @@ class Fields(BaseModel):
         "page of every file is a slice, with z counted on from file to file; by "
         "default files with several pages are refused, also if all planes follow one directory",
     )
+    level: Annotated[int, Field(ge=0, le=32)] = Field(
+        0,
+        description="n to read the n-th reduced resolution that every slice holds (pyramidal TIFF, "
+        "OME-TIFF, SVS, JPEG 2000), for a first look at a part of the cost, or 0 for the full "
+        "resolution, which voxel_resolution, voxel_offset, region and canvas describe in any case",
+    )
     channels: (
         Literal["auto", "grey", "all", "rgb24", "bgr24"]
         | Annotated[

@@ -94,7 +94,9 @@ def _file_opener(stack: PlannedStack) -> OpenSlice:
 
     def open_file(ref: SliceRef, window: Window, in_place: bool) -> RowReader:
         size = (ref.width, ref.height) if ref.width else (rows.width, rows.height)
-        header = SliceHeader(ref.kind, *size, rows.channels, rows.dtype, page=ref.page, at=ref.at)
+        header = SliceHeader(
+            ref.kind, *size, rows.channels, rows.dtype, ref.page, ref.at, level=plan.stack.level
+        )
         file = StoredFile(stack.source, ref.key or "", ref.bytes, ref.etag)
         # 0 rows at a time: as a stream, which keeps in memory only what it returns.
         return open_slice(file, header, plan.rows if in_place else 0, selection, window)

@@ -138,7 +138,8 @@ def actual(
         if n
     ]
     if pool.cloud and plan.from_afar:
-        what, far = f"traffic from {plan.source_region}", sum(ref.bytes for ref in done.read) / GB
+        read = sum(ref.bytes for ref in done.read) * plan.stack.file_share
+        what, far = f"traffic from {plan.source_region}", read / GB
         lines.append(Line("S3", what, far, "GB", *prices.each("other_region_gb")))
     if plan.bucket.sends_events:
         told = lines[0].quantity

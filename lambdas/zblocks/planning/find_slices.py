@@ -216,7 +216,7 @@ def read_headers(
 
     def read(file: StoredFile) -> tuple[SliceHeader, ...] | SliceError:
         try:
-            return tuple(probe_pages(file, selection, config.page))
+            return tuple(probe_pages(file, selection, config.page, config.level))
         except SliceError as error:
             return error
 

@@ -49,6 +49,8 @@ class StackFormat:
     rows: RowFormat  # width and height are those of every slice, or of the canvas
     channels: str  # which of the file's channels are read, as `ChannelSelection.channels`
     transforms: tuple[Step, ...]  # in order
+    level: int = 0  # which reduced resolution of the files is read; 0: the full one
+    file_share: float = 1.0  # about how much of each file that is, of its bytes
 
 
 @dataclass(frozen=True, slots=True)

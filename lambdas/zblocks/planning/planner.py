@@ -33,12 +33,12 @@ from zblocks.slices.transforms.substitutes import Substitutes
 
 def volume_id(given: PlanInput) -> str:
     """Return the volume's identity: equal exactly if the finished volumes would be equal."""
-    missing = given.missing
+    missing, level = given.missing, given.stack.level
     if all(s.key is not None for s in given.slices):
         missing = MissingSlices()  # what would replace missing slices makes no difference
     steps = [s for s in given.stack.transforms if given.filled or not isinstance(s, Substitutes)]
     voxels = (given.layer, given.chunk_format, given.options, given.sparse_labels)
-    slices = (given.region, given.stack.rows, given.stack.channels, steps, missing)
+    slices = (given.region, given.stack.rows, given.stack.channels, steps, missing, level)
     parts = (VERSION, given.source, given.formats, *voxels, *slices)
     refs = (repr((s.z, s.key, s.bytes, s.etag, s.page)) for s in given.slices)
     return hashlib.sha256("\n".join([repr(parts), *refs]).encode()).hexdigest()[:32]

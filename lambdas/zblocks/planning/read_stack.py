@@ -37,6 +37,7 @@ from zblocks.planning.find_slices import (
     list_slices,
     read_headers,
 )
+from zblocks.planning.level import at_level, level_notes
 from zblocks.planning.missing import with_substitutes
 from zblocks.planning.page_notes import page_notes
 from zblocks.planning.percentiles import ContrastSample, measure
@@ -68,6 +69,8 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
     """
     listed, found, notes = list_slices(config, stores)
     slots, headers, count, damaged = _read_slots(config, listed, found, stores.source)
+    said = tuple(resolution_notes(config, headers[0][0]))
+    config = at_level(config, headers, count)
     common = common_header(headers, config.canvas)
     region = choose_region(config, (common.width, common.height), count)
     voxels = choose_chunk_format(config, common)
@@ -92,6 +95,8 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
             RowFormat(common.width, common.height, common.channels, common.dtype),
             config.channel_selection,
             (*steps, Substitutes(missing.fill)),
+            config.level,
+            max(_file_share(h) for h in alone),
         ),
         slices=with_substitutes(refs, missing.policy),
         held=max(h.held for h in alone),
@@ -107,13 +112,18 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
         region=region,
         sparse_labels=config.sparse_labels,
         segment_properties=FOLDER if config.segment_names else "",
-        notes=(*notes, *_notes(config, headers, common, region, steps)),
+        notes=(*notes, *said, *_notes(config, headers, common, region, steps)),
     )
 
 
 def _region(url: str) -> str:
     parts = urlsplit(url)
     return region_of(parts.netloc) if parts.scheme == "s3" else ""
+
+
+def _file_share(header: SliceHeader) -> float:
+    """Return about how much of a file is read for a slice: a JPEG 2000 is read as a whole."""
+    return 1 / header.factor**2 if header.kind.startswith("tiff") else 1.0
 
 
 def _pieces(headers: Sequence[SliceHeader], region: Region | None) -> tuple[int, int] | None:
@@ -136,7 +146,7 @@ def _notes(
     yield from label_notes(config, headers)
     yield from page_notes(headers, reverse=config.reverse_z)
     yield from region_notes(config, region)
-    yield from resolution_notes(config, headers[0][0])
+    yield from level_notes(config, headers)
     for step in steps:
         yield from _contrast_note(step, len(headers))
 

@@ -86,6 +86,7 @@ def predict_seconds(
     share = read_share(given, shape)
     pixels = rows.width * rows.height * count * rows.pixel_bytes * share
     files = sum(r.bytes for r in read) * min(shape.z / len(given.slices), 1.0) * share
+    files *= given.stack.file_share
     voxels = shape.x * shape.y * count * sum(1 / prod(s.factor) for s in scales)
     out = voxels * given.chunk_format.voxel_bytes
     slowest = min(DECODE[r.kind] for r in read)

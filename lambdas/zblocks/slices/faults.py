@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from zblocks.errors import SliceError
 
 
@@ -31,6 +33,20 @@ def unread(name: str, kind: str, what: str) -> SliceError:
     return SliceError(
         f"{name}: this {kind.upper()} has {what}; zblocks reads grey, RGB and alpha of "
         "up to 16 bits; convert it or remove it from the list"
+    )
+
+
+def no_level(name: str, level: int, sizes: Sequence[tuple[int, int]]) -> SliceError:
+    """Return the error for a reduced resolution that isn't there.
+
+    `sizes` are width and height of those that are, from level 0 on.
+    """
+    held = ", ".join(f"{n}: {width}×{height}" for n, (width, height) in enumerate(sizes[1:], 1))
+    width, height = sizes[0]
+    held = f"only {held} of {width}×{height} pixels" if held else "none below its full resolution"
+    return SliceError(
+        f"{name}: level: found {level}, but this file holds {held}; give a level that every slice "
+        "has (0 is the full resolution), or remove the file from the list"
     )
 
 

@@ -80,6 +80,12 @@ class SliceHeader:
     """Bytes that the decoder holds if it decodes the slice as a whole; 0: `held`, too."""
     whole: str = ""
     """Why the slice must be decoded as a whole (`held` then covers all of it); else empty."""
+    level: int = 0
+    """Which reduced resolution is read; 0 is the full one."""
+    factor: int = 1
+    """Pixels of the full resolution, along x and along y, that are one of the slice."""
+    full: tuple[int, int] = (0, 0)
+    """Width and height at full resolution if a reduced one is read."""
     mapped: bool = False
     """Whether the decoder's pixels still have to be converted to the selected channels."""
     piece: tuple[int, int] | None = None

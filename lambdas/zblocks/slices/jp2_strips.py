@@ -15,8 +15,9 @@ from zblocks.slices.faults import changed, damaged
 from zblocks.slices.header import ByteSource, SliceHeader
 from zblocks.slices.jp2_boxes import without_extras
 from zblocks.slices.openjpeg import decode_rows, strip_rows
+from zblocks.slices.pillow_file import open_file
 from zblocks.slices.pixels import ChannelSelection, map_pixels
-from zblocks.slices.whole import open_file, pixels_of
+from zblocks.slices.whole import pixels_of, size_of
 
 
 class StripReader:
@@ -51,7 +52,7 @@ class StripReader:
         rows = min(strip_rows(header.width, header.channels), header.height - self._y)
         strip: Voxels = np.empty((rows, header.width, header.channels), header.dtype)
         try:
-            decode_rows(self._data, self._y, strip)
+            decode_rows(self._data, self._y, strip, header.level)
         except ValueError as error:
             raise damaged(self._source.name, "jp2", error) from error
         self._y += rows
@@ -62,7 +63,7 @@ class StripReader:
         data = without_extras(self._source.read_at(0, self._source.size))
         opened = open_file(name, "jp2", io.BytesIO(data))
         mapping = map_pixels(name, pixels_of(opened, self._selection), self._selection)
-        size = opened.image.width, opened.image.height
+        size = size_of(opened, header.level)
         found = SliceHeader(header.kind, *size, mapping.channels, mapping.dtype)
         if str(found) != str(header):
             raise changed(name, found, header)

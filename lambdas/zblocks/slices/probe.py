@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zblocks.errors import SliceError
-from zblocks.slices.faults import spoilt
+from zblocks.slices.faults import no_level, spoilt
 from zblocks.slices.foreign import foreign_bytes, has_only_a_preview
 from zblocks.slices.header import ByteSource, PageSelection, SliceHeader
 from zblocks.slices.pixels import ChannelSelection
@@ -67,27 +67,38 @@ def probe(
 
 
 def probe_pages(
-    source: ByteSource, selection: ChannelSelection | None = None, page: PageSelection = None
+    source: ByteSource,
+    selection: ChannelSelection | None = None,
+    page: PageSelection = None,
+    level: int = 0,
 ) -> Iterator[SliceHeader]:
-    """Read the headers of the selected pages, in the file's order.
+    """Read the headers of the selected pages, in the file's order, of one of their resolutions.
 
     Raises:
-        SliceError: as `probe`.
+        SliceError: as `probe`; a page has no such reduced resolution.
     """
     kind, selection = kind_of(source), selection or ChannelSelection()
     if kind == "tiff":
         from zblocks.slices.tiff.probe import probe_tiff
 
-        yield from probe_tiff(source, selection, page)
+        yield from probe_tiff(source, selection, page, level)
         return
     if page not in (None, "all", 0):
         msg = f"{source.name}: page: no page {page}, a {kind.upper()} has only page 0"
         raise SliceError(f'{msg}; give 0 or "all", or leave "page" out')
-    if kind in ("jp2", "bmp"):
+    if kind == "jp2":
         from zblocks.slices import whole
 
-        yield whole.probe(source, kind, selection)
+        yield whole.probe(source, kind, selection, level)
         return
-    from zblocks.slices import vips
+    if kind == "bmp":
+        from zblocks.slices import whole
 
-    yield vips.probe(source, kind, selection)
+        found = whole.probe(source, kind, selection)
+    else:
+        from zblocks.slices import vips
+
+        found = vips.probe(source, kind, selection)
+    if level:
+        raise no_level(source.name, level, [(found.width, found.height)])
+    yield found

@@ -10,30 +10,23 @@ bits, such as the 12 of cameras, which it scales to 16.
 from __future__ import annotations
 
 import io
-import struct
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from zblocks.errors import ZblocksError
+from zblocks.errors import SliceError
 from zblocks.geometry import Voxels
-from zblocks.slices.faults import changed, damaged, oversized, unread
+from zblocks.slices.faults import changed, damaged, no_level, oversized, unread
 from zblocks.slices.header import ByteSource, SliceHeader
 from zblocks.slices.jp2_boxes import (
     Codestream,
     codestream_of,
     has_plain_colours,
-    palette_of,
     without_extras,
 )
-from zblocks.slices.openjpeg import held_bytes, library, strip_rows
+from zblocks.slices.openjpeg import decode_rows, held_bytes, library, strip_rows
+from zblocks.slices.pillow_file import Opened, as_file, open_file
 from zblocks.slices.pixels import AS_DECODED, ChannelSelection, Pixels, map_pixels
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from PIL.Image import Image
 
 MAX_PER_BYTE = {"jp2": 20_000, "bmp": 1_100}
 """Most bytes of voxels from one byte of a file: empty code blocks of JPEG 2000 are nearly free."""
@@ -44,6 +37,10 @@ HELD = {"jp2": 10, "bmp": 4}
 OPENJPEG = 8
 """Bytes held per sample while OpenJPEG decodes (measured)."""
 
+UNDECODED = 10
+"""Samples of the full resolution for which OpenJPEG holds a byte, beside another copy of the file,
+while it decodes a reduced one (measured)."""
+
 _MODES = {
     "L": ("grey", 1, "uint8"), "LA": ("grey", 2, "uint8"),
     "RGB": ("rgb", 3, "uint8"), "RGBA": ("rgb", 4, "uint8"), "P": ("rgb", 3, "uint8"),
@@ -51,85 +48,7 @@ _MODES = {
 }  # fmt: skip
 
 
-class _File(io.RawIOBase):
-    """A byte source as a file."""
-
-    def __init__(self, source: ByteSource) -> None:
-        self._source = source
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + (0, self._at, self._source.size)[whence]
-        return self._at
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        data = self._source.read_at(self._at, len(buffer))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-
-class _Opened(NamedTuple):
-    """A file whose header Pillow has read."""
-
-    name: str
-    kind: str
-    image: Image
-    file: IO[bytes]
-    palette: Voxels | None
-    """The colours (n, 3) of a picture of indices."""
-
-
-def open_file(name: str, kind: str, file: IO[bytes]) -> _Opened:
-    """Read the header; Image.open would apply a size limit that holds for the whole process."""
-    from PIL import BmpImagePlugin, Jpeg2KImagePlugin, PngImagePlugin
-
-    reader: Callable[[IO[bytes]], Any] = {
-        "jp2": Jpeg2KImagePlugin.Jpeg2KImageFile,
-        "bmp": BmpImagePlugin.BmpImageFile,
-        "png-indices": PngImagePlugin.PngImageFile,
-    }[kind]
-    try:
-        image: Image = reader(file)
-        palette = palette_of(name, file) if kind == "jp2" else _pillow_palette(image)
-        if kind == "bmp" and image.mode in ("1", "L"):
-            palette = _as_indices(image, file)
-    except ZblocksError:
-        raise
-    except Exception as error:  # Pillow raises any kind for a broken box
-        raise damaged(name, kind, error) from error
-    return _Opened(name, kind, image, file, palette)
-
-
-def _pillow_palette(image: Image) -> Voxels | None:
-    if image.mode != "P" or image.palette is None:
-        return None
-    order = image.palette.rawmode or "RGB"
-    colours: Voxels = np.frombuffer(bytes(image.palette.palette), np.uint8).reshape(-1, len(order))
-    return colours[:, [order.index(c) for c in "RGB"]]
-
-
-def _as_indices(image: Any, file: IO[bytes]) -> Voxels:
-    """Have Pillow read a BMP's indices: as greys, it takes those of any size for 1 or 8 bits."""
-    from PIL.ImagePalette import ImagePalette
-
-    file.seek(14)
-    size, head = struct.unpack("<I20s", file.read(24))
-    bits = head[6 if size == 12 else 10]  # of OS/2's and Windows's headers
-    greys = np.array([0, 255] if image.mode == "1" else range(256), np.uint8)
-    image._mode, image.palette = "P", ImagePalette()
-    (tile,) = image.tile
-    image.tile = [tile._replace(args=({1: "P;1", 4: "P;4"}.get(bits, "P"), *tile.args[1:]))]
-    return greys[:, None].repeat(3, axis=1)
-
-
-def codestream_in(opened: _Opened) -> Codestream:
+def codestream_in(opened: Opened) -> Codestream:
     """Return what the codestream of a JPEG 2000 says.
 
     Raises:
@@ -140,7 +59,7 @@ def codestream_in(opened: _Opened) -> Codestream:
     raise damaged(opened.name, opened.kind, "it has no codestream")
 
 
-def pixels_of(opened: _Opened, selection: ChannelSelection, planned: int = 1) -> Pixels:
+def pixels_of(opened: Opened, selection: ChannelSelection, planned: int = 1) -> Pixels:
     """Return what is decoded; a palette of greys is colours if three channels are planned."""
     name, kind, image, _, palette = opened
     space, channels, dtype = _MODES.get(image.mode, ("", 0, ""))
@@ -166,53 +85,84 @@ def pixels_of(opened: _Opened, selection: ChannelSelection, planned: int = 1) ->
     return Pixels(channels, dtype, space, channels in (2, 4))
 
 
-def probe(source: ByteSource, kind: str, selection: ChannelSelection) -> SliceHeader:
-    """Read a header.
+def probe(
+    source: ByteSource, kind: str, selection: ChannelSelection, level: int = 0
+) -> SliceHeader:
+    """Read a header, of a reduced resolution of a JPEG 2000 if `level` isn't 0.
 
     Raises:
-        SliceError: the file is damaged, or can't be converted without loss.
+        SliceError: the file is damaged, can't be converted without loss, or has no such resolution.
     """
-    file = io.BufferedReader(_File(source), 1 << 12)
-    opened = open_file(source.name, kind, file)
+    opened = open_file(source.name, kind, as_file(source))
     image, pixels = opened.image, pixels_of(opened, selection)
-    size = image.width * image.height * pixels.channels * np.dtype(pixels.dtype).itemsize
-    if size > source.size * MAX_PER_BYTE[kind]:
+    full = image.width * image.height * pixels.channels
+    if full * np.dtype(pixels.dtype).itemsize > source.size * MAX_PER_BYTE[kind]:
         raise oversized(source.name, image.width, image.height, source.size)
     mapping = map_pixels(source.name, pixels, selection)
-    each = OPENJPEG if _needs_openjpeg(opened) else HELD[kind]
+    if level:
+        _check_level(opened, selection, level)
+    width, height = size_of(opened, level)
+    each = OPENJPEG if level or _needs_openjpeg(opened) else HELD[kind]
+    rest = source.size + full // UNDECODED if level else 0
     header = SliceHeader(
         kind,
-        image.width,
-        image.height,
+        width,
+        height,
         mapping.channels,
         mapping.dtype,
-        held=source.size + each * image.width * image.height * pixels.channels,
+        held=source.size * (2 if level else 1) + each * width * height * pixels.channels + rest,
         whole=kind.upper(),
         mapped=not mapping.same,
         note=mapping.note,
+        level=level,
+        factor=1 << level,
+        full=image.size if level else (0, 0),
         greys=pixels.greys and selection.channels in AS_DECODED,
     )
-    if kind == "jp2" and mapping.same and _has_strips(opened, pixels):
-        return _in_strips(header, source.size)
+    if kind == "jp2" and mapping.same and _has_strips(opened, pixels, (width, height)):
+        return _in_strips(header, source.size, rest)
     return header
 
 
-def _has_strips(opened: _Opened, pixels: Pixels) -> bool:
+def size_of(opened: Opened, level: int) -> tuple[int, int]:
+    """Return width and height of a resolution."""
+    return codestream_in(opened).size(level) if level else opened.image.size
+
+
+def _check_level(opened: Opened, selection: ChannelSelection, level: int) -> None:
+    """Raise SliceError unless a reduced resolution is there, and is what it seems."""
+    stream, name = codestream_in(opened), opened.name
+    sizes = [stream.size(n) for n in range(stream.levels + 1)]
+    if level > stream.levels or 0 in sizes[level]:
+        raise no_level(name, level, [size for size in sizes if 0 not in size])
+    what = ""
+    if selection.labels:
+        what = "a JPEG 2000 blends neighbouring labels into its reduced resolutions"
+    elif not has_plain_colours(opened.file):
+        what = "reduced resolutions of JPEG 2000 are read if it is grey or RGB without alpha"
+    elif library() is None:
+        what = "the OpenJPEG of this installation can't be called"
+    if what:
+        raise SliceError(f'{name}: level: {what}; give "level": 0')
+
+
+def _has_strips(opened: Opened, pixels: Pixels, size: tuple[int, int]) -> bool:
     """Whether rows can be decoded alone, and it's worth it."""
-    width, height = opened.image.size
+    width, height = size
     plain = (pixels.channels, pixels.dtype) in ((1, "uint8"), (3, "uint8"))
     high = plain and height >= 2 * strip_rows(width, pixels.channels)
     return high and has_plain_colours(opened.file) and library() is not None
 
 
-def _in_strips(header: SliceHeader, file_bytes: int) -> SliceHeader:
+def _in_strips(header: SliceHeader, file_bytes: int, rest: int) -> SliceHeader:
     held, decoding = held_bytes(header.width, header.channels, file_bytes)
+    whole, decoding = header.held, decoding + rest
     return replace(
-        header, kind="jp2-strips", held=held, decoding=decoding, held_whole=header.held, whole=""
+        header, kind="jp2-strips", held=held, decoding=decoding, held_whole=whole, whole=""
     )
 
 
-def _needs_openjpeg(opened: _Opened) -> bool:
+def _needs_openjpeg(opened: Opened) -> bool:
     if opened.kind != "jp2" or opened.palette is not None:
         return False
     bits = max(d[0] for d in codestream_in(opened).depths)
@@ -251,11 +201,15 @@ class WholeReader:
         image, palette = opened.image, opened.palette
         pixels = pixels_of(opened, self._selection, header.channels)
         mapping = map_pixels(name, pixels, self._selection)
-        found = SliceHeader(header.kind, image.width, image.height, mapping.channels, mapping.dtype)
+        size = size_of(opened, header.level)
+        found = SliceHeader(header.kind, *size, mapping.channels, mapping.dtype)
         if str(found) != str(header):
             raise changed(name, found, header)
         try:
-            if _needs_openjpeg(opened):
+            if header.level:
+                raw: Voxels = np.empty((*size[::-1], pixels.channels), pixels.dtype)
+                decode_rows(data.getvalue(), 0, raw, header.level)
+            elif _needs_openjpeg(opened):
                 from openjpeg.utils import decode
 
                 raw = decode(data.getvalue())

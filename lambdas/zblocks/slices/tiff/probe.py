@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from zblocks.errors import SliceError
-from zblocks.slices.faults import damaged, oversized
+from zblocks.slices.faults import damaged, no_level, oversized
 from zblocks.slices.header import ByteSource, PageSelection, SliceHeader
 from zblocks.slices.pixels import ChannelSelection, map_pixels
+from zblocks.slices.tiff import directory as t
 from zblocks.slices.tiff.blank import check_blanks
+from zblocks.slices.tiff.levels import Chain
 from zblocks.slices.tiff.page import JPEG2000, Page
 from zblocks.slices.tiff.planes import TiffPlanes
 from zblocks.slices.tiff.read_page import kind_of_samples, read_page, unreadable
@@ -21,20 +24,23 @@ MAX_PER_BYTE, MIN_BYTES = 50_000, 1 << 16
 
 
 def probe_tiff(
-    source: ByteSource, selection: ChannelSelection, page: PageSelection
+    source: ByteSource, selection: ChannelSelection, page: PageSelection, level: int = 0
 ) -> Iterator[SliceHeader]:
-    """Read the headers of the selected pages.
+    """Read the headers of the selected pages, or of a reduced resolution of each.
 
     Raises:
-        SliceError: no such page, or several pages and none selected.
+        SliceError: no such page or resolution, or several pages and none selected.
     """
     planes = TiffPlanes(source)
+    chain = Chain.of(source) if level else None
     found = 0
     for directory, plane in planes:
         if page is None and found:
             raise _several(source)
         if page in (None, "all", found):
             header = _header(read_page(directory, plane), selection, found)
+            if chain:
+                header = _reduced(chain, directory, header, (level, selection))
         if page in ("all", found):
             yield planes.mark(header)
         found += 1
@@ -61,6 +67,26 @@ def _several(source: ByteSource) -> SliceError:
         said = f"({mixed}, as {planes.stated.by} says)"
         return SliceError(f"{msg} {said}; {do} to use that page of every file{either}")
     return SliceError(f'{msg}; {do}, or "page": "all" to use every page as a slice')
+
+
+def _reduced(
+    chain: Chain, directory: t.Directory, full: SliceHeader, wanted: tuple[int, ChannelSelection]
+) -> SliceHeader:
+    """Return the header of a reduced resolution of a page.
+
+    Raises:
+        SliceError: there is none, or it has other channels or another type.
+    """
+    level, selection = wanted
+    name, size = directory.file.name, (full.width, full.height)
+    if full.plane:
+        raise no_level(name, level, [size])
+    found, factor = chain.reduced(directory, level)
+    header = _header(read_page(found), selection, full.page)
+    if (header.channels, header.dtype) != (full.channels, full.dtype):
+        msg = f"{name}: level: {level} is {header}, but the full resolution is {full}"
+        raise SliceError(f"{msg}; give another level")
+    return replace(header, level=level, factor=factor, full=size)
 
 
 def _header(page: Page, selection: ChannelSelection, number: int) -> SliceHeader:
