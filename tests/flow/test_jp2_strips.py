@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -114,6 +115,13 @@ def test_others_are_decoded_whole_as_ever(what):
 def test_so_are_all_where_openjpeg_cannot_be_called(monkeypatch):
     monkeypatch.setattr(whole, "library", lambda: None)
     assert probe(Bytes(jp2(plane_of(1)))).kind == "jp2"
+
+
+def test_what_pillow_would_change_is_refused_there(monkeypatch):
+    monkeypatch.setattr(whole, "library", lambda: None)
+    deep = imagecodecs.jpeg2k_encode(plane_of(3).astype(np.uint16) * 200, level=0)
+    with pytest.raises(SliceError, match="of 16 bits, and its OpenJPEG can't be called here"):
+        probe(Bytes(deep))
 
 
 def test_so_are_those_of_which_other_channels_are_selected():

@@ -32,7 +32,7 @@ TARGETS = [Target("arm64", "python3.13"), Target("x86_64", "python3.13")]
 IMPORTS = {
     "worker": ["handlers.plan", "handlers.worker", "numpy", "simplejpeg",
                "isal.igzip", "pyvips", "zblocks.slices.vips", "zblocks.slices.jpeg",
-               "zblocks.slices.whole", "backports.zstd", "openjpeg.utils"],
+               "zblocks.slices.whole", "backports.zstd"],
     "finalize": ["handlers.finalize", "numpy", "simplejpeg", "isal.igzip", "cloudvolume", "pyvips"],
 }  # fmt: skip
 """What the functions that have the layer import, at once or later."""

@@ -75,6 +75,8 @@ def pixels_of(opened: Opened, selection: ChannelSelection, planned: int = 1) -> 
             dtype = "uint16"
     if kind == "png-indices" and image.mode != "P":
         what = f"{image.mode} pixels, but the plan says indices"
+    if not what and library() is None and _needs_openjpeg(opened):
+        what = f"{image.mode} pixels of {bits} bits, and its OpenJPEG can't be called here"
     if what:
         raise unread(name, kind, what)
     if palette is not None and selection.stored:
@@ -206,13 +208,9 @@ class WholeReader:
         if str(found) != str(header):
             raise changed(name, found, header)
         try:
-            if header.level:
+            if header.level or _needs_openjpeg(opened):
                 raw: Voxels = np.empty((*size[::-1], pixels.channels), pixels.dtype)
                 decode_rows(data.getvalue(), 0, raw, header.level)
-            elif _needs_openjpeg(opened):
-                from openjpeg.utils import decode
-
-                raw = decode(data.getvalue())
             elif palette is not None and not self._selection.stored:
                 raw = palette[np.asarray(image)]
             else:
