@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import tracemalloc
@@ -118,6 +119,137 @@ def test_levels_of_images_that_zblocks_made_are_compared(tmp_path, start):
     write_ours(tmp_path / "v", values, start, TWO, levels=3, zblocks={"version": "1"})
     found = assert_sound(tmp_path / "v")
     assert found["checked"]["voxels compared with the finer scale"] > np.prod(SHAPE) // 10
+
+
+BOTH = ["precomputed", "ome-zarr"]
+OURS = {
+    "odd sizes and offset": (1, {"voxel_offset": [-3, 5, 7]}),
+    "unsharded": (1, {"sharding": False}),
+    "colour": (3, {"voxel_offset": [1, -1, 3]}),
+    "zstd": (1, {"compression": "zstd", "format": "ome-zarr"}),
+    "uncompressed": (1, {"compression": "none", "format": "ome-zarr"}),
+    "labels": (1, {"layer_type": "segmentation", "scales": 3}),
+    "JPEG beside it": (1, {"encoding": "jpeg"}),
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_zblocks_converts_is_sound_and_equals_its_slices(tmp_path, write_config, name):
+    channels, fields = OURS[name]
+    write_stack(tmp_path / "in", textured((37, 41, 53, channels), "uint8"))
+    fields = {"format": BOTH, "sharding": True, **fields}
+    config = write_config(chunk_size=[16, 16, 8], voxel_resolution=[4, 4, 4], **fields)
+    assert zblocks("convert", config).code == 0
+    alone = fields["format"] != BOTH
+    found = assert_sound(tmp_path / ("out" if alone else "out.ome.zarr"), "--source", config)
+    assert found["checked"]["voxels compared with the slices"] == 37 * 41 * 53
+    assert found["checked"]["voxels compared with the finer scale"] > 37 * 41 * 53 // 10
+    assert found["checked"]["receipted objects"] > 0
+    if alone:
+        assert found["notes"] == []
+    else:
+        other = f"also stored as precomputed: file://{tmp_path}/out; check it, too"
+        assert found["notes"] == [other]
+        found = assert_sound(tmp_path / "out", "--source", config)
+        assert found["notes"][0].startswith("also stored as ome-zarr: file:")
+        assert found["checked"]["receipted objects"] > 0
+
+
+@pytest.mark.parametrize("sharding", [True, False])
+def test_planned_holes_are_no_missing_chunks(tmp_path, write_config, sharding):
+    write_stack(tmp_path / "in", textured((40, 50, 60, 1), "uint8"))
+    for z in range(8, 24):
+        (tmp_path / f"in/s_{z:03}.png").unlink()
+    config = write_config(
+        sharding=sharding, chunk_size=[16, 16, 8], format=BOTH, missing="hole", scales=2,
+        filter={"regex": r"s_(?P<z>\d+)\.png"},
+    )  # fmt: skip
+    assert zblocks("convert", config).code == 0
+    found = assert_sound(tmp_path / "out.ome.zarr", "--source", config)
+    assert found["scales"]["0"]["declared holes"] == 2 * 4 * 4
+    assert_sound(tmp_path / "out", "--source", config)
+    if not sharding:
+        (tmp_path / "out.ome.zarr/0/c/0/0/0").unlink()
+        code, found = verify(tmp_path / "out.ome.zarr")
+        assert (code, found["counts"]) == (1, {"missing-chunk": 1, "receipt-differs": 1})
+
+
+def test_a_copy_of_an_image_without_the_volume_beside_it(tmp_path, write_config):
+    """Without plan and receipts, the scales are still compared with each other."""
+    write_stack(tmp_path / "in", textured((20, 41, 53, 1), "uint8"))
+    config = write_config(chunk_size=[16, 16, 8], voxel_offset=[-3, 5, 7], format=BOTH)
+    assert zblocks("convert", config).code == 0
+    shutil.copytree(tmp_path / "out.ome.zarr", tmp_path / "copy.ome.zarr")
+    found = assert_sound(tmp_path / "copy.ome.zarr")
+    assert found["checked"]["voxels compared with the finer scale"] > 0
+    assert "receipted objects" not in found["checked"]
+    (tmp_path / "copy.ome.zarr/0/c/0/0/0").unlink()
+    assert verify(tmp_path / "copy.ome.zarr")[1]["counts"] == {"missing-chunk": 1}
+
+
+def test_a_name_alone_makes_no_image_of_a_volume_beside_it(tmp_path, write_config):
+    write_stack(tmp_path / "in", textured((20, 41, 53, 1), "uint8"))
+    assert zblocks("convert", write_config()).code == 0
+    write_zarr_python(tmp_path / "out.ome.zarr", voxels())
+    found = assert_sound(tmp_path / "out.ome.zarr")
+    assert "not made by zblocks" in found["notes"][-1]
+
+
+def edited(image, key, **fields):
+    document = json.loads((image / key).read_text())
+    (image / key).write_text(json.dumps(document | fields))
+
+
+def moved(image):
+    document = json.loads((image / "zarr.json").read_text())
+    for dataset in document["attributes"]["ome"]["multiscales"][0]["datasets"]:
+        for one in dataset["coordinateTransformations"]:
+            if one["type"] == "translation":
+                one["translation"] = [t + 32 for t in one["translation"]]
+    (image / "zarr.json").write_text(json.dumps(document))
+
+
+def without_last(image):
+    document = json.loads((image / "zarr.json").read_text())
+    document["attributes"]["ome"]["multiscales"][0]["datasets"].pop()
+    (image / "zarr.json").write_text(json.dumps(document))
+
+
+AGAINST_PLAN = {
+    "another fill value": lambda image: edited(image, "0/zarr.json", fill_value=7),
+    "another shape": lambda image: edited(image, "1/zarr.json", shape=[9, 9, 9]),
+    "moved as a whole": moved,
+    "without its last level": without_last,
+}
+
+
+@pytest.mark.parametrize("name", AGAINST_PLAN)
+def test_what_is_not_as_planned_is_found(tmp_path, write_config, name):
+    write_stack(tmp_path / "in", textured((37, 41, 53, 1), "uint8"))
+    fields = {"format": BOTH, "voxel_resolution": [4, 4, 4], "scales": 3}
+    assert zblocks("convert", write_config(chunk_size=[16, 16, 8], **fields)).code == 0
+    AGAINST_PLAN[name](tmp_path / "out.ome.zarr")
+    code, found = verify(tmp_path / "out.ome.zarr")
+    assert code == 1
+    assert "plan-differs" in found["counts"]
+
+
+def test_a_receipt_names_a_chunk_that_was_packed_anew(tmp_path, write_config):
+    write_stack(tmp_path / "in", textured((37, 41, 53, 1), "uint8"))
+    config = write_config(chunk_size=[16, 16, 8], format="ome-zarr", sharding=False)
+    assert zblocks("convert", config).code == 0
+    path = tmp_path / "out/0/c/0/1/1"
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), 9))
+    assert verify(tmp_path / "out")[1]["counts"] == {"receipt-differs": 1}
+
+
+def test_an_image_beside_a_volume_in_a_bucket(tmp_path, write_config, cloud):
+    write_stack(tmp_path / "in", textured((37, 41, 53, 1), "uint16"), ".tif")
+    place = "s3://volumes/v"
+    config = write_config(destination=place, chunk_size=[16, 16, 8], format=BOTH)
+    assert zblocks("convert", config).code == 0
+    for url in (f"{place}.ome.zarr", place):
+        assert assert_sound(url, "--source", config)["checked"]["receipted objects"] > 0
 
 
 def write_bioformats2raw(folder, listed=True):

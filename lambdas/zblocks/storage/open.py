@@ -163,7 +163,7 @@ def _open_bucket(url: str, access: Access, region: str, endpoint: str) -> Store:
     bucket = parts.netloc
     if bucket.endswith("--x-s3"):
         raise InvalidConfig(f"{url}: {DIRECTORY_BUCKET}")
-    options = {"prefix": parts.path.strip("/") or None, **_keys(bucket, access)}
+    options = _keys(bucket, access)
     options["checksum_algorithm"] = "SHA256"  # Object Lock asks for one with every PUT
     if access.requester_pays:
         options["request_payer"] = True
@@ -180,7 +180,7 @@ def _open_bucket(url: str, access: Access, region: str, endpoint: str) -> Store:
     )
     signs = not options.get("skip_signature")
     denied = PAYING if access.requester_pays else DENIED if signs else NOT_PUBLIC
-    return Store(url, raw, signs=signs, denied=denied)
+    return Store(url, raw, parts.path.strip("/"), signs=signs, denied=denied)
 
 
 def _keys(bucket: str, access: Access) -> dict[str, object]:

@@ -80,6 +80,12 @@ class Store:
         store.url, store._root = f"{self.url}{suffix}", f"{self._root}{suffix}"
         return store
 
+    def without(self, suffix: str) -> Self:
+        """Return the store beside which this one is, as `beside` makes it."""
+        store = copy(self)
+        store.url, store._root = (one.removesuffix(suffix) for one in (self.url, self._root))
+        return store
+
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}".strip("/") if self._root else key
 

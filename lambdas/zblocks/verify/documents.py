@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import posixpath
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from zblocks.compression import MissingDecoderError
 from zblocks.errors import DestinationConflict, InvalidConfig
 from zblocks.geometry import Box, Span, Vec
+from zblocks.omezarr.array import DOCUMENT
+from zblocks.outputs.scales import SUFFIX
 from zblocks.planning.missing import absent_spans, coarser_spans, hole_spans, spans_of
 from zblocks.planning.plan import Plan, plan_from_json
 from zblocks.precomputed.info import INFO, MALFORMED, PROVENANCE, build_info, load_json, read_bytes
@@ -24,13 +27,43 @@ UNDECODED = "can't be decoded here; install its decoder and check again"
 
 
 @dataclass(frozen=True, slots=True)
+class Gaps:
+    """Planes of a volume that hold no data."""
+
+    absent: tuple[Span, ...] = ()  # planes of scale 0 that no mean counts
+    holes: bool = False  # whether chunks that lie wholly in them are left out
+
+    @classmethod
+    def of_plan(cls, plan: Plan) -> Gaps:
+        """Read them from a plan."""
+        return cls(absent_spans(plan), plan.missing.policy == "hole")
+
+    @classmethod
+    def of_provenance(cls, provenance: Any) -> Gaps:
+        """Return those that `provenance` tells of; none where it can't be read."""
+        try:
+            filled = provenance["filled_slices"]
+            left_out = [one for one in filled if one.get("in_means") is False]
+            absent = spans_of(int(one["z"]) for one in left_out)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return cls()
+        return cls(absent, any(one.get("how") == "hole" for one in left_out))
+
+    def at(self, scale: Scale, finest: Scale) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+        """Return the planes of a scale without data, and the layers of chunks left out."""
+        span = finest.box.start.z, finest.box.stop.z
+        absent = coarser_spans(self.absent, span, scale.factor.z)
+        return absent, hole_spans(absent, scale.box, scale.chunk.z) if self.holes else ()
+
+
+@dataclass(frozen=True, slots=True)
 class ZblocksMetadata:
     """What zblocks left beside a volume."""
 
     made_by_zblocks: bool  # whether it says that zblocks made the volume
-    plan: Plan | None
-    holes: Mapping[str, Sequence[Box]]  # declared ones, by the scale's key
-    gaps: Gaps
+    plan: Plan | None = None
+    holes: Mapping[str, Sequence[Box]] = field(default_factory=dict)  # declared, by a scale's key
+    gaps: Gaps = Gaps()
 
 
 def read_info(store: Store, found: Findings) -> dict[str, Any] | None:
@@ -73,6 +106,21 @@ def read_document(store: Store, key: str, kind: str, found: Findings) -> Any:
     except MALFORMED as error:
         found.problem(kind, key, f"can't be read as JSON ({str(error)[:200]})", RERUN)
     return None
+
+
+def origin_of(store: Store) -> Store:
+    """Return the store with the metadata of a volume: of an image beside another, the other's.
+
+    The image says so itself: a name alone could be another tool's.
+    """
+    try:
+        root = load_json(read_bytes(store, DOCUMENT))
+        place = root["attributes"]["zblocks"]["provenance"]
+    except (*MALFORMED, FileNotFoundError, MissingDecoderError):
+        return store
+    name = posixpath.basename(store.url)
+    beside = name.endswith(SUFFIX) and place == f"../{name.removesuffix(SUFFIX)}/{PROVENANCE}"
+    return store.without(SUFFIX) if beside else store
 
 
 def read_metadata(store: Store, found: Findings) -> ZblocksMetadata:
@@ -127,16 +175,38 @@ def _box(name: str) -> Box:
 
 def compare_info(info: Mapping[str, Any], plan: Plan, found: Findings) -> None:
     """Compare `info` with the one that its plan makes; what others added is only noted."""
-    for place, text in _differences(info, json.loads(build_info(plan.volume)), ""):
-        name = place.removeprefix(".")
+    differing = differences(info, json.loads(build_info(plan.volume)))
+    report_differences(differing, Differing("info-differs", "info", LABEL_FIELDS), found)
+
+
+@dataclass(frozen=True, slots=True)
+class Differing:
+    """A document that is compared with the planned one."""
+
+    kind: str  # what a difference is called
+    name: str  # the document's, in messages
+    allowed: Collection[str] = ()  # fields that may be added
+
+
+Differences = Iterable[tuple[str, str | None]]
+
+
+def report_differences(differing: Differences, one: Differing, found: Findings) -> None:
+    """Note what differs from the plan; what others added to a document is only a note."""
+    for place, text in differing:
+        field = place.removeprefix(".")
         if text is not None:
             do = "restore what the plan says, or run the config again with overwrite true"
-            found.problem("info-differs", f"info: {name or 'all'}", text, do)
-        elif name not in LABEL_FIELDS:
-            found.note(f"info: {name} was not written by zblocks")
+            found.problem(one.kind, f"{one.name}: {field or 'all'}", text, do)
+        elif field not in one.allowed:
+            found.note(f"{one.name}: {field} was not written by zblocks")
 
 
-def _differences(actual: Any, planned: Any, place: str) -> Iterator[tuple[str, str | None]]:
+def _has_objects(values: list[Any]) -> bool:
+    return any(isinstance(one, dict) for one in values)
+
+
+def differences(actual: Any, planned: Any, place: str = "") -> Iterator[tuple[str, str | None]]:
     """Walk the fields that differ, with the planned value; None for what isn't in the plan."""
     if isinstance(actual, dict) and isinstance(planned, dict):
         for name in [*planned, *(n for n in actual if n not in planned)]:
@@ -145,47 +215,17 @@ def _differences(actual: Any, planned: Any, place: str) -> Iterator[tuple[str, s
             elif name not in actual:
                 yield f"{place}.{name}", f"is missing where the plan says {planned[name]!r:.100}"
             else:
-                yield from _differences(actual[name], planned[name], f"{place}.{name}")
-    elif place == ".scales" and isinstance(actual, list):
+                yield from differences(actual[name], planned[name], f"{place}.{name}")
+    elif isinstance(actual, list) and isinstance(planned, list) and _has_objects(planned):
         for n, one in enumerate(planned):
             if n < len(actual):
-                yield from _differences(actual[n], one, f"{place}[{n}]")
+                yield from differences(actual[n], one, f"{place}[{n}]")
             else:
-                yield f"{place}[{n}]", f"is missing where the plan says {one['key']!r}"
+                yield f"{place}[{n}]", f"is missing where the plan says {one!r:.100}"
         for n in range(len(planned), len(actual)):
             yield f"{place}[{n}]", None
     elif actual != planned:
         yield place, f"is {actual!r:.100} where the plan says {planned!r:.100}"
-
-
-@dataclass(frozen=True, slots=True)
-class Gaps:
-    """Of one volume."""
-
-    absent: tuple[Span, ...] = ()  # planes of scale 0 that no mean counts
-    holes: bool = False  # whether chunks that lie wholly in them are left out
-
-    @classmethod
-    def of_plan(cls, plan: Plan) -> Gaps:
-        """Read them from a plan."""
-        return cls(absent_spans(plan), plan.missing.policy == "hole")
-
-    @classmethod
-    def of_provenance(cls, provenance: Any) -> Gaps:
-        """Return those that `provenance` tells of; none where it can't be read."""
-        try:
-            filled = provenance["filled_slices"]
-            left_out = [one for one in filled if one.get("in_means") is False]
-            absent = spans_of(int(one["z"]) for one in left_out)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return cls()
-        return cls(absent, any(one.get("how") == "hole" for one in left_out))
-
-    def at(self, scale: Scale, finest: Scale) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
-        """Return the planes of a scale without data, and the layers of chunks left out."""
-        span = finest.box.start.z, finest.box.stop.z
-        absent = coarser_spans(self.absent, span, scale.factor.z)
-        return absent, hole_spans(absent, scale.box, scale.chunk.z) if self.holes else ()
 
 
 KIND = "segment-properties"

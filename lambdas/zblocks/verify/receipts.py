@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from zblocks.compression import MissingDecoderError
 from zblocks.conversion.chunk_writer import Written
@@ -20,25 +21,63 @@ PIECE = 1 << 23  # bytes read at a time
 RERUN = "run the config again"
 
 
-def check_receipts(
-    store: Store, listings: Mapping[str, Mapping[str, int]], found: Findings, *, allow_holes: bool
-) -> None:
-    """Read every object that a receipt names, piece by piece.
+Listings = Mapping[str, Mapping[str, int]]
+"""Bytes of objects by their names, by the folder of their scale."""
 
-    Listings are bytes by name, by the scale's folder. Where holes are allowed, absent objects are
-    left to the checks of chunks.
+
+@dataclass(frozen=True, slots=True)
+class VolumeObjects:
+    """The objects of a volume in one format."""
+
+    store: Store
+    listings: Listings
+    others: tuple[str, ...] = ()  # what the keys of other formats begin with
+
+    def find(self, key: str) -> tuple[str, int] | None:
+        """Return the name and size of an object; in a folder, names have endings."""
+        folder = key
+        while folder and folder not in self.listings:
+            folder = folder.rpartition("/")[0]
+        for ending in ("", *SIDE_FILES.values()) if self.store.local else ("",):
+            if folder:
+                size: int | None = self.listings[folder].get(key[len(folder) + 1 :] + ending)
+            else:
+                meta = self.store.head(key + ending)
+                size = meta.bytes if meta else None
+            if size is not None:
+                return key + ending, size
+        return None
+
+    def crc32(self, name: str, size: int) -> int:
+        """Return the CRC-32 of an object, read piece by piece."""
+        value = 0
+        for at in range(0, size, PIECE):
+            piece = self.store.get_range(name, at, min(PIECE, size - at))
+            value = zlib.crc32(piece, value)
+        return value
+
+
+def check_receipts(
+    origin: Store, volume: VolumeObjects, found: Findings, *, allow_holes: bool
+) -> None:
+    """Read every object that a receipt names.
+
+    `origin` has the receipts. Where holes are allowed, absent objects are left to the checks of
+    chunks.
     """
 
     def check(one: Written) -> None:
+        if one.key.startswith(volume.others):
+            return
         try:
-            stored = _find(store, listings, one.key)
+            stored = volume.find(one.key)
             if stored is None and allow_holes:
                 return
             if stored is None:
                 found.problem("receipt-differs", one.key, "has a receipt and is missing", RERUN)
                 return
             name, size = stored
-            if size != one.bytes or _crc32(store, name, size) != one.crc32:
+            if size != one.bytes or volume.crc32(name, size) != one.crc32:
                 text = f"is {size} bytes, which are not those of its receipt"
                 found.problem("receipt-differs", name, text, RERUN)
             found.count("receipted objects")
@@ -47,7 +86,7 @@ def check_receipts(
         except ZblocksError as error:
             found.cannot(f"{one.key}: {error}")
 
-    for_each(check, (one for receipt in _read_receipts(store, found) for one in receipt.objects))
+    for_each(check, (one for receipt in _read_receipts(origin, found) for one in receipt.objects))
 
 
 def _read_receipts(store: Store, found: Findings) -> Iterator[Receipt]:
@@ -66,28 +105,3 @@ def _read_receipts(store: Store, found: Findings) -> Iterator[Receipt]:
             found.problem("receipt-unreadable", meta.key, text, RERUN)
         else:
             yield receipt
-
-
-def _find(
-    store: Store, listings: Mapping[str, Mapping[str, int]], key: str
-) -> tuple[str, int] | None:
-    """Return the name and size of an object; in a folder, names have endings."""
-    folder = key
-    while folder and folder not in listings:
-        folder = folder.rpartition("/")[0]
-    for ending in ("", *SIDE_FILES.values()) if store.local else ("",):
-        if folder:
-            size: int | None = listings[folder].get(key[len(folder) + 1 :] + ending)
-        else:
-            meta = store.head(key + ending)
-            size = meta.bytes if meta else None
-        if size is not None:
-            return key + ending, size
-    return None
-
-
-def _crc32(store: Store, name: str, size: int) -> int:
-    value = 0
-    for at in range(0, size, PIECE):
-        value = zlib.crc32(store.get_range(name, at, min(PIECE, size - at)), value)
-    return value

@@ -23,7 +23,13 @@ from zblocks.precomputed.info import INFO
 from zblocks.precomputed.scale import Scale, Volume
 from zblocks.storage import Store
 from zblocks.verify.chunks import CheckedScale, check_chunks
-from zblocks.verify.documents import check_segments, compare_info, read_info, read_metadata
+from zblocks.verify.documents import (
+    check_segments,
+    compare_info,
+    origin_of,
+    read_info,
+    read_metadata,
+)
 from zblocks.verify.findings import Findings
 from zblocks.verify.info import check_info
 from zblocks.verify.objects import check_shards, check_unsharded
@@ -48,12 +54,13 @@ def verify(store: Store, options: VerifyOptions) -> Findings:
         raise InvalidConfig(f"{msg}volume; check the location")
     if precomputed and zarr:
         found.note(f"holds {INFO} and an OME-Zarr image: both are checked")
-    metadata = read_metadata(store, found)
+    origin = origin_of(store)
+    metadata = read_metadata(origin, found)
     source = options.source
     slices = Slices.read(source.config, source.stores, metadata.plan) if source else None
     if metadata.plan is not None:
-        _note_damaged(metadata.plan, found)
-    check = VolumeCheck(store, options, metadata, slices, found)
+        _note_plan(metadata.plan, store, origin, found)
+    check = VolumeCheck(store, origin, options, metadata, slices, found)
     if precomputed:
         info = read_info(store, found)
         if info is not None:
@@ -63,7 +70,11 @@ def verify(store: Store, options: VerifyOptions) -> Findings:
     return found
 
 
-def _note_damaged(plan: Plan, found: Findings) -> None:
+def _note_plan(plan: Plan, store: Store, origin: Store, found: Findings) -> None:
+    """Note what the plan says of slices, and of the volume in other formats."""
+    for output in plan.outputs:
+        if f"{origin.url}{output.suffix}" != store.url:
+            found.note(f"also stored as {output.name}: {origin.url}{output.suffix}; check it, too")
     for gone in plan.damaged[:NAMED]:
         text = f"z {gone.ref.z}: {gone.ref.key} is missing: {gone.why}"
         found.note(f'{text}; once it is replaced, run the config with "overwrite": true')

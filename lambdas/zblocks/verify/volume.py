@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zblocks.config import Config
@@ -13,11 +13,8 @@ from zblocks.storage import Store
 from zblocks.verify.chunks import CheckedScale, PresentChunks
 from zblocks.verify.documents import Gaps, ZblocksMetadata
 from zblocks.verify.findings import Findings
-from zblocks.verify.receipts import check_receipts
+from zblocks.verify.receipts import Listings, VolumeObjects, check_receipts
 from zblocks.verify.voxels import Sample, ScaleCheck, SliceCheck, Slices
-
-Listings = Mapping[str, Mapping[str, int]]
-"""Bytes of objects by their names, by the folder of their scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +40,7 @@ class VolumeCheck:
     """What a volume is checked with."""
 
     store: Store
+    origin: Store  # with what zblocks left
     options: VerifyOptions
     metadata: ZblocksMetadata
     slices: Slices | None
@@ -75,7 +73,14 @@ class VolumeCheck:
             quality = plan.volume.format.jpeg_quality if plan else None
             SliceCheck(self.slices, quality, self.sample, found).check(volume, scales[0])
         if ours:
-            check_receipts(self.store, listings, found, allow_holes=self.options.allow_holes)
+            volume_objects = VolumeObjects(self.store, listings, self._others())
+            check_receipts(self.origin, volume_objects, found, allow_holes=self.options.allow_holes)
+
+    def _others(self) -> tuple[str, ...]:
+        """Return what keys begin with that a receipt names of the volume in other formats."""
+        outputs = self.metadata.plan.outputs if self.metadata.plan else ()
+        others = (o for o in outputs if f"{self.origin.url}{o.suffix}" != self.store.url)
+        return tuple(f"{stored.folder}/" for other in others for stored in other.scales)
 
     def _downsample(self, volume: Volume) -> Downsample:
         """Return how coarser scales are made: as the config or the plan says, or by default."""

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from zblocks.geometry import Vec
+from zblocks.outputs.scales import OME_ZARR
+from zblocks.outputs.volumes import About, Output
 from zblocks.planning.plan import Plan
-from zblocks.precomputed.scale import Scale, Volume, scale_key
+from zblocks.precomputed.scale import Volume, scale_key
+from zblocks.storage import Store
 from zblocks.verify.chunks import CheckedScale, check_chunks
+from zblocks.verify.documents import (
+    RERUN,
+    Differing,
+    ZblocksMetadata,
+    differences,
+    read_document,
+    report_differences,
+)
 from zblocks.verify.findings import Findings
 from zblocks.verify.volume import VolumeCheck, check_cover
 from zblocks.verify.zarr.arrays import StoredLevel, read_levels
@@ -16,22 +27,27 @@ from zblocks.verify.zarr.image import check_channels, check_image, check_labels
 from zblocks.verify.zarr.nodes import Group, find_images
 from zblocks.verify.zarr.objects import check_objects
 
-RERUN = "run the config again with overwrite true, or restore it from a copy"
-
 
 def check_zarr(check: VolumeCheck, zarr: int) -> None:
-    """Check every image; only the first is compared with slices.
+    """Check every image; only the first is compared with slices, and may be what zblocks made.
 
     Raises InvalidConfig: there is an array and no image.
     """
     for number, group in enumerate(find_images(check.store, zarr, check.found)):
-        ours = check.metadata.made_by_zblocks or "zblocks" in group.attributes
-        metadata = replace(check.metadata, made_by_zblocks=ours)
-        one = replace(check, metadata=metadata, slices=None if number else check.slices)
+        outputs = check.metadata.plan.outputs if check.metadata.plan else ()
+        output = next((o for o in outputs if o.name == OME_ZARR and not number), None)
+        one = check
+        if output is None and "zblocks" not in group.attributes:
+            one = replace(check, metadata=ZblocksMetadata(made_by_zblocks=False))
+        elif not check.metadata.made_by_zblocks:
+            one = replace(check, metadata=replace(check.metadata, made_by_zblocks=True))
+        one = replace(one, slices=None if number else check.slices)
         for image in check_image(group, check.found):
             levels = read_levels(check.store, zarr, image, check.found)
             if levels:
                 _Image(one, group, levels).check_all()
+        if output is not None:
+            _compare_arrays(check.store, output, check.found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +67,7 @@ class _Image:
         if check.metadata.made_by_zblocks:
             _check_grid(self.levels, found)
             check_cover(volume, found)
-        if check.metadata.plan is not None:
+        if check.metadata.plan:
             _compare_plan(self.levels, check.metadata.plan, found)
         store = check.store
         listings = {
@@ -100,19 +116,20 @@ def _compare_plan(levels: Sequence[StoredLevel], plan: Plan, found: Findings) ->
             text = f"is missing where the plan says {expected.key!r}"
             found.problem("plan-differs", place, text, RERUN)
             continue
-        for name, is_, planned in _fields(levels[number].scale, expected):
+        scale = levels[number].scale
+        for name, is_, planned in (
+            ("resolution", scale_key(scale.resolution), scale_key(expected.resolution)),
+            ("voxels", scale.box.name, expected.box.name),
+        ):
             if is_ != planned:
                 text = f"has the {name} {is_} where the plan says {planned}"
-                found.problem("plan-differs", levels[number].array.path, text, RERUN)
+                found.problem("plan-differs", scale.key, text, RERUN)
 
 
-def _fields(scale: Scale, planned: Scale) -> list[tuple[str, object, object]]:
-    """Return what a level must share with a planned scale: its name, and both values."""
-    chunk = Vec(*map(min, planned.chunk, planned.box.shape))
-    return [
-        ("resolution", scale_key(scale.resolution), scale_key(planned.resolution)),
-        ("voxels", scale.box.name, planned.box.name),
-        ("chunk size", list(scale.chunk), list(chunk)),
-        ("data type", scale.format.dtype, planned.format.dtype),
-        ("channels", scale.format.channels, planned.format.channels),
-    ]
+def _compare_arrays(store: Store, output: Output, found: Findings) -> None:
+    """Compare the documents of arrays with those that the plan makes."""
+    for key, planned in output.documents(About("", (None,), "")):
+        document = read_document(store, key, "array-not-json", Findings())
+        if key != output.root and document is not None:
+            differing = differences(document, json.loads(planned))
+            report_differences(differing, Differing("plan-differs", key), found)
