@@ -1,4 +1,4 @@
-"""What `zblocks plan` foresees on Lambda for stacks of many shapes: a table of docs/scaling.md.
+"""What `zblocks plan` foresees on Lambda for stacks of many shapes: a table of docs/costs.md.
 
 `python -m benchmarks.stacks` prints it. Nothing is measured: rates, sizes of files and prices are
 those of the planner.
@@ -6,6 +6,8 @@ those of the planner.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,13 +15,15 @@ import numpy as np
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Vec
 from zblocks.planning.bill import Prices, WorkerPool
-from zblocks.planning.cost import estimate
+from zblocks.planning.cost import Estimate, estimate
 from zblocks.planning.finish import listed
-from zblocks.planning.plan import MissingSlices, StackFormat
+from zblocks.planning.plan import MissingSlices, Plan, StackFormat
 from zblocks.planning.plan_input import GridOptions, PlanInput
 from zblocks.planning.planner import make_plan
 from zblocks.planning.time import WorkerSpec
 from zblocks.precomputed.scale import ChunkFormat
+from zblocks.run.forecast import LAMBDA_SIZES_MB
+from zblocks.slices.openjpeg import held_bytes as strip_bytes
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.stream import held_bytes
 from zblocks.slices.tiff.segments import HELD, rows_together
@@ -48,6 +52,9 @@ class Stack:
         tiled = self.kind == "tiff"
         held = int(HELD * rows_together(TILE, row)) * row if tiled else held_bytes(row, height)
         file = int(row * height * self.ratio)
+        decoding = 0
+        if self.kind == "jp2-strips":
+            held, decoding = strip_bytes(width, self.channels, file)
         return PlanInput(
             source="s3://a",
             source_role="",
@@ -58,6 +65,7 @@ class Stack:
             stack=StackFormat(RowFormat(width, height, self.channels, self.dtype), "auto", ()),
             slices=tuple(SliceRef(z, f"s{z}", file, "e", self.kind) for z in range(depth)),
             held=held,
+            decoding=decoding,
             in_place=self.kind == "jpeg",
             strips=True,
             missing=MissingSlices(),
@@ -79,31 +87,55 @@ STACKS = {
     "24,000×18,000×450 RGB, JPEG": Stack(
         (24_000, 18_000, 450), "jpeg", "uint8", 3, resolution=SECTIONS, ratio=0.15
     ),
+    "12,000×9,000×1,500 uint8, JPEG 2000": Stack(
+        (12_000, 9_000, 1_500), "jp2-strips", "uint8", resolution=SECTIONS, ratio=0.5
+    ),
+    "24,000×18,000×300 RGB, JPEG 2000": Stack(
+        (24_000, 18_000, 300), "jp2-strips", "uint8", 3, resolution=SECTIONS, ratio=1.3 / 3
+    ),
 }
 
 
-def row(name: str, stack: Stack, memory_mb: int) -> str:
-    """Return one row of the table."""
+OTHERS = {"1,769": (1769,), "3,008": (3008,), "1,280 too": (1280, *LAMBDA_SIZES_MB),
+          "2,112 too": (1769, 2112, 3008), "10,240 too": (*LAMBDA_SIZES_MB, 10_240)}  # fmt: skip
+"""Sizes of workers, MiB, that may be deployed instead."""
+COLUMNS = ("stack", "worker MiB", "blocks", "objects per Tvoxel", "s per block", "minutes",
+           "$ per Tvoxel", *OTHERS)  # fmt: skip
+
+
+def plan_with(stack: Stack, sizes_mb: Sequence[int]) -> tuple[Plan, Estimate] | None:
+    """Return the plan with workers of these sizes, and what it takes; None if it is refused."""
     try:
-        plan, tasks = make_plan(stack.given, WorkerSpec.on_lambda(memory_mb))
+        plan, tasks = make_plan(stack.given, *map(WorkerSpec.on_lambda, sizes_mb))
     except DoesNotFit:
-        return f"| {name} | {memory_mb} | refused | | | | |"
-    found = estimate(plan, tasks, WorkerPool(1000, cloud=True), Prices())
-    teravoxels = plan.box.voxels / 1e12
+        return None
+    return plan, estimate(plan, tasks, WorkerPool(1000), Prices())
+
+
+def row(name: str, stack: Stack) -> str:
+    """Return one row of the table."""
+    teravoxels = math.prod(stack.size) / 1e12
+    found, others = plan_with(stack, LAMBDA_SIZES_MB), []
+    for sizes_mb in OTHERS.values():
+        other = plan_with(stack, sizes_mb)
+        others.append(f"{other[1].bill.dollars / teravoxels:.2f}" if other else "refused")
+    if found is None:
+        return f"| {' | '.join([name, 'refused', *[''] * 5, *others])} |"
+    plan, guess = found
     x, y, z = plan.full_block
-    objects = sum(listed(plan)) / teravoxels
-    return (
-        f"| {name} | {memory_mb} | {plan.blocks:,} of {x:,}×{y:,}×{z} | {objects:,.0f} "
-        f"| {plan.predicted_block_s:.0f} | {found.seconds / 60:.0f} "
-        f"| {found.bill.dollars / teravoxels:.2f} |"
+    cells = (
+        name,
+        f"{plan.memory_mb:,}",
+        f"{plan.blocks:,} of {x:,}×{y:,}×{z}",
+        f"{sum(listed(plan)) / teravoxels:,.0f}",
+        f"{plan.predicted_block_s:.0f}",
+        f"{guess.seconds / 60:.0f}",
+        f"{guess.bill.dollars / teravoxels:.2f}",
     )
+    return f"| {' | '.join((*cells, *others))} |"
 
 
 if __name__ == "__main__":
-    print(
-        "| stack | worker MiB | blocks | objects per Tvoxel | s per block | minutes | $ per Tvoxel |"
-    )
-    print("|---|---|---|---|---|---|---|")
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     for label, each in STACKS.items():
-        for memory in (1769, 3008):
-            print(row(label, each, memory), flush=True)
+        print(row(label, each), flush=True)

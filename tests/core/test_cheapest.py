@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
+from math import prod
 
 import pytest
 
 from benchmarks.stacks import STACKS, Stack
 from zblocks.errors import DoesNotFit
+from zblocks.geometry import Vec
 from zblocks.planning import planner
 from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.blocks import fitting_blocks
@@ -43,6 +45,21 @@ def test_no_block_that_fits_makes_a_cheaper_run(given, monkeypatch):
         assert dollars(given, worker) >= 0.995 * least
 
 
+def test_shallow_blocks_have_as_many_chunks_as_deep_ones():
+    """On AWS, where objects cost money; on one machine, chunks are as they were."""
+    for given in (WIDE, Stack((24_000, 18_000, 450), "jpeg", "uint8").given):
+        paid, _ = make_plan(given, WorkerSpec.on_lambda(1100))
+        assert paid.block_shape.z < 64
+        for scale in paid.scales[: paid.owned]:
+            assert prod(scale.chunk) == 1 << 18
+            assert scale.chunk.x in (scale.chunk.y, 2 * scale.chunk.y)
+        free, _ = make_plan(given, WorkerSpec(1100))
+        assert {(s.chunk.x, s.chunk.y) for s in free.scales[: free.owned]} == {(128, 128)}
+    given = replace(WIDE, options=replace(WIDE.options, chunk=Vec(64, 64, 8)))
+    plan, _ = make_plan(given, SIZES[1])
+    assert {tuple(s.chunk) for s in plan.scales[: plan.owned]} == {(64, 64, 8)}
+
+
 def test_a_size_in_which_nothing_fits_is_left_out():
     plan, _ = make_plan(WIDE, WorkerSpec.on_lambda(128), SIZES[1])
     assert plan.memory_mb == 3008
@@ -71,7 +88,7 @@ def test_blocks_that_were_planned_before_run_in_the_smallest_worker(begun, deplo
 
 def test_blocks_that_would_take_too_long_get_a_larger_worker():
     """What one machine began may be too much for one core in the time of a function."""
-    slow = Stack((7000, 7000, 64), "jp2-strips", "uint8", 3).given
+    slow = Stack((7000, 7000, 64), "jp2", "uint8", 3).given
     begun, _ = make_plan(slow, WorkerSpec(3008))
     sizes = [WorkerSpec.on_lambda(mb) for mb in (3008, 6000)]
     moved = run_in(begun, slow, sizes)
@@ -84,7 +101,7 @@ def test_the_largest_task_counts_that_of_coarsen_too():
     assert plan.coarse
     coarse = max(coarse_peak(plan.scales, task, plan.formats) for task in plan.coarse)
     assert needed_peak(plan) == max(plan.predicted_peak_mb, coarse)
-    small = dataclasses.replace(plan, predicted_peak_mb=1)
+    small = replace(plan, predicted_peak_mb=1)
     assert needed_peak(small) == coarse > 100
 
 
@@ -95,4 +112,5 @@ def test_on_one_machine_the_largest_block_is_taken():
     (first,) = fitting_blocks(stack, here)
     plan, _ = make_plan(stack, here)
     assert plan.block_shape == first.shape
-    assert first == fitting_blocks(stack, WorkerSpec(3008, paid=True))[0]
+    other = fitting_blocks(stack, WorkerSpec(3008, paid=True))[0]
+    assert (first.shape, first.rows, first.seconds) == (other.shape, other.rows, other.seconds)

@@ -61,7 +61,9 @@ def fitting_blocks(given: PlanInput, worker: WorkerSpec) -> list[Block]:
         voxels = prod(_full(given, shape))
         if voxels * MUCH_SMALLER < largest:
             continue
-        last = block = _block(given, worker, shape, share_out(wanted, shape, sharded=sharded))
+        wide = worker.paid and shape.z < DEEPEST and given.options.chunk is None
+        shares = share_out(wanted, shape, sharded=sharded, wide=wide)
+        last = block = _block(given, worker, shape, shares)
         if block.seconds > limit or not block.owned:
             continue
         if block.peak_mb > worker.planned_mb:

@@ -120,7 +120,7 @@ def actual(
 
     The seconds of Plan and Finalize, and requests for documents, are predicted.
     """
-    slices = [s for t in tasks for s in t.slices]
+    slices = _read_by(tasks)
     # A TIFF's tags may need a second request.
     probes = sum(1 + s.kind.startswith("tiff") for s in slices if s.key is not None)
     pages = sum(ceil_div(n, PAGE) for n in listed(plan))
@@ -187,7 +187,12 @@ def predict_dollars(plan: Plan, slices: Sequence[SliceRef]) -> float:
 
 
 def _plan_seconds(tasks: Sequence[BlockTask]) -> float:
-    return START + sum(len(t.slices) for t in tasks) * LATENCY / HEADERS_AT_ONCE
+    return START + len(_read_by(tasks)) * LATENCY / HEADERS_AT_ONCE
+
+
+def _read_by(tasks: Sequence[BlockTask]) -> list[SliceRef]:
+    """Return the slices of blocks, each once: Plan reads each header once."""
+    return list({s.z: s for t in tasks for s in t.slices}.values())
 
 
 def _transitions(plan: Plan, blocks: int) -> int:

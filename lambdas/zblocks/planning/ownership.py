@@ -6,6 +6,7 @@ Blocks cut the stack into runs of slices; so do the tasks of a coarse stage with
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Vec, ceil_div
@@ -22,17 +23,24 @@ SHARD_LAYERS = 4  # layers of chunks in a block of each scale: 2 bits of z give 
 COARSE_SHARE = 0.02  # of all voxels: a coarse task may make so much from stored chunks
 
 
-def share_out(scales: list[Scale], shape: Vec, *, sharded: bool) -> tuple[tuple[Scale, ...], int]:
+def share_out(
+    scales: list[Scale], shape: Vec, *, sharded: bool, wide: bool = False
+) -> tuple[tuple[Scale, ...], int]:
     """Give blocks of `shape`, as in `part_box`, as many of a volume's scales as they can write.
+
+    With `wide`, chunks that have to be shallower are as much wider, so that they are no more.
 
     Returns the scales, those of the blocks with chunks no deeper than a block; how many are theirs.
     """
     shared: list[Scale] = []
     for scale in scales:
         layers = _layers(scale, shape.z, sharded=sharded)
-        if not layers or not _cuts_at_chunks(scale, shape):
+        if not layers:
             break
-        owned = replace(scale, chunk=scale.chunk._replace(z=shape.z // scale.factor.z // layers))
+        chunk = scale.chunk._replace(z=shape.z // scale.factor.z // layers)
+        owned = replace(scale, chunk=_widened(chunk, prod(scale.chunk)) if wide else chunk)
+        if not _cuts_at_chunks(owned, shape):
+            break
         bits = _cell_bits(owned, shape)._replace(z=layers.bit_length() - 1)
         shared.append(replace(owned, sharding=_sharding(owned, bits) if sharded else None))
     tiny = scales[-1].box.voxels <= COARSE_SHARE * scales[0].box.voxels
@@ -42,6 +50,14 @@ def share_out(scales: list[Scale], shape: Vec, *, sharded: bool) -> tuple[tuple[
     if sharded:
         rest = [replace(s, sharding=_sharding(s, _cell_bits(s, Vec(0, 0, 0)))) for s in rest]
     return (*shared, *rest), len(shared)
+
+
+def _widened(chunk: Vec, voxels: int) -> Vec:
+    """Double x and y in turn while a chunk has no more than so many voxels."""
+    while 2 * prod(chunk) <= voxels:
+        x, y, z = chunk
+        chunk = Vec(2 * x, y, z) if x <= y else Vec(x, 2 * y, z)
+    return chunk
 
 
 def _sharding(scale: Scale, bits: Vec) -> Sharding:
