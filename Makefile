@@ -25,10 +25,15 @@ node_modules/.ready: package.json package-lock.json
 demo: setup ## a brain in slices becomes a volume in an emulated AWS; serves it until Ctrl-C
 	$(PY) -m demo $(DEMO)
 
-test: setup lint ## everything; fast tests first
+test: setup lint .venv-zarr/.ready ## everything; fast tests first
 	$(PY) -m pytest tests/core tests/test_rooms.py -n $(WORKERS) -q
 	$(PY) -m pytest tests/deployed tests/docs tests/stack tests/flow tests/field tests/formats tests/fuzz \
 	  tests/chaos -n $(WORKERS) -q
+
+.venv-zarr/.ready: requirements/zarr.txt
+	test -x .venv-zarr/bin/python || python3 -m venv .venv-zarr
+	.venv-zarr/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 fast: setup ## the pure core, in seconds
 	$(PY) -m pytest tests/core tests/test_rooms.py -n $(WORKERS) -q
@@ -70,4 +75,4 @@ bench: setup .venv-bench/.ready ## this project and its peers on one stack; a qu
 	touch $@
 
 clean:
-	rm -rf .venv .venv-bench .venv-fuzz .venv-lock node_modules .cache cdk.out build
+	rm -rf .venv .venv-bench .venv-fuzz .venv-lock .venv-zarr node_modules .cache cdk.out build
