@@ -75,7 +75,7 @@ class ViewedVolume:
     resolution: tuple[float, float, float]
     """Of scale 0, nm per voxel, xyz."""
     contrast: Ranges = (None,)
-    zarr: bool = False  # whether it is an OME-Zarr image, not a precomputed volume
+    zarr: int = 0  # version of Zarr of an OME-Zarr image; 0: a precomputed volume
 
 
 def are_colours(channels: int, dtype: str) -> bool:
@@ -180,7 +180,7 @@ def viewer_link(volume: ViewedVolume, url: str, client: str = HOSTED) -> str:
 def _source(volume: ViewedVolume, url: str) -> str | dict[str, Any]:
     if not volume.zarr:
         return f"precomputed://{url}"
-    source = f"{url.rstrip('/')}/|zarr3:"
+    source = f"{url.rstrip('/')}/|zarr{volume.zarr}:"
     if volume.channels == 1:
         return source
     # The viewer takes the axis c for one to choose from; shaders need it as one of channels, c^.

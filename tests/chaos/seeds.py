@@ -16,13 +16,19 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+import tifffile
 
 from tests.chaos.proxy import Weather, failing
 from tests.chaos.stopped import replace_stopped
 from tests.flow.conftest import textured, write_stack
+from zblocks.planning import blocks
 
 SHARE = 0.05
 """Of requests that fail."""
@@ -32,6 +38,9 @@ TRIES = 8
 
 WORKERS = 2
 
+BOTH = ["precomputed", "ome-zarr"]
+TILED = {"ext": ".tif"}
+
 SHAPES: list[dict[str, Any]] = [
     {"shape": (150, 70, 90, 1)},
     {"shape": (150, 70, 90, 1), "sharding": True, "voxel_offset": [-3, 5, 7]},
@@ -40,7 +49,21 @@ SHAPES: list[dict[str, Any]] = [
     {"shape": (300, 30, 40, 1), "chunk_size": [16, 16, 16], "sharding": True,
      "voxel_resolution": [1, 1, 1]},
     {"shape": (130, 60, 70, 1), "compression": "none", "chunk_size": [32, 32, 8]},
+    {"shape": (150, 70, 90, 1), "sharding": True, "voxel_offset": [-3, 5, 7], "format": BOTH},
+    {"shape": (100, 40, 50, 3), "chunk_size": [32, 32, 16], "format": "ome-zarr"},
+    {"shape": (100, 90, 110, 1), "chunk_size": [16, 16, 8], "voxel_offset": [1, -2, 3], **TILED},
+    {"shape": (100, 90, 110, 1), "chunk_size": [16, 16, 8], "sharding": True, "format": BOTH,
+     "voxel_offset": [-3, 5, 7], **TILED},
 ]  # fmt: skip
+"""Fields of configs, with the shape (z, y, x, c) of their stacks."""
+
+CUT = """
+from zblocks.planning import blocks
+blocks.CUT_SECONDS, blocks.CUT_CHUNKS = 0.0, 2
+from zblocks.__main__ import main
+main()
+"""
+"""The command, whose blocks of a tiled stack are boxes, as small as possible."""
 
 
 @dataclass
@@ -113,6 +136,10 @@ class Bucket:
         )
         return [o["Key"] for page in pages for o in page.get("Contents", [])]
 
+    def _image(self) -> Bucket:
+        """Return the OME-Zarr image beside the volume."""
+        return Bucket(self._s3, self._name, f"{self._prefix}.ome.zarr")
+
     def _body(self, key: str) -> bytes:
         return bytes(self._s3.get_object(Bucket=self._name, Key=key)["Body"].read())
 
@@ -120,7 +147,12 @@ class Bucket:
         """Return every object of the volume; provenance holds times, the work prefix is no part."""
         cut = len(self._prefix) + 1
         keys = [k for k in self._keys() if "/.zblocks/" not in k and not k.endswith("/provenance")]
-        return {k[cut:]: self._body(k) for k in keys}
+        found = {k[cut:]: self._body(k) for k in keys}
+        if "zarr.json" in found:  # it names its volume
+            named = self._prefix.removesuffix(".ome.zarr").encode()
+            found["zarr.json"] = found["zarr.json"].replace(named, b"NAME")
+        image = {} if self._prefix.endswith(".ome.zarr") else self._image().volume()
+        return found | {f"beside it: {key}": data for key, data in image.items()}
 
     def receipts(self) -> dict[str, bytes]:
         """Return the receipts of blocks by name."""
@@ -143,9 +175,29 @@ def write_config(folder: Path, destination: str, fields: dict[str, Any]) -> Path
     return path
 
 
+def write_slices(folder: Path, fields: dict[str, Any], seed: int) -> None:
+    """Write the stack of a seed."""
+    voxels = textured(fields["shape"], "uint8", seed=seed)
+    if "ext" not in fields:
+        write_stack(folder, voxels)
+        return
+    folder.mkdir()
+    for z, plane in enumerate(voxels):
+        tifffile.imwrite(folder / f"s_{z:03}.tif", plane[..., 0], tile=(32, 48), compression="zlib")
+
+
+@contextmanager
+def cut_small(fields: dict[str, Any]) -> Iterator[None]:
+    """Plan the smallest boxes in this process if the stack of a seed is tiled."""
+    small = {"CUT_SECONDS": 0.0, "CUT_CHUNKS": 2} if "ext" in fields else {}
+    with mock.patch.multiple(blocks, **small) if small else nullcontext():
+        yield
+
+
 def convert(config: Path, endpoint: str, killer: Killer | None, extra: dict[str, str]) -> int:
     """Run the user's command; its exit code."""
-    line = [sys.executable, "-m", "zblocks", "convert", str(config), "--workers", str(WORKERS)]
+    command = ["-c", CUT] if "ext" in json.loads(config.read_text()) else ["-m", "zblocks"]
+    line = [sys.executable, *command, "convert", str(config), "--workers", str(WORKERS)]
     env = {**os.environ, "AWS_ENDPOINT_URL": endpoint, **extra}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     process = subprocess.Popen(line, env=env, **pipes)  # type: ignore[call-overload]
@@ -161,7 +213,7 @@ def run_seed(seed: int, folder: Path, s3: Any, upstream: str, *, stalls: int = 0
     """Go through one seed; `Outcome.trouble` says what is wrong, if anything is."""
     chance, outcome = random.Random(seed), Outcome(seed)
     fields = chance.choice(SHAPES)
-    write_stack(folder / "in", textured(fields["shape"], "uint8", seed=seed % 7))
+    write_slices(folder / "in", fields, seed % 7)
     clean = write_config(folder, f"s3://volumes/clean-{seed}", fields)
     if convert(clean, upstream, None, {}):
         outcome.trouble = "the clean run failed"
@@ -209,11 +261,12 @@ def _stop(
     chance: random.Random, folder: Path, fields: dict[str, Any], destination: str, endpoint: str
 ) -> str:
     """Replace the volume of a stopped run, of other slices, while a worker of it goes on."""
-    write_stack(folder / "other", textured(fields["shape"], "uint8", seed=99))
+    write_slices(folder / "other", fields, 99)
     new = write_config(folder, destination, fields)
     old = folder / "old.json"
     old.write_text(json.dumps(json.loads(new.read_text()) | {"source": f"file://{folder}/other"}))
-    return replace_stopped(chance, old, new, endpoint)
+    with cut_small(fields):
+        return replace_stopped(chance, old, new, endpoint)
 
 
 def _jumping_clock(chance: random.Random, folder: Path) -> dict[str, str]:

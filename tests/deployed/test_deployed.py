@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 
 import numpy as np
+import zarr
 
 from zblocks.planning.plan import VERSION
 
@@ -15,6 +16,7 @@ from .conftest import JOBS, SOURCE, VOLUMES
 READ_BACK = """
 import sys
 import numpy as np
+import zarr
 from cloudfiles.paths import add_alias
 from cloudvolume import CloudVolume
 endpoint, place, target = sys.argv[1:]
@@ -44,7 +46,8 @@ def test_the_page_names_the_machine(cloud):
 def test_start_execution_makes_a_volume_that_others_read(cloud, stack, job, tmp_path):
     lines = [f"{name.removesuffix('.jpg')} {z}" for z, name in enumerate(stack.names)]
     lines[41] = "Placeholder 41"
-    config = job("plain", {"sorted_filename": lines})
+    formats = ["precomputed", "ome-zarr"]
+    config = job("plain", {"sorted_filename": lines, "format": formats})
     what = ("start-execution", "--state-machine-arn", cloud.machine, "--input", f"file://{config}")
     begun = json.loads(cloud.cli("stepfunctions", *what))
     ended = cloud.wait(begun["executionArn"])
@@ -56,6 +59,14 @@ def test_start_execution_makes_a_volume_that_others_read(cloud, stack, job, tmp_
     expected = stack.voxels.copy()
     expected[41] = 0
     np.testing.assert_array_equal(read_back(cloud, "brains/plain", tmp_path), expected)
+    image = cloud.keys("brains/plain.ome.zarr/")
+    assert "brains/plain.ome.zarr/zarr.json" in image
+    for key in (k for k in image if k.startswith("brains/plain.ome.zarr/0/")):
+        path = tmp_path / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cloud.aws.client("s3").get_object(Bucket=VOLUMES, Key=key)["Body"].read())
+    array = zarr.open_array(tmp_path / "brains/plain.ome.zarr/0", mode="r")
+    np.testing.assert_array_equal(array[:], expected)
     assert "brains/plain/provenance" in cloud.keys("brains/plain/")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,17 @@ import pytest
 import tensorstore
 import zarr
 
+from demo.browser import state_of
 from tests.flow.conftest import textured, write_stack, zblocks
 from tests.flow.inprocess import do_all, start
 from tests.references import pyramid_of, read_cloudvolume, read_info
 from zblocks.config import Config
+from zblocks.neuroglancer import viewer_link
 from zblocks.run.finalize import finalize
 from zblocks.run.job import open_job
 from zblocks.run.start import Run
+from zblocks.storage import open_store
+from zblocks.view.contrast import read_viewed_volume
 
 BOTH = ["precomputed", "ome-zarr"]
 CASES = {
@@ -230,3 +235,49 @@ def test_what_does_not_go_together_is_refused(tmp_path, write_config, fields, sa
     done = zblocks("plan", write_config(**fields))
     assert done.code == 2, done.out
     assert said in done.err
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_view_links_to_an_image(tmp_path, write_config, channels):
+    write_stack(tmp_path / "in", textured((20, 50, 60, channels), "uint16"), ".tif")
+    assert zblocks("convert", write_config(format=BOTH, voxel_offset=[-3, 5, 7])).code == 0
+    shown = [read_viewed_volume(open_store(f"file://{tmp_path}/out{s}")) for s in ("", ".ome.zarr")]
+    assert replace(shown[1], zarr=0) == shown[0]
+    links = json.loads((tmp_path / "out/.zblocks/report.json").read_bytes())["links"]
+    assert list(links) == BOTH
+    for viewed, link in zip(shown, links.values(), strict=True):
+        (layer,) = state_of(viewer_link(viewed, "s3://volumes/v"))["layers"]
+        (reported,) = state_of(link)["layers"]
+        source = layer["source"] if isinstance(layer["source"], str) else layer["source"]["url"]
+        assert source == (
+            "s3://volumes/v/|zarr3:" if viewed.zarr else "precomputed://s3://volumes/v"
+        )
+        assert reported["shader"] == layer["shader"]
+        assert reported["shaderControls"] == layer["shaderControls"]
+
+
+def test_both_are_uploaded(tmp_path, write_config, cloud):
+    voxels = write_stack(tmp_path / "in", textured((20, 50, 60, 1), "uint8"))
+    assert zblocks("convert", write_config(format=BOTH)).code == 0
+    done = zblocks("upload", tmp_path / "out", "s3://volumes/v")
+    assert done.code == 0, done.err
+    assert "v/info" in cloud.keys("volumes")
+    for key in cloud.keys("volumes"):
+        if key.startswith("v.ome.zarr/"):
+            path = tmp_path / "back" / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(cloud.s3.get_object(Bucket="volumes", Key=key)["Body"].read())
+    np.testing.assert_array_equal(read_image(tmp_path / "back/v.ome.zarr")[0], voxels)
+    assert not zblocks("verify", "s3://volumes/v.ome.zarr").code
+
+
+def test_plan_shows_both(tmp_path, write_config):
+    write_stack(tmp_path / "in", textured((20, 50, 60, 1), "uint8"))
+    alone = zblocks("plan", write_config(), "--json").json
+    both = zblocks("plan", write_config(format=BOTH), "--json").json
+    assert [row["format"] for row in both["scales"]] == sorted(
+        BOTH * len(alone["scales"]), reverse=True
+    )
+    assert both["volume"]["formats"] == BOTH
+    said = zblocks("plan", write_config(format=BOTH)).out
+    assert f"{tmp_path}/out and file://{tmp_path}/out.ome.zarr" in said

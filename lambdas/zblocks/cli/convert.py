@@ -14,6 +14,8 @@ from zblocks.cli.display import Display
 from zblocks.cli.output import PLAIN_EVERY, place_of, reporting, say, say_how_to_stop
 from zblocks.config import Config
 from zblocks.errors import InvalidConfig, several
+from zblocks.omezarr.array import DOCUMENT
+from zblocks.outputs.scales import SUFFIX
 from zblocks.planning.places import refuse_bucket
 from zblocks.planning.stores import access_of
 from zblocks.run import transfer
@@ -89,8 +91,12 @@ def upload_volume(path: Path, bucket: str | None, *, as_json: bool) -> None:
         refuse_bucket(place, look_at_bucket(place, access), cloud=False)
         overwrite = config is not None and config.overwrite
         count = _count_objects("uploaded")
-        moved = transfer.upload(source, target, count, overwrite=overwrite)
-        _print_moved(moved, f"the volume is at {target.url}", as_json=as_json)
+        for suffix in ("", SUFFIX):
+            there = source.beside(suffix)
+            if not suffix or there.head(DOCUMENT):
+                beside = target.beside(suffix)
+                moved = transfer.upload(there, beside, count, overwrite=overwrite)
+                _print_moved(moved, f"the volume is at {beside.url}", as_json=as_json)
 
 
 def _count_objects(done: str) -> transfer.Progress:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from zblocks.planning.bill import show_dollars
 from zblocks.planning.plan import Plan
-from zblocks.run.forecast import Forecast, InBuckets, scale_row
+from zblocks.run.forecast import Forecast, InBuckets, scale_rows
 from zblocks.run.progress import duration
 
 out = Console(highlight=False, soft_wrap=True)
@@ -36,7 +36,8 @@ def _print(said: Forecast) -> None:
     size = "×".join(str(n) for n in plan.box.shape)
     voxels = plan.volume.format
     volume = f"{size} {voxels.dtype}, channels: {voxels.channels}, {plan.volume.layer}"
-    out.print(f"{plan.source} → {plan.destination}\n{volume}", markup=False)
+    places = " and ".join(f"{plan.destination}{output.suffix}" for output in plan.outputs)
+    out.print(f"{plan.source} → {places}\n{volume}", markup=False)
     _show(*_scales(plan))
     full = f"{plan.blocks} blocks of {describe_block(plan)}"
     coarser = f"tasks for coarser scales: {len(plan.coarse)}"
@@ -112,8 +113,7 @@ def _show(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def _scales(plan: Plan) -> tuple[Sequence[str], list[Sequence[str]]]:
     rows: list[Sequence[str]] = []
-    for scale in plan.scales:
-        row = scale_row(plan, scale)
+    for row in scale_rows(plan):
         shapes = [row[n] and "×".join(map(str, row[n])) for n in ("size", "chunk")]
         shard = row["chunks_of_a_shard"]
         packed = "×".join(map(str, shard)) if shard else "–"

@@ -13,6 +13,8 @@ from zblocks.cli.output import place_of, reporting, say
 from zblocks.config import Config
 from zblocks.errors import InvalidConfig
 from zblocks.neuroglancer import HOSTED, ViewedVolume, viewer_link
+from zblocks.omezarr.array import DOCUMENT
+from zblocks.outputs.volumes import named_folders
 from zblocks.planning.stores import access_of
 from zblocks.precomputed.info import INFO, folders_of, load_json, read_bytes
 from zblocks.storage import Access, Store, open_public, open_store
@@ -44,7 +46,7 @@ def show(location: str, options: AccessOptions, port: int, *, offline: bool, bro
     """Open a volume: by its public link, or served from here until Ctrl-C or SIGTERM."""
     with reporting(stopped="stopped"):
         place, access = place_of(location), options.load()
-        found = None if offline or place.startswith("file:") else check_public_access(place)
+        found = None if offline or place.startswith("file:") else _look(place)
         store = _store(place, access, found)
         shown = read_viewed_volume(store, place)
         if found:
@@ -70,7 +72,7 @@ def _link(place: str, access: Access) -> str:
             "view it here, or upload it"
         )
         raise InvalidConfig(msg)
-    found = check_public_access(place)
+    found = _look(place)
     store = _store(place, access, found)
     shown = read_viewed_volume(store, place)
     _say_problems(found)
@@ -79,11 +81,21 @@ def _link(place: str, access: Access) -> str:
     return viewer_link(shown, found.address.source)
 
 
+def _look(place: str) -> PublicAccess:
+    """Look whether a volume can be read without credentials, in either format."""
+    found = check_public_access(place)
+    image = found if found.public else check_public_access(place, DOCUMENT)
+    return image if image.public else found
+
+
 def _policy(address: Address, store: Store) -> tuple[str, ...]:
     """Return how to make a volume public, if it is in a bucket."""
     if not address.bucket:
         return ()
-    return (policy_fix(address, folders_of(load_json(read_bytes(store, INFO)))),)
+    if store.head(INFO):
+        return (policy_fix(address, INFO, folders_of(load_json(read_bytes(store, INFO)))),)
+    document = load_json(read_bytes(store, DOCUMENT))
+    return (policy_fix(address, DOCUMENT, named_folders(document)),)
 
 
 def _store(place: str, access: Access, found: PublicAccess | None) -> Store:

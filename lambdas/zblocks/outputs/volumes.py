@@ -104,7 +104,7 @@ class _OmeZarr:
         return [*arrays, (DOCUMENT, image_document(image, made_by))]
 
     def link(self, viewed: ViewedVolume, url: str) -> str:
-        return viewer_link(replace(viewed, zarr=True), url)
+        return viewer_link(replace(viewed, zarr=3), url)
 
 
 def _channels(volume: Volume, contrast: Ranges) -> tuple[Channel, ...]:

@@ -27,7 +27,8 @@ def compare_samples(job: Job, holes: Sequence[Hole]) -> int:
     encoding = plan.volume.format.encoding
     # cloud-volume 12.15 reads the planes of a colour JPEG as rows; its PNG decoder is an extra that
     # isn't deployed.
-    if encoding == "png" or (encoding == "jpeg" and plan.volume.format.channels == 3):
+    unread = encoding == "png" or (encoding == "jpeg" and plan.volume.format.channels == 3)
+    if unread or not plan.formats.precomputed:  # nor does it read OME-Zarr of version 0.5
         return 0
     from cloudvolume import CloudVolume
 

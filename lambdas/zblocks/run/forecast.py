@@ -11,15 +11,16 @@ import msgspec
 from zblocks.config import Config
 from zblocks.errors import CostCeiling, DoesNotFit, ZblocksError
 from zblocks.geometry import ONE
+from zblocks.outputs.scales import count_objects
 from zblocks.planning.bill import Bill, Prices, WorkerPool, in_bucket, refuse_above
 from zblocks.planning.blocks import NO_SHARDS
-from zblocks.planning.cost import Estimate, estimate, stored_gb, stored_ratio
+from zblocks.planning.cost import Estimate, estimate, stored_gb
 from zblocks.planning.places import bucket_warnings, refuse_bucket
 from zblocks.planning.plan import BlockTask, Plan
 from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.planner import make_plan
-from zblocks.planning.requests import GET_RATE, PUT_RATE, all_objects, block_rates
-from zblocks.planning.time import WorkerSpec
+from zblocks.planning.requests import GET_RATE, PUT_RATE, block_rates
+from zblocks.planning.time import RATIO, WorkerSpec, packings
 from zblocks.planning.warnings import find_warnings
 from zblocks.precomputed.scale import Scale
 from zblocks.run.decide import Decision, Destination, decide, look_at_destination
@@ -98,7 +99,7 @@ class Forecast:
             "source": plan.source,
             "destination": plan.destination,
             "volume": _volume_entry(plan),
-            "scales": [scale_row(plan, s) for s in plan.scales],
+            "scales": scale_rows(plan),
             "blocks": plan.blocks,
             "block_depth": plan.block_shape.z,
             "block_shape": list(plan.full_block),
@@ -134,6 +135,7 @@ def _volume_entry(plan: Plan) -> dict[str, Any]:
     steps = {type(step): step for step in plan.stack.transforms}
     canvas, contrast = steps.get(Canvas), steps.get(Contrast)
     return {
+        "formats": list(plan.formats.names),
         "dtype": voxels.dtype,
         "channels": voxels.channels,
         "encoding": voxels.encoding,
@@ -153,20 +155,25 @@ def _volume_entry(plan: Plan) -> dict[str, Any]:
     }
 
 
-def scale_row(plan: Plan, scale: Scale) -> dict[str, Any]:
-    """Return one row of the table of scales."""
-    first, number = plan.outputs[0], plan.scales.index(scale)
-    group = first.scales[number].group
-    size = scale.box.voxels * scale.format.voxel_bytes
-    return {
-        "key": scale.key,
-        "size": list(scale.box.shape),
-        "chunk": list(scale.chunk),
-        "chunks_of_a_shard": None if group == ONE else list(group),
-        "chunks": scale.chunks,
-        "objects": all_objects(plan, number),
-        "bytes": round(size * stored_ratio(plan)),
-    }
+def scale_rows(plan: Plan) -> list[dict[str, Any]]:
+    """Return the rows of the table of scales, those of each format together."""
+    rows = []
+    packs = packings(plan.volume.format, plan.formats)
+    for output, pack in zip(plan.outputs, packs, strict=True):
+        for stored in output.scales:
+            scale, group = stored.scale, stored.group
+            size = scale.box.voxels * scale.format.voxel_bytes
+            rows.append({
+                "format": output.name,
+                "key": stored.folder.partition("/")[0],
+                "size": list(scale.box.shape),
+                "chunk": list(scale.chunk),
+                "chunks_of_a_shard": None if group == ONE else list(group),
+                "chunks": scale.chunks,
+                "objects": count_objects(stored, scale.box),
+                "bytes": round(size * RATIO[pack]),
+            })  # fmt: skip
+    return rows
 
 
 def in_cloud(config: Config) -> bool:

@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from zblocks.config import Config
 from zblocks.errors import DestinationConflict, InvalidConfig
+from zblocks.omezarr.array import DOCUMENT
 from zblocks.planning.find_slices import list_slices
 from zblocks.planning.stores import open_stores
 from zblocks.precomputed.info import INFO, PROVENANCE
@@ -66,7 +68,7 @@ def download(config: Config, progress: Progress) -> Moved:
 
 
 def upload(source: Store, target: Store, progress: Progress, *, overwrite: bool) -> Moved:
-    """Copy a finished volume from a folder to a bucket; `info` goes last.
+    """Copy a finished volume, in either format, from a folder to a bucket; its root goes last.
 
     Unless it is to overwrite, objects that are there already are left alone; but not chunks that
     some other program put there under their names in a folder, which end in `.gz`.
@@ -74,30 +76,34 @@ def upload(source: Store, target: Store, progress: Progress, *, overwrite: bool)
     Raises InvalidConfig: the folder holds no finished volume; DestinationConflict: the bucket holds
     another volume, and isn't to be overwritten.
     """
-    if not source.head(INFO):
+    root = next((key for key in (INFO, DOCUMENT) if source.head(key)), "")
+    if not root:
         raise InvalidConfig(f"{source.url}: holds no finished volume (no info); convert first")
-    info = source.get(INFO)
-    found = None if overwrite or not target.head(INFO) else target.get(INFO)
+    info = source.get(root)
+    found = None if overwrite or not target.head(root) else target.get(root)
     if found is not None and json.loads(found) != json.loads(info):
         raise DestinationConflict(
             f"{target.url}: already holds a different volume; choose another s3_dir_to_write_to, "
             'or set "overwrite": true to replace it'
         )
-    last = [k for k in (PROVENANCE, INFO) if source.head(k)]
+    last = [k for k in (PROVENANCE, root) if source.head(k)]
     chunks = [o.key for o in source.list() if not is_work(o.key) and o.key not in last]
     there = {o.key for o in target.list()}
     kept = set() if overwrite else there
     wanted = [key for key in chunks if _unpacked(key)[0] not in kept]
-    encoding = json.loads(info)["scales"][0].get("encoding")
+    encoding = json.loads(info)["scales"][0].get("encoding") if root == INFO else ""
 
     def copy(key: str) -> None:
+        if PurePosixPath(key).name == DOCUMENT:
+            target.put_json(key, source.get(key))
+            return
         name, packing = _unpacked(key)
         image = encoding in IMAGES and not name.endswith(".shard")
         kind = f"image/{encoding}" if image else "application/octet-stream"
         target.put(name, source.get(key), kind, packing, IMMUTABLE)
 
     if overwrite:
-        target.delete([INFO])
+        target.delete([root])
     _each(copy, wanted, progress)
     target.delete(key for key in chunks if _unpacked(key)[1] and key in there)
     if PLAN in there and source.head(PLAN) and source.get(PLAN) == target.get(PLAN):

@@ -163,7 +163,7 @@ def _open_bucket(url: str, access: Access, region: str, endpoint: str) -> Store:
     bucket = parts.netloc
     if bucket.endswith("--x-s3"):
         raise InvalidConfig(f"{url}: {DIRECTORY_BUCKET}")
-    options = _keys(bucket, access)
+    options = {**_keys(bucket, access)}
     options["checksum_algorithm"] = "SHA256"  # Object Lock asks for one with every PUT
     if access.requester_pays:
         options["request_payer"] = True

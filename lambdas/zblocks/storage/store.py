@@ -21,7 +21,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import HTTPStore, LocalStore, S3Store
 
-from zblocks.errors import SourceChanged, StorageError
+from zblocks.errors import InvalidConfig, SourceChanged, StorageError
 from zblocks.parallel import in_threads
 from zblocks.storage.faults import is_conflict, odd_entries, translated
 from zblocks.storage.objects import Fetched, Span, StoredObject, Traffic
@@ -71,11 +71,12 @@ class Store:
         return store
 
     def beside(self, suffix: str) -> Self:
-        """Return the store whose URL is this one's with a suffix, with the same check."""
+        """Return the store of this one's URL with a suffix; raises InvalidConfig for a bucket's."""
         if not suffix:
             return self
         if not self._root:
-            raise ValueError(f"{self.url} is a whole bucket: nothing lies beside it")
+            what = f"is a whole bucket, beside which there is no {suffix}"
+            raise InvalidConfig(f"{self.url}: {what}; give a folder in it")
         store = copy(self)
         store.url, store._root = f"{self.url}{suffix}", f"{self._root}{suffix}"
         return store

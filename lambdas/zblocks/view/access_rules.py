@@ -119,13 +119,13 @@ def cors_fix(address: Address) -> str:
     )
 
 
-def policy_fix(address: Address, folders: Iterable[str]) -> str:
+def policy_fix(address: Address, root: str, folders: Iterable[str]) -> str:
     """Return the command that lets anybody read a volume in a bucket, and none of its run's JSON.
 
-    `folders` are those that its `info` names.
+    `folders` are those that its document `root` names.
     """
     base = f"arn:aws:s3:::{address.bucket}/{address.prefix}".rstrip("/")
-    what = [f"{base}/{key}" for key in (INFO, PROVENANCE, PAGE, *(f"{f}/*" for f in folders))]
+    what = [f"{base}/{key}" for key in (root, PROVENANCE, PAGE, *(f"{f}/*" for f in folders))]
     allow = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": what}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
     return (

@@ -26,7 +26,9 @@ from zblocks.precomputed.reader import UNREADABLE, ChunkObjects, ListedChunk, Sc
 from zblocks.precomputed.scale import Scale, Volume
 from zblocks.run.job import REPORT
 from zblocks.storage import Store
+from zblocks.verify.zarr.nodes import zarr_version
 from zblocks.view.copied import refuse_copy, refuse_labelled_info, spread
+from zblocks.view.image import read_viewed_image
 
 SAMPLED_CHUNKS = 16
 """Chunks of the coarsest scale that the contrast is measured from, at most."""
@@ -50,6 +52,8 @@ def read_viewed_volume(store: Store, asked: str = "") -> ViewedVolume:
             its chunks.
     """
     place, asked = f"{store.url}/{INFO}", (asked or store.url).rstrip("/")
+    if not store.head(INFO) and (zarr := zarr_version(store)):
+        return read_viewed_image(store, zarr)
     try:
         volume = parse_info(load_json(read_bytes(store, INFO)))
     except FileNotFoundError as error:
