@@ -19,7 +19,7 @@ from zblocks.planning.time import WorkerSpec
 from zblocks.run.finalize import finalize
 from zblocks.run.job import open_job
 from zblocks.run.start import Run, prepare
-from zblocks.slices import ChannelSelection, open_slice, openjpeg, probe, whole
+from zblocks.slices import ChannelSelection, open_slice, openjpeg, probe, probe_pages, whole
 
 LOSSY = {"irreversible": True, "quality_layers": [8]}
 ENCODINGS = {
@@ -80,6 +80,23 @@ def test_every_pixel_is_that_of_the_whole_slice(channels, encoding):
     at_once = np.empty_like(found)
     open_slice(Bytes(data), header, header.height).read_rows(at_once)
     np.testing.assert_array_equal(at_once, due)
+
+
+@pytest.mark.parametrize("level", [1, 2])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("encoding", [e for e in ENCODINGS if e != "off the origin"])
+def test_every_pixel_of_a_reduced_resolution_is_pillows(channels, encoding, level):
+    """Sizes that Pillow rounds as the standard does; it doesn't reduce images off the origin."""
+    data = jp2(plane_of(channels, height=1331, width=219), **ENCODINGS[encoding])
+    (header,) = probe_pages(Bytes(data), level=level)
+    assert (header.kind, header.factor, header.full) == ("jp2-strips", 1 << level, (219, 1331))
+    reader = open_slice(Bytes(data), header, 1)
+    found = np.empty((header.height, header.width, channels), np.uint8)
+    for y in range(0, header.height, 50):
+        reader.read_rows(found[y : y + 50])
+    with Image.open(io.BytesIO(data)) as image:
+        image.reduce = level
+        np.testing.assert_array_equal(found, np.asarray(image).reshape(found.shape))
 
 
 @pytest.mark.parametrize("encoding", ["lossless", "tiles", "codestream"])

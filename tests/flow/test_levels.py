@@ -11,9 +11,10 @@ import tifffile
 from tests.flow.conftest import textured, zblocks
 from tests.flow.inprocess import convert, read, start
 from tests.formats.pyramids import PYRAMIDS, by_pillow, means, reduced, scan, sub_ifds
-from tests.references import pyramid_of, read_info, read_tensorstore
+from tests.references import pyramid_of, read_cloudvolume, read_info, read_tensorstore
 from zblocks.config import Config
 from zblocks.errors import ZblocksError
+from zblocks.planning import blocks
 from zblocks.run.attempt import attempt_block
 from zblocks.run.job import open_job
 
@@ -27,7 +28,7 @@ def write(folder, kind, count=DEPTH, size=(HEIGHT, WIDTH)):
     planes = textured((count, *size, kind.channels), kind.dtype)
     planes = planes if kind.channels > 1 else planes[..., 0]
     for z, plane in enumerate(planes):
-        kind.write(folder / f"s_{z}{kind.extension}", plane)
+        kind.write(folder / f"s_{z:02}{kind.extension}", plane)
     return planes
 
 
@@ -69,11 +70,37 @@ def test_by_the_users_command(name, tmp_path, write_config):
     done = zblocks("convert", config, "--workers", "1")
     assert done.code == 0, done.err
     info, found = read(tmp_path / "out")
-    np.testing.assert_array_equal(found, due(tmp_path / "in", kind, 2))
+    voxels = due(tmp_path / "in", kind, 2)
+    np.testing.assert_array_equal(found, voxels)
+    every = read_cloudvolume(f"file://{tmp_path}/out", info)
+    for ours, others in zip(every, pyramid_of(voxels, info), strict=True):
+        np.testing.assert_array_equal(ours, others)
     factor = kind.factors[1]
     assert info["scales"][0]["resolution"] == [4 * factor, 4 * factor, 40]
+    report = json.loads((tmp_path / "out/.zblocks/report.json").read_text())
+    stored = sum(path.stat().st_size for path in (tmp_path / "in").iterdir())
+    share = 1 if name.startswith("JPEG 2000") else 1 / factor**2
+    assert report["bytes_read"] == pytest.approx(stored * share, abs=DEPTH)
     verified = zblocks("verify", f"file://{tmp_path}/out", "--source", str(config))
     assert verified.code == 0, verified.out + verified.err
+
+
+@pytest.mark.parametrize("name", ["OME-TIFF", "libvips, JPEG"])
+def test_a_level_in_boxes(name, tmp_path, write_config, monkeypatch):
+    """The smallest: cut along every axis."""
+    monkeypatch.setattr(blocks, "CUT_SECONDS", 0.0)
+    monkeypatch.setattr(blocks, "CUT_CHUNKS", 4)
+    monkeypatch.setattr(blocks, "DEEPEST", 8)
+    kind = PYRAMIDS[name]
+    write(tmp_path / "in", kind, 12, (522, 661))
+    fields = {"chunk_size": [16, 16, 4], "scales": 4, "voxel_offset": [4, -12, 5]}
+    fields |= {"level": 1, "compression": "none", **kind.config}
+    plan = convert(Config.load(write_config(**fields)))
+    assert min(plan.block_grid) > 1
+    info, found = every_scale(tmp_path / "out")
+    voxels = due(tmp_path / "in", kind, 1)
+    for ours, others in zip(found, pyramid_of(voxels, info), strict=True):
+        np.testing.assert_array_equal(ours, others)
 
 
 def test_every_page_of_a_stack_has_its_own_levels(tmp_path, write_config):
@@ -125,7 +152,7 @@ def test_an_image_off_the_origin_of_its_grid(tmp_path, write_config):
 
 def test_only_the_bytes_of_the_level_are_read(tmp_path, write_config):
     kind = PYRAMIDS["SVS"]
-    write(tmp_path / "in", kind, size=(1024, 1536))
+    write(tmp_path / "in", kind, size=(512, 768))
     config = Config.load(write_config(level=1, compression="none", **kind.config))
     pending = start(config).pending
     job = open_job(config.destination)

@@ -116,7 +116,7 @@ def build_report(
         plan=plan,
         config=config,
         program=Program(__version__, platform.python_version(), run.execution, run.redrives),
-        tasks=tuple(_numbers(f) for f in finished),
+        tasks=tuple(_numbers(f, plan.stack.file_share) for f in finished),
         slices=slices,
         read=read,
         anomalies=find_anomalies(plan, slices, read),
@@ -137,7 +137,7 @@ def _links(job: Job, viewed: ViewedVolume) -> dict[str, str]:
     return {output.name: output.link(viewed, viewer_url(url)) for output, url in places}
 
 
-def _numbers(done: Finished) -> TaskNumbers:
+def _numbers(done: Finished, file_share: float) -> TaskNumbers:
     return TaskNumbers(
         task=done.task,
         seconds=done.seconds,
@@ -145,7 +145,7 @@ def _numbers(done: Finished) -> TaskNumbers:
         tries=done.tries,
         objects=done.objects,
         bytes_written=done.bytes,
-        bytes_read=sum(s.bytes for s in done.read),
+        bytes_read=round(sum(s.bytes for s in done.read) * file_share),
     )
 
 
