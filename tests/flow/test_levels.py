@@ -127,6 +127,17 @@ def test_smaller_copies_that_follow_each_page(tmp_path, write_config):
     np.testing.assert_array_equal(found, [means(plane, 2) for plane in planes])
 
 
+def test_a_scan_of_aperio_that_libvips_saved_anew(tmp_path, write_config):
+    """It keeps the description, and marks the levels."""
+    (tmp_path / "in").mkdir()
+    text, how = "Aperio Image Library v12", {"tile": (48, 48), "metadata": None}
+    with tifffile.TiffWriter(tmp_path / "in/s_0.svs") as file:
+        file.write(PLANE, description=text, **how)
+        file.write(HALF, subfiletype=1, description=text, **how)
+    convert(Config.load(write_config(level=1, compression="none")))
+    np.testing.assert_array_equal(read(tmp_path / "out")[1][0, ..., 0], HALF)
+
+
 def test_a_size_that_pillow_rounds_down(tmp_path, write_config):
     """Level 2 of 5/3 wavelets is level 1 of level 1."""
     (tmp_path / "in").mkdir()

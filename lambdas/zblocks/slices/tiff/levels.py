@@ -2,7 +2,8 @@
 
 They are in its SubIFDs (OME-TIFF), or follow it and are marked as reduced (libvips, GDAL; TIFF 6.0,
 NewSubfileType). Scans of Aperio mark label and macro image so instead: there, they are the tiled
-pages, and the thumbnail isn't tiled ("Aperio Digital Slides and Third-party Data Interchange").
+pages, which these and the thumbnail aren't ("Aperio Digital Slides and Third-party Data
+Interchange"; so does OpenSlide).
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Chain:
         known = {d.at for d in self.directories if t.is_page(d)}
         found = {d.at: d for d in (*inside, *self._following(page)) if d.at not in known}
         if is_aperio(page) and page.at == page.file.first:
-            found |= {d.at: d for d in self.directories if _is_plain_tiled(d)}
+            found |= {d.at: d for d in self.directories if t.TILE_WIDTH in d.entries}
         width, height = _size(page)
         return [
             d for d in found.values()
@@ -122,7 +123,3 @@ def nominal_factor(whole: Size, part: Size) -> int:
 
 def _size(directory: t.Directory) -> Size:
     return directory.value(t.WIDTH, 0), directory.value(t.HEIGHT, 0)
-
-
-def _is_plain_tiled(directory: t.Directory) -> bool:
-    return t.TILE_WIDTH in directory.entries and t.is_page(directory)
