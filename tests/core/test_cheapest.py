@@ -45,6 +45,17 @@ def test_no_block_that_fits_makes_a_cheaper_run(given, monkeypatch):
         assert dollars(given, worker) >= 0.995 * least
 
 
+def test_a_layout_that_is_there_is_preferred():
+    """So that slices which were mended don't make all blocks be converted again."""
+    cheap, _ = make_plan(TILED, *SIZES)
+    other, _ = make_plan(TILED, WorkerSpec.on_lambda(1280))
+    assert other.layout_id != cheap.layout_id
+    kept, _ = make_plan(TILED, *SIZES, layout=other.layout_id)
+    assert (kept.layout_id, kept.volume_id) == (other.layout_id, cheap.volume_id)
+    assert kept.predicted_peak_mb <= 0.88 * kept.memory_mb
+    assert make_plan(TILED, *SIZES, layout="of another volume")[0] == cheap
+
+
 def test_shallow_blocks_have_as_many_chunks_as_deep_ones():
     """On AWS, where objects cost money; on one machine, chunks are as they were."""
     for given in (WIDE, Stack((24_000, 18_000, 450), "jpeg", "uint8").given):

@@ -96,6 +96,19 @@ def test_the_lines_by_hand():
     assert e.month == pytest.approx(e.stored_gb * 19)
 
 
+def test_headers_of_slices_that_several_blocks_read_are_read_once():
+    """By Plan; a box of each half of the slices reads the slices themselves."""
+    whole, _ = blocks()
+    halves = [
+        dataclasses.replace(whole, index=n, box=Box(Vec(20 * n, 0, 0), Vec(20 * n + 20, 30, 8)))
+        for n in range(2)
+    ]
+    one, two = (estimate(a_plan(), tasks, WorkerPool(1), PRICES) for tasks in ([whole], halves))
+    assert one.plan_s == two.plan_s
+    gets = [lines(e.bill)[("S3", "GET")].quantity for e in (one, two)]
+    assert gets[1] - gets[0] == 8 + TASK_GETS + 1  # JPEGs, one request each; documents of a task
+
+
 def test_every_line_has_its_own_price():
     bill = estimate(a_plan(), blocks(), WorkerPool(1), PRICES).bill
     prices = {name: line.unit_price for name, line in lines(bill).items()}

@@ -44,10 +44,13 @@ def volume_id(given: PlanInput) -> str:
     return hashlib.sha256("\n".join([repr(parts), *refs]).encode()).hexdigest()[:32]
 
 
-def make_plan(given: PlanInput, *workers: WorkerSpec) -> tuple[Plan, tuple[BlockTask, ...]]:
+def make_plan(
+    given: PlanInput, *workers: WorkerSpec, layout: str = ""
+) -> tuple[Plan, tuple[BlockTask, ...]]:
     """Decide everything; return the plan, and the tasks of its blocks.
 
-    `workers` are the sizes to choose from, the smallest first.
+    `workers` are the sizes to choose from, the smallest first. If a plan with this layout is
+    possible, it is preferred to cheaper ones.
 
     Raises:
         DoesNotFit: not even the smallest block fits in the largest worker's memory and time, or
@@ -57,19 +60,20 @@ def make_plan(given: PlanInput, *workers: WorkerSpec) -> tuple[Plan, tuple[Block
     plans, refusals = [], []
     for worker in workers:
         try:
-            plans.append(_cheapest(given, worker))
+            plans += _plans(given, worker)
         except DoesNotFit as error:
             refusals.append(error)
     if not plans:
         raise refusals[-1]
+    plans = [p for p in plans if p.layout_id == layout] or plans
     plan = min(plans, key=lambda p: predict_dollars(p, given.slices))
     sizes = tuple(w.memory_mb for w in workers if w.paid)
     plan = replace(plan, volume_id=volume_id(given), sizes_mb=sizes)
     return declare_missing(plan, _tasks(plan, given.slices), given.damaged)
 
 
-def _cheapest(given: PlanInput, worker: WorkerSpec) -> Plan:
-    """Return the plan that costs least with workers of one size, without the volume's identity.
+def _plans(given: PlanInput, worker: WorkerSpec) -> list[Plan]:
+    """Return plans with workers of one size, without the volume's identity.
 
     Raises:
         DoesNotFit: as `make_plan`.
@@ -82,7 +86,7 @@ def _cheapest(given: PlanInput, worker: WorkerSpec) -> Plan:
             refusals.append(error)
     if not plans:
         raise refusals[0]
-    return min(plans, key=lambda p: predict_dollars(p, given.slices))
+    return plans
 
 
 def _plan(given: PlanInput, block: Block, worker: WorkerSpec) -> Plan:

@@ -71,6 +71,9 @@ def look_at_destination(
     """
     there, given = _look(target, given)
     new = Planned(*make_plan(given, *workers))
+    if there.present and there.present.plan.volume_id != new.plan.volume_id:
+        # If only slices have changed, blocks of the others can be kept.
+        new = Planned(*make_plan(given, *workers, layout=there.present.plan.layout_id))
     known = {o.suffix for o in there.present.plan.outputs} if there.present else set()
     for suffix in (o.suffix for o in new.plan.outputs if o.suffix and o.suffix not in known):
         if other := _foreign(target.beside(suffix)):
