@@ -48,7 +48,8 @@ def run(line: list[str], out: Path, env: dict[str, str]) -> Figures:
         raise SystemExit(f"{' '.join(line)} failed:\n{log.read_text()[-3000:]}")
     cpu = after.children_user + after.children_system
     cpu -= before.children_user + before.children_system
-    files = [p for p in out.rglob("*") if p.is_file() and ".zblocks" not in p.parts]
+    outputs = (p for each in out.parent.glob(f"{out.name}*") for p in each.rglob("*"))
+    files = [p for p in outputs if p.is_file() and ".zblocks" not in p.parts]
     size = sum(p.stat().st_size for p in files) / 1e6
     return Figures(round(cpu, 2), round(time.monotonic() - begun, 2), round(peak), len(files), size)
 

@@ -153,11 +153,55 @@ def copy(ts, store, small, *, sharded: bool) -> None:
         transaction.commit_async().result()
 
 
+def tensorstore_zarr(folder: Path, out: Path) -> None:
+    """Write a Zarr 3 array per scale with tensorstore, as `tensorstore_volume` does."""
+    import tensorstore as ts
+
+    paths = slices_of(folder)
+    x, y, z, dtype = shape_of(paths)
+    size, store = [z, y, x], None
+    codecs = [{"name": "bytes"}, {"name": "gzip", "configuration": {"level": 1}}]
+    for scale in range(SCALES):
+        grid = {"name": "regular", "configuration": {"chunk_shape": [CHUNK] * 3}}
+        spec = {
+            "driver": "zarr3",
+            "kvstore": {"driver": "file", "path": f"{out}/{scale}/"},
+            "metadata": {"shape": size, "data_type": dtype, "chunk_grid": grid, "codecs": codecs},
+        }
+        finer, store = store, ts.open(spec, create=True, open=True).result()
+        for z0 in range(0, size[0], CHUNK):
+            z1 = min(z0 + CHUNK, size[0])
+            if finer is None:
+                store[z0:z1] = np.stack([read_slice(p) for p in paths[z0:z1]])
+            else:
+                store[z0:z1] = ts.downsample(finer, [2, 2, 2], "mean")[z0:z1].read().result()
+        size = [-(-n // 2) for n in size]
+
+
+def ngff_zarr(folder: Path, out: Path) -> None:
+    """Write an OME-Zarr 0.5 image with ngff-zarr, from slices that dask reads as they are needed."""
+    import dask.array as da
+    import ngff_zarr as nz
+    from dask import delayed
+
+    paths = slices_of(folder)
+    x, y, _, dtype = shape_of(paths)
+    planes = [da.from_delayed(delayed(read_slice)(p), (y, x), dtype) for p in paths]
+    stack = da.stack(planes).rechunk((CHUNK,) * 3)
+    image = nz.to_ngff_image(stack, dims=["z", "y", "x"], scale=dict.fromkeys("zyx", float(NM)))
+    factors = [2**n for n in range(1, SCALES)]
+    method = nz.Methods.DASK_IMAGE_GAUSSIAN
+    scales = nz.to_multiscales(image, scale_factors=factors, chunks=CHUNK, method=method)
+    nz.to_ngff_zarr(str(out), scales, version="0.5")
+
+
 TOOLS = {
     "neuroglancer-scripts raw": lambda i, o: neuroglancer_scripts(i, o, gzip=False),
     "neuroglancer-scripts gzip": lambda i, o: neuroglancer_scripts(i, o, gzip=True),
     "cloud-volume + igneous gzip": lambda i, o: cloudvolume_igneous(i, o, compress="gzip"),
     "tensorstore raw": lambda i, o: tensorstore_volume(i, o, sharded=False),
+    "tensorstore zarr3 gzip": tensorstore_zarr,
+    "ngff-zarr": ngff_zarr,
     "tensorstore sharded gzip": lambda i, o: tensorstore_volume(i, o, sharded=True),
 }
 

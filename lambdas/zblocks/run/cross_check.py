@@ -28,7 +28,7 @@ def compare_samples(job: Job, holes: Sequence[Hole]) -> int:
     # cloud-volume 12.15 reads the planes of a colour JPEG as rows; its PNG decoder is an extra that
     # isn't deployed.
     unread = encoding == "png" or (encoding == "jpeg" and plan.volume.format.channels == 3)
-    if unread or not plan.formats.precomputed:  # nor does it read OME-Zarr of version 0.5
+    if unread or not plan.formats.precomputed:  # nor does it read shards of Zarr
         return 0
     from cloudvolume import CloudVolume
 
