@@ -8,6 +8,7 @@ import sys
 import tracemalloc
 import zlib
 from bisect import bisect_right
+from dataclasses import replace
 
 import pytest
 
@@ -101,6 +102,7 @@ def finished(request):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "CUT_SECONDS", 0.0)  # the smallest boxes
         tiles = {"pieces": (16, 16), "offset": (5, -3, 0)} if cut else {}
+        formats = replace(formats, zarr_sharded=sharded and formats.zarr)
         plan = plan_of(sharded=sharded, formats=formats, **tiles)
     assert (min(plan.block_grid) > 1) == cut
     return plan, keys_of(plan)

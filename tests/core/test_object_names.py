@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.plans import a_stack
-from zblocks.geometry import Vec, is_covered
+from zblocks.geometry import ONE, Vec, is_covered
 from zblocks.omezarr.array import ZarrArray
 from zblocks.omezarr.object_names import ZarrNames
 from zblocks.outputs.scales import PRECOMPUTED_ONLY, Formats
@@ -18,6 +19,7 @@ from zblocks.planning.planner import make_plan
 from zblocks.planning.time import WorkerSpec
 from zblocks.precomputed.object_names import object_names
 
+ZARR = Formats(precomputed=False, zarr=True)
 sides = st.integers(1, 300)
 
 
@@ -27,7 +29,7 @@ def scales(draw):
     size = (draw(sides), draw(sides), draw(st.integers(1, 150)))
     offset = tuple(draw(st.integers(-1000, 1000)) for _ in range(3))
     options = {"sharding": draw(st.booleans()), "chunk": Vec(32, 32, 16)}
-    formats = draw(st.sampled_from([PRECOMPUTED_ONLY, Formats(False, True)]))
+    formats = draw(st.sampled_from([PRECOMPUTED_ONLY, ZARR, replace(ZARR, zarr_sharded=True)]))
     stack = a_stack(size, offset=offset, options=options, formats=formats)
     plan, _ = make_plan(stack, WorkerSpec(4000))
     number = draw(st.integers(0, len(plan.scales) - 1))
@@ -136,7 +138,7 @@ def test_runs_have_about_one_size(drawn, count):
     assert len(splits) < count
     for name in listed(stored, holes):
         runs[bisect_left(splits, name)] += 1
-    if stored.scale.sharding is None and names.layers:
+    if stored.group == ONE and names.layers:
         # Columns along z of chunks of a precomputed volume, rows along x of those of an array.
         z, y, x = len(names.layers), len(names.ys), len(names.xs)
         lines, length = (z * y, x) if isinstance(names, ZarrNames) else (x * y, z)

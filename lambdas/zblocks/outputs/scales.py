@@ -36,6 +36,7 @@ class Formats:
     precomputed: bool = True
     zarr: bool = False
     zarr_compression: str = ""  # of the chunks of an OME-Zarr image: `gzip`, `zstd` or empty
+    zarr_sharded: bool = False  # whether its chunks are in shards
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -91,6 +91,7 @@ def _plans(given: PlanInput, worker: WorkerSpec) -> list[Plan]:
 
 def _plan(given: PlanInput, block: Block, worker: WorkerSpec) -> Plan:
     scales, coarse = plan_coarse(block.scales, block.owned, worker, given.formats)
+    sharded = given.formats.zarr and given.formats.zarr_sharded
     plan = Plan(
         volume_id="",
         source=given.source,
@@ -117,7 +118,7 @@ def _plan(given: PlanInput, block: Block, worker: WorkerSpec) -> Plan:
         source_region=given.source_region,
         bucket=given.bucket,
         formats=given.formats,
-        zarr_shards=zarr_shards(scales, block.shape, coarse),
+        zarr_shards=zarr_shards(scales, block.shape, coarse) if sharded else (),
     )
     refuse_endless(plan, worker.limit_s)
     return plan

@@ -197,7 +197,12 @@ def _read_slots(
 def _formats(config: Config) -> Formats:
     zarr = OME_ZARR in config.formats
     packed = zarr and config.compression != "none"
-    return Formats(PRECOMPUTED in config.formats, zarr, config.compression if packed else "")
+    return Formats(
+        precomputed=PRECOMPUTED in config.formats,
+        zarr=zarr,
+        zarr_compression=config.compression if packed else "",
+        zarr_sharded=zarr and config.sharding is not False,
+    )
 
 
 def _grid_options(config: Config) -> GridOptions:

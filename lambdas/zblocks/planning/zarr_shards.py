@@ -39,17 +39,12 @@ def zarr_shard(scale: Scale, shape: Vec) -> Vec:
 def zarr_shards(
     scales: Sequence[Scale], shape: Vec, coarse: Sequence[CoarseTask]
 ) -> tuple[Vec, ...]:
-    """Return the chunks of each scale's shards, xyz; none if scales aren't sharded.
-
-    `shape` is that of blocks, as in `part_box`.
-    """
-    if scales[0].sharding is None:
-        return ()
+    """Return the chunks of each scale's shards, xyz; blocks have `shape`, as in `part_box`."""
     made_by = {k: c.shape for c in coarse for k in range(c.first, c.last)}
     return tuple(zarr_shard(s, made_by.get(k, shape)) for k, s in enumerate(scales))
 
 
 def stored_in(scale: Scale, formats: Formats, shape: Vec) -> tuple[StoredAs, ...]:
     """Return how each format stores a scale that tasks of `shape` write."""
-    shard = None if scale.sharding is None else zarr_shard(scale, shape)
+    shard = zarr_shard(scale, shape) if formats.zarr_sharded else None
     return stored_as(scale, zarr_array(scale, formats, "", shard, 0), formats)
