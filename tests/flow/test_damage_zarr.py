@@ -363,7 +363,7 @@ DAMAGES = {
     ),
     "a chunk that is half absent": Damage("shards", "chunk-range", index(put(0, 1, 2**64 - 1))),
     "a chunk in the index": Damage(
-        "shards", "chunk-range", index(lambda r: r.__setitem__((0, 0), r[-1].sum() + 1))
+        "shards", "chunk-range", index(lambda r: r.__setitem__(0, [r[-1].sum() - 5, 10]))
     ),
     "two chunks that share bytes": Damage(
         "shards", "shard-overlap", index(lambda r: r.__setitem__(1, r[0]))
@@ -388,7 +388,6 @@ DAMAGES = {
         "ours", "scale-misplaced", scaled(1, [8, 8, 8], -14, 4, 20)
     ),
     # labels and layouts
-    "no image-label": Damage("labels", "bad-image-label", label(**{"image-label": None})),
     "an image-label that is text": Damage(
         "labels", "bad-image-label", label(**{"image-label": "cells"})
     ),
@@ -400,9 +399,17 @@ DAMAGES = {
     "a label of two colours": Damage(
         "labels", "bad-image-label", label(**{"image-label": {"colors": [{"label-value": 1}] * 2}})
     ),
+    "properties that are text": Damage(
+        "labels", "bad-image-label", label(**{"image-label": {"properties": "cells"}})
+    ),
+    "half a label": Damage(
+        "labels",
+        "bad-image-label",
+        label(**{"image-label": {"properties": [{"label-value": 0.5}]}}),
+    ),
     "labels of float": Damage(
         "labels",
-        "float-labels",
+        "label-type",
         both(
             array("labels/cells/0", data_type="float32"),
             array("labels/cells/1", data_type="float32"),

@@ -254,6 +254,18 @@ def test_an_image_beside_a_volume_in_a_bucket(tmp_path, write_config, cloud):
         assert assert_sound(url, "--source", config)["checked"]["receipted objects"] > 0
 
 
+def test_labels_without_image_label_are_noted(tmp_path):
+    write_zarr_python(tmp_path / "v", voxels())
+    write_zarr_python(tmp_path / "v/labels/a/b", voxels("uint32"), levels=1)
+    attributes = {"ome": {"version": "0.5", "labels": ["a/b"]}}
+    document = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    (tmp_path / "v/labels/zarr.json").write_text(json.dumps(document))
+    found = assert_sound(tmp_path / "v")
+    assert any("image-label: is missing" in note for note in found["notes"])
+    assert any("has 1 levels where its image has 2" in note for note in found["notes"])
+    assert found["scales"]["labels/a/b/0"]["chunks"] == 27
+
+
 def write_bioformats2raw(folder, listed=True):
     """Write two images as bioformats2raw lays them out, with its types and compression."""
     axes = [{"name": "t", "type": "time"}, C, *({"name": n, "type": "space", "unit": "micrometer"}
@@ -302,6 +314,36 @@ def test_chunks_that_are_left_out_hold_the_fill_value(tmp_path, shards):
     found = assert_sound(tmp_path / "v")
     assert found["scales"]["0"]["holes"] == 1
     assert "0: 1 of 27 chunks are absent, which readers take as 9" in found["notes"]
+
+
+def test_a_scale_of_all_levels_comes_after_their_own(tmp_path, write_config):
+    values = textured((*SHAPE, 1), "uint8")
+    write_stack(tmp_path / "in", values)
+    config = write_config(scales=1, voxel_resolution=[8, 8, 8], voxel_offset=[5, -1, 3])
+    write_ours(tmp_path / "v", values, Vec(1, -3, 2))
+    document = json.loads((tmp_path / "v/zarr.json").read_text())
+    (image,) = document["attributes"]["ome"]["multiscales"]
+    more = {"type": "translation", "translation": [8, 16, 32]}
+    image["coordinateTransformations"] = [{"type": "scale", "scale": [2, 2, 2]}, more]
+    (tmp_path / "v/zarr.json").write_text(json.dumps(document))
+    assert_sound(tmp_path / "v", "--source", config)
+
+
+@pytest.mark.parametrize("shards", [None, (16, 16, 32)])
+def test_the_fill_value_is_compared_with_the_slices(tmp_path, write_config, shards):
+    values = textured((*SHAPE, 1), "uint8")
+    values[:8, :8, :16] = 9
+    write_stack(tmp_path / "in", values)
+    config = write_config(scales=1, voxel_resolution=[4, 4, 4])
+    write_zarr_python(tmp_path / "v", values[..., 0], levels=1, fill_value=9, shards=shards)
+    found = assert_sound(tmp_path / "v", "--source", config)
+    assert found["checked"]["holes"] == 1
+    write_zarr_python(tmp_path / "v", values[..., 0], levels=1, fill_value=9, shards=shards)
+    values[3, 3, 3] = 8
+    write_stack(tmp_path / "in", values)
+    code, found = verify(tmp_path / "v", "--source", config)
+    assert (code, found["counts"]) == (1, {"missing-chunk": 1})
+    assert "isn't 9 in 1 of 1024 voxels" in found["problems"][0]["message"]
 
 
 def test_slices_are_compared_with_an_image_of_another_tool(tmp_path, write_config):

@@ -61,8 +61,8 @@ def with_ome_zarr_py() -> None:
         )  # fmt: skip
         if not channels:
             write_labels(
-                labels(), group, name="boxes", fmt=fmt, axes="zyx", scale=size,
-                axes_units=micrometres, scale_factors=halves[:1],
+                labels(), group, name="boxes", scaler=None, fmt=fmt, axes="zyx", scale=size,
+                axes_units=micrometres, scale_factors=halves,
                 storage_options={"chunks": (4, 8, 16)},
             )  # fmt: skip
 

@@ -205,30 +205,30 @@ def check_channels(group: Group, channels: int, found: Findings) -> None:
 
 
 def check_labels(group: Group, dtype: str, found: Findings) -> None:
-    """Check `image-label`, which makes an image one of labels."""
+    """Check `image-label`, which makes an image one of labels, as does its place."""
     label, place = group.ome.get("image-label"), group.place("image-label")
-    if label is None:
-        if "labels" in group.path.split("/")[:-1]:
-            do = 'write "image-label": {}'
-            found.problem("bad-image-label", place, "is missing from an image of labels", do)
+    if label is None and group.parent is None:
         return
-    if "float" in dtype:
-        found.problem("float-labels", place, f"{dtype} can't hold labels", "store whole numbers")
-    if fault := _fault_of_colours(label):
+    if not dtype.startswith(("int", "uint")):
+        found.problem("label-type", place, f"{dtype} can't hold labels", "store whole numbers")
+    if label is None:
+        found.note(f"{place}: is missing; the specification recommends it for labels")
+    elif not isinstance(label, dict):
+        found.problem("bad-image-label", place, f"is {label!r:.100}, not an object", CORRECT)
+    elif fault := _fault_of_values(label, "colors") or _fault_of_values(label, "properties"):
         found.problem("bad-image-label", place, fault, CORRECT)
 
 
-def _fault_of_colours(label: Any) -> str:
-    """Say what is wrong with the colours of labels; empty if nothing is."""
-    colours = label.get("colors", []) if isinstance(label, dict) else None
-    if not isinstance(colours, list) or not all(isinstance(c, dict) for c in colours):
-        return f"is {label!r:.100}: colors must be a list of objects"
-    values = [c.get("label-value") for c in colours]
-    if not all(map(is_number, values)) or len(set(values)) < len(values):
-        return f"has the label-values {values!r:.100}: each colour needs one of its own"
-    for rgba in (c["rgba"] for c in colours if "rgba" in c):
-        if not (
-            isinstance(rgba, list) and len(rgba) == 4 and all(is_whole(v, 0, 255) for v in rgba)
-        ):
-            return f"has the colour {rgba!r:.100}, not four numbers from 0 to 255"
+def _fault_of_values(label: dict[str, Any], field: str) -> str:
+    """Say what is wrong with what a field says of each label; empty if nothing is."""
+    entries = label.get(field, [])
+    if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+        return f"has the {field} {entries!r:.100}, not a list of objects"
+    values = [one.get("label-value") for one in entries]
+    if not all(map(is_whole, values)) or len(set(values)) < len(values):
+        return f"has {field} of the label-values {values!r:.100}: each needs one of its own"
+    for rgba in (one["rgba"] for one in entries if field == "colors" and "rgba" in one):
+        four = isinstance(rgba, list) and len(rgba) == 4
+        if not four or not all(is_whole(v, 0, 255) for v in rgba):
+            return f"has the colour {rgba!r:.100}, not four whole numbers from 0 to 255"
     return ""

@@ -6,7 +6,7 @@ Format: OME-Zarr 0.4 on Zarr 2 and 0.5 on Zarr 3; layout 3 of bioformats2raw; gr
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from zblocks.errors import InvalidConfig
@@ -32,6 +32,15 @@ class Group:
     zarr: int  # version of Zarr
     ome: dict[str, Any]
     attributes: dict[str, Any]  # all of them
+    parent: Group | None = None  # of labels: the image that they belong to
+
+    @property
+    def level_count(self) -> int:
+        """Levels of its first image, unchecked."""
+        try:
+            return len(self.ome["multiscales"][0]["datasets"])
+        except (IndexError, KeyError, TypeError):
+            return 0
 
     @property
     def document(self) -> str:
@@ -142,7 +151,11 @@ def _labels(store: Store, image: Group, found: Findings) -> Iterator[Group]:
         return
     group = read_group(store, path, image.zarr, found)
     if group is not None:
-        yield from _named(store, group, path, group.ome.get("labels"), found)
+        for labels in _named(store, group, path, group.ome.get("labels"), found):
+            if labels.level_count != image.level_count:
+                text = f"has {labels.level_count} levels where its image has {image.level_count}"
+                found.note(f"{labels.document}: {text}; the specification asks for as many")
+            yield replace(labels, parent=image)
 
 
 def _named(
