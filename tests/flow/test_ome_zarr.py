@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -216,6 +217,18 @@ def test_what_others_wrote_beside_it_is_kept(tmp_path, write_config):
     assert json.loads(other.read_text())["attributes"] == {}
     assert zblocks("convert", write_config(format=BOTH, overwrite=True)).code == 0
     read_image(other.parent)
+
+
+def test_the_place_beside_it_is_not_shared(tmp_path, write_config):
+    """Neither with a run that has just begun there, nor with a finished image."""
+    write_stack(tmp_path / "in", textured((8, 50, 60, 1), "uint8"))
+    beside = f"file://{tmp_path}/out.ome.zarr"
+    start(Config.load(write_config(format="ome-zarr", destination=beside)))
+    assert ".ome.zarr/.zblocks" in zblocks("convert", write_config(format=BOTH)).err
+    shutil.rmtree(tmp_path / "out.ome.zarr")
+    assert zblocks("convert", write_config(format=BOTH)).code == 0
+    alone = zblocks("convert", write_config(format="ome-zarr", destination=beside))
+    assert "which zblocks did not write" in alone.err
 
 
 @pytest.mark.parametrize(

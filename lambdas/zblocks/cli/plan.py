@@ -13,8 +13,9 @@ from rich.table import Table
 
 from zblocks.planning.bill import show_dollars
 from zblocks.planning.plan import Plan
-from zblocks.run.forecast import Forecast, InBuckets, scale_rows
+from zblocks.run.forecast import Forecast, InBuckets
 from zblocks.run.progress import duration
+from zblocks.run.volume_entry import scale_rows
 
 out = Console(highlight=False, soft_wrap=True)
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, Field, 
 from zblocks.config.values import (
     Bucket,
     Canvas,
+    ChannelNumbers,
     Contrast,
     Edge,
     Filter,
@@ -19,6 +20,7 @@ from zblocks.config.values import (
     LocalPath,
     Nanometres,
     OutputFormat,
+    OutputFormats,
     Prefix,
     Region,
     Url,
@@ -125,10 +127,7 @@ class Fields(BaseModel):
         description='"image", or "segmentation" for labels: coarser scales then take the most '
         "common label instead of the mean",
     )
-    given_format: (
-        OutputFormat
-        | Annotated[tuple[OutputFormat, ...], Strict(False), Field(min_length=1, max_length=2)]
-    ) = Field(
+    given_format: OutputFormat | OutputFormats = Field(
         "precomputed",
         alias="format",
         description='"precomputed", "ome-zarr", or ["precomputed", "ome-zarr"]: then the OME-Zarr '
@@ -145,8 +144,7 @@ class Fields(BaseModel):
         description='"auto" (the type of the slices; at least uint32 for '
         "compressed_segmentation); or a wider type, which keeps every value: up to "
         "uint64 for labels, which must be given if they are stored as floats, up to uint32 or "
-        "float32 for images; or, with contrast, "
-        "uint8 or uint16",
+        "float32 for images; or, with contrast, uint8 or uint16",
     )
     contrast: Contrast | None = Field(
         None,
@@ -169,7 +167,8 @@ class Fields(BaseModel):
     )
     sharding: Literal["auto"] | bool = Field(
         "auto",
-        description='"auto" (shards if there would be more than 20000 chunks), true or false',
+        description='"auto" (shards if there would be more than 20000 chunks, and in ome-zarr), '
+        "true or false",
     )
     chunk_size: Literal["auto"] | Annotated[tuple[Edge, Edge, Edge], Strict(False)] = Field(
         "auto",
@@ -193,14 +192,7 @@ class Fields(BaseModel):
         "OME-TIFF, SVS, JPEG 2000), for a first look at a part of the cost, or 0 for the full "
         "resolution, which voxel_resolution, voxel_offset, region and canvas describe in any case",
     )
-    channels: (
-        Literal["auto", "grey", "all", "rgb24", "bgr24"]
-        | Annotated[
-            tuple[Annotated[int, Field(ge=0, lt=64)], ...],
-            Strict(False),
-            Field(min_length=1, max_length=64),
-        ]
-    ) = Field(
+    channels: Literal["auto", "grey", "all", "rgb24", "bgr24"] | ChannelNumbers = Field(
         "auto",
         description='"auto" (as stored, without alpha; CMYK becomes RGB), "grey", "all" (with '
         "alpha and inks), or channel numbers from 0, such as [2, 1, 0]; for labels stored as RGB, "
@@ -290,8 +282,7 @@ class Fields(BaseModel):
     max_cost_usd: Annotated[float, Field(gt=0, le=1e9), AllowInfNan(False)] | None = Field(
         None,
         description="the highest predicted cost of a run, in dollars and before free tiers, such "
-        "as 25; a run that would cost more is not started (local runs cost only their "
-        "requests to buckets)",
+        "as 25; a run that would cost more is not started (local runs cost only requests)",
     )
 
 

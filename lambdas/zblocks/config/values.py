@@ -142,7 +142,15 @@ Url = Annotated[str, Field(max_length=2048), AfterValidator(_url)]
 ListPlace = Annotated[str, Field(max_length=4096), AfterValidator(list_place)]
 Nanometres = Annotated[float, Field(gt=0, le=1e9), AllowInfNan(False)]
 Voxel = Annotated[int, Field(ge=-(2**31) + 1, le=2**31 - 1)]
+ChannelNumbers = Annotated[
+    tuple[Annotated[int, Field(ge=0, lt=64)], ...],
+    Strict(False),
+    Field(min_length=1, max_length=64),
+]
 OutputFormat = Literal["precomputed", "ome-zarr"]
+OutputFormats = Annotated[
+    tuple[OutputFormat, ...], Strict(False), Field(min_length=1, max_length=2)
+]
 Edge = Annotated[int, Field(ge=1, le=2048)]
 
 

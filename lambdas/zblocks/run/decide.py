@@ -76,8 +76,9 @@ def look_at_destination(
         new = Planned(*make_plan(given, *workers, layout=there.present.plan.layout_id))
     known = {o.suffix for o in there.present.plan.outputs} if there.present else set()
     for suffix in (o.suffix for o in new.plan.outputs if o.suffix and o.suffix not in known):
-        if other := _foreign(target.beside(suffix)):
-            there = replace(there, other_object=f"{suffix}/{other}")
+        # Even documents of ours are of another volume there.
+        if other := next(target.beside(suffix).list(), None):
+            there = replace(there, other_object=f"{suffix}/{other.key}")
     if there.present is None:
         return there, new
     plan, tasks = there.present.plan, there.present.tasks

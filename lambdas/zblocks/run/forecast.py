@@ -6,12 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import msgspec
-
 from zblocks.config import Config
 from zblocks.errors import CostCeiling, DoesNotFit, ZblocksError
-from zblocks.geometry import ONE
-from zblocks.outputs.scales import count_objects
 from zblocks.planning.bill import Bill, Prices, WorkerPool, in_bucket, refuse_above
 from zblocks.planning.blocks import NO_SHARDS
 from zblocks.planning.cost import Estimate, estimate, stored_gb
@@ -20,13 +16,12 @@ from zblocks.planning.plan import BlockTask, Plan
 from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.planner import make_plan
 from zblocks.planning.requests import GET_RATE, PUT_RATE, block_rates
-from zblocks.planning.time import RATIO, WorkerSpec, packings
+from zblocks.planning.time import WorkerSpec
 from zblocks.planning.warnings import find_warnings
 from zblocks.precomputed.scale import Scale
 from zblocks.run.decide import Decision, Destination, decide, look_at_destination
 from zblocks.run.progress import duration
-from zblocks.slices.transforms.canvas import Canvas
-from zblocks.slices.transforms.contrast import Contrast
+from zblocks.run.volume_entry import scale_rows, volume_entry
 from zblocks.storage import Store
 
 LAMBDA_SIZES_MB = (1769, 3008)  # of workers, as the stack is deployed by default
@@ -98,7 +93,7 @@ class Forecast:
             "where": "cloud" if self.pool.cloud else "one machine",
             "source": plan.source,
             "destination": plan.destination,
-            "volume": _volume_entry(plan),
+            "volume": volume_entry(plan),
             "scales": scale_rows(plan),
             "blocks": plan.blocks,
             "block_depth": plan.block_shape.z,
@@ -127,53 +122,6 @@ class Forecast:
 
 def _known(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _volume_entry(plan: Plan) -> dict[str, Any]:
-    """Describe the volume under the names that `zblocks plan --json` has always had."""
-    voxels, rows = plan.volume.format, plan.stack.rows
-    steps = {type(step): step for step in plan.stack.transforms}
-    canvas, contrast = steps.get(Canvas), steps.get(Contrast)
-    return {
-        "formats": list(plan.formats.names),
-        "dtype": voxels.dtype,
-        "channels": voxels.channels,
-        "encoding": voxels.encoding,
-        "jpeg_quality": voxels.jpeg_quality,
-        "compression": voxels.compression or "none",
-        "fill": plan.missing.fill,
-        "layer": plan.volume.layer,
-        "slice_dtype": rows.dtype if rows.dtype != voxels.dtype else "",
-        "align": canvas.align if isinstance(canvas, Canvas) else "",
-        "canvas_fill": canvas.fill if isinstance(canvas, Canvas) else 0,
-        "sparse": plan.sparse_labels,
-        "missing": plan.missing.policy,
-        "missing_in_means": plan.missing.in_means,
-        "contrast": msgspec.to_builtins(contrast),
-        "framing": msgspec.to_builtins(plan.region),
-        "take": plan.stack.channels,
-    }
-
-
-def scale_rows(plan: Plan) -> list[dict[str, Any]]:
-    """Return the rows of the table of scales, those of each format together."""
-    rows = []
-    packs = packings(plan.volume.format, plan.formats)
-    for output, pack in zip(plan.outputs, packs, strict=True):
-        for stored in output.scales:
-            scale, group = stored.scale, stored.group
-            size = scale.box.voxels * scale.format.voxel_bytes
-            rows.append({
-                "format": output.name,
-                "key": stored.folder.partition("/")[0],
-                "size": list(scale.box.shape),
-                "chunk": list(scale.chunk),
-                "chunks_of_a_shard": None if group == ONE else list(group),
-                "chunks": scale.chunks,
-                "objects": count_objects(stored, scale.box),
-                "bytes": round(size * RATIO[pack]),
-            })  # fmt: skip
-    return rows
 
 
 def in_cloud(config: Config) -> bool:
