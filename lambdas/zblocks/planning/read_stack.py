@@ -91,13 +91,7 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
         layer=config.layer_type,
         chunk_format=voxels,
         options=_grid_options(config),
-        stack=StackFormat(
-            RowFormat(common.width, common.height, common.channels, common.dtype),
-            config.channel_selection,
-            (*steps, Substitutes(missing.fill)),
-            config.level,
-            max(_file_share(h) for h in alone),
-        ),
+        stack=_stack_format(config, alone, common, (*steps, Substitutes(missing.fill))),
         slices=with_substitutes(refs, missing.policy),
         held=max(h.held for h in alone),
         decoding=max(h.decoding for h in alone),
@@ -114,6 +108,14 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
         segment_properties=FOLDER if config.segment_names else "",
         notes=(*notes, *said, *_notes(config, headers, common, region, steps)),
     )
+
+
+def _stack_format(
+    config: Config, headers: Sequence[SliceHeader], common: SliceHeader, steps: tuple[Step, ...]
+) -> StackFormat:
+    rows = RowFormat(common.width, common.height, common.channels, common.dtype)
+    share = max(_file_share(h) for h in headers)
+    return StackFormat(rows, config.channel_selection, steps, config.level, share)
 
 
 def _region(url: str) -> str:
