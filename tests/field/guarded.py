@@ -137,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def serve(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.body = body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if refusal := self.server.guard.refusal(self):
             headers = {"Content-Type": "application/xml", **refusal.headers}
             self._answer(refusal.status, headers, refusal.body)

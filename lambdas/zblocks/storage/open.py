@@ -78,6 +78,9 @@ _RETRY = {
 
 _TIMEOUT = timedelta(seconds=60)
 
+_LENT = timedelta(minutes=10)
+"""How long keys that boto3 hands out are used: it renews those that expire within 10 minutes."""
+
 NO_KEYS = "no AWS credentials found"
 SET_UP = (
     'set them up as for the AWS CLI (aws configure), or give "s3_creds_file", a file with '
@@ -110,7 +113,12 @@ def open_store(url: str, access: Access = BY_ENVIRONMENT) -> Store:
     parts = urlsplit(url)
     with _lock:
         region = region_of(parts.netloc, access.region or "") if parts.scheme == "s3" else ""
-        return _open(url.rstrip("/"), access, region, s3_endpoint(), os.getpid())
+        return _open(url.rstrip("/"), access, region, s3_endpoint(), _process())
+
+
+def _process() -> str:
+    """Tell apart processes, and keys in the environment of one: they may be renewed."""
+    return f"{os.getpid()} {os.environ.get('AWS_ACCESS_KEY_ID', '')}"
 
 
 def open_writable(url: str, access: Access = BY_ENVIRONMENT) -> Store:
@@ -146,7 +154,7 @@ def open_public(url: str) -> Store:
 
 
 @cache
-def _open(url: str, access: Access, region: str, endpoint: str, _pid: int) -> Store:
+def _open(url: str, access: Access, region: str, endpoint: str, _process: str) -> Store:
     parts = urlsplit(url)
     if parts.scheme == "file":
         # Rooted at "/", so that only the first write creates a missing folder.
@@ -209,7 +217,7 @@ def _keys_of_clients(_pid: int) -> dict[str, object]:
     session = boto3.Session()
     region = {"region": session.region_name} if session.region_name else {}
     if session.get_credentials():
-        return {"credential_provider": Boto3CredentialProvider(session), **region}
+        return {"credential_provider": Boto3CredentialProvider(session, ttl=_LENT), **region}
     return {"skip_signature": True, **region}
 
 
