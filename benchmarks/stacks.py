@@ -26,7 +26,7 @@ from zblocks.run.forecast import LAMBDA_SIZES_MB
 from zblocks.slices.openjpeg import held_bytes as strip_bytes
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.stream import held_bytes
-from zblocks.slices.tiff.segments import HELD, rows_together
+from zblocks.slices.tiff.segments import DECODING, rows_together
 from zblocks.slices.transforms.rows import RowFormat
 
 CUBES, SECTIONS = (10.0, 10.0, 10.0), (4.0, 4.0, 40.0)  # nm per voxel, xyz
@@ -50,9 +50,11 @@ class Stack:
         width, height, depth = self.size
         row = width * self.channels * np.dtype(self.dtype).itemsize
         tiled = self.kind == "tiff"
-        held = int(HELD * rows_together(TILE, row)) * row if tiled else held_bytes(row, height)
+        group = rows_together(TILE, row) * row
+        held, decoding = held_bytes(row, height), 0
+        if tiled:
+            held, decoding = group, int(DECODING * group)
         file = int(row * height * self.ratio)
-        decoding = 0
         if self.kind == "jp2-strips":
             held, decoding = strip_bytes(width, self.channels, file)
         return PlanInput(
@@ -66,6 +68,7 @@ class Stack:
             slices=tuple(SliceRef(z, f"s{z}", file, "e", self.kind) for z in range(depth)),
             held=held,
             decoding=decoding,
+            held_whole=held + decoding if tiled else 0,
             in_place=self.kind == "jpeg",
             strips=True,
             missing=MissingSlices(),

@@ -169,7 +169,7 @@ class ZblocksStack(Stack):
                 "ZBLOCKS_DESTINATION_BUCKET": self._settings.destination_bucket,
                 "POWERTOOLS_SERVICE_NAME": self.stack_name,  # the dimension of our metrics
                 # As for workers on one machine: see zblocks/run/local/workers.py.
-                "MALLOC_ARENA_MAX": "2",
+                "MALLOC_ARENA_MAX": "1",
                 "OPENBLAS_NUM_THREADS": "1",
             },
         )

@@ -12,9 +12,11 @@ from zblocks.planning.memory import (
     INTERPRETER_MB,
     MIB,
     QUEUE_BYTES,
+    QUEUE_CHUNKS,
     SLACK,
     Footprint,
     predict_peak,
+    queued_chunks,
 )
 
 BASE = Footprint(
@@ -28,6 +30,7 @@ BASE = Footprint(
     file_bytes=5_000_011,
     coarse_bytes=17_000_023,
     shard_bytes=23_000_009,
+    chunk_bytes=1,
 )
 ROW = 7001 * 3
 
@@ -54,6 +57,16 @@ def test_no_more_decoders_than_slices():
     slab = ROW * 3 * 4003
     assert predict_peak(replace(BASE, depth=3, in_place=False)) == mb(
         slab + 3 * 29_000_017 + 17_000_023 + 23_000_009 + 2 * QUEUE_BYTES
+    )
+
+
+def test_a_few_chunks_wait_even_if_they_are_large():
+    slab, chunk = ROW * 11 * 5, 31_000_019
+    assert queued_chunks(slab, chunk) == QUEUE_CHUNKS
+    assert queued_chunks(slab, 1009) == slab // 1009
+    assert queued_chunks(QUEUE_BYTES + 1009, 1009) == QUEUE_BYTES // 1009
+    assert predict_peak(replace(BASE, rows=5, chunk_bytes=chunk)) == mb(
+        slab + 11 * 29_000_017 + 17_000_023 + 23_000_009 + 2 * QUEUE_CHUNKS * chunk
     )
 
 

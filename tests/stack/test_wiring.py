@@ -42,7 +42,7 @@ def test_each_function_has_the_runtime_time_and_environment(functions):
         assert "EphemeralStorage" not in function
         variables = dict(function["Environment"]["Variables"])
         assert variables.pop("ZBLOCKS_DESTINATION_BUCKET") == "volumes"
-        assert variables.pop("MALLOC_ARENA_MAX") == "2"
+        assert variables.pop("MALLOC_ARENA_MAX") == "1"
         assert variables.pop("OPENBLAS_NUM_THREADS") == "1"
         assert variables.pop("POWERTOOLS_SERVICE_NAME") == "zblocks"
         assert function["TracingConfig"] == {"Mode": "Active"}

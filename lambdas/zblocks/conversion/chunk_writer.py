@@ -16,7 +16,7 @@ from zblocks.compression import Buffer
 from zblocks.geometry import ONE, Box, Span, Vec, Voxels, is_covered
 from zblocks.host import cores
 from zblocks.outputs.scales import StoredAs
-from zblocks.planning.memory import QUEUE_BYTES
+from zblocks.planning.memory import chunk_bytes, queued_chunks
 from zblocks.planning.missing import planned_holes
 from zblocks.planning.plan import Plan
 from zblocks.planning.time import PUTS_PER_CORE
@@ -71,23 +71,25 @@ class ChunkWriter:
     """Encodes and stores the chunks of one task.
 
     Chunks are copied into buffers, which are reused; when all are in use, `add` waits for one.
+    `scales` are those that the task writes, and `slab` is the size of the rows that it holds at a
+    time, in bytes: no more wait.
     """
 
-    def __init__(self, target: Store, plan: Plan) -> None:
+    def __init__(self, target: Store, plan: Plan, scales: Sequence[Scale], slab: int) -> None:
         self._plan = plan
         self._outputs = {s.key: plan.stored(k) for k, s in enumerate(plan.scales)}
         self._stores = {o.suffix: target.beside(o.suffix) for o in plan.outputs}
         self._open = OpenObjects()
-        self._holes = {s.key: planned_holes(plan, s) for s in plan.scales}
+        self._holes = {s.key: planned_holes(plan, s) for s in scales}
         self._pool = ThreadPoolExecutor(
             cores() * (LOCAL_PUTS_PER_CORE if target.local else PUTS_PER_CORE)
         )
         self._pending: list[Future[list[Written]]] = []
         self._failed = threading.Event()
         self._buffers: queue.SimpleQueue[Voxels] = queue.SimpleQueue()
-        values = max(s.chunk.x * s.chunk.y * s.chunk.z for s in plan.scales)
-        self._size = values * plan.volume.format.channels
-        self._unused = max(4, QUEUE_BYTES // (values * plan.volume.format.voxel_bytes))
+        size = chunk_bytes(scales)
+        self._size = size // np.dtype(plan.volume.format.dtype).itemsize
+        self._unused = queued_chunks(slab, size)
         """Buffers that may still be made."""
 
     def __enter__(self) -> ChunkWriter:

@@ -82,7 +82,11 @@ def convert_block(
     own = task.box.start if task.box.voxels else area.stop
     halo = (own.y - area.start.y, own.x - area.start.x)
     counters = [SliceStatsCounter(s.z, plan.volume.format.dtype, halo) for s in slices]
-    with ChunkWriter(target, plan) as writer, ThreadPoolExecutor(max(cores(), DECODERS)) as pool:
+    slab = _slab(area, plan.rows, scales[0])
+    with (
+        ChunkWriter(target, plan, scales, slab) as writer,
+        ThreadPoolExecutor(max(cores(), DECODERS)) as pool,
+    ):
         bands = read_bands(PlannedStack(plan, source), slices, area, pool, counters)
         _feed(scales, owned, bands, _Out(writer, progress, plan, task.index))
         objects = writer.finish()
@@ -109,14 +113,21 @@ def convert_coarse(
     scales = plan.scales[task.first - 1 : task.last]
     stored = StoredScale(plan, target, scales[0], allow_holes=allow_holes)
     owned = [NOTHING, *(part_box(s, task.shape, task.part) for s in scales[1:])]
+    area = needed_boxes(scales, owned)[0]
     with (
-        ChunkWriter(target, plan) as writer,
+        ChunkWriter(target, plan, scales[1:], _slab(area, scales[0].chunk.y, scales[0])) as writer,
         ThreadPoolExecutor(chunk_readers(cores())) as pool,
     ):
-        bands = read_scale(stored, needed_boxes(scales, owned)[0], pool)
+        bands = read_scale(stored, area, pool)
         _feed(scales, owned, bands, _Out(writer, lambda _: None, plan, 0))
         objects = writer.finish()
     return TaskResult(objects, partial=stored.holes > 0)
+
+
+def _slab(area: Box, rows: int, scale: Scale) -> int:
+    """Return the bytes of so many rows of an area of a scale."""
+    size = area.shape
+    return size.z * min(rows, size.y) * size.x * scale.format.voxel_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from zblocks.errors import DoesNotFit
 from zblocks.geometry import Box, Vec, ceil_div
 from zblocks.outputs.scales import count_objects
 from zblocks.planning.bill import in_bucket
-from zblocks.planning.memory import Footprint, coarse_bytes, predict_peak, shard_bytes
+from zblocks.planning.memory import Footprint, chunk_bytes, coarse_bytes, predict_peak, shard_bytes
 from zblocks.planning.ownership import SHARD_LAYERS, share_out
 from zblocks.planning.parts import part_box
 from zblocks.planning.plan_input import PlanInput
@@ -191,6 +191,12 @@ def _footprint(given: PlanInput, scales: tuple[Scale, ...], shape: Vec, rows: in
     if shape.x and given.pieces:  # with what fills the first tile and the last one
         widest = min(width + 2 * given.pieces[0], widest)
     steps = memory(stack.transforms, replace(stack.rows, width=widest))
+    whole = max(stack.rows.width, widest)
+
+    def part(whole_slice: int) -> int:
+        """Return the bytes for the columns that the block reads."""
+        return ceil_div(whole_slice * widest, whole)
+
     return Footprint(
         width=width,
         voxel_bytes=voxel,
@@ -198,15 +204,16 @@ def _footprint(given: PlanInput, scales: tuple[Scale, ...], shape: Vec, rows: in
         depth=held,
         rows=min(rows, height),
         height=height,
-        held=ceil_div(given.held * widest, max(stack.rows.width, widest)),
-        decoding=given.decoding,
-        held_whole=given.held_whole,
+        held=part(given.held),
+        decoding=part(given.decoding),
+        held_whole=part(given.held_whole),
         in_place=given.in_place and all(step.in_place for step in stack.transforms),
         kept=steps.kept,
         passing=steps.passing,
         file_bytes=max(s.bytes for s in given.slices),
         coarse_bytes=coarse_bytes(scales, shape._replace(z=held), voxel),
         shard_bytes=shard_bytes(scales, shape, given.formats),
+        chunk_bytes=chunk_bytes(scales),
     )
 
 

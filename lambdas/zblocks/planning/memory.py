@@ -7,9 +7,9 @@ the chunks of unfinished shards; and chunks that wait to be encoded and stored.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from math import ceil, prod
 
 from zblocks.geometry import ONE, Vec
 from zblocks.outputs.scales import Formats
@@ -20,6 +20,7 @@ from zblocks.precomputed.scale import Scale
 MIB = 1 << 20
 INTERPRETER_MB = 90  # Python, numpy, obstore, codecs, and what allocators keep of them (measured)
 QUEUE_BYTES = 64 * MIB  # of voxels in chunks that wait for the encoders, at most
+QUEUE_CHUNKS = 4  # that may wait, however large they are
 SLACK = 1.05  # factor for freed memory that allocators keep (measured)
 DECODERS = 4  # slices that are decoded at the same time, even by a worker with fewer cores
 
@@ -38,6 +39,7 @@ class Footprint:
     file_bytes: int  # size of a slice's file, at most
     coarse_bytes: int  # unfinished rows of chunks of the coarser scales
     shard_bytes: int  # chunks of unfinished shards of all scales, before compression
+    chunk_bytes: int  # the largest chunk, before compression
     decoding: int = 0  # bytes more while rows are decoded (`SliceHeader.decoding`)
     held_whole: int = 0  # bytes that the decoder holds of a slice that it decodes as a whole
     interpolated: int = 0  # slices of the block that are made from two others
@@ -75,6 +77,21 @@ def shard_bytes(scales: Sequence[Scale], shape: Vec, formats: Formats) -> int:
     return total
 
 
+def chunk_bytes(scales: Sequence[Scale]) -> int:
+    """Return the bytes of the largest chunk, before compression."""
+    return max(prod(map(min, s.chunk, s.box.shape)) * s.format.voxel_bytes for s in scales)
+
+
+def queued_chunks(slab: int, chunk: int) -> int:
+    """Return how many chunks may wait for the encoders: no more than the slab has, in bytes."""
+    return max(QUEUE_CHUNKS, min(QUEUE_BYTES, slab) // chunk)
+
+
+def queue_bytes(slab: int, chunk: int) -> int:
+    """Return the bytes of chunks that wait, and of what they are encoded to, at most."""
+    return 2 * queued_chunks(slab, chunk) * chunk
+
+
 def predict_peak(size: Footprint) -> int:
     """Return the predicted peak of resident memory, in MiB."""
     rows = size.rows * size.width * size.voxel_bytes
@@ -89,5 +106,5 @@ def predict_peak(size: Footprint) -> int:
         decoders = (at_once + min(size.interpolated, at_once)) * held
     # Rows of the upper slice, while they are mixed with those of the lower one.
     mixed = min(size.interpolated, DECODERS) * rows
-    total = slab + decoders + at_once * size.passing + mixed + 2 * min(QUEUE_BYTES, slab)
-    return INTERPRETER_MB + math.ceil((total + size.coarse_bytes + size.shard_bytes) * SLACK / MIB)
+    total = slab + decoders + at_once * size.passing + mixed + queue_bytes(slab, size.chunk_bytes)
+    return INTERPRETER_MB + ceil((total + size.coarse_bytes + size.shard_bytes) * SLACK / MIB)

@@ -11,7 +11,7 @@ from math import prod
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Vec, ceil_div
 from zblocks.outputs.scales import Formats
-from zblocks.planning.memory import INTERPRETER_MB, MIB, QUEUE_BYTES, shard_bytes
+from zblocks.planning.memory import INTERPRETER_MB, MIB, chunk_bytes, queue_bytes, shard_bytes
 from zblocks.planning.parts import count_parts, part_box
 from zblocks.planning.plan import CoarseTask
 from zblocks.planning.pyramid import DEEPEST, SHALLOWEST
@@ -134,7 +134,8 @@ def _peak(scales: tuple[Scale, ...], layers: int, formats: Formats) -> int:
     pixel, size = source.format.voxel_bytes, source.box.shape
     slab = layers * min(source.chunk.y, size.y) * size.x * pixel
     shards = shard_bytes(scales[1:], Vec(0, 0, layers * source.factor.z), formats)
-    return INTERPRETER_MB + (2 * slab + shards + 2 * min(QUEUE_BYTES, slab)) // MIB
+    waiting = queue_bytes(slab, chunk_bytes(scales[1:]))
+    return INTERPRETER_MB + (2 * slab + shards + waiting) // MIB
 
 
 def coarse_peak(scales: tuple[Scale, ...], task: CoarseTask, formats: Formats) -> int:

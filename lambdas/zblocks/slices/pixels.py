@@ -21,7 +21,7 @@ LUMA = (19595, 38470, 7471)
 
 LUMA_FLOAT = (0.299, 0.587, 0.114)
 
-PIECE_BYTES = 1 << 18
+PIECE_BYTES = 1 << 16
 """Bytes of pixels that are converted at a time, which takes up to 30 times as many (inks)."""
 
 AS_DECODED = ("auto", "all")

@@ -27,7 +27,7 @@ from zblocks.run.attempt import attempt_block, attempt_coarse
 from zblocks.run.job import open_job
 from zblocks.storage import Access
 
-ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
+ENVIRONMENT = {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Environment of workers, where the user hasn't set it.
 
 By default glibc keeps freed memory in a heap per thread: up to a fifth more memory from the second

@@ -102,6 +102,7 @@ def _header(page: Page, selection: ChannelSelection, number: int) -> SliceHeader
         raise oversized(name, page.width, page.height, page.directory.file.size)
     check_blanks(page)
     mapping = map_pixels(name, pixels, selection)
+    held, decoding = held_bytes(page)
     return SliceHeader(
         "tiff-jp2" if page.compression in JPEG2000 else "tiff",
         page.width,
@@ -110,7 +111,9 @@ def _header(page: Page, selection: ChannelSelection, number: int) -> SliceHeader
         mapping.dtype,
         page=number,
         at=0 if page.directory.at == page.directory.file.first else page.directory.at,
-        held=held_bytes(page),
+        held=held,
+        decoding=decoding,
+        held_whole=held + decoding,
         piece=piece_of(page),
         mapped=not mapping.same,
         note=mapping.note,

@@ -14,9 +14,9 @@ from zblocks.slices.window import PIECE, Window
 
 GROUP_BYTES = 1 << 22  # decoded bytes that are read together, if one row of tiles isn't more
 
-HELD = 2.25  # bytes held per decoded byte of such a group (measured)
+DECODING = 7.5  # bytes held per decoded byte of such a group until it is decoded (measured)
 
-DECODING = 8  # bytes held per sample of a strip or tile that OpenJPEG decodes (measured)
+OPENJPEG = 8  # bytes held per sample of a strip or tile that OpenJPEG decodes (measured)
 
 STREAM_ROWS = 1800  # rows that libvips holds of a strip that it decodes row by row (measured)
 
@@ -81,24 +81,24 @@ def rows_together(height: int, row_bytes: int) -> int:
     return max(max(PIECE, GROUP_BYTES // row_bytes) // height, 1) * height
 
 
-def held_bytes(page: Page) -> int:
-    """Return the bytes that are held of a page that is read from the top down (measured).
+def held_bytes(page: Page) -> tuple[int, int]:
+    """Return the bytes that are held of a page read from the top down, and more while decoding.
 
-    A group of strips or tiles as stored and as decoded. A single strip that is compressed is
-    decoded row by row, of which libvips holds many, but all of its compressed bytes are held.
+    A group of strips or tiles is held as decoded; while it is decoded, as stored, too. A single
+    strip that is compressed is decoded row by row, of which libvips holds many, but all of its
+    compressed bytes are held (measured).
     """
-    row = page.decoded_row
-    if page.tile or page.rows < page.height or page.compression == NONE:
-        together = min(rows_together(cut_strips(page).rows, row), page.height + page.rows)
-        held = HELD * together * row
-    else:
-        stored = page.directory.values(page.counts_tag, page.samples if page.planar else 1)
-        held = STREAM_ROWS * row + 2 * sum(stored)
-    if page.recodes:
-        held += min(rows_together(page.rows, row), page.height) * page.row_bytes
+    row, decoding = page.decoded_row, 0
     if page.compression in JPEG2000:
-        held += DECODING * page.rows * (page.tile[0] if page.tile else page.width) * page.samples
-    return int(held) + STREAM_BYTES
+        width = page.tile[0] if page.tile else page.width
+        decoding = OPENJPEG * page.rows * width * page.samples
+    if page.tile or page.rows < page.height or page.compression == NONE:
+        rows = min(rows_together(cut_strips(page).rows, row), page.height + page.rows)
+        decoding += int(DECODING * rows * row) + page.recodes * rows * page.row_bytes
+        return rows * row + STREAM_BYTES, decoding
+    stored = page.directory.values(page.counts_tag, page.samples if page.planar else 1)
+    unpacked = page.recodes * page.height * page.row_bytes
+    return STREAM_ROWS * row + 2 * sum(stored) + unpacked + STREAM_BYTES, decoding
 
 
 def places(page: Page, channel: int | None, segments: Sequence[int]) -> list[Place]:
