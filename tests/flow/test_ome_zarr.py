@@ -163,6 +163,18 @@ def test_missing_slices_are_holes_in_both(tmp_path, write_config):
     assert zblocks("convert", config).code == 0
 
 
+def test_a_block_that_fails_is_a_hole_in_both(tmp_path, write_config):
+    voxels = write_stack(tmp_path / "in", textured((150, 30, 40, 1), "uint8"))
+    damaged = tmp_path / "in/s_070.png"
+    damaged.write_bytes(damaged.read_bytes()[:500])
+    fields = {"format": BOTH, "chunk_size": [16, 16, 64], "voxel_resolution": [1, 1, 1]}
+    done = zblocks("convert", write_config(**fields, allow_partial=True, damaged="error"))
+    assert "PARTIAL" in done.out, done.err
+    voxels[64:128] = 0
+    np.testing.assert_array_equal(read_image(tmp_path / "out.ome.zarr")[0], voxels)
+    assert not zblocks("verify", tmp_path / "out.ome.zarr").code
+
+
 @pytest.mark.parametrize("formats", ["ome-zarr", BOTH])
 def test_whole_or_not_at_all(tmp_path, write_config, formats):
     """Without a block there is no root document, then only what is missing is converted."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from demo.browser import find_chromium, open_page, state_of
+from demo.browser import find_chromium, open_page, state_of, viewing
 from tests.flow.conftest import textured, write_stack, zblocks
 from zblocks.neuroglancer import viewer_link
 from zblocks.storage import open_store
@@ -53,6 +53,11 @@ def test_the_same_voxels_in_the_same_places(tmp_path, write_config, case):
     )  # fmt: skip
     assert zblocks("convert", config).code == 0
     shown = read_viewed_volume(open_store(f"file://{tmp_path}/out"))
+    with viewing(f"{tmp_path}/out.ome.zarr", "--offline") as link, open_page(link) as page:
+        at = list(shown.box.start)
+        page.show(position=[a + 0.5 for a in at])
+        assert page.failed == 0
+        assert page.page.evaluate(_VALUES, at) == [voxels[0, 0, 0].tolist()]
     with serve(open_store(f"file://{tmp_path}"), client_folder()) as server:
         links = [
             viewer_link(replace(shown, zarr=zarr), f"{server.source}/{name}", server.viewer)
