@@ -8,7 +8,7 @@ import obstore
 import pytest
 
 from zblocks.storage import open_store, viewer_url
-from zblocks.view.access_rules import Address, Response, moved_address
+from zblocks.view.access_rules import Address, Response, moved_address, policy_fix
 from zblocks.view.public_access import address_of
 
 REGIONS = {
@@ -60,3 +60,10 @@ def test_a_bucket_that_is_elsewhere_is_linked_at_the_host_of_its_partition(regio
     there, said = moved_address(asked, answer)
     assert there.url == f"https://b.{REGIONS[region].removeprefix('https://')}/p"
     assert f"precomputed://{there.url}" in said
+
+
+def test_a_policy_names_the_bucket_in_its_partition(region):
+    partition = {"us-gov-west-1": "aws-us-gov", "cn-north-1": "aws-cn"}.get(region, "aws")
+    said = policy_fix(address_of("s3://b/v"), "info", ["4_4_4"])
+    assert f'"arn:{partition}:s3:::b/v/info"' in said
+    assert f'"arn:{partition}:s3:::b/v/4_4_4/*"' in said

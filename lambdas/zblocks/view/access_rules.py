@@ -124,7 +124,10 @@ def policy_fix(address: Address, root: str, folders: Iterable[str]) -> str:
 
     `folders` are those that its document `root` names.
     """
-    base = f"arn:aws:s3:::{address.bucket}/{address.prefix}".rstrip("/")
+    host = urlsplit(address.url).netloc
+    china, gov = host.endswith(".amazonaws.com.cn"), ".us-gov-" in host
+    partition = "aws-cn" if china else "aws-us-gov" if gov else "aws"
+    base = f"arn:{partition}:s3:::{address.bucket}/{address.prefix}".rstrip("/")
     what = [f"{base}/{key}" for key in (root, PROVENANCE, PAGE, *(f"{f}/*" for f in folders))]
     allow = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": what}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
