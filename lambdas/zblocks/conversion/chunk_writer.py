@@ -60,7 +60,7 @@ class OpenObjects:
         key = (stored.suffix, stored.folder, at)
         with self._lock:
             chunks = self._chunks.setdefault(key, {})
-            chunks[cell] = bytes(data)
+            chunks[cell] = data
             return self._chunks.pop(key) if len(chunks) == expected else None
 
     def __bool__(self) -> bool:
@@ -137,6 +137,8 @@ class ChunkWriter:
                 form = stored.form(box)
                 if form not in encoded:
                     encoded[form] = stored.encode(chunk)
+                if stored.group != ONE:
+                    encoded[form] = bytes(encoded[form])  # the buffer of raw voxels is reused
                 chunks = self._open.add(stored, cell, encoded[form], self._holes[scale.key])
                 if chunks is not None:
                     written.append(self._put(stored, stored.key(cell), stored.pack(chunks)))
