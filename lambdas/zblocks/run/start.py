@@ -165,16 +165,19 @@ def _withdraw(target: Store, decision: Decision) -> None:
     if folders:
         document = {"version": VERSION, "folders": sorted(folders)}
         target.put_json(REPLACED, json.dumps(document).encode())
-    unpublish((*(previous.outputs if previous else ()), *outputs), target)
-    target.delete([*DOCUMENTS, PROVENANCE, DOCUMENT])
+    unpublish((*(previous.outputs if previous else ()), *outputs), target, DOCUMENTS)
+    target.delete([PROVENANCE, DOCUMENT])
     for folder in (RECEIPTS, FAILURES):
         target.delete(o.key for o in target.list(folder))
 
 
-def unpublish(outputs: Sequence[Output], target: Store) -> None:
-    """Delete the documents of a volume, so that no viewer opens it."""
+def unpublish(outputs: Sequence[Output], target: Store, others: Sequence[str] = ()) -> None:
+    """Delete the documents of a volume, and `others`, so that no viewer opens it."""
+    keys = {output.suffix: dict.fromkeys(others) for output in outputs}
     for output in outputs:
-        target.beside(output.suffix).delete(output.document_keys)
+        keys[output.suffix] |= dict.fromkeys(output.document_keys)
+    for suffix, each in keys.items():
+        target.beside(suffix).delete(each)
 
 
 def folders_of(outputs: Sequence[Output]) -> set[tuple[str, str]]:
