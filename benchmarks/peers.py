@@ -179,7 +179,7 @@ def tensorstore_zarr(folder: Path, out: Path) -> None:
 
 
 def ngff_zarr(folder: Path, out: Path) -> None:
-    """Write an OME-Zarr 0.5 image with ngff-zarr, from slices that dask reads as they are needed."""
+    """Write an OME-Zarr image with ngff-zarr, as it compresses by default; dask reads the slices."""
     import dask.array as da
     import ngff_zarr as nz
     from dask import delayed
@@ -204,6 +204,8 @@ TOOLS = {
     "ngff-zarr": ngff_zarr,
     "tensorstore sharded gzip": lambda i, o: tensorstore_volume(i, o, sharded=True),
 }
+
+OME_ZARR = ["tensorstore zarr3 gzip", "ngff-zarr"]  # those that write Zarr
 
 
 if __name__ == "__main__":
