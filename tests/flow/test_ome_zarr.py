@@ -306,3 +306,17 @@ def test_plan_shows_both(tmp_path, write_config):
     assert both["volume"]["formats"] == BOTH
     said = zblocks("plan", write_config(format=BOTH)).out
     assert f"{tmp_path}/out and file://{tmp_path}/out.ome.zarr" in said
+
+
+def test_the_link_of_an_image_in_a_bucket(tmp_path, write_config, cloud):
+    write_stack(tmp_path / "in", textured((20, 50, 60, 1), "uint8"))
+    config = write_config(format=BOTH, destination="s3://volumes/v")
+    done = zblocks("convert", config)
+    assert done.code == 0, done.err
+    said = zblocks("view", "s3://volumes/v.ome.zarr", "--link")
+    assert said.code == 0, said.err
+    (layer,) = state_of(said.out.strip())["layers"]
+    assert layer["source"].endswith("v.ome.zarr/|zarr3:")
+    missing = zblocks("view", "s3://volumes/none.ome.zarr", "--link")
+    assert missing.code == 2
+    assert "not found" in missing.err
