@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from tests.flow.conftest import textured, write_stack, zblocks
 from tests.flow.inprocess import do_all, start
 from tests.references import pyramid_of, read_cloudvolume, read_info
 from zblocks.config import Config
+from zblocks.conversion.bands import StoredScale
+from zblocks.errors import SliceError
+from zblocks.geometry import Vec
 from zblocks.neuroglancer import viewer_link
 from zblocks.run.finalize import finalize
 from zblocks.run.job import open_job
@@ -320,3 +324,16 @@ def test_the_link_of_an_image_in_a_bucket(tmp_path, write_config, cloud):
     missing = zblocks("view", "s3://volumes/none.ome.zarr", "--link")
     assert missing.code == 2
     assert "not found" in missing.err
+
+
+@pytest.mark.parametrize(("sharding", "named"), [(False, "0/c/0/1/1:"), (True, "0/c/0/0/0 chunk ")])
+def test_a_damaged_object_is_named(tmp_path, write_config, sharding, named):
+    write_stack(tmp_path / "in", textured((8, 50, 60, 1), "uint8"))
+    config = write_config(format="ome-zarr", sharding=sharding, chunk_size=[16, 16, 8])
+    assert zblocks("convert", config).code == 0
+    job = open_job(f"file://{tmp_path}/out")
+    path = tmp_path / "out" / named.split(" ")[0].rstrip(":")
+    path.write_bytes(bytes(path.stat().st_size))
+    scale = job.plan.scales[0]
+    with pytest.raises(SliceError, match=re.escape(f"/out/{named}")):
+        StoredScale(job.plan, job.target, scale).read(scale.chunk_box(Vec(1, 1, 0)))

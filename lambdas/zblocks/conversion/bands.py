@@ -13,13 +13,13 @@ import numpy as np
 
 from zblocks.conversion.slice_stats import SliceStatsCounter
 from zblocks.errors import IncompleteVolume, SliceError
-from zblocks.geometry import Box, Span, Voxels, is_covered
+from zblocks.geometry import ONE, Box, Span, Voxels, is_covered
 from zblocks.host import cores
-from zblocks.outputs.scales import ChunkReader
+from zblocks.outputs.scales import ChunkReader, StoredAs
 from zblocks.planning.memory import DECODERS
 from zblocks.planning.missing import planned_holes
 from zblocks.planning.plan import Plan
-from zblocks.precomputed.scale import Scale, chunk_key
+from zblocks.precomputed.scale import Scale
 from zblocks.slices import ChannelSelection, RowReader, SliceHeader, open_slice
 from zblocks.slices.slice_ref import DamagedSlice, SliceRef
 from zblocks.slices.transforms.rows import OpenSlice, opener
@@ -146,13 +146,14 @@ class StoredScale:
     scale: Scale
     allow_holes: bool = False  # whether a missing chunk is read as the fill value
     holes: int = 0  # number of missing chunks read, without planned holes, which are always allowed
+    _stored: StoredAs = field(init=False)
     _reader: ChunkReader = field(init=False)
     _planned: tuple[Span, ...] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        first = self.plan.stored(self.plan.scales.index(self.scale))[0]
-        self._reader = first.open(self.target)
+        self._stored = self.plan.stored(self.plan.scales.index(self.scale))[0]
+        self._reader = self._stored.open(self.target)
         self._planned = planned_holes(self.plan, self.scale)
 
     def read(self, box: Box) -> Voxels:
@@ -163,9 +164,12 @@ class StoredScale:
         """
         if is_covered(self._planned, box.start.z, box.stop.z):
             return self.scale.empty(box, self.plan.missing.fill)
-        place = f"{self.target.url}/{chunk_key(self.scale, box)}"
+        cell = self.scale.cell(box)
+        place = f"{self.target.url}/{self._stored.key(cell)}"
+        if self._stored.group != ONE:
+            place += f" chunk {box.name}"
         try:
-            found = self._reader.read(self.scale.cell(box))
+            found = self._reader.read(cell)
         except (ValueError, OSError, zlib.error) as error:
             raise SliceError(f"{place}: {error}; rerun with overwrite true") from error
         if found is not None:

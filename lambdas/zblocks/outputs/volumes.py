@@ -155,8 +155,8 @@ def outputs_of(
         for k, scale in enumerate(scales)
     )
     each = [stored_as(*pair, formats) for pair in zip(scales, arrays, strict=True)]
-    first, *_ = stored = list(zip(*each, strict=True))
-    found: list[Output] = [_Precomputed(volume, first)] if formats.precomputed else []
+    by_format = list(zip(*each, strict=True))
+    found: list[Output] = [_Precomputed(volume, by_format[0])] if formats.precomputed else []
     if formats.zarr:
-        found.append(_OmeZarr(volume, stored[-1], arrays, formats.zarr_suffix))
+        found.append(_OmeZarr(volume, by_format[-1], arrays, formats.zarr_suffix))
     return tuple(found)
