@@ -110,7 +110,7 @@ def write_array(
     for at, chunks in objects.items():
         path = folder / array.folder / array.object_name(at)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(array.build_shard(chunks) if array.shard else next(iter(chunks.values())))
+        path.write_bytes(b"".join(array.build_shard(chunks) if array.shard else chunks.values()))
     (folder / array.path / DOCUMENT).write_bytes(array.document())
 
 

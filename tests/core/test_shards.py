@@ -104,7 +104,7 @@ def test_names(sharding, number, name):
 def test_a_shard_file_follows_the_specification(chunks, sharding):
     """Parsed by hand as sharded.md says; every chunk is where it is said to be."""
     chunks = {k: v for k, v in chunks.items() if k >> sharding.low == 0} or {0: b"x"}
-    data = build_shard(sharding, chunks)
+    data = b"".join(build_shard(sharding, chunks))
     table = 16 << sharding.minishard
     found = {}
     for inside in range(1 << sharding.minishard):
@@ -158,7 +158,7 @@ def reader(data, sharding):
 @given(st.dictionaries(st.integers(0, 63), st.binary(min_size=1, max_size=30), min_size=1))
 def test_our_reader_finds_every_chunk_and_reads_an_index_once(chunks):
     sharding = Sharding(4, 2, 3)
-    source, store = reader(build_shard(sharding, chunks), sharding)
+    source, store = reader(b"".join(build_shard(sharding, chunks)), sharding)
     for number in range(64):
         assert source.read(cell_of(number, Vec(4, 4, 4)), 30) == chunks.get(number)
     full = len({number >> 4 for number in chunks})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -71,11 +72,17 @@ def test_a_bucket_of_a_region_that_is_not_known(write_config):
      (13, InvalidConfig, "permission denied; ask the folder's owner")],
 )  # fmt: skip
 def test_a_disk_that_is_full_or_not_ours(tmp_path, monkeypatch, number, kind, words):
-    """As the operating system's errors read in obstore's."""
+    """As the operating system says it, and as obstore does."""
 
     def fail(*_, **__):
         raise obstore.exceptions.GenericError(f"Generic LocalFileSystem: (os error {number})")
 
+    def refuse(*_):
+        raise OSError(number, "Said by the system", "key#1")
+
     monkeypatch.setattr(obstore, "put", fail)
-    with pytest.raises(kind, match=words):
-        open_store(f"file://{tmp_path}/{number}").put("key", b"data", "text/plain")
+    monkeypatch.setattr(os, "open", refuse)
+    store = open_store(f"file://{tmp_path}/{number}")
+    for key in (".key", "key"):
+        with pytest.raises(kind, match=words):
+            store.put(key, b"data", "text/plain")

@@ -248,7 +248,7 @@ def test_an_unclipped_edge_in_a_shard_is_found(tmp_path):
         for x in range(4) for y in range(3) for z in range(5)
     }  # fmt: skip
     path = min((tmp_path / "v" / KEY).iterdir())
-    path.write_bytes(build_shard(Sharding(9, 0, 0), chunks))
+    path.write_bytes(b"".join(build_shard(Sharding(9, 0, 0), chunks)))
     code, found = verify(tmp_path / "v")
     assert (code, list(found["counts"])) == (1, ["bad-chunk"])
     assert found["counts"]["bad-chunk"] == 4 * 3 * 5 - 3 * 2 * 4

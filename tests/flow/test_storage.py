@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
@@ -33,6 +35,44 @@ def test_put_get_head_list_delete(store):
     assert ([o.key for o in objects], folders) == (["a/b"], ["a/c"])
     store.delete(["a/b", "never", "a/c/d"])
     assert list(store.list()) == []
+
+
+@pytest.mark.parametrize("key", ["new/folder/chunk", ".new/folder/chunk"])
+def test_an_object_in_parts(store, key):
+    """Of names that a folder writes itself, or leaves to obstore; it replaces what is there."""
+    tag = store.put(key, b"older", "application/octet-stream")
+    assert tag == store.head(key).etag
+    many = [b"%d " % n for n in range(2000)]
+    tag = store.put(key, [b"", memoryview(b"voxels"), *many], "application/octet-stream")
+    assert store.get(key) == b"voxels" + b"".join(many)
+    assert tag == store.head(key).etag
+    assert [o.key for o in store.list()] == [key]
+
+
+def test_a_file_is_there_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
+    """A killed writer leaves a name that is no object; one that fails leaves nothing."""
+    store = open_store(f"file://{tmp_path}")
+    store.put("chunk", b"older", "application/octet-stream")
+    (tmp_path / "chunk#1").write_bytes(b"of a killed writer")
+    store.put("chunk", b"newer", "application/octet-stream")
+    assert [o.key for o in store.list()] == ["chunk"]
+    write, seen = os.write, []
+
+    def fill_up(file, data):
+        seen.append((tmp_path / "chunk").read_bytes())
+        if len(seen) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(file, data[:3])
+
+    monkeypatch.setattr(os, "write", fill_up)
+    with pytest.raises(StorageError, match="chunk: the disk is full"):
+        store.put("chunk", b"newest of all", "application/octet-stream")
+    assert seen == [b"newer"] * 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["chunk", "chunk#1"]
+    assert store.get("chunk") == b"newer"
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:3]))
+    store.put("chunk", b"newest of all", "application/octet-stream")
+    assert store.get("chunk") == b"newest of all"
 
 
 def test_a_missing_object_is_a_missing_file(store):

@@ -1,19 +1,23 @@
-"""Encodes and stores finished chunks in each output format, with a pool of threads."""
+"""Encodes and stores finished chunks in each output format, with a pool of threads.
+
+Chunks go to the threads in batches, since handing over costs about as much as storing a small one.
+"""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 from isal import isal_zlib
 
 from zblocks.compression import Buffer
-from zblocks.geometry import ONE, Box, Span, Vec, Voxels, is_covered
+from zblocks.geometry import ONE, Box, Span, Vec, Voxels, ceil_div, is_covered
 from zblocks.host import cores
 from zblocks.outputs.scales import StoredAs
 from zblocks.planning.memory import chunk_bytes, queued_chunks
@@ -25,6 +29,18 @@ from zblocks.storage import IMMUTABLE, Store
 
 LOCAL_PUTS_PER_CORE = 2
 """Writing a file hardly waits; more threads would only contend for the interpreter lock."""
+
+LONGEST = 16
+"""Chunks of a batch, at most: more save nothing, and the last batch of a task is waited for."""
+
+
+def batch_chunks(row: int, queued: int, threads: int) -> int:
+    """Return how many chunks of a row of so many are stored by one thread, one after the other.
+
+    `queued` chunks may wait. A row has work for all threads, so that as many requests are under way
+    as if each chunk were alone; and while every thread has a batch, another can wait for each.
+    """
+    return max(1, min(ceil_div(row, threads), queued // (2 * threads), LONGEST))
 
 
 class Written(NamedTuple):
@@ -67,46 +83,61 @@ class OpenObjects:
         return bool(self._chunks)
 
 
+class Batch(NamedTuple):
+    """Chunks of one scale that one thread stores."""
+
+    scale: Scale
+    boxes: Sequence[Box]
+    buffers: list[Voxels]  # each begins with the voxels of a chunk
+
+
 class ChunkWriter:
     """Encodes and stores the chunks of one task.
 
-    Chunks are copied into buffers, which are reused; when all are in use, `add` waits for one.
+    Chunks are copied into buffers, which are reused; when all are in use, `add` waits for some.
     `scales` are those that the task writes, and `slab` is the size of the rows that it holds at a
     time, in bytes: no more wait.
     """
 
     def __init__(self, target: Store, plan: Plan, scales: Sequence[Scale], slab: int) -> None:
-        self._plan = plan
         self._outputs = {s.key: plan.stored(k) for k, s in enumerate(plan.scales)}
         self._stores = {o.suffix: target.beside(o.suffix) for o in plan.outputs}
         self._open = OpenObjects()
         self._holes = {s.key: planned_holes(plan, s) for s in scales}
-        self._pool = ThreadPoolExecutor(
-            cores() * (LOCAL_PUTS_PER_CORE if target.local else PUTS_PER_CORE)
-        )
+        self._threads = cores() * (LOCAL_PUTS_PER_CORE if target.local else PUTS_PER_CORE)
+        self._pool = ThreadPoolExecutor(self._threads)
         self._pending: list[Future[list[Written]]] = []
         self._failed = threading.Event()
-        self._buffers: queue.SimpleQueue[Voxels] = queue.SimpleQueue()
-        size = chunk_bytes(scales)
-        self._size = size // np.dtype(plan.volume.format.dtype).itemsize
-        self._unused = queued_chunks(slab, size)
-        """Buffers that may still be made."""
+        self._format, size = plan.volume.format, chunk_bytes(scales)
+        self._size = size // np.dtype(self._format.dtype).itemsize
+        self._queued = self._unused = queued_chunks(slab, size)
+        """Buffers that there may be, and those of them that may still be made."""
+        self._free: list[Voxels] = []
+        self._returned: queue.SimpleQueue[list[Voxels]] = queue.SimpleQueue()
 
     def __enter__(self) -> ChunkWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
         """Wait for chunks that are being stored; drop those not started."""
+        self._failed.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def add(self, scale: Scale, box: Box, voxels: Voxels) -> None:
-        """Add a chunk (z, y, x, c); it is copied before this returns."""
-        buffer = self._buffer()
-        if self._failed.is_set():
-            self.finish()
-        chunk = buffer[: voxels.size].reshape(voxels.shape)
-        np.copyto(chunk, voxels)
-        self._pending.append(self._pool.submit(self._store, scale, box, chunk, buffer))
+    def add(self, scale: Scale, boxes: Sequence[Box], band: Box, rows: Voxels) -> None:
+        """Add chunks of one row, in this order; they are copied before this returns.
+
+        `rows` (z, y, x, c) are the voxels of `band`, in which the boxes lie.
+        """
+        length = batch_chunks(len(boxes), self._queued, self._threads)
+        for at in range(0, len(boxes), length):
+            batch = Batch(scale, boxes[at : at + length], [])
+            for box in batch.boxes:
+                buffer = self._buffer()
+                np.copyto(self._chunk(box, buffer), rows[box.slices(band.start)])
+                batch.buffers.append(buffer)
+            if self._failed.is_set():
+                self.finish()
+            self._pending.append(self._pool.submit(self._store, batch))
 
     def finish(self) -> tuple[Written, ...]:
         """Wait for all objects and return them.
@@ -120,37 +151,53 @@ class ChunkWriter:
         return written
 
     def _buffer(self) -> Voxels:
-        """Return a free buffer: a used one, a new one, or else the next one that is returned."""
-        try:
-            return self._buffers.get_nowait()
-        except queue.Empty:
-            if not self._unused:
-                return self._buffers.get()
-            self._unused -= 1
-            return np.empty(self._size, self._plan.volume.format.dtype)
+        """Return a free buffer: a used one, a new one, or the next that is returned."""
+        if not self._free:
+            try:
+                self._free = self._returned.get(block=not self._unused)
+            except queue.Empty:
+                self._unused -= 1
+                return np.empty(self._size, self._format.dtype)
+        return self._free.pop()
 
-    def _store(self, scale: Scale, box: Box, chunk: Voxels, buffer: Voxels) -> list[Written]:
-        """Encode a chunk and store it in each format, or the object that it completes."""
+    def _chunk(self, box: Box, buffer: Voxels) -> Voxels:
+        """Return the part of a buffer that holds a chunk (z, y, x, c)."""
+        shape = (*box.shape[::-1], self._format.channels)
+        return buffer[: prod(shape)].reshape(shape)
+
+    def _store(self, batch: Batch) -> list[Written]:
+        """Encode and store chunks until one fails, here or in another thread."""
+        written = list[Written]()
         try:
-            cell, encoded, written = scale.cell(box), dict[Hashable, Buffer](), list[Written]()
-            for stored in self._outputs[scale.key]:
-                form = stored.form(box)
-                if form not in encoded:
-                    encoded[form] = stored.encode(chunk)
-                if stored.group != ONE:
-                    encoded[form] = bytes(encoded[form])  # the buffer of raw voxels is reused
-                chunks = self._open.add(stored, cell, encoded[form], self._holes[scale.key])
-                if chunks is not None:
-                    written.append(self._put(stored, stored.key(cell), stored.pack(chunks)))
+            for box, buffer in zip(batch.boxes, batch.buffers, strict=True):
+                if self._failed.is_set():
+                    break
+                written += self._store_chunk(batch.scale, box, self._chunk(box, buffer))
         except BaseException:
             self._failed.set()
             raise
         else:
             return written
         finally:
-            self._buffers.put(buffer)
+            self._returned.put(batch.buffers)
 
-    def _put(self, stored: StoredAs, key: str, data: Buffer) -> Written:
+    def _store_chunk(self, scale: Scale, box: Box, chunk: Voxels) -> Iterator[Written]:
+        """Encode a chunk and store it in each format, or the object that it completes."""
+        cell, encoded = scale.cell(box), dict[Hashable, Buffer]()
+        for stored in self._outputs[scale.key]:
+            form = stored.form(box)
+            if form not in encoded:
+                encoded[form] = stored.encode(chunk)
+            if stored.group != ONE:
+                encoded[form] = bytes(encoded[form])  # the buffer of raw voxels is reused
+            chunks = self._open.add(stored, cell, encoded[form], self._holes[scale.key])
+            if chunks is not None:
+                yield self._put(stored, stored.key(cell), stored.pack(chunks))
+
+    def _put(self, stored: StoredAs, key: str, parts: Sequence[Buffer]) -> Written:
         kind, compression = stored.headers
-        etag = self._stores[stored.suffix].put(key, data, kind, compression, IMMUTABLE)
-        return Written(key, len(data), isal_zlib.crc32(data), etag)
+        etag = self._stores[stored.suffix].put(key, parts, kind, compression, IMMUTABLE)
+        crc = 0
+        for part in parts:
+            crc = isal_zlib.crc32(part, crc)
+        return Written(key, sum(map(len, parts)), crc, etag)

@@ -166,5 +166,4 @@ def _cut(band: Band, scale: Scale, holes: Sequence[Span], out: _Out) -> None:
     cells = scale.box.cells(scale.chunk, within=band.box)
     boxes = [c for c in cells if not is_covered(holes, c.start.z, c.stop.z)]
     first = out.turn * TURN % max(len(boxes), 1)
-    for box in boxes[first:] + boxes[:first]:
-        out.writer.add(scale, box, band.voxels[box.slices(band.box.start)])
+    out.writer.add(scale, boxes[first:] + boxes[:first], band.box, band.voxels)

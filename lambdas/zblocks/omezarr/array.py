@@ -78,10 +78,11 @@ class ZarrArray:
         data = voxels.data.cast("B") if one else voxels.transpose(3, 0, 1, 2).tobytes()
         return compress(data, self.compression)
 
-    def build_shard(self, chunks: Mapping[Vec, Buffer]) -> bytes:
-        """Return a shard from its encoded chunks, by their places in it, xyz; others are absent.
+    def build_shard(self, chunks: Mapping[Vec, Buffer]) -> list[Buffer]:
+        """Return a shard's parts: its encoded chunks, by their places in it, xyz, and its index.
 
-        Layout: chunks, x fastest, then y, z; offset and size of every chunk; checksum of these.
+        Other chunks are absent. Layout: chunks, x fastest, then y, z; offset and size of every
+        chunk; checksum of these.
         """
         if self.shard is None:
             raise ValueError(f"array {self.path} is not sharded")
@@ -95,7 +96,7 @@ class ZarrArray:
             data.append(chunk)
             at += len(chunk)
         table = index.tobytes()
-        return b"".join([*data, table, checksum(table)])
+        return [*data, table, checksum(table)]
 
     def document(self) -> bytes:
         """Return its `zarr.json`."""

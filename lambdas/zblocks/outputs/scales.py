@@ -119,8 +119,8 @@ class StoredAs(Protocol):
     def key(self, cell: Vec) -> str:
         """Return the key of the object that holds a cell's chunk."""
 
-    def pack(self, chunks: Mapping[Vec, Buffer]) -> Buffer:
-        """Return an object from its encoded chunks by their cells."""
+    def pack(self, chunks: Mapping[Vec, Buffer]) -> list[Buffer]:
+        """Return the parts of an object, in their order, from its encoded chunks by their cells."""
 
     def names(self, holes: Sequence[Span], store: Store, /) -> ObjectNames:
         """Return the names of its objects as stored, but of layers of chunks that are left out."""
@@ -160,10 +160,10 @@ class _PrecomputedScale:
             return chunk_key(scale, scale.chunk_box(cell))
         return shard_key(scale, chunk_id(cell, scale.grid) >> scale.sharding.low)
 
-    def pack(self, chunks: Mapping[Vec, Buffer]) -> Buffer:
+    def pack(self, chunks: Mapping[Vec, Buffer]) -> list[Buffer]:
         sharding, grid = self.scale.sharding, self.scale.grid
         if sharding is None:
-            return next(iter(chunks.values()))
+            return list(chunks.values())
         return build_shard(sharding, {chunk_id(cell, grid): data for cell, data in chunks.items()})
 
     def names(self, holes: Sequence[Span], store: Store) -> ObjectNames:
@@ -201,9 +201,9 @@ class _ZarrScale:
     def key(self, cell: Vec) -> str:
         return f"{self.folder}/{self.array.object_name(cell.over(self.group))}"
 
-    def pack(self, chunks: Mapping[Vec, Buffer]) -> Buffer:
+    def pack(self, chunks: Mapping[Vec, Buffer]) -> list[Buffer]:
         if self.array.shard is None:
-            return next(iter(chunks.values()))
+            return list(chunks.values())
         group = self.group
         places = {Vec(c.x % group.x, c.y % group.y, c.z % group.z): c for c in chunks}
         return self.array.build_shard({place: chunks[cell] for place, cell in places.items()})

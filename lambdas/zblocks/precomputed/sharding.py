@@ -147,8 +147,8 @@ def sharding_info(sharding: Sharding) -> dict[str, str | int]:
     }
 
 
-def build_shard(sharding: Sharding, chunks: Mapping[int, Buffer]) -> bytes:
-    """Return the bytes of one shard, given its encoded chunks by ID.
+def build_shard(sharding: Sharding, chunks: Mapping[int, Buffer]) -> list[Buffer]:
+    """Return the parts of one shard, in their order, given its encoded chunks by ID.
 
     Layout: shard index, chunks by ascending ID, minishard indices. Offsets count from the end of
     the shard index.
@@ -168,7 +168,7 @@ def build_shard(sharding: Sharding, chunks: Mapping[int, Buffer]) -> bytes:
         index[inside] = at, at + len(packed)
         data.append(packed)
         at += len(packed)
-    return b"".join([index.tobytes(), *data])
+    return [index.tobytes(), *data]
 
 
 def _minishard_index(entries: list[tuple[int, int, int]]) -> bytes:

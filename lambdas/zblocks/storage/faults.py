@@ -20,7 +20,7 @@ _DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 
 @contextmanager
 def translated(place: str, denied: str, *, local: bool) -> Iterator[None]:
-    """Raise the store's errors as ours; missing objects and failed conditions pass unchanged.
+    """Raise the errors of a store as ours; missing objects and failed conditions pass unchanged.
 
     `place` is the object's URL, and `denied` what to do if access is, for the message.
 
@@ -34,7 +34,7 @@ def translated(place: str, denied: str, *, local: bool) -> Iterator[None]:
         if NO_BUCKET in str(error):
             raise _translate(place, error, denied, local=local) from error
         raise
-    except (ValueError, exceptions.BaseError) as error:
+    except (ValueError, OSError, exceptions.BaseError) as error:
         conditions = (exceptions.AlreadyExistsError, exceptions.PreconditionError)
         if isinstance(error, conditions) and not is_conflict(error):
             raise
@@ -50,7 +50,7 @@ def is_conflict(error: BaseException | None) -> bool:
 
 
 def _translate(place: str, error: Exception, denied: str, *, local: bool) -> ZblocksError:
-    said, short = str(error), _shorten(error)
+    said, short = _said(error), _shorten(error)
     sign = "os error 13" if local else "status code: 403"  # a refused listing has no class
     if "<Code>InvalidObjectState</Code>" in said:
         what = _archived(place, said)
@@ -73,6 +73,13 @@ def _translate(place: str, error: Exception, denied: str, *, local: bool) -> Zbl
     return InvalidConfig(f"{place}: {what}")
 
 
+def _said(error: Exception) -> str:
+    """Return what an error says; that of an operating system as obstore puts it."""
+    if isinstance(error, OSError) and error.errno:
+        return f"{error.filename or 'write'}: {error.strerror} (os error {error.errno})"
+    return str(error)
+
+
 def _archived(place: str, said: str) -> str:
     """Return what to do with an object that must be restored before it can be read."""
     tiers = list(dict.fromkeys(re.findall(r"<(?:StorageClass|AccessTier)>(\w+)<", said)))
@@ -88,7 +95,7 @@ def _archived(place: str, said: str) -> str:
 
 def _shorten(error: Exception) -> str:
     """Return the first line of obstore's long messages, printable and without keys."""
-    text = str(error).strip().partition("\n\n")[0].removesuffix("Debug source:")
+    text = _said(error).strip().partition("\n\n")[0].removesuffix("Debug source:")
     return printable(hide_keys(text), 300)
 
 

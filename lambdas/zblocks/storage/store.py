@@ -21,9 +21,11 @@ import obstore
 from obstore import exceptions
 from obstore.store import HTTPStore, LocalStore, S3Store
 
+from zblocks.compression import Buffer
 from zblocks.errors import InvalidConfig, SourceChanged, StorageError
 from zblocks.parallel import in_threads
 from zblocks.storage.faults import is_conflict, odd_entries, translated
+from zblocks.storage.local_file import PLAIN_NAME, write_file
 from zblocks.storage.objects import Fetched, Span, StoredObject, Traffic
 
 if TYPE_CHECKING:
@@ -176,25 +178,24 @@ class Store:
     def put(
         self,
         key: str,
-        data: bytes | memoryview,
+        data: Buffer | Sequence[Buffer],
         content_type: str,
         content_encoding: str = "",
         cache_control: str = NO_CACHE,
     ) -> str:
-        """Write an object atomically; return its ETag."""
+        """Write an object, or its parts in their order, atomically; return its ETag."""
         name = self.stored_name(key, content_encoding)
+        path, body = self._path(name), [data] if isinstance(data, bytes | memoryview) else data
+        self._check()
+        self.traffic.wrote(sum(map(len, body)))
+        if self.local and PLAIN_NAME.fullmatch(name):
+            return self._written(name, lambda: write_file(f"/{path}", body))
         headers = {"Content-Type": content_type, "Cache-Control": cache_control}
         if content_encoding:
             headers["Content-Encoding"] = content_encoding
-        self._check()
-        self.traffic.wrote(data)
-        attributes = None if self.local else headers
-        path = self._path(name)
-        put = self._written(
-            name,
-            lambda: obstore.put(self._raw, path, data, use_multipart=False, attributes=attributes),
-        )
-        return put["e_tag"] or ""
+        kept = None if self.local else headers
+        put = partial(obstore.put, self._raw, path, use_multipart=False, attributes=kept)
+        return self._written(name, lambda: put(data))["e_tag"] or ""
 
     def put_json(self, key: str, data: bytes) -> None:
         """Write a document."""
