@@ -17,9 +17,10 @@ from benchmarks.slow_s3 import PAGE, Listed, SlowS3
 from zblocks.conversion.chunk_writer import Written
 from zblocks.conversion.slice_stats import SliceStats
 from zblocks.conversion.tasks import ReadSlice, read_slices
-from zblocks.planning.plan import Plan, plan_from_json, tasks_from_json
+from zblocks.planning.documents import plan_from_json, slices_from_json
+from zblocks.planning.plan import Plan, block_tasks
 from zblocks.precomputed.scale import Scale
-from zblocks.run.job import ITEMS, PLAN, RECEIPTS
+from zblocks.run.job import PLAN, RECEIPTS, SLICES
 from zblocks.run.records import Receipt
 
 VOLUME = "v"  # its folder in the bucket
@@ -82,7 +83,7 @@ class FinishedVolume(SlowS3):
     @cached_property
     def receipts(self) -> dict[str, bytes]:
         """The receipts by name, gzipped."""
-        tasks = tasks_from_json(self.stored[f"{VOLUME}/{ITEMS}"])
+        tasks = block_tasks(self.plan, slices_from_json(self.stored[f"{VOLUME}/{SLICES}"]))
         read = {t.name: read_slices(t.slices) for t in tasks}
         names = [*read, *(c.name for c in self.plan.coarse)]
         return {

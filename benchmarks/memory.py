@@ -26,7 +26,7 @@ import zblocks
 from tests.formats.registry import HEIGHT, INPUTS, InputKind, Plane
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Vec
-from zblocks.planning.plan import plan_from_json
+from zblocks.planning.documents import plan_from_json
 
 AMPLE = 16_384  # MiB, of a worker that takes whole slices
 TILE = 512  # pixels of a side

@@ -83,7 +83,7 @@ def measure_plan(slices: int, delay: float) -> dict[str, Figures]:
     """Return what the plan of a stack took."""
     server = SlowS3(slices, delay)
     found = run(PLAN, server, start(server))
-    items = len(server.stored["v/.zblocks/items.json"])
+    items = len(server.stored["v/.zblocks/stages/0.json"])
     return {f"plan of {slices} slices": {**found, "items_bytes": items}}
 
 

@@ -171,7 +171,7 @@ Finalize, which is one function, couldn't compare that many objects with their r
 {inputs}
 
 Computation and network transfer are assumed to overlap: the slower one decides. Storage and traffic
-out of the region are not included. Cost, and the time of Plan, Coarsen and Finalize, are computed as
+out of the region are not included. Cost, and the time of Plan, coarser scales and Finalize, are computed as
 by `zblocks plan`.
 """
 

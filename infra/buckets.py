@@ -93,7 +93,7 @@ class Buckets:
         results = ["s3:GetObject", "s3:PutObject"]
         results += ["s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"]
         return [
-            self._allow(["s3:GetObject"], self._in_target("*.zblocks/pending.json")),
+            self._allow(["s3:GetObject"], self._in_target("*.zblocks/stages/*")),
             self._allow(results, self._in_target(".zblocks/map/*")),
         ]
 

@@ -44,7 +44,7 @@ from infra.layers import ROOT, Target
 from infra.settings import Settings, read_settings
 from infra.watch import Functions, Watch, Watched
 
-MAP_LABEL = "Blocks"
+MAP_LABEL = "Tasks"
 """The "Label" of the Distributed Map in the ASL: part of its child executions' ARNs."""
 FUNCTION_TIMEOUT = Duration.minutes(15)
 OURS = {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}

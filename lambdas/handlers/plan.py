@@ -20,7 +20,7 @@ from zblocks.planning.bill import WorkerPool
 from zblocks.planning.requests import blocks_at_once, coarse_at_once
 from zblocks.planning.stores import open_stores
 from zblocks.run.cloud.executions import ask, functions_at_once
-from zblocks.run.job import PENDING, map_prefix
+from zblocks.run.job import map_prefix, stage_key
 from zblocks.run.start import Prepared, Run, prepare
 from zblocks.storage import StoredFile, home_region, open_store
 
@@ -134,23 +134,25 @@ def as_state(
 ) -> dict[str, Any]:
     """Return the execution's state, whose size doesn't grow with the stack.
 
-    `quota`: functions that the account may run at once. More blocks than that, or than S3's request
+    `quota`: functions that the account may run at once. More tasks than that, or than S3's request
     rates keep busy, would only wait.
     """
     plan, pool = prepared.plan, WorkerPool(config.max_concurrency, quota=quota)
     bucket, _, folder = plan.destination.removeprefix("s3://").partition("/")
     folder = folder.rstrip("/")
+    blocks, coarse = blocks_at_once(plan, prepared.pending, pool), coarse_at_once(plan, pool)
     return {
         "status": "duplicate" if prepared.duplicate else "planned",
         "execution": execution,
         "destination": plan.destination,
         "bucket": bucket,
-        "pending_key": f"{folder}/{PENDING}".lstrip("/"),
         "map_prefix": map_prefix(plan.destination),
         "volume_id": plan.volume_id,
-        "coarse": plan.stages(),
-        "max_concurrency": blocks_at_once(plan, prepared.pending, pool),
-        "coarse_concurrency": coarse_at_once(plan, pool),
+        "stages": [
+            {"key": f"{folder}/{stage_key(number)}".lstrip("/"), "max_concurrency": at_once}
+            for number, at_once in enumerate((blocks, *(coarse for _ in plan.coarse_stages)))
+        ],
+        "stage_count": 1 + len(plan.coarse_stages),
         "allow_partial": config.allow_partial,
         "round": a_round(plan, len(prepared.pending)),
     }

@@ -1,4 +1,4 @@
-"""The deployed sizes of workers, and which of them an execution calls for its blocks."""
+"""The deployed sizes of workers, and which of them an execution calls for its tasks."""
 
 import os
 from typing import Any
@@ -16,8 +16,12 @@ def deployed() -> list[WorkerSpec]:
 
 
 def a_round(plan: Plan, blocks: int) -> dict[str, Any]:
-    """Return what of an execution's state is new each time that it goes to its blocks."""
-    return {"worker": worker_of(plan), "blocks": blocks, "error": {}}
+    """Return what of an execution's state is new each time that it goes to its tasks.
+
+    `next` is the number of the first stage; that of the blocks, 0, is left out if none is due:
+    what a Distributed Map does with an empty list is written nowhere.
+    """
+    return {"worker": worker_of(plan), "next": 0 if blocks else 1, "error": {}}
 
 
 def worker_of(plan: Plan) -> str:

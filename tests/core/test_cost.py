@@ -21,11 +21,12 @@ from zblocks.planning.cost import (
     RUN_GETS,
     RUN_LISTS,
     RUN_PUTS,
+    STAGE_TRANSITIONS,
     WorkDone,
     actual,
     estimate,
 )
-from zblocks.planning.plan import BlockTask, CoarseTask, MissingSlices, Plan, StackFormat
+from zblocks.planning.plan import BlockTask, CoarseStage, MissingSlices, Plan, StackFormat
 from zblocks.planning.requests import PUT_RATE, TASK_GETS, block_seconds, slice_gets
 from zblocks.precomputed.scale import Scale, Volume
 from zblocks.slices.slice_ref import SliceRef
@@ -61,7 +62,7 @@ def a_plan(source="s3://a", destination="s3://b/c") -> Plan:
         stack=StackFormat(RowFormat(40, 30, 1, "uint16"), "auto", ()),
         missing=MissingSlices(), filled=(), sparse_labels=False, region=None,
         owned=1, block_shape=Vec(0, 0, 8), block_grid=Vec(1, 1, 2),
-        coarse=(CoarseTask(0, 0, 1, 2, Vec(0, 0, 0), Vec(0, 0, 0)),), rows=30,
+        coarse_stages=(CoarseStage(1, 2, Vec(0, 0, 0), Vec(1, 1, 1)),), rows=30,
         memory_mb=2048, predicted_peak_mb=100, predicted_block_s=44.0, notes=(),
     )  # fmt: skip
 
@@ -80,7 +81,7 @@ def test_the_lines_by_hand():
     e = estimate(a_plan(), blocks(), WorkerPool(1), PRICES)
     found = {name: line.quantity for name, line in lines(e.bill).items()}
     assert found[("Lambda", "calls")] == 2 + 1 + 2
-    assert found[("Step Functions", "transitions")] == 8 + 1 + 1 + 2 * 2
+    assert found[("Step Functions", "transitions")] == 6 + 2 * 3 + 3 * 2
     # scale 0: 3×2×3 chunks; scale 1: 2×1×2
     assert found[("S3", "PUT")] == 18 + 4 + 3 + RUN_PUTS
     # 12 slices and 12 headers; 18 chunks to coarsen; three tasks, and a receipt of each
@@ -180,7 +181,7 @@ def test_workers_take_blocks_in_order():
 
 def test_requests_of_one_prefix_have_a_rate():
     scale = a_scale(1, Vec(4000, 4000, 12), Vec(4, 4, 4))
-    plan = dataclasses.replace(a_plan(), volume=Volume("image", (scale,)), coarse=())
+    plan = dataclasses.replace(a_plan(), volume=Volume("image", (scale,)), coarse_stages=())
     assert estimate(plan, blocks(), WorkerPool(2), PRICES).blocks_s == 3_000_000 / PUT_RATE
 
 
@@ -226,34 +227,37 @@ def test_what_it_took_is_of_the_work_done():
     one = WorkDone(blocks=1, tasks=1, seconds=3.0, objects=12, read=read[:8])
     fewer = lines(actual(plan, blocks(), one, WorkerPool(1), PRICES))
     assert fewer[("S3", "PUT")].quantity == 12 + 1 + RUN_PUTS
-    assert fewer[("Step Functions", "transitions")].quantity == 8 + 1 + 1 + 2
+    assert fewer[("Step Functions", "transitions")].quantity == 6 + 2 * 3 + 2
     throttled = lines(
         actual(plan, blocks(), dataclasses.replace(one, retries=7), WorkerPool(1), PRICES)
     )
-    assert throttled[("Step Functions", "transitions")].quantity == 8 + 1 + 1 + 2 + 7
+    assert throttled[("Step Functions", "transitions")].quantity == 6 + 2 * 3 + 2 + 7
 
 
-def path(machine, choices=()):
-    """The states that an execution enters when nothing fails."""
-    at = machine["StartAt"]
+def path(machine, start, taken=()):
+    """The states that are entered when nothing fails; `taken` are those that choices go to."""
+    at = start
     while at:
         yield at
         state = machine["States"][at]
-        at = state.get("Next") or state.get("Default")
+        nexts = [each["Next"] for each in state.get("Choices", ())]
+        at = next((n for n in nexts if n in taken), state.get("Next") or state.get("Default"))
+        if at == start:
+            return
 
 
 def test_transitions_are_the_states_of_the_machine():
     """A state entered is a transition; so is the start of a Distributed Map's child."""
     machine = json.loads(ASL.read_text())
-    entered = list(path(machine))
+    entered = list(path(machine, machine["StartAt"]))
     assert entered[-1] == "Published"
     assert len(entered) == PARENT_TRANSITIONS
-    child = machine["States"]["Convert blocks"]["ItemProcessor"]
+    stage = list(path(machine, "Tasks left?", taken=("Next stage",)))
+    assert stage == ["Tasks left?", "Next stage", "Convert"]
+    assert len(stage) == STAGE_TRANSITIONS
+    child = machine["States"]["Convert"]["ItemProcessor"]
     assert child["ProcessorConfig"]["ExecutionType"] == "STANDARD"
-    assert 1 + len(list(path(child))) == CHILD_TRANSITIONS
-    stage = machine["States"]["Coarsen"]["ItemProcessor"]
-    assert [*path(stage)] == ["Coarsen one stage"]
-    assert [*path(stage["States"]["Coarsen one stage"]["ItemProcessor"])] == ["Coarsen one part"]
+    assert 1 + len(list(path(child, child["StartAt"]))) == CHILD_TRANSITIONS
 
 
 def test_a_file_of_prices_changes_what_it_names(tmp_path):

@@ -15,6 +15,7 @@ from tests.references import means
 from zblocks.conversion.cascade import Cascade
 from zblocks.conversion.tasks import downsamplers, read_slices
 from zblocks.geometry import Box, Vec, is_covered
+from zblocks.planning.documents import slices_from_json, slices_to_json
 from zblocks.planning.missing import (
     coarser_spans,
     hole_spans,
@@ -22,7 +23,7 @@ from zblocks.planning.missing import (
     spans_of,
     substitutes_of,
 )
-from zblocks.planning.plan import MissingSlices, task_from_item, tasks_to_json
+from zblocks.planning.plan import MissingSlices, stack_slices
 from zblocks.planning.planner import make_plan, volume_id
 from zblocks.planning.time import WorkerSpec
 from zblocks.precomputed.object_names import object_names
@@ -156,18 +157,18 @@ def test_objects_that_are_due(gone, z0, sharding):
         assert set(found) == due
 
 
-def test_items_say_what_is_read_instead_and_stay_small():
+def test_slices_say_what_is_read_instead():
     gone = {0, 5, 6, 39}
     _, tasks = plan_for(gone, "interpolate")
     slices = [s for t in tasks for s in t.slices]
     read = [[r.z for r in s.reads] for s in slices]
     assert read[:8] == [[1], [1], [2], [3], [4], [4, 7], [4, 7], [7]]
     assert read[39] == [38]
-    items = json.loads(tasks_to_json(tasks))
-    assert tuple(map(task_from_item, items)) == tasks
+    document = slices_to_json(stack_slices(tasks))
+    assert slices_from_json(document) == stack_slices(tasks)
     usual = [0, 0, 0, 0, []]
     below, above = (["s4", 10, "e", "png", *usual], ["s7", 10, "e", "png", *usual])
-    assert items[0]["slices"][5] == [5, None, 0, "", "", *usual[:4], [[4, *below], [7, *above]]]
+    assert json.loads(document)[5] == [5, None, 0, "", "", *usual[:4], [[4, *below], [7, *above]]]
     assert [s.key for s in read_slices(slices[4:7])] == ["s4", "s4", "s7", "s4", "s7"]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import msgspec
 import pytest
@@ -12,14 +11,18 @@ from tests.plans import a_stack, chunk_format
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Box, Vec
 from zblocks.planning.bill import WorkerPool
-from zblocks.planning.ownership import COARSE_SHARE
-from zblocks.planning.plan import (
+from zblocks.planning.documents import (
+    bytes_of_slices,
     plan_from_json,
     plan_to_json,
-    task_from_item,
-    tasks_from_json,
-    tasks_to_json,
+    slices_from_bytes,
+    slices_from_json,
+    slices_to_json,
+    stage_from_json,
+    stage_to_json,
 )
+from zblocks.planning.ownership import COARSE_SHARE
+from zblocks.planning.plan import block_tasks, stack_slices
 from zblocks.planning.planner import make_plan
 from zblocks.planning.requests import coarse_seconds
 from zblocks.planning.time import WorkerSpec
@@ -117,41 +120,38 @@ def test_the_id_tells_volumes_apart():
 def test_documents_travel():
     plan, tasks = make_plan(a_stack((197, 233, 189), (1.5, 1.0, 2.0), (-3, 5, 7)), WorkerSpec(4000))
     assert plan_from_json(plan_to_json(plan)) == plan
-    assert tasks_from_json(tasks_to_json(tasks)) == tasks
-    assert tuple(map(task_from_item, json.loads(tasks_to_json(tasks)))) == tasks
+    slices = stack_slices(tasks)
+    assert slices_from_json(slices_to_json(slices)) == slices
+    assert block_tasks(plan, slices) == tasks
+    assert stage_from_json(stage_to_json("block", range(3))) == (0, 1, 2)
 
 
-def test_an_item_of_the_deepest_chunk_fits_in_a_state():
-    """2048 slices with names of 40 letters: Step Functions passes on 256 KiB at most."""
-    base = a_stack((40, 30, 2048), options={"chunk": Vec(8, 8, 2048)})
+@pytest.mark.parametrize("gone", [{}, {0, 5, 6, 39}])
+def test_a_block_finds_its_slices_among_all_by_their_place(gone):
+    """Also where keys are longer than others, of other letters, or missing."""
+    base = a_stack((40, 30, 300), offset=(0, 0, -3), gone=gone, options={"chunk": Vec(8, 8, 8)})
     slices = tuple(
-        msgspec.structs.replace(s, key="x" * 40, bytes=10**6, etag=f'"{s.z:032x}"')
+        s if s.key is None else msgspec.structs.replace(s, key=f"{'ü' * (s.z % 7)}-{s.z}")
         for s in base.slices
     )
-    _, tasks = make_plan(dataclasses.replace(base, slices=slices), WorkerSpec.on_lambda(3008))
-    assert len(tasks) == 1
-    assert len(tasks_to_json(tasks)) < 256 * 1024
+    plan, tasks = make_plan(dataclasses.replace(base, slices=slices), WorkerSpec(120))
+    assert plan.blocks == 5
+    document = slices_to_json(stack_slices(tasks))
+    for task in tasks:
+        start, length = bytes_of_slices(len(document), 300, plan.read_slices(task.index))
+        assert slices_from_bytes(document[start : start + length]) == task.slices
 
 
-@pytest.mark.parametrize("letters", [20, 400, 1000])
-def test_blocks_have_no_more_slices_than_an_item_can_name(letters):
-    """With room for the error of a block that failed."""
-    base = a_stack((40, 30, 4096), options={"sharding": True})
-    slices = tuple(
-        msgspec.structs.replace(s, key=f"{s.z:0{letters}}", etag=f'"{s.z:032x}"')
-        for s in base.slices
-    )
-    _, tasks = make_plan(dataclasses.replace(base, slices=slices), WorkerSpec.on_lambda(3008))
-    assert max(len(tasks_to_json([task])) for task in tasks) < (256 - 24) * 1024
+def test_items_of_a_map_are_small_however_many_slices_and_boxes_there_are():
+    """The plan of 24 Tvoxel; 2,000 boxes are less than 1 MB by far."""
+    from benchmarks.stacks import STACKS
 
-
-def test_a_block_whose_slices_no_item_can_name_is_refused():
-    base = a_stack((40, 30, 512), options={"chunk": Vec(8, 8, 512)})
-    slices = tuple(msgspec.structs.replace(s, key="x" * 900) for s in base.slices)
-    long = dataclasses.replace(base, slices=slices)
-    with pytest.raises(DoesNotFit, match=r"work item .* choose a shallower chunk_size"):
-        make_plan(long, WorkerSpec.on_lambda(3008))
-    make_plan(long, WorkerSpec(3008))
+    given = STACKS["40,000×40,000×15,000 uint16, tiled TIFF"].given
+    plan, tasks = make_plan(given, WorkerSpec.on_lambda(1769), WorkerSpec.on_lambda(3008))
+    assert len(tasks) == plan.blocks > 2000
+    items = stage_to_json("block", (t.index for t in tasks[:2000]))
+    assert len(items) < 50_000
+    assert len(plan_to_json(plan)) < 50_000
 
 
 def test_a_block_that_takes_too_long_is_made_smaller():

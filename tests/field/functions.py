@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from handlers import block, coarse, finalize, plan
-from zblocks.storage import open_store
+from handlers import finalize, plan, worker
+from tests.map_items import coarse_items, items_of
 
 ACCOUNT = "us-east-1:111122223333"
 CONTEXT = SimpleNamespace(
@@ -31,9 +30,7 @@ def convert_on_lambda(job: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> d
     """Convert a job as the deployed functions do; return what Finalize returns."""
     state = plan_on_lambda(job, monkeypatch)
     event = {name: state[name] for name in ("destination", "execution", "allow_partial")}
-    for item in json.loads(open_store(job["destination"]).get(".zblocks/pending.json")):
-        block.handler(event | {"item": item}, CONTEXT)
-    for index in (i for stage in state["coarse"] for i in stage):
-        coarse.handler(event | {"index": index}, CONTEXT)
+    for item in (*items_of(state), *coarse_items(state)):
+        worker.handler(event | {"item": item}, CONTEXT)
     event |= {"redrive": 0, "error": {}, "volume_id": state["volume_id"]}
     return finalize.handler(event, CONTEXT)

@@ -410,7 +410,7 @@ def test_a_declaration_that_is_cut_short_is_completed(tmp_path, write_config, mo
     """At any of its writes: what it left is enough for the next attempt."""
     write_stack(tmp_path / "in", 80, {10})
     job = open_job(start(Config.load(write_config(**SKIP))).plan.destination)
-    for task in read_tasks(job.target):
+    for task in read_tasks(job.plan, job.target):
         with suppress(SliceError):
             attempt_block(job, task)
     left = iter([True] * step)
@@ -432,7 +432,7 @@ def test_a_declaration_that_is_cut_short_is_completed(tmp_path, write_config, mo
     assert [task.index for task in declare_damaged(job)] == [0]
     job = open_job(job.target.url)
     assert declare_damaged(job) == ()
-    do_all(job, read_tasks(job.target))
+    do_all(job, read_tasks(job.plan, job.target))
     assert finalize(job, Run()).status == "PARTIAL"
     lost = voxels_of(tmp_path / "out").max(axis=(1, 2)) == 0
     assert np.flatnonzero(lost).tolist() == [10]
@@ -444,7 +444,7 @@ def test_a_record_of_a_slice_that_was_replaced_since_counts_for_nothing(tmp_path
     config = write_config(overwrite=True, **SKIP)
     job = open_job(start(Config.load(config)).plan.destination)
     with pytest.raises(SliceError):
-        attempt_block(job, *read_tasks(job.target))
+        attempt_block(job, *read_tasks(job.plan, job.target))
     lock.release(job.target, "")
     write_stack(tmp_path / "in", 8)
     done = zblocks("convert", config)

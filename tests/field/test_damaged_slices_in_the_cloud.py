@@ -8,10 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from handlers import block, coarse, finalize, plan
+from handlers import finalize, plan, worker
 from tests.field.test_damaged_slices import cut, noise, pillow
+from tests.map_items import coarse_items, items_of
 from tests.references import read_tensorstore
 from zblocks.errors import IncompleteVolume, SliceError, SourceChanged
+from zblocks.run.attempt import attempt_block
+from zblocks.run.job import open_job, read_block_task
 from zblocks.storage import open_store
 
 CONTEXT = SimpleNamespace(
@@ -34,27 +37,32 @@ class Machine:
 
     def convert(self):
         """Do what the map does, then the coarser scales; return which blocks were pending."""
-        items = json.loads(self.store.get(".zblocks/pending.json"))
+        items = items_of(self.state)
         for item in items:
             event = {k: self.state[k] for k in ("destination", "execution")} | {"item": item}
             self.seen.append(event)
             try:
-                block.handler(event, CONTEXT)
+                worker.handler(event, CONTEXT)
             except SliceError as error:
                 cause = json.dumps({"errorType": type(error).__name__, "errorMessage": str(error)})
                 failed = {"Error": type(error).__name__, "Cause": cause}
-                block.handler(event | {"error": failed}, CONTEXT)
-        for index in (i for stage in self.state["coarse"] for i in stage):
+                worker.handler(event | {"error": failed}, CONTEXT)
+        for item in coarse_items(self.state):
             event = {k: self.state[k] for k in ("destination", "execution", "allow_partial")}
             try:
-                coarse.handler(event | {"index": index}, CONTEXT)
+                worker.handler(event | {"item": item}, CONTEXT)
             except IncompleteVolume:
                 break
-        return [item["index"] for item in items]
+        return [item["block"] for item in items]
 
     def end(self, redrive=0):
         event = {k: self.state[k] for k in ("destination", "execution", "volume_id")}
         return finalize.handler(event | {"redrive": redrive, "error": {}}, CONTEXT)
+
+    @property
+    def job(self):
+        """The job as a worker opens it."""
+        return open_job(self.state["destination"], run=EXECUTION)
 
     def document(self, key):
         return json.loads(self.store.get(key))
@@ -80,10 +88,11 @@ def job(tmp_path, cloud, monkeypatch):
     return put
 
 
-def redriven(blocks):
-    """What sends an execution back to so many blocks."""
-    worker = {"worker": "zblocks-worker-3008", "error": {}}
-    return {"status": "REDRIVE", "round": {**worker, "blocks": blocks}}
+REDRIVEN = {
+    "status": "REDRIVE",
+    "round": {"worker": "zblocks-worker-3008", "next": 0, "error": {}},
+}
+"""What sends an execution back to its blocks."""
 
 
 def voxels(cloud, machine):
@@ -98,7 +107,8 @@ def voxels(cloud, machine):
 def test_an_execution_goes_back_to_its_blocks_once(job, cloud, policy):
     machine = Machine(job({63, 100}, missing="nearest", **policy))
     assert machine.convert() == [0, 1, 2]
-    assert machine.end() == redriven(2)
+    assert machine.end() == REDRIVEN
+    assert len(items_of(machine.state)) == 2
     assert machine.convert() == [0, 1]
     ending = machine.end()
     assert ending["status"] == "PARTIAL"
@@ -114,16 +124,19 @@ def test_events_that_are_delivered_again_change_nothing(job, cloud):
     machine.convert()
     stale = list(machine.seen)
     with pytest.raises(SliceError):
-        block.handler(stale[1], CONTEXT)  # again, before Finalize
-    assert machine.end() == redriven(1)
+        worker.handler(stale[1], CONTEXT)  # again, before Finalize
+    planned = read_block_task(machine.job, 1)
+    assert machine.end() == REDRIVEN
+    assert len(items_of(machine.state)) == 1
     chunks = {o.key: o.modified for o in machine.store.list("4_4_40")}
     with pytest.raises(SourceChanged, match="z 100 was found damaged"):
-        block.handler(stale[1], CONTEXT)  # late: the block is due without that slice
+        attempt_block(machine.job, planned)  # read the slices before these were declared missing
     assert {o.key: o.modified for o in machine.store.list("4_4_40")} == chunks
+    worker.handler(stale[1], CONTEXT)  # late: the block is due, without that slice
     machine.convert()
     before = {o.key: (o.bytes, o.etag) for o in machine.store.list()}
     for event in (*stale, *machine.seen):
-        block.handler(event, CONTEXT)
+        worker.handler(event, CONTEXT)
     assert {o.key: (o.bytes, o.etag) for o in machine.store.list()} == before
     assert machine.end()["status"] == "PARTIAL"
 

@@ -15,10 +15,11 @@ from http.server import BaseHTTPRequestHandler
 import numpy as np
 import pytest
 
-from handlers import block, finalize, plan
+from handlers import finalize, plan, worker
 from tests.field.guarded import Guard, Refusal, guarded
 from tests.flow.conftest import textured, write_stack
 from tests.flow.test_handlers import CONTEXT, EXECUTION, NOTHING_COUNTED
+from tests.map_items import items_of
 from zblocks.errors import StorageError
 from zblocks.storage import Store, open_store
 from zblocks.storage.open import _keys_of_clients
@@ -115,12 +116,12 @@ def test_a_warm_worker_goes_on_with_new_keys(tmp_path, cloud, keys, expiring, mo
     take_keys(monkeypatch, "OWN0")
     state = plan.handler({"input": config, "execution": EXECUTION}, CONTEXT)
     given = {k: state[k] for k in ("destination", "execution", "volume_id")}
-    items = json.loads(open_store(config["destination"]).get(".zblocks/pending.json"))
+    items = items_of(state)
     assert len(items) == 2
     for i, item in enumerate(items, 1):
         keys.expired.add(f"OWN{i - 1}")
         take_keys(monkeypatch, f"OWN{i}")
-        assert block.handler(given | {"item": item}, CONTEXT)["receipt"]
+        assert worker.handler(given | {"item": item}, CONTEXT)["receipt"]
         assert keys.used[f"OWN{i}"]
     assert finalize.handler(given, CONTEXT)["status"] == "COMPLETE"
     assert len(expiring) >= 6  # for headers, and for pixels

@@ -14,7 +14,8 @@ from tests.formats.registry import DEPTH, HEIGHT, WIDTH, InputKind
 from tests.references import read_info, read_tensorstore
 from zblocks.config import Config
 from zblocks.errors import SliceError, ZblocksError
-from zblocks.planning.plan import BlockTask, Plan, plan_to_json
+from zblocks.planning.documents import plan_to_json
+from zblocks.planning.plan import BlockTask, Plan
 from zblocks.planning.stores import open_stores
 from zblocks.planning.time import WorkerSpec
 from zblocks.run.attempt import attempt_block, attempt_coarse

@@ -8,11 +8,11 @@ import boto3
 import numpy as np
 import pytest
 
-from handlers import block, finalize, plan
+from handlers import finalize, plan, worker
 from tests.flow.conftest import textured, write_stack, zblocks
 from tests.flow.test_handlers import CONTEXT, EXECUTION, NOTHING_COUNTED, job
+from tests.map_items import items_of
 from tests.references import read_info
-from zblocks.storage import open_store
 
 __all__ = ["job"]
 
@@ -64,9 +64,9 @@ def test_what_goes_with_a_public_volume_names_no_role_and_no_account(job, cloud)
     state = plan.handler({"input": config, "execution": EXECUTION}, CONTEXT)
     given = {k: state[k] for k in ("destination", "execution", "volume_id")}
     said = "User: arn:aws:sts::444455556666:assumed-role/slices/zblocks may not"
-    for item in json.loads(open_store(config["destination"]).get(".zblocks/pending.json")):
-        error = {"error": {"Error": "No", "Cause": said}} if item["index"] == 1 else {}
-        block.handler(given | {"item": item} | error, CONTEXT)
+    for item in items_of(state):
+        error = {"error": {"Error": "No", "Cause": said}} if item["block"] == 1 else {}
+        worker.handler(given | {"item": item} | error, CONTEXT)
     assert finalize.handler(given | {"error": {}}, CONTEXT)["status"] == "PARTIAL"
     folder = config["destination"].rpartition("/")[2]
     for name in ("provenance", ".zblocks/report.html"):

@@ -125,7 +125,7 @@ def test_the_same_voxels_as_uncut(planes, gone, fields, convert_cut, tmp_path, w
 def test_statistics_are_of_whole_slices(convert_cut, tmp_path):
     path, _ = convert_cut(GREY, {"tile": (64, 64)}, {"voxel_offset": [1, 1, 1]})
     job = open_job(Config.load(path).destination)
-    boxes = {task.name: task.box for task in read_tasks(job.target)}
+    boxes = {task.name: task.box for task in read_tasks(job.plan, job.target)}
     finished = audit(job.plan, job.target).finished
     found = join_stats([(boxes[f.task], s) for f in finished for s in f.slices])
     assert [s.z for s in found] == list(range(1, 21))

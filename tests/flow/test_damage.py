@@ -581,7 +581,7 @@ DAMAGES = {
         document(".zblocks/plan.json", volume={"layer": "image", "scales": []}),
     ),
     "a plan of wrong types": Damage(
-        "gzip", "plan-unreadable", document(".zblocks/plan.json", volume="grey", coarse=7)
+        "gzip", "plan-unreadable", document(".zblocks/plan.json", volume="grey", coarse_stages=7)
     ),
     "a receipt is cut": Damage(
         "gzip", "receipt-unreadable", garble(".zblocks/receipts/*", '{"version": 1, "obj')

@@ -193,7 +193,8 @@ def test_the_document_of_a_page_travels(tmp_path, write_config):
     write_kind(tmp_path / "in", INPUTS["TIFF pages are slices"])
     config = Config.load(write_config(page="all"))
     prepared = start(config)
-    refs = [ref for task in read_tasks(open_store(config.destination)) for ref in task.slices]
+    tasks = read_tasks(prepared.plan, open_store(config.destination))
+    refs = [ref for task in tasks for ref in task.slices]
     assert [ref.page for ref in refs] == [0, 1, 2, 3, 4]
     assert [ref.at > 0 for ref in refs] == [False, True, True, True, True]
     assert refs == [ref for task in prepared.pending for ref in task.slices]

@@ -13,8 +13,9 @@ from types import SimpleNamespace
 import boto3
 import pytest
 
-from handlers import block, coarse, finalize, logger, plan
+from handlers import finalize, logger, plan, worker
 from tests.flow.conftest import AWS, textured, write_stack
+from tests.map_items import coarse_items, items_of
 from zblocks.errors import (
     CostCeiling,
     DestinationClaimed,
@@ -22,7 +23,7 @@ from zblocks.errors import (
     IncompleteVolume,
     StorageError,
 )
-from zblocks.storage import Store, open_store
+from zblocks.storage import Store
 
 CONTEXT = SimpleNamespace(
     function_name="zblocks",
@@ -98,16 +99,15 @@ def counted(text):
 
 def run_blocks(state, bodies=None):
     """Convert what is pending as the map does; the indices of the blocks that were pending."""
-    store = open_store(state["destination"])
-    pending = json.loads(store.get(".zblocks/pending.json"))
+    pending = items_of(state)
     for item in pending:
         event = {k: state[k] for k in ("destination", "execution")} | {"item": item}
         try:
-            block.handler(event, CONTEXT)
+            worker.handler(event, CONTEXT)
         except Exception as error:
             cause = json.dumps({"errorType": type(error).__name__, "errorMessage": str(error)})
-            block.handler(event | {"error": {"Error": "Boom", "Cause": cause}}, CONTEXT)
-    return [item["index"] for item in pending]
+            worker.handler(event | {"error": {"Error": "Boom", "Cause": cause}}, CONTEXT)
+    return [item["block"] for item in pending]
 
 
 def end(state, redrive=0, error=None):
@@ -141,8 +141,9 @@ def test_a_redriven_execution_converts_what_failed_and_no_more(job, cloud, heard
         "execution": EXECUTION,
     }
 
-    assert state["round"] == {"worker": "zblocks-worker-1769", "blocks": 3, "error": {}}
-    assert end(state, redrive=1) == {"status": "REDRIVE", "round": state["round"] | {"blocks": 1}}
+    assert state["round"] == {"worker": "zblocks-worker-1769", "next": 0, "error": {}}
+    assert end(state, redrive=1) == {"status": "REDRIVE", "round": state["round"]}
+    assert items_of(state) == [{"block": 1}]
     assert f"{folder}/.zblocks/lock.json" in cloud.keys("volumes")
     assert run_blocks(state) == [1]
     with pytest.raises(IncompleteVolume, match=r"s_100\.png"):
@@ -157,11 +158,11 @@ def test_a_redrive_calls_a_function_that_is_still_deployed(job, monkeypatch):
     job["destination"] += "-sizes"
     state = plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
     run_blocks(state)
-    for redrive, sizes, worker in ((1, "1280,2048,4096", "2048"), (2, "1769,4096", "1769")):
+    for redrive, sizes, size in ((1, "1280,2048,4096", "2048"), (2, "1769,4096", "1769")):
         monkeypatch.setenv("ZBLOCKS_WORKER_MEMORY_MB", sizes)
         with pytest.raises(IncompleteVolume):
             end(state, redrive=redrive - 1)
-        assert end(state, redrive=redrive)["round"]["worker"] == f"zblocks-worker-{worker}"
+        assert end(state, redrive=redrive)["round"]["worker"] == f"zblocks-worker-{size}"
     with pytest.raises(IncompleteVolume):
         end(state, redrive=2)
     monkeypatch.setenv("ZBLOCKS_WORKER_MEMORY_MB", "1280")
@@ -169,7 +170,7 @@ def test_a_redrive_calls_a_function_that_is_still_deployed(job, monkeypatch):
         end(state, redrive=3)
     # Started again, it keeps its blocks, for a size in which they fit.
     again = plan.handler({"input": job, "execution": f"{EXECUTION}0"}, CONTEXT)
-    assert again["round"] == {"worker": "zblocks-worker-1280", "blocks": 1, "error": {}}
+    assert again["round"] == {"worker": "zblocks-worker-1280", "next": 0, "error": {}}
 
 
 def test_a_redrive_of_a_failed_finalize_alone_converts_nothing(job, cloud, heard):
@@ -178,11 +179,10 @@ def test_a_redrive_of_a_failed_finalize_alone_converts_nothing(job, cloud, heard
     cloud.s3.put_object(Bucket="slices", Key="s/s_100.png", Body=sound)
     state = plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
     run_blocks(state)
-    for stage in state["coarse"]:
-        for index in stage:
-            event = {k: state[k] for k in ("destination", "execution", "allow_partial")}
-            coarse.handler(event | {"index": index}, CONTEXT)
-    assert end(state, redrive=1) == {"status": "REDRIVE", "round": state["round"] | {"blocks": 0}}
+    for item in coarse_items(state):
+        event = {k: state[k] for k in ("destination", "execution", "allow_partial")}
+        worker.handler(event | {"item": item}, CONTEXT)
+    assert end(state, redrive=1) == {"status": "REDRIVE", "round": state["round"] | {"next": 1}}
     assert run_blocks(state) == []
     assert heard() == []
     ending = end(state, redrive=1)
@@ -203,8 +203,8 @@ def whole(job, cloud):
         state = plan.handler({"input": job | fields, "execution": execution}, CONTEXT)
         run_blocks(state)
         event = {k: state[k] for k in ("destination", "execution", "allow_partial")}
-        for index in (i for stage in state["coarse"] for i in stage):
-            coarse.handler(event | {"index": index}, CONTEXT)
+        for item in coarse_items(state):
+            worker.handler(event | {"item": item}, CONTEXT)
         return state
 
     return run
@@ -295,10 +295,9 @@ def test_a_killed_worker_is_named_with_advice(job, cloud, name):
     """Out of memory, it could not say a word itself."""
     job["destination"] += "-killed"
     state = plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
-    store = open_store(state["destination"])
-    item = json.loads(store.get(".zblocks/pending.json"))[2]
+    item = items_of(state)[2]
     error = {"Error": name, "Cause": "RequestId: 1 Error: Runtime exited"}
-    block.handler({"destination": state["destination"], "item": item, "error": error}, CONTEXT)
+    worker.handler({"destination": state["destination"], "item": item, "error": error}, CONTEXT)
     with pytest.raises(IncompleteVolume, match="lack of memory: raise worker_memory_mb"):
         end(state)
 
@@ -368,7 +367,8 @@ def test_a_run_above_its_ceiling_ends_in_plan_with_nothing_written(job, cloud):
         plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
     assert cloud.keys("volumes") == before
     job["max_cost_usd"] = 0.01
-    assert plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)["round"]["blocks"] == 3
+    state = plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
+    assert len(items_of(state)) == 3
 
 
 @pytest.fixture

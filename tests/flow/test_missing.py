@@ -164,7 +164,7 @@ def test_scales_that_are_made_from_stored_ones_read_holes_as_such(tmp_path, writ
     """Coarser tasks than blocks, sharded and at an odd place."""
     config = convert_with_holes(tmp_path, write_config, sharding=True)
     plan = json.loads((tmp_path / "out/.zblocks/plan.json").read_text())
-    assert plan["coarse"]
+    assert plan["coarse_stages"]
     receipts = [json.loads(p.read_text()) for p in (tmp_path / "out/.zblocks/receipts").iterdir()]
     assert not any(r["partial"] for r in receipts)
     assert_sound(tmp_path, config, holes=True)

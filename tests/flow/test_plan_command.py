@@ -15,7 +15,7 @@ from tests.chaos.proxy import Weather, failing
 from tests.flow.conftest import QUOTA, textured, write_stack, zblocks
 from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.cost import estimate
-from zblocks.planning.plan import plan_from_json
+from zblocks.planning.documents import plan_from_json
 from zblocks.run.forecast import _limits
 
 

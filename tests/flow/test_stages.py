@@ -26,10 +26,22 @@ SLOW = WorkerSpec(
 """A worker that can make 64 layers of scale 1 in its time, and not much more."""
 
 
+LITTLE = WorkerSpec(
+    100_000, limit_s=predict_coarse_seconds(130 * 130 * 20, 17 * 17 * 3, WorkerSpec(100_000))
+)
+"""One that can make boxes of 128×128 of scale 1 in its time."""
+
+
+@pytest.mark.parametrize(
+    "case",
+    [((1200, 33, 37, 1), SLOW, (1, 1, 10)), ((40, 300, 340, 1), LITTLE, (2, 2, 1))],
+    ids=["runs", "boxes"],
+)
 @pytest.mark.parametrize("sharding", [False, True])
 @pytest.mark.parametrize("offset", [(0, 0, 0), (-5, 3, 77)])
-def test_stages_make_the_same_voxels(tmp_path, write_config, sharding, offset):
-    voxels = write_stack(tmp_path / "in", textured((1200, 33, 37, 1), "uint8"), ".tif")
+def test_stages_make_the_same_voxels(tmp_path, write_config, case, sharding, offset):
+    shape, worker, parts = case
+    voxels = write_stack(tmp_path / "in", textured(shape, "uint8"), ".tif")
     config = Config.load(
         write_config(
             chunk_size=[8, 8, 8],
@@ -41,14 +53,14 @@ def test_stages_make_the_same_voxels(tmp_path, write_config, sharding, offset):
     )
     plan = start(config).plan
     # Take scales away from the blocks, so that there is something to stage.
-    scales, coarse = plan_coarse(plan.scales, 2, SLOW, PRECOMPUTED_ONLY)
+    scales, coarse = plan_coarse(plan.scales, 2, worker, PRECOMPUTED_ONLY)
     volume = dataclasses.replace(plan.volume, scales=scales)
-    staged = dataclasses.replace(plan, volume=volume, owned=2, coarse=coarse)
+    staged = dataclasses.replace(plan, volume=volume, owned=2, coarse_stages=coarse)
     assert len(staged.stages()) >= 2
-    assert len(staged.stages()[0]) > 3
+    assert coarse[0].grid == parts
     job = with_plan(open_job(config.destination), staged)
     assert job.plan == staged
-    for task in read_tasks(job.target):
+    for task in read_tasks(job.plan, job.target):
         attempt_block(job, task)
     for stage in staged.stages():
         for index in random.Random(0).sample(stage, len(stage)):

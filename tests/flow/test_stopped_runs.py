@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from handlers import block, coarse, finalize, plan
+from handlers import finalize, plan, worker
 from tests.flow.conftest import QUOTA, textured, write_stack, zblocks
 from tests.flow.test_handlers import CONTEXT
+from tests.map_items import coarse_items, items_of
 from tests.references import read_tensorstore
 from zblocks.cli import execution
 from zblocks.cli.commands import app
@@ -85,16 +86,15 @@ def begin(config, execution):
 
 def events(state):
     given = {k: state[k] for k in ("destination", "execution")}
-    pending = json.loads(open_store(state["destination"]).get(".zblocks/pending.json"))
-    return [given | {"item": item} for item in pending]
+    return [given | {"item": item} for item in items_of(state)]
 
 
 def finish(state):
     for event in events(state):
-        block.handler(event, CONTEXT)
+        worker.handler(event, CONTEXT)
     given = {k: state[k] for k in ("destination", "execution")}
-    for index in (i for stage in state["coarse"] for i in stage):
-        coarse.handler(given | {"allow_partial": False, "index": index}, CONTEXT)
+    for item in coarse_items(state):
+        worker.handler(given | {"allow_partial": False, "item": item}, CONTEXT)
     return finalize.handler(given | {"error": {}, "volume_id": state["volume_id"]}, CONTEXT)
 
 
@@ -118,7 +118,7 @@ def test_a_late_worker_of_a_stopped_run_writes_nothing(
     state = begin(config(1), first)
     held = Held(monkeypatch)
     with ThreadPoolExecutor(1) as pool:
-        late = pool.submit(block.handler, events(state)[0], CONTEXT)
+        late = pool.submit(worker.handler, events(state)[0], CONTEXT)
         assert held.reached.wait(SECONDS)
         states.stop_execution(executionArn=first)
         other = config(2, overwrite=True)
@@ -140,7 +140,7 @@ def test_a_run_of_the_very_same_plan_goes_on_at_once(cloud, states, config, tmp_
     state = begin(config(1), first)
     held = Held(monkeypatch)
     with ThreadPoolExecutor(1) as pool:
-        late = pool.submit(block.handler, events(state)[0], CONTEXT)
+        late = pool.submit(worker.handler, events(state)[0], CONTEXT)
         assert held.reached.wait(SECONDS)
         states.stop_execution(executionArn=first)
         ended = finish(begin(config(1), second))

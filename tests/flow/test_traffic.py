@@ -9,7 +9,16 @@ from tests.flow.inprocess import start
 from zblocks.config import Config
 from zblocks.planning.finish import listed
 from zblocks.run.attempt import attempt_block, attempt_coarse
-from zblocks.run.job import LOCK, RECEIPTS, open_job, read_tasks
+from zblocks.run.job import (
+    CONFIG,
+    LOCK,
+    PLAN,
+    RECEIPTS,
+    SLICES,
+    open_job,
+    read_tasks,
+    stage_key,
+)
 
 
 def convert(tmp_path, write_config, **fields):
@@ -17,7 +26,7 @@ def convert(tmp_path, write_config, **fields):
     config = Config.load(write_config(**fields))
     plan = start(config).plan
     job = open_job(config.destination)
-    tasks = read_tasks(job.target)
+    tasks = read_tasks(job.plan, job.target)
     before = counts(job)
     for task in tasks:
         attempt_block(job, task)
@@ -55,9 +64,8 @@ def test_everything_written_is_the_volume(tmp_path, write_config):
     job, _, _ = convert(tmp_path, write_config, **fields)
     volume = sum(o.bytes for s in job.plan.scales for o in job.target.list(s.key))
     receipts = sum(o.bytes for o in job.target.list(RECEIPTS))
-    documents = sum(
-        job.target.head(f".zblocks/{n}.json").bytes for n in ("plan", "items", "pending", "config")
-    )
+    keys = [SLICES, PLAN, CONFIG, *(stage_key(k) for k in range(1 + len(job.plan.coarse_stages)))]
+    documents = sum(job.target.head(key).bytes for key in keys)
     written = job.target.traffic.bytes_written
     assert 0 <= written - (volume + receipts + documents) < 1 << 10  # the lock's
     coarse = sum(s.box.voxels for s in job.plan.scales[job.plan.owned :])

@@ -93,7 +93,7 @@ def test_jpeg_of_scales_that_no_block_owns_is_sound(tmp_path, write_config):
     fields = {"encoding": "jpeg", "jpeg_quality": 20, "chunk_size": [32, 32, 32]}
     config = write_config(voxel_resolution=[4, 4, 4], **fields)
     assert zblocks("convert", config).code == 0
-    assert json.loads((tmp_path / "out" / ".zblocks" / "plan.json").read_text())["coarse"]
+    assert json.loads((tmp_path / "out" / ".zblocks" / "plan.json").read_text())["coarse_stages"]
     assert_sound(tmp_path / "out", "--source", config)
 
 

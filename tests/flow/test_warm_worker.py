@@ -21,7 +21,7 @@ from zblocks.host import peak_mb
 from zblocks.run.attempt import attempt_block
 from zblocks.run.job import open_job, read_tasks
 from zblocks.storage import Access
-for task in read_tasks(open_job(sys.argv[1]).target):
+for task in read_tasks((job := open_job(sys.argv[1])).plan, job.target):
     attempt_block(open_job(sys.argv[1], Access(), sys.argv[2]), task)
     print(peak_mb(), len(os.listdir("/proc/self/fd")))
 """

@@ -83,7 +83,7 @@ def test_records_of_earlier_runs_do_not_count(run):
 
 def test_until_this_runs_plan_is_there_it_is_being_planned(run):
     work, _ = run
-    os.utime(work / "pending.json", (time.time() - 900, time.time() - 900))
+    os.utime(work / "stages/0.json", (time.time() - 900, time.time() - 900))
     assert look() == State("planning")
 
 

@@ -25,8 +25,8 @@ ACCEPTED = {
     ("AwsSolutions-IAM5[Resource::*:execution:<*.Name>*:[*]]", "Map policy"): (
         "executions of this machine get their ids at run time"
     ),
-    ("AwsSolutions-IAM5[Resource::*/[*].zblocks/pending.json]", "Map policy"): (
-        "the item list of a volume in any folder of the bucket"
+    ("AwsSolutions-IAM5[Resource::*/[*].zblocks/stages/[*]]", "Map policy"): (
+        "the lists of tasks of a volume in any folder of the bucket"
     ),
     ("AwsSolutions-IAM5[Resource::*/.zblocks/map/[*]]", "Map policy"): (
         "the map's results of a volume in any folder of the bucket"

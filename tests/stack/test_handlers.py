@@ -55,9 +55,12 @@ def test_places_that_this_deployment_may_not_write_are_refused(destination, mess
 def test_the_state_says_where_the_work_lies(destination, work):
     state = plan.as_state(a_prepared(destination), CONFIG, EXECUTION)
     assert state["bucket"] == "volumes"
-    assert state["pending_key"] == f"{work}/pending.json"
+    assert [stage["key"] for stage in state["stages"]] == [
+        f"{work}/stages/{number}.json" for number in range(state["stage_count"])
+    ]
+    assert state["stage_count"] > 1
     assert state["map_prefix"] == f".zblocks/map/{work.removesuffix('.zblocks')}".rstrip("/")
-    assert (state["status"], state["max_concurrency"]) == ("planned", 200)
+    assert (state["status"], state["stages"][0]["max_concurrency"]) == ("planned", 200)
 
 
 def test_a_duplicate_says_so():

@@ -42,10 +42,10 @@ ALLOWED = {
            ("plan", "worker1769", "worker3008", "finalize")},
         "{Statemachine}": {"states:StartExecution"},
         f"{EXECUTIONS}:*": {"states:DescribeExecution", "states:StopExecution"},
-        f"{EXECUTIONS}/Blocks:*": {
+        f"{EXECUTIONS}/Tasks:*": {
             "states:DescribeExecution", "states:StopExecution", "states:RedriveExecution",
         },
-        "volumes/*.zblocks/pending.json": READ,
+        "volumes/*.zblocks/stages/*": READ,
         "volumes/.zblocks/map/*": RESULTS,
         # AWS knows no narrower resource for these two groups.
         "*": {

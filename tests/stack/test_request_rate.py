@@ -14,7 +14,6 @@ from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.cost import estimate
 from zblocks.planning.planner import make_plan
 from zblocks.planning.requests import (
-    COARSEN_CONCURRENCY,
     GET_RATE,
     PUT_RATE,
     block_puts,
@@ -52,7 +51,7 @@ def test_blocks_side_by_side_are_no_more_than_s3_serves(faster, seed):
     """Also if workers are faster than predicted, as they are meant to be."""
     plan, tasks, state = a_run(2560)
     work = work_of(plan, tasks, faster)
-    done = run_blocks(work, state["max_concurrency"], seed)
+    done = run_blocks(work, state["stages"][0]["max_concurrency"], seed)
     assert done.lost == 0
     assert done.longest < 1.1 * plan.predicted_block_s
     assert done.requests <= MOST * work.objects * work.blocks
@@ -62,7 +61,7 @@ def test_blocks_side_by_side_are_no_more_than_s3_serves(faster, seed):
 def test_a_run_so_long_that_s3_doubles_its_rate():
     plan, tasks, state = a_run(10_000)
     work = work_of(plan, tasks, 1.5)
-    done = run_blocks(work, state["max_concurrency"])
+    done = run_blocks(work, state["stages"][0]["max_concurrency"])
     assert done.lost == 0
     assert done.longest < TIMEOUT
     assert done.requests <= MOST * work.objects * work.blocks
@@ -81,13 +80,13 @@ def test_the_time_of_a_run_is_that_of_its_objects():
     plan, tasks, state = a_run(10_000)
     puts = block_puts(plan, tasks)
     said = estimate(plan, tasks, WorkerPool(1000), Prices())
-    assert said.at_once == state["max_concurrency"] < 20
+    assert said.at_once == state["stages"][0]["max_concurrency"] < 20
     assert puts / PUT_RATE <= said.blocks_s < 1.2 * puts / PUT_RATE
 
 
 def test_shards_are_few_enough_for_every_block_at_once():
     _, tasks, state = a_run(10_000, sharded=True)
-    assert state["max_concurrency"] >= len(tasks)
+    assert state["stages"][0]["max_concurrency"] >= len(tasks)
 
 
 def test_reads_have_a_rate_too():
@@ -109,7 +108,7 @@ def test_reads_have_a_rate_too():
 def test_coarse_tasks_are_limited_by_what_they_read_and_write():
     plan, _ = plan_of((46_416, 46_416, 46_416), sharded=True, memory_mb=10_240)
     rates, wide = coarse_rates(plan, WorkerPool(1000)), coarse_at_once(plan, WorkerPool(1000))
-    assert wide < min(COARSEN_CONCURRENCY, len(plan.coarse))
+    assert wide < len(plan.coarse)
     assert wide * rates.gets <= GET_RATE < (wide + 1) * rates.gets
     assert wide * rates.puts <= PUT_RATE
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from handlers.sizes import a_round
+
 from .plans import CONFIG, a_prepared
 
 ROOT = Path(__file__).parents[2]
@@ -67,10 +69,10 @@ def fill(definition: str) -> str:
 
 def test_a_failed_block_does_not_stop_the_others_and_finalize_judges(machine, states):
     tolerant = {n for n, s in states.items() if [f for f in s if f.startswith("Tolerated")]}
-    assert tolerant == {"Convert blocks"}
-    assert states["Convert blocks"]["ToleratedFailurePercentage"] == 100
-    child = machine["States"]["Convert blocks"]["ItemProcessor"]["States"]
-    (catch,) = child["Convert one block"]["Catch"]
+    assert tolerant == {"Convert"}
+    assert states["Convert"]["ToleratedFailurePercentage"] == 100
+    child = machine["States"]["Convert"]["ItemProcessor"]["States"]
+    (catch,) = child["Convert one task"]["Catch"]
     assert (catch["ErrorEquals"], catch["Next"]) == (["States.ALL"], "Note failure")
     assert child[child["Note failure"]["Next"]]["Type"] == "Fail"
 
@@ -86,33 +88,42 @@ def test_a_redrive_goes_back_to_the_blocks_with_nothing_caught(machine):
     assert (forgotten["InputPath"], forgotten["ResultPath"]) == (
         "$.finalized.ending.round", "$.round"
     )  # fmt: skip
-    assert forgotten["Next"] == "Blocks to convert?"
-    for name in ("Convert blocks", "Coarsen"):
-        assert [each["ResultPath"] for each in states[name]["Catch"]] == ["$.round.error"]
+    assert forgotten["Next"] == "Tasks left?"
+    assert [each["ResultPath"] for each in states["Convert"]["Catch"]] == ["$.round.error"]
     assert payload["error.$"] == "$.round.error"
 
 
-def test_no_map_run_gets_an_empty_list_and_coarse_tasks_are_done_all_the_same(machine):
+def test_stages_are_done_one_after_the_other_and_then_all_is_judged(machine):
+    """From the first that has tasks: `a_round` leaves out the blocks if none is due."""
     states = machine["States"]
-    name = states["Has this upload been planned before?"]["Default"]
-    (empty,) = states[name]["Choices"]
-    assert (empty["Variable"], empty["NumericEquals"]) == ("$.round.blocks", 0)
-    assert empty["Next"] == "Coarsen"
-    into = [n for n, s in states.items() if "Convert blocks" in (s.get("Next"), s.get("Default"))]
-    assert into == [name]
+    assert states["Has this upload been planned before?"]["Default"] == "Tasks left?"
+    (left,) = states["Tasks left?"]["Choices"]
+    assert (left["Variable"], left["NumericLessThanPath"]) == ("$.round.next", "$.stage_count")
+    assert (left["Next"], states["Tasks left?"]["Default"]) == ("Next stage", "Finalize")
+    taken = states["Next stage"]
+    assert taken["Parameters"]["stage.$"] == "States.ArrayGetItem($.stages, $.round.next)"
+    assert taken["Parameters"]["next.$"] == "States.MathAdd($.round.next, 1)"
+    assert (taken["Next"], states["Convert"]["Next"]) == ("Convert", "Tasks left?")
+    into = [n for n, s in states.items() if "Convert" in (s.get("Next"), s.get("Default"))]
+    assert into == ["Next stage"]
+
+
+@pytest.mark.parametrize(("blocks", "first"), [(3, 0), (0, 1)])
+def test_no_map_run_gets_an_empty_list_and_coarse_tasks_are_done_all_the_same(blocks, first):
+    made = a_round(a_prepared("s3://b/p").plan, blocks)
+    assert made["next"] == first
 
 
 def test_blocks_and_coarser_scales_call_the_function_that_the_plan_chose(states):
     """Of the size in the state; the others are those that the definition names itself."""
     called = {n: s["Parameters"] for n, s in states.items() if s["Type"] == "Task"}
     chosen = {n for n, p in called.items() if p.get("FunctionName.$") == "$.worker"}
-    assert chosen == {"Convert one block", "Note failure", "Coarsen one part"}
+    assert chosen == {"Convert one task", "Note failure"}
     assert {p["FunctionName"] for n, p in called.items() if n not in chosen} == {
         "${PlanFunction}", "${FinalizeFunction}"
     }  # fmt: skip
-    for name in ("Convert blocks", "Coarsen"):
-        assert states[name]["ItemSelector"]["worker.$"] == "$.round.worker"
-    assert states["Coarsen one stage"]["ItemSelector"]["worker.$"] == "$.worker"
+    assert states["Convert"]["ItemSelector"]["worker.$"] == "$.round.worker"
+    assert states["Next stage"]["Parameters"]["worker.$"] == "$.round.worker"
 
 
 COMMON = {"Type", "Comment"}
@@ -214,14 +225,13 @@ def test_the_plan_replaces_the_state_and_nothing_after_it_makes_it_grow(machine)
     states = machine["States"]
     assert states["Plan"]["OutputPath"] == "$.Payload"
     assert not {"ResultPath", "ResultSelector"} & set(states["Plan"])
-    assert states["Convert blocks"]["ResultPath"] is None
-    assert states["Coarsen"]["ResultPath"] is None
+    assert states["Convert"]["ResultPath"] is None
+    assert states["Next stage"]["ResultPath"] == "$.round"
 
 
 def test_every_worker_is_told_the_execution_that_it_works_for(states):
     """In the map's children, `$$.Execution.Id` would be the child's own."""
-    for name in ("Convert blocks", "Coarsen", "Coarsen one stage"):
-        assert states[name]["ItemSelector"]["execution.$"] == "$.execution", name
+    assert states["Convert"]["ItemSelector"]["execution.$"] == "$.execution"
     for name in ("Plan", "Answer for Plan", "Finalize"):
         payload = states[name]["Parameters"]["Payload"]
         assert payload["execution.$"] == "$$.Execution.Id", name
@@ -246,29 +256,29 @@ def test_the_picture_reads_like_the_pages(machine):
     states, name, walked = machine["States"], machine["StartAt"], []
     while name:
         walked.append(name)
-        name = states[name].get("Default") or states[name].get("Next")
-    steps = [name for name in walked if states[name]["Type"] != "Choice"]
-    assert steps == ["Plan", "Convert blocks", "Coarsen", "Finalize", "Published"]
+        stage = name == "Tasks left?" and walked.count(name) == 1
+        name = "Next stage" if stage else states[name].get("Default") or states[name].get("Next")
+    steps = [name for name in walked if states[name]["Type"] in ("Task", "Map")]
+    assert steps == ["Plan", "Convert", "Finalize"]
     page = (ROOT / "docs/how-it-works.md").read_text()
     diagram = next(line for line in page.splitlines() if line.startswith("config ─▶"))
-    assert re.findall(r"▶ ([A-Z].*?) ─", diagram) == steps[:-1]
+    assert re.findall(r"▶ ([A-Z].*?) ─", diagram) == steps
 
 
 def test_blocks_come_from_and_results_go_to_s3(machine):
-    blocks = machine["States"]["Convert blocks"]
+    blocks = machine["States"]["Convert"]
     assert blocks["ItemProcessor"]["ProcessorConfig"]["Mode"] == "DISTRIBUTED"
     assert blocks["ItemReader"]["Resource"].endswith(":s3:getObject")
     assert blocks["ItemReader"]["Parameters"]["Bucket"] == "${DestinationBucket}"
     assert blocks["ResultWriter"]["Resource"].endswith(":s3:putObject")
     assert blocks["ResultWriter"]["Parameters"]["Bucket"] == "${DestinationBucket}"
-    assert blocks["MaxConcurrencyPath"] == "$.max_concurrency"
+    assert blocks["MaxConcurrencyPath"] == "$.round.stage.max_concurrency"
 
 
 def test_failure_can_happen(machine):
     states = machine["States"]
-    for name in ("Convert blocks", "Coarsen"):
-        (catch,) = states[name]["Catch"]
-        assert (catch["ErrorEquals"], catch["Next"]) == (["States.ALL"], "Finalize")
+    (catch,) = states["Convert"]["Catch"]
+    assert (catch["ErrorEquals"], catch["Next"]) == (["States.ALL"], "Finalize")
     assert "Catch" not in states["Finalize"]
     ends = [name for name, state in states.items() if state.get("End") or
             state["Type"] == "Succeed"]  # fmt: skip

@@ -13,7 +13,7 @@ from .plans import JOB, a_prepared
 from .test_state_machine import DEFINITION, walk
 
 STATES = dict(walk(json.loads(DEFINITION.read_text())))
-BLOCK = STATES["Convert one block"]
+BLOCK = STATES["Convert one task"]
 INVOKING = [name for name, state in STATES.items() if state["Type"] == "Task"]
 DAY = 86_400.0
 EVENTS = 25_000
@@ -44,18 +44,18 @@ def test_any_quota_converts_every_block(limit):
 
 @pytest.mark.parametrize("limit", [1, 2, 9, 10, 199, 200, 1000])
 def test_a_map_within_the_quota_is_not_throttled_by_itself(limit):
-    wide = at_once(limit)["max_concurrency"]
+    wide = at_once(limit)["stages"][0]["max_concurrency"]
     assert wide == min(limit, 200)
     done = run_map(BLOCK, 313, 70.0, wide, lambda _: limit, seed=0)
     assert (done.lost, done.retries) == (0, 0)
 
 
 def test_an_account_whose_quota_is_all_reserved_still_tries():
-    assert at_once(0)["max_concurrency"] == at_once(0)["coarse_concurrency"] == 1
+    assert {stage["max_concurrency"] for stage in at_once(0)["stages"]} == {1}
 
 
 def test_an_account_that_does_not_say_its_quota_gets_what_the_config_asks_for():
-    assert (at_once(None)["max_concurrency"], at_once(None)["coarse_concurrency"]) == (200, 40)
+    assert {stage["max_concurrency"] for stage in at_once(None)["stages"]} == {200}
 
 
 @pytest.mark.parametrize("name", INVOKING)
@@ -68,10 +68,3 @@ def test_every_state_waits_for_two_weeks_of_other_work_within_its_history(name):
         assert done.tries * EVENTS_OF_A_TRY < EVENTS
         ends.append(done.seconds - 14 * DAY - 70)
     assert statistics.median(ends) < longest
-
-
-def test_coarse_tasks_side_by_side_wait_for_a_day_in_the_history_that_they_share():
-    state = STATES["Coarsen one part"]
-    done = run_map(state, 40, 70.0, 40, lambda now: 40 * int(now > DAY), seed=0)
-    assert done.lost == 0
-    assert (done.retries + 40) * EVENTS_OF_A_TRY < EVENTS

@@ -102,7 +102,7 @@ def test_the_maps_label_is_the_one_that_permissions_name():
     from infra.stack import MAP_LABEL
 
     definition = json.loads((ROOT / "statemachine" / "zblocks.asl.json").read_text())
-    assert definition["States"]["Convert blocks"]["Label"] == MAP_LABEL
+    assert definition["States"]["Convert"]["Label"] == MAP_LABEL
 
 
 def test_an_upload_of_a_config_starts_the_machine_with_a_pointer_to_it(template, of_type):

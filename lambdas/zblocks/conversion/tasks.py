@@ -76,7 +76,7 @@ def convert_block(
     due = range(area.start.z, area.stop.z)
     slices = tuple(s for s in task.slices if s.z in due)
     if [s.z for s in slices] != list(due):
-        lacks = f"its work item lacks slices of z {due[0]}–{due[-1]}"
+        lacks = f"its task lacks slices of z {due[0]}–{due[-1]}"
         msg = f"{task.name}: {lacks}; rerun to plan again"
         raise IncompleteVolume(msg)
     own = task.box.start if task.box.voxels else area.stop

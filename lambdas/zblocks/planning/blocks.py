@@ -11,14 +11,12 @@ from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 
-import msgspec
-
 from zblocks.errors import DoesNotFit
 from zblocks.geometry import Box, Vec, ceil_div
 from zblocks.outputs.scales import count_objects
 from zblocks.planning.bill import in_bucket
 from zblocks.planning.memory import Footprint, chunk_bytes, coarse_bytes, predict_peak, shard_bytes
-from zblocks.planning.ownership import SHARD_LAYERS, share_out
+from zblocks.planning.ownership import CUT_CHUNKS, SHARD_LAYERS, cut_lengths, share_out
 from zblocks.planning.parts import part_box
 from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.pyramid import DEEPEST, plan_scales
@@ -29,7 +27,6 @@ from zblocks.slices.transforms.rows import memory
 from zblocks.slices.transforms.substitutes import count_interpolated
 
 CUT_SECONDS = 240.0  # of a block that can be cut, so that many workers share the work
-CUT_CHUNKS = 8  # chunks along x and y that a block has at least: enough for shards of 256
 MUCH_SMALLER = 4  # blocks that are so many times smaller than others only add starts of workers
 MANY_OBJECTS = 20_000  # volumes of more chunks are sharded, unless the config says otherwise
 NO_SHARDS = '"compression": "br" rules out shards, which "gzip" (the default) allows'
@@ -56,14 +53,14 @@ def fitting_blocks(given: PlanInput, worker: WorkerSpec) -> list[Block]:
         DoesNotFit: not even the smallest block fits in the worker's memory and time.
     """
     wanted, sharded = choose_scales(given)
-    found, largest, peaks, last = [], 0, [], None
+    found, largest, peaks = [], 0, []
     for shape, limit in _shapes_within(given, worker, wanted, sharded=sharded):
         voxels = prod(_full(given, shape))
         if voxels * MUCH_SMALLER < largest:
             continue
         wide = worker.paid and shape.z < DEEPEST and given.options.chunk is None
         shares = share_out(wanted, shape, sharded=sharded, wide=wide)
-        last = block = _block(given, worker, shape, shares)
+        block = _block(given, worker, shape, shares)
         if block.seconds > limit or not block.owned:
             continue
         if block.peak_mb > worker.planned_mb:
@@ -74,20 +71,18 @@ def fitting_blocks(given: PlanInput, worker: WorkerSpec) -> list[Block]:
         if not worker.paid:
             break
     if not found:
-        raise DoesNotFit(_why_not(given, worker, peaks, last))
+        raise DoesNotFit(_why_not(given, worker, peaks, block))
     return found
 
 
 def _shapes_within(
     given: PlanInput, worker: WorkerSpec, scales: list[Scale], *, sharded: bool
 ) -> Iterator[tuple[Vec, float]]:
-    """Yield shapes whose slices a work item may name, each with the seconds that it may take."""
-    longest = max(len(msgspec.json.encode(s)) for s in given.slices)
+    """Yield shapes of blocks, each with the seconds that it may take."""
     for depth in _depths(scales[0].chunk.z, fixed=given.options.chunk is not None, sharded=sharded):
-        if depth * (longest + 1) <= worker.item_bytes:
-            *larger, smallest = _shapes(given, scales, depth)
-            yield from ((shape, min(CUT_SECONDS, worker.limit_s)) for shape in larger)
-            yield smallest, worker.limit_s
+        *larger, smallest = _shapes(given, scales, depth)
+        yield from ((shape, min(CUT_SECONDS, worker.limit_s)) for shape in larger)
+        yield smallest, worker.limit_s
 
 
 def _block(
@@ -121,16 +116,10 @@ def _shapes(given: PlanInput, scales: list[Scale], depth: int) -> list[Vec]:
     if given.pieces is None:
         return [Vec(0, 0, depth)]
     rows, chunk = given.rows, scales[0].chunk
-    across = _lengths(rows.width, max(given.pieces[0], CUT_CHUNKS * chunk.x), chunk.x)
-    down = _lengths(rows.height, max(given.pieces[1], CUT_CHUNKS * chunk.y), chunk.y)
+    across = cut_lengths(rows.width, max(given.pieces[0], CUT_CHUNKS * chunk.x), chunk.x)
+    down = cut_lengths(rows.height, max(given.pieces[1], CUT_CHUNKS * chunk.y), chunk.y)
     shapes = [Vec(x, y, depth) for x, y in product(across, down)]
     return sorted(shapes, key=lambda s: -(s.x or rows.width) * (s.y or rows.height))
-
-
-def _lengths(whole: int, least: int, chunk: int) -> list[int]:
-    """Return lengths to cut an axis into: none of it, or a chunk's, doubled."""
-    doubled = [chunk << n for n in range((whole - 1).bit_length())]
-    return [0, *(n for n in doubled if least <= n < whole)]
 
 
 def _puts(given: PlanInput, scales: Sequence[Scale], shape: Vec) -> int:
@@ -217,7 +206,7 @@ def _footprint(given: PlanInput, scales: tuple[Scale, ...], shape: Vec, rows: in
     )
 
 
-def _why_not(given: PlanInput, worker: WorkerSpec, peaks: list[int], last: Block | None) -> str:
+def _why_not(given: PlanInput, worker: WorkerSpec, peaks: list[int], last: Block) -> str:
     """Say why no block fits: `peaks` are those of blocks within the time, `last` the smallest."""
     what = f"slices of {given.rows.width}×{given.rows.height}"
     shallower = " or choose a shallower chunk_size" if given.options.chunk else ""
@@ -226,12 +215,6 @@ def _why_not(given: PlanInput, worker: WorkerSpec, peaks: list[int], last: Block
         return (
             f"{what} need a worker with at least {enough} MiB, this one has "
             f"{worker.memory_mb}; raise its memory to {enough}{shallower}"
-        )
-    if last is None:
-        return (
-            f"the keys of even the smallest block's slices are longer than the "
-            f"{worker.item_bytes / 1024:.0f} KiB that a work item may have; give the slices "
-            f"shorter keys{shallower}, or convert on one machine"
         )
     puts = _puts(given, last.scales[: last.owned], last.shape)
     if predict_put_seconds(puts, worker) > worker.limit_s:

@@ -37,8 +37,9 @@ GB = 1e9
 
 # As deployed by infra/ and statemachine/.
 CONTROL_MEMORY_MB = 1769  # of the Lambda that makes the plan
-PARENT_TRANSITIONS = 8  # states that an execution enters until it ends, without parts of Coarsen
-CHILD_TRANSITIONS = 2  # of a block: the start of its child execution, and its only state
+PARENT_TRANSITIONS = 6  # states that an execution enters until it ends, without stages
+STAGE_TRANSITIONS = 3  # of the blocks, or of a stage of coarse tasks
+CHILD_TRANSITIONS = 2  # of a task: the start of its child execution, and its only state
 
 # Requests of a run as a whole.
 RUN_GETS = 40  # about: what is at the destination, what Finalize reads of it, and its samples
@@ -149,7 +150,7 @@ def actual(
         return Bill(tuple(lines))
     control = _plan_seconds(tasks) * CONTROL_MEMORY_MB + finalize_seconds(plan, CORES) * MEMORY_MB
     gb_s = (done.seconds * plan.memory_mb + control) / 1024
-    changes = _transitions(plan, done.blocks) + done.retries
+    changes = _transitions(plan, done.tasks) + done.retries
     calls, compute = done.tasks + 2, f"compute, {pool.architecture}"
     return Bill((
         Line("Lambda", compute, gb_s, "GB-s", *prices.each(f"lambda_gb_s_{pool.architecture}")),
@@ -182,7 +183,7 @@ def predict_dollars(plan: Plan, slices: Sequence[SliceRef]) -> float:
         seconds * plan.memory_mb / 1024 * prices.lambda_gb_s_arm64
         + puts * in_bucket(plan.destination) * prices.put_thousand / 1e3
         + gets * prices.get_thousand / 1e3
-        + _transitions(plan, plan.blocks) * prices.transitions_thousand / 1e3
+        + _transitions(plan, plan.blocks + len(plan.coarse)) * prices.transitions_thousand / 1e3
     )
 
 
@@ -195,10 +196,10 @@ def _read_by(tasks: Sequence[BlockTask]) -> list[SliceRef]:
     return list({s.z: s for t in tasks for s in t.slices}.values())
 
 
-def _transitions(plan: Plan, blocks: int) -> int:
+def _transitions(plan: Plan, tasks: int) -> int:
     """Return the state transitions of an execution; each retry is one more."""
-    coarse = len(plan.stages()) + len(plan.coarse)
-    return PARENT_TRANSITIONS + coarse + CHILD_TRANSITIONS * blocks
+    stages = 1 + len(plan.coarse_stages)
+    return PARENT_TRANSITIONS + STAGE_TRANSITIONS * stages + CHILD_TRANSITIONS * tasks
 
 
 def _target_gets(plan: Plan, blocks: int) -> int:

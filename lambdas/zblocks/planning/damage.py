@@ -1,8 +1,7 @@
 """Damaged slices that are treated as missing, and what a volume that is there tells of its slices.
 
-Whether a slice is damaged is often seen only when it is decoded. Then it is declared missing in the
-plan and in the tasks of all blocks that read it, so that these agree, and it is an ordinary missing
-slice from there on.
+Whether a slice is damaged is often seen only when it is decoded. Then it is declared missing for
+all blocks that read it, so that these agree, and it is an ordinary missing slice from there on.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import msgspec
 
 from zblocks.errors import SliceError, several
 from zblocks.planning.missing import with_substitutes
-from zblocks.planning.plan import BlockTask, FilledSlice, Plan
+from zblocks.planning.plan import FilledSlice, Plan
 from zblocks.planning.plan_input import PlanInput
 from zblocks.slices.slice_ref import DamagedSlice, SliceRef
 from zblocks.slices.transforms.contrast import Contrast
@@ -27,28 +26,26 @@ File = tuple[str | None, int, str, int]
 
 
 def declare_missing(
-    plan: Plan, tasks: Sequence[BlockTask], damaged: Iterable[DamagedSlice]
-) -> tuple[Plan, tuple[BlockTask, ...]]:
-    """Return a plan and its tasks with damaged slices as missing ones.
+    plan: Plan, slices: Sequence[SliceRef], damaged: Iterable[DamagedSlice]
+) -> tuple[Plan, tuple[SliceRef, ...]]:
+    """Return a plan and the slices of its stack with damaged slices as missing ones.
 
     Raises:
         SliceError: no slice is left.
     """
     gone = {d.ref.z: d for d in (*plan.damaged, *damaged)}
     if not gone:
-        return plan, tuple(tasks)
-    slices = {s.z: s for t in tasks for s in t.slices}
-    refs = [SliceRef(z, None) if z in gone else s for z, s in sorted(slices.items())]
+        return plan, tuple(slices)
+    refs = [SliceRef(s.z, None) if s.z in gone else s for s in slices]
     if all(s.key is None for s in refs):
         raise SliceError(several([f"{d.ref.key}: {d.why}" for d in gone.values()]))
-    instead = {s.z: s for s in with_substitutes(refs, plan.missing.policy)}
     filled = {f.z: f for f in plan.filled} | {z: _filled(d) for z, d in gone.items()}
     declared = replace(
         plan,
         filled=tuple(filled[z] for z in sorted(filled)),
         damaged=tuple(gone[z] for z in sorted(gone)),
     )
-    return declared, tuple(replace(t, slices=tuple(instead[s.z] for s in t.slices)) for t in tasks)
+    return declared, tuple(with_substitutes(refs, plan.missing.policy))
 
 
 def _filled(damaged: DamagedSlice) -> FilledSlice:
@@ -57,7 +54,7 @@ def _filled(damaged: DamagedSlice) -> FilledSlice:
     return FilledSlice(ref.z, name, damaged.why)
 
 
-def as_known(given: PlanInput, plan: Plan, tasks: Sequence[BlockTask] | None = None) -> PlanInput:
+def as_known(given: PlanInput, plan: Plan, slices: Sequence[SliceRef] | None = None) -> PlanInput:
     """Return a stack with what is known of it from a volume that was made of it before.
 
     Files that were found damaged are still damaged. Percentiles of the whole stack stay as they
@@ -66,7 +63,7 @@ def as_known(given: PlanInput, plan: Plan, tasks: Sequence[BlockTask] | None = N
     Args:
         given: the stack.
         plan: of the volume.
-        tasks: of its blocks; None: few slices are others.
+        slices: what it was made of; None: few slices are others.
     """
     known = {_file(d.ref): d.why for d in plan.damaged} if given.skip_damaged else {}
     damaged = {d.ref.z: d for d in given.damaged}
@@ -77,7 +74,7 @@ def as_known(given: PlanInput, plan: Plan, tasks: Sequence[BlockTask] | None = N
     before, now = _percentiles(plan), _percentiles(given)
     if before is None or now is None or before == now or not _are_alike(before, now):
         return given
-    if tasks is not None and not _mostly_same(given, plan, tasks):
+    if slices is not None and not _mostly_same(given, plan, slices):
         return given
     steps = tuple(before if step == now else step for step in given.stack.transforms)
     stack = replace(given.stack, transforms=steps)
@@ -98,8 +95,8 @@ def _percentiles(stack: Plan | PlanInput) -> Contrast | None:
     return next(steps, None)
 
 
-def _mostly_same(given: PlanInput, plan: Plan, tasks: Sequence[BlockTask]) -> bool:
-    old = {_file(r) for t in tasks for s in t.slices for r in s.reads}
+def _mostly_same(given: PlanInput, plan: Plan, slices: Sequence[SliceRef]) -> bool:
+    old = {_file(r) for s in slices for r in s.reads}
     old |= {_file(d.ref) for d in plan.damaged}
     new = {_file(s) for s in given.slices if s.key is not None}
     return FEW * max(len(new - old), len(old - new)) <= len(given.slices)

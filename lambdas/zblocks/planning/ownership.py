@@ -1,11 +1,13 @@
 """Which task writes which scales, and how its chunks and shards are cut to fit.
 
-Blocks cut the stack into runs of slices; so do the tasks of a coarse stage with its source scale.
+Blocks cut the stack into boxes; so do the tasks of a coarse stage with its source scale.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from math import prod
 
 from zblocks.errors import DoesNotFit
@@ -13,13 +15,14 @@ from zblocks.geometry import Vec, ceil_div
 from zblocks.outputs.scales import Formats
 from zblocks.planning.memory import INTERPRETER_MB, MIB, chunk_bytes, queue_bytes, shard_bytes
 from zblocks.planning.parts import count_parts, part_box
-from zblocks.planning.plan import CoarseTask
+from zblocks.planning.plan import CoarseStage
 from zblocks.planning.pyramid import DEEPEST, SHALLOWEST
 from zblocks.planning.time import WorkerSpec, predict_coarse_seconds
 from zblocks.precomputed.scale import Scale
 from zblocks.precomputed.sharding import Sharding, choose_sharding
 
 SHARD_LAYERS = 4  # layers of chunks in a block of each scale: 2 bits of z give 256-chunk shards
+CUT_CHUNKS = 8  # chunks along x and y that a block or part has at least: enough for shards of 256
 COARSE_SHARE = 0.02  # of all voxels: a coarse task may make so much from stored chunks
 
 
@@ -93,75 +96,86 @@ def _layers(scale: Scale, depth: int, *, sharded: bool) -> int:
 
 def plan_coarse(
     scales: tuple[Scale, ...], owned: int, worker: WorkerSpec, formats: Formats
-) -> tuple[tuple[Scale, ...], tuple[CoarseTask, ...]]:
+) -> tuple[tuple[Scale, ...], tuple[CoarseStage, ...]]:
     """Plan the scales that blocks don't write: one task, or stages of many where that is too much.
 
     Blocks write scales [0, owned). Returns the scales, some with shallower chunks than before, and
-    the tasks.
+    the stages.
 
     Raises:
         DoesNotFit: not even the smallest tasks fit in the worker.
     """
-    tasks: list[CoarseTask] = []
-    stage = 0
+    stages: list[CoarseStage] = []
     while owned < len(scales):
-        source, last = scales[owned - 1], len(scales)
-        depth, parts = 0, 1
-        if not _fits(scales[owned - 1 :], source.box.shape.z, worker, formats):
-            depth, more, count = _stage(scales[owned - 1 :], worker, formats)
+        shape, last = Vec(0, 0, 0), len(scales)
+        if not _fits(scales[owned - 1 :], shape, worker, formats):
+            shape, more, count = _stage(scales[owned - 1 :], worker, formats)
             scales, last = (*scales[:owned], *more), owned + count
-            parts = count_parts(more[:count], Vec(0, 0, depth)).z
-        tasks += [
-            CoarseTask(len(tasks) + p, stage, owned, last, Vec(0, 0, depth), Vec(0, 0, p))
-            for p in range(parts)
-        ]
-        owned, stage = last, stage + 1
-    return scales, tuple(tasks)
+        grid = count_parts(scales[owned:last], shape)
+        stages.append(CoarseStage(owned, last, shape, grid))
+        owned = last
+    return scales, tuple(stages)
 
 
-def _fits(scales: tuple[Scale, ...], layers: int, worker: WorkerSpec, formats: Formats) -> bool:
-    """Tell whether one worker can make scales [1:] from so many slices of the first."""
+def _fits(scales: tuple[Scale, ...], shape: Vec, worker: WorkerSpec, formats: Formats) -> bool:
+    """Tell whether one worker can make a part of scales [1:] from the first; `shape` is its."""
     source = scales[0]
-    pixel, size = source.format.voxel_bytes, source.box.shape
-    chunks = source.grid.x * source.grid.y * ceil_div(layers, source.chunk.z)
-    seconds = predict_coarse_seconds(size.x * size.y * layers * pixel, chunks, worker)
-    return seconds <= worker.limit_s and _peak(scales, layers, formats) <= worker.planned_mb
+    size = part_box(source, shape, Vec(0, 0, 0)).shape
+    chunks = prod(ceil_div(n, chunk) for n, chunk in zip(size, source.chunk, strict=True))
+    seconds = predict_coarse_seconds(prod(size) * source.format.voxel_bytes, chunks, worker)
+    return seconds <= worker.limit_s and _peak(scales, shape, formats) <= worker.planned_mb
 
 
-def _peak(scales: tuple[Scale, ...], layers: int, formats: Formats) -> int:
+def _peak(scales: tuple[Scale, ...], shape: Vec, formats: Formats) -> int:
     """Return the predicted peak of memory of such a task, in MiB."""
     source = scales[0]
-    pixel, size = source.format.voxel_bytes, source.box.shape
-    slab = layers * min(source.chunk.y, size.y) * size.x * pixel
-    shards = shard_bytes(scales[1:], Vec(0, 0, layers * source.factor.z), formats)
+    size = part_box(source, shape, Vec(0, 0, 0)).shape
+    slab = size.z * min(source.chunk.y, size.y) * size.x * source.format.voxel_bytes
+    shards = shard_bytes(scales[1:], shape, formats)
     waiting = queue_bytes(slab, chunk_bytes(scales[1:]))
     return INTERPRETER_MB + (2 * slab + shards + waiting) // MIB
 
 
-def coarse_peak(scales: tuple[Scale, ...], task: CoarseTask, formats: Formats) -> int:
-    """Return the predicted peak of memory of a coarse task, in MiB; `scales` are the volume's."""
-    source = scales[task.first - 1]
-    layers = part_box(source, task.shape, Vec(0, 0, 0)).shape.z
-    return _peak(scales[task.first - 1 : task.last], layers, formats)
+def coarse_peak(scales: tuple[Scale, ...], stage: CoarseStage, formats: Formats) -> int:
+    """Return the predicted peak of memory of a stage's tasks, in MiB; `scales` are the volume's."""
+    return _peak(scales[stage.first - 1 : stage.last], stage.shape, formats)
 
 
 def _stage(
     scales: tuple[Scale, ...], worker: WorkerSpec, formats: Formats
-) -> tuple[int, tuple[Scale, ...], int]:
-    """Return the depth of the deepest part that fits, and what `share_out` gives for it."""
+) -> tuple[Vec, tuple[Scale, ...], int]:
+    """Return the shape of the deepest and then largest part that fits, and what `share_out` gives.
+
+    Shallow parts would make chunks shallower, and shards smaller.
+    """
     source = scales[0]
-    layers = DEEPEST
-    while layers >= SHALLOWEST:
-        depth = layers * source.factor.z
-        more, count = share_out(
-            list(scales[1:]), Vec(0, 0, depth), sharded=source.sharding is not None
-        )
-        if count and _fits((source, *more[:count]), layers, worker, formats):
-            return depth, more, count
-        layers //= 2
+    for shape in _part_shapes(scales):
+        more, count = share_out(list(scales[1:]), shape, sharded=source.sharding is not None)
+        if count and _fits((source, *more[:count]), shape, worker, formats):
+            return shape, more, count
     size = source.box.shape
     msg = (
         f"the scales above {size.x}×{size.y}×{size.z} don't fit in workers of {worker.memory_mb} "
         "MiB; raise their memory, or ask for fewer scales"
     )
     raise DoesNotFit(msg)
+
+
+def _part_shapes(scales: tuple[Scale, ...]) -> Iterator[Vec]:
+    """Yield shapes of parts in scale 0 voxels, the deepest first, then the largest."""
+    source, made = scales[0], scales[1]
+    step = made.factor.times(made.chunk)
+    x, y, _ = made.factor.times(made.box.shape)
+    areas = product(cut_lengths(x, CUT_CHUNKS * step.x, step.x),
+                    cut_lengths(y, CUT_CHUNKS * step.y, step.y))  # fmt: skip
+    largest_first = sorted(areas, key=lambda a: -(a[0] or x) * (a[1] or y))
+    layers = DEEPEST
+    while layers >= SHALLOWEST:
+        yield from (Vec(*area, layers * source.factor.z) for area in largest_first)
+        layers //= 2
+
+
+def cut_lengths(whole: int, least: int, step: int) -> list[int]:
+    """Return lengths to cut an axis into: 0, which is none, or `step`, doubled, from `least` on."""
+    doubled = [step << n for n in range((whole - 1).bit_length())]
+    return [0, *(n for n in doubled if least <= n < whole)]

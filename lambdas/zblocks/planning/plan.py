@@ -1,9 +1,9 @@
-"""The plan of a volume as data: what it is made from, what every task does, and its documents.
+"""The plan of a volume as data: what it is made from, and what every task does.
 
 A z-block is a box of the volume: a run of slices, whole or cut along y and x (`block_shape`). It
 writes the chunks that fill its box, at several scales: chunks get shallower as z is halved, so that
 the same slices fill whole chunks of each. The few coarser scales are made from the last of these in
-a second, small step (`CoarseTask`).
+further stages of tasks (`CoarseStage`).
 
 The chunk grid of a scale starts at that scale's own offset, floor(offset / factor). Where the
 factor does not divide the offset, a block also reads up to `factor - 1` voxels before its own along
@@ -13,16 +13,12 @@ each axis: its halo.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, product
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
-
-from zblocks.errors import DestinationConflict
 from zblocks.geometry import Box, Span, Vec
 from zblocks.outputs.scales import PRECOMPUTED_ONLY, Formats, StoredAs
 from zblocks.outputs.volumes import Output, outputs_of
@@ -36,7 +32,7 @@ from zblocks.slices.transforms.rows import RowFormat
 from zblocks.slices.transforms.substitutes import Substitutes
 from zblocks.storage import FOLDER, Bucket
 
-VERSION = 5  # version of the documents in `.zblocks/`
+VERSION = 6  # version of the documents in `.zblocks/`
 
 
 Step = Contrast | Cast | Canvas | Region | Substitutes  # all that a plan's document may name
@@ -76,9 +72,14 @@ class FilledSlice(NamedTuple):
     why: str
 
 
+def task_name(kind: str, index: int) -> str:
+    """Return the name of a task of a kind, `block` or `coarse`."""
+    return f"{kind}-{index:05d}"
+
+
 def block_name(index: int) -> str:
     """Return the name of a block's task."""
-    return f"block-{index:05d}"
+    return task_name("block", index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +102,33 @@ class BlockTask:
 
 
 @dataclass(frozen=True, slots=True)
-class CoarseTask:
-    """A part of the scales [first, last), which is made from scale `first - 1`."""
+class CoarseStage:
+    """The scales [first, last), which are made from scale `first - 1`, cut into parts.
 
-    index: int
-    stage: int  # the tasks of a stage can run at the same time, once the stage before is done
+    The tasks of a stage can run at the same time, once the stage before is done.
+    """
+
     first: int
     last: int
     shape: Vec  # scale 0 voxels of a full part; 0: not cut along this axis
+    grid: Vec  # parts along each axis; x fastest, then y, z
+
+
+@dataclass(frozen=True, slots=True)
+class CoarseTask:
+    """A part of the scales [first, last) of a stage."""
+
+    index: int  # among the coarse tasks of all stages
+    stage: int
+    first: int
+    last: int
+    shape: Vec  # as that of its stage
     part: Vec  # its place among the parts
 
     @property
     def name(self) -> str:
         """The task's name."""
-        return f"coarse-{self.index:05d}"
+        return task_name("coarse", self.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +148,7 @@ class Plan:
     owned: int  # blocks write scales [0, owned); coarse tasks write the others
     block_shape: Vec  # scale 0 voxels of a full block; 0: not cut along this axis
     block_grid: Vec  # blocks along each axis; x fastest, then y, z
-    coarse: tuple[CoarseTask, ...]
+    coarse_stages: tuple[CoarseStage, ...]
     rows: int  # rows of every slice that are decoded at a time; the volume's height: whole slices
     memory_mb: int  # of a worker, MiB
     predicted_peak_mb: int  # of a block, MiB
@@ -189,13 +203,34 @@ class Plan:
         volume = replace(self.volume, segment_properties="")
         voxels = (volume, self.stack, self.missing, self.sparse_labels, self.region)
         formats = (self.formats, self.zarr_shards)
-        parts = (VERSION, self.source, *voxels, self.owned, self.block_shape, self.coarse, formats)
+        parts = (
+            VERSION,
+            self.source,
+            *voxels,
+            self.owned,
+            self.block_shape,
+            self.coarse_stages,
+            formats,
+        )
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
     @property
     def blocks(self) -> int:
         """Number of blocks."""
         return prod(self.block_grid)
+
+    @property
+    def coarse(self) -> tuple[CoarseTask, ...]:
+        """The tasks of all coarse stages, in order."""
+        parts = [
+            (number, stage, Vec(x, y, z))
+            for number, stage in enumerate(self.coarse_stages)
+            for z, y, x in product(*map(range, reversed(stage.grid)))
+        ]
+        return tuple(
+            CoarseTask(index, number, stage.first, stage.last, stage.shape, part)
+            for index, (number, stage, part) in enumerate(parts)
+        )
 
     @property
     def full_block(self) -> Vec:
@@ -213,6 +248,11 @@ class Plan:
         """Return the box of scale 0 that a block reads: its halo and its own."""
         boxes = [self.owned_box(k, block) for k in range(self.owned)]
         return needed_boxes(self.scales[: self.owned], boxes)[0]
+
+    def read_slices(self, block: int) -> Span:
+        """Return which slices of the stack a block reads: the first's number, the last's + 1."""
+        box, first = self.read_box(block), self.box.start.z
+        return box.start.z - first, box.stop.z - first
 
     def writers(self, scale: int) -> list[tuple[str, Box]]:
         """Return the tasks that write a scale, each with its box (not empty), in voxels."""
@@ -232,39 +272,24 @@ class Plan:
         return [[c.index for c in tasks] for _, tasks in groupby(self.coarse, lambda c: c.stage)]
 
 
-def plan_to_json(plan: Plan) -> bytes:
-    """Return the document `plan.json`."""
-    return json.dumps({"version": VERSION, **msgspec.to_builtins(plan)}, indent=1).encode()
+def block_task(plan: Plan, index: int, slices: Iterable[SliceRef]) -> BlockTask:
+    """Return the task of a block, which reads `slices`."""
+    return BlockTask(index, plan.owned_box(0, index), tuple(slices))
 
 
-def plan_from_json(data: bytes) -> Plan:
-    """Read `plan.json`.
-
-    Raises:
-        DestinationConflict: another version of zblocks wrote it.
-        ValueError: it is damaged.
-    """
-    document: dict[str, Any] = json.loads(data)
-    if (version := document["version"]) != VERSION:
-        msg = (
-            f"the plan there was written by another version of zblocks (format {version}, this one "
-            f'uses {VERSION}); choose another destination, or set "overwrite": true to replace the '
-            "volume"
-        )
-        raise DestinationConflict(msg)
-    return msgspec.convert(document, Plan)
+def block_tasks(plan: Plan, slices: Sequence[SliceRef]) -> tuple[BlockTask, ...]:
+    """Return the tasks of all blocks; `slices` are those of the whole stack, in z order."""
+    layer, tasks = plan.block_grid.x * plan.block_grid.y, []
+    for index in range(plan.blocks):
+        if index % layer == 0:  # all blocks of a layer have the same slices
+            first, last = plan.read_slices(index)
+            own = slices[first:last]
+        tasks.append(block_task(plan, index, own))
+    return tuple(tasks)
 
 
-def tasks_to_json(tasks: Sequence[BlockTask]) -> bytes:
-    """Return the document `items.json`."""
-    return msgspec.json.encode(tasks)
-
-
-def tasks_from_json(data: bytes) -> tuple[BlockTask, ...]:
-    """Read `items.json`."""
-    return msgspec.json.decode(data, type=tuple[BlockTask, ...])
-
-
-def task_from_item(item: dict[str, Any]) -> BlockTask:
-    """Return the task in one item of the Step Functions map."""
-    return msgspec.convert(item, BlockTask)
+def stack_slices(tasks: Iterable[BlockTask]) -> tuple[SliceRef, ...]:
+    """Return the slices that blocks read, each once, in z order."""
+    layers = {id(t.slices): t.slices for t in tasks}  # those of a layer share theirs
+    found = {s.z: s for slices in layers.values() for s in slices}
+    return tuple(found[z] for z in sorted(found))

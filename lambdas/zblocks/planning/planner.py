@@ -22,12 +22,11 @@ from zblocks.planning.damage import declare_missing
 from zblocks.planning.finish import refuse_endless
 from zblocks.planning.ownership import coarse_peak, plan_coarse
 from zblocks.planning.parts import count_parts
-from zblocks.planning.plan import VERSION, BlockTask, MissingSlices, Plan
+from zblocks.planning.plan import VERSION, BlockTask, MissingSlices, Plan, block_tasks
 from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.time import WorkerSpec
 from zblocks.planning.zarr_shards import zarr_shards
 from zblocks.precomputed.scale import Volume
-from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.substitutes import Substitutes
 
 
@@ -69,7 +68,8 @@ def make_plan(
     plan = min(plans, key=lambda p: predict_dollars(p, given.slices))
     sizes = tuple(w.memory_mb for w in workers if w.paid)
     plan = replace(plan, volume_id=volume_id(given), sizes_mb=sizes)
-    return declare_missing(plan, _tasks(plan, given.slices), given.damaged)
+    plan, slices = declare_missing(plan, given.slices, given.damaged)
+    return plan, block_tasks(plan, slices)
 
 
 def _plans(given: PlanInput, worker: WorkerSpec) -> list[Plan]:
@@ -90,7 +90,7 @@ def _plans(given: PlanInput, worker: WorkerSpec) -> list[Plan]:
 
 
 def _plan(given: PlanInput, block: Block, worker: WorkerSpec) -> Plan:
-    scales, coarse = plan_coarse(block.scales, block.owned, worker, given.formats)
+    scales, stages = plan_coarse(block.scales, block.owned, worker, given.formats)
     sharded = given.formats.zarr and given.formats.zarr_sharded
     plan = Plan(
         volume_id="",
@@ -106,7 +106,7 @@ def _plan(given: PlanInput, block: Block, worker: WorkerSpec) -> Plan:
         owned=block.owned,
         block_shape=block.shape,
         block_grid=count_parts(scales[: block.owned], block.shape),
-        coarse=coarse,
+        coarse_stages=stages,
         rows=block.rows,
         memory_mb=worker.memory_mb,
         predicted_peak_mb=block.peak_mb,
@@ -118,7 +118,7 @@ def _plan(given: PlanInput, block: Block, worker: WorkerSpec) -> Plan:
         source_region=given.source_region,
         bucket=given.bucket,
         formats=given.formats,
-        zarr_shards=zarr_shards(scales, block.shape, coarse) if sharded else (),
+        zarr_shards=zarr_shards(scales, block.shape, stages) if sharded else (),
     )
     refuse_endless(plan, worker.limit_s)
     return plan
@@ -140,16 +140,5 @@ def run_in(plan: Plan, given: PlanInput, workers: Sequence[WorkerSpec]) -> Plan:
 
 def needed_peak(plan: Plan) -> int:
     """Return the predicted peak of memory of a plan's largest task, in MiB."""
-    peaks = (coarse_peak(plan.scales, task, plan.formats) for task in plan.coarse)
+    peaks = (coarse_peak(plan.scales, stage, plan.formats) for stage in plan.coarse_stages)
     return max(plan.predicted_peak_mb, *peaks, 0)
-
-
-def _tasks(plan: Plan, slices: tuple[SliceRef, ...]) -> list[BlockTask]:
-    """Give every block all slices that its voxels are made from."""
-    layer, first, tasks = plan.block_grid.x * plan.block_grid.y, plan.box.start.z, []
-    for index in range(plan.blocks):
-        if index % layer == 0:  # all blocks of a layer have the same slices
-            read = plan.read_box(index)
-            own = slices[read.start.z - first : read.stop.z - first]
-        tasks.append(BlockTask(index, plan.owned_box(0, index), own))
-    return tasks

@@ -24,8 +24,7 @@ from zblocks.slices.stream import AHEAD_MAX, AHEAD_MIN
 from zblocks.slices.tiff.segments import rows_together
 
 PUT_RATE, GET_RATE = 3500.0, 5500.0  # a second, of a prefix; S3's user guide guarantees them
-COARSEN_CONCURRENCY = 40  # coarse tasks at the same time, as deployed by statemachine/
-TASK_GETS = 5  # plan, receipt, lock (twice), earlier failure
+TASK_GETS = 7  # plan, where the slices are, these, receipt, lock (twice), earlier failure
 
 
 def block_seconds(plan: Plan, task: BlockTask) -> float:
@@ -143,8 +142,7 @@ def blocks_at_once(plan: Plan, tasks: Sequence[BlockTask], pool: WorkerPool) -> 
 
 def coarse_at_once(plan: Plan, pool: WorkerPool) -> int:
     """Return how many coarse tasks are done at the same time, within the same."""
-    wanted = min(pool.at_once, COARSEN_CONCURRENCY)
-    return _limited(pool, wanted, len(plan.coarse), coarse_rates(plan, pool))
+    return _limited(pool, pool.at_once, len(plan.coarse), coarse_rates(plan, pool))
 
 
 def _limited(pool: WorkerPool, wanted: int, tasks: int, rates: Rates) -> int:

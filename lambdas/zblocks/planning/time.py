@@ -51,16 +51,12 @@ class WorkerSpec:
     memory_mb: int  # MiB
     cores: float = 1.0
     limit_s: float = float("inf")  # seconds that a block may be predicted to take
-    item_bytes: float = float("inf")  # of JSON that may name a block's slices
     paid: bool = False  # whether its seconds cost money
 
     @classmethod
     def on_lambda(cls, memory_mb: int) -> WorkerSpec:
-        """Return a Lambda with this memory; a plan may use 600 of its 900 seconds.
-
-        Step Functions hands over 256 KiB at most, with names of the run and the text of an error.
-        """
-        return cls(memory_mb, memory_mb / LAMBDA_VCPU_MB, 600.0, 231 * 1024, paid=True)
+        """Return a Lambda with this memory; a plan may use 600 of its 900 seconds."""
+        return cls(memory_mb, memory_mb / LAMBDA_VCPU_MB, 600.0, paid=True)
 
     @property
     def planned_mb(self) -> int:

@@ -7,7 +7,7 @@ from math import prod
 
 from zblocks.geometry import Vec
 from zblocks.outputs.scales import Formats, StoredAs, stored_as, zarr_array
-from zblocks.planning.plan import CoarseTask
+from zblocks.planning.plan import CoarseStage
 from zblocks.precomputed.scale import Scale
 
 SHARD_CHUNKS = 256  # of a shard, at most
@@ -37,10 +37,10 @@ def zarr_shard(scale: Scale, shape: Vec) -> Vec:
 
 
 def zarr_shards(
-    scales: Sequence[Scale], shape: Vec, coarse: Sequence[CoarseTask]
+    scales: Sequence[Scale], shape: Vec, stages: Sequence[CoarseStage]
 ) -> tuple[Vec, ...]:
     """Return the chunks of each scale's shards, xyz; blocks have `shape`, as in `part_box`."""
-    made_by = {k: c.shape for c in coarse for k in range(c.first, c.last)}
+    made_by = {k: c.shape for c in stages for k in range(c.first, c.last)}
     return tuple(zarr_shard(s, made_by.get(k, shape)) for k, s in enumerate(scales))
 
 

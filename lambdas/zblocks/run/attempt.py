@@ -41,8 +41,8 @@ def attempt_block(
     def convert(job: Job) -> TaskResult:
         gone = {d.ref for d in job.plan.damaged}
         if old := [s.z for s in task.slices if s in gone]:
-            # An event that is delivered late; it would write a part of what was left out since.
-            raise SourceChanged(f"z {old[0]} was found damaged after this work item was planned")
+            # A late event that read the slices before that; it would write a part of what is gone.
+            raise SourceChanged(f"z {old[0]} was found damaged after this task was read; rerun")
         try:
             return convert_block(job.plan, task, job.source, job.target, progress)
         except SliceError as error:

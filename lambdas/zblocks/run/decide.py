@@ -9,13 +9,14 @@ from typing import Any, Literal
 from zblocks.conversion.tasks import read_slices
 from zblocks.errors import DestinationConflict, DoesNotFit, SourceChanged, ZblocksError, several
 from zblocks.planning.damage import as_known
+from zblocks.planning.documents import plan_from_json, slices_from_json
 from zblocks.planning.finish import CORES, finalize_seconds, replaced_objects
-from zblocks.planning.plan import BlockTask, Plan, plan_from_json
+from zblocks.planning.plan import BlockTask, Plan, block_tasks
 from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.planner import make_plan, needed_peak, run_in
 from zblocks.planning.time import WorkerSpec
 from zblocks.run.audit import Audit, audit
-from zblocks.run.job import ITEMS, PLAN, is_work, read_tasks
+from zblocks.run.job import PLAN, SLICES, is_work
 from zblocks.slices.transforms.canvas import Canvas
 from zblocks.slices.transforms.contrast import Contrast
 from zblocks.storage import Store
@@ -97,9 +98,10 @@ def _look(target: Store, given: PlanInput) -> tuple[Destination, PlanInput]:
     except DestinationConflict as error:
         return Destination(target.url, other_version=str(error)), given
     finished = all(target.beside(o.suffix).head(o.root) for o in plan.outputs)
-    tasks = read_tasks(target) if target.head(ITEMS) else ()
+    slices = slices_from_json(target.get(SLICES)) if target.head(SLICES) else ()
+    tasks = block_tasks(plan, slices) if slices else ()
     there = Destination(target.url, Planned(plan, tasks), finished)
-    return there, as_known(given, plan, tasks)
+    return there, as_known(given, plan, slices)
 
 
 def _foreign(store: Store) -> str:

@@ -22,8 +22,9 @@ from zblocks import __version__
 from zblocks.errors import DestinationClaimed, IncompleteVolume, SliceError, StorageError
 from zblocks.outputs.volumes import About
 from zblocks.planning.damage import declare_missing
+from zblocks.planning.documents import plan_to_json, slices_from_json, slices_to_json
 from zblocks.planning.missing import Hole
-from zblocks.planning.plan import BlockTask, Plan, plan_to_json, tasks_to_json
+from zblocks.planning.plan import BlockTask, Plan, block_tasks
 from zblocks.precomputed.info import PROVENANCE
 from zblocks.precomputed.segment_properties import DOCUMENT
 from zblocks.report.page import Rendered, render_report
@@ -36,13 +37,12 @@ from zblocks.run.hold import Hold
 from zblocks.run.job import (
     CONFIG,
     FAILURES,
-    ITEMS,
     NAMES,
     PAGE,
-    PENDING,
     PLAN,
     REPLACED,
     REPORT,
+    SLICES,
     WORK,
     Job,
     map_prefix,
@@ -50,7 +50,7 @@ from zblocks.run.job import (
 )
 from zblocks.run.outcome import build_report, judge_run, to_blame
 from zblocks.run.records import read_failures
-from zblocks.run.start import Run, folders_of, withdraw_tasks
+from zblocks.run.start import Run, folders_of, put_pending, withdraw_tasks
 from zblocks.storage import Store, open_store
 
 MAP_RUN = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -88,24 +88,25 @@ def declare_damaged(job: Job) -> tuple[BlockTask, ...]:
     records = [f for f in read_failures(target) if f.damaged and not find_receipt(job, f.task)]
     if not records or not job.plan.skip_damaged:
         return ()
-    tasks = read_tasks(target)
-    known = {r for t in tasks for s in t.slices for r in s.reads}
+    slices = slices_from_json(target.get(SLICES))
+    known = {r for s in slices for r in s.reads}
     known |= {d.ref for d in job.plan.damaged}  # declared already
     damaged = [d for f in records for d in f.damaged if d.ref in known]
     if not damaged:
         return ()
     try:
-        plan, tasks = declare_missing(job.plan, tasks, damaged)
+        plan, slices = declare_missing(job.plan, slices, damaged)
     except SliceError:
         return ()  # none is left: the failures say so
+    tasks = block_tasks(plan, slices)
     pending = stale_tasks(audit(plan, target), Planned(plan, tasks))
     lock.assign(target, job.run, plan.identity)  # late workers of the old plan end
     target = Hold(target, job.run).target
     withdraw_tasks(plan, target, pending)
     blocks = tuple(t for t in tasks if t.name in pending)
-    target.put_json(PENDING, tasks_to_json(blocks))
+    put_pending(target, blocks)
     target.put_json(PLAN, plan_to_json(plan))
-    target.put_json(ITEMS, tasks_to_json(tasks))
+    target.put_json(SLICES, slices_to_json(slices))  # last: what is damaged is found in the old one
     target.delete([f"{FAILURES}/{f.task}.json" for f in records])
     return blocks
 
@@ -259,8 +260,8 @@ def resume_after_redrive(job: Job, run: Run) -> int | None:
     target.put_json(REPORT, json.dumps(report, indent=1).encode())
     pending = audit(job.plan, target).verdict.pending
     withdraw_tasks(job.plan, target, pending)
-    tasks = [t for t in read_tasks(target) if t.name in pending]
-    target.put_json(PENDING, tasks_to_json(tasks))
+    tasks = [t for t in read_tasks(job.plan, target) if t.name in pending]
+    put_pending(target, tasks)
     return len(tasks)
 
 

@@ -6,14 +6,21 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from zblocks.errors import IncompleteVolume
-from zblocks.planning.plan import BlockTask, Plan, plan_from_json, tasks_from_json
+from zblocks.planning.documents import (
+    bytes_of_slices,
+    plan_from_json,
+    slices_from_bytes,
+    slices_from_json,
+)
+from zblocks.planning.plan import BlockTask, Plan, block_task, block_tasks
 from zblocks.storage import BY_ENVIRONMENT, Access, Store, open_store
 
 WORK = ".zblocks"
 PLAN = f"{WORK}/plan.json"
 NAMES = f"{WORK}/segment_properties.json"  # names of labels, until the volume is published
-ITEMS = f"{WORK}/items.json"  # the tasks of all blocks
-PENDING = f"{WORK}/pending.json"  # the tasks of the blocks that this run converts: the map's input
+SLICES = f"{WORK}/slices.json"  # all slices of the stack, or what is read in their place
+STAGES = f"{WORK}/stages"  # the tasks of each stage: input of the map of Step Functions
+PENDING = f"{STAGES}/0.json"  # the first: the blocks that this run converts
 LOCK = f"{WORK}/lock.json"
 REPLACED = f"{WORK}/replaced.json"
 """Folders of the volume that is being replaced, to be deleted when the new one is complete."""
@@ -59,9 +66,33 @@ def map_prefix(destination: str) -> str:
     return f"{MAP}/{destination.removeprefix('s3://').partition('/')[2]}".rstrip("/")
 
 
-def read_tasks(target: Store) -> tuple[BlockTask, ...]:
-    """Return the task of every block of the plan at a destination."""
-    return tasks_from_json(target.get(ITEMS))
+def read_tasks(plan: Plan, target: Store) -> tuple[BlockTask, ...]:
+    """Return the task of every block of the plan at a destination.
+
+    Raises FileNotFoundError: its list of slices is gone.
+    """
+    return block_tasks(plan, slices_from_json(target.get(SLICES)))
+
+
+def read_block_task(job: Job, index: int) -> BlockTask:
+    """Return the task of one block, without reading the slices of others.
+
+    Raises:
+        IncompleteVolume: the list of slices is gone.
+        SourceChanged: it was replaced while it was read.
+    """
+    plan, found = job.plan, job.target.head(SLICES)
+    if found is None:
+        msg = f"{job.target.url}/{SLICES}: is gone; start the conversion from its config"
+        raise IncompleteVolume(msg)
+    start, length = bytes_of_slices(found.bytes, plan.box.shape.z, plan.read_slices(index))
+    part = job.target.get_range(SLICES, start, length, found.etag)
+    return block_task(plan, index, slices_from_bytes(part))
+
+
+def stage_key(number: int) -> str:
+    """Return the key of a stage's document: 0 is that of the blocks, 1 the first coarse stage's."""
+    return f"{STAGES}/{number}.json"
 
 
 def is_work(key: str) -> bool:

@@ -102,7 +102,7 @@ def build_report(
     job: Job, run: Run, config: Mapping[str, Any], found: Audit, outcome: Outcome
 ) -> RunReport:
     """Return the report of a run; `config` is as given, without secrets."""
-    plan, finished, tasks = job.plan, found.finished, read_tasks(job.target)
+    plan, finished, tasks = job.plan, found.finished, read_tasks(job.plan, job.target)
     boxes = {t.name: t.box for t in tasks}
     slices = join_stats([(boxes[f.task], s) for f in finished for s in f.slices])
     read = tuple(s for f in finished for s in f.read)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from zblocks import host
@@ -12,9 +12,10 @@ from zblocks.config import Config
 from zblocks.outputs.volumes import DOCUMENTS, Output, named_folders
 from zblocks.planning.bill import Prices, WorkerPool, refuse_above
 from zblocks.planning.cost import estimate
+from zblocks.planning.documents import plan_to_json, slices_to_json, stage_to_json
 from zblocks.planning.find_slices import read_names
 from zblocks.planning.places import refuse_bucket
-from zblocks.planning.plan import VERSION, BlockTask, Plan, plan_to_json, tasks_to_json
+from zblocks.planning.plan import VERSION, BlockTask, Plan, stack_slices
 from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.planner import make_plan
 from zblocks.planning.read_stack import read_stack
@@ -28,7 +29,6 @@ from zblocks.run.hold import Hold
 from zblocks.run.job import (
     CONFIG,
     FAILURES,
-    ITEMS,
     NAMES,
     PAGE,
     PENDING,
@@ -36,9 +36,11 @@ from zblocks.run.job import (
     RECEIPTS,
     REPLACED,
     REPORT,
+    SLICES,
     TRIGGERS,
     WORK,
     is_work,
+    stage_key,
 )
 from zblocks.run.lock import Ask, Found, Lock
 from zblocks.storage import Store
@@ -140,9 +142,16 @@ def _apply(decision: Decision, config: Config, names: Sequence[SegmentName], tar
     target.put_json(CONFIG, stored.encode())
     if names:
         target.put_json(NAMES, build_segment_properties(names))
-    target.put_json(ITEMS, tasks_to_json(decision.tasks))
+    target.put_json(SLICES, slices_to_json(stack_slices(decision.tasks)))
     target.put_json(PLAN, plan_to_json(decision.plan))
-    target.put_json(PENDING, tasks_to_json(decision.pending_blocks))
+    for number, tasks in enumerate(decision.plan.stages(), 1):
+        target.put_json(stage_key(number), stage_to_json("coarse", tasks))
+    put_pending(target, decision.pending_blocks)
+
+
+def put_pending(target: Store, tasks: Iterable[BlockTask]) -> None:
+    """Store which blocks are to be converted."""
+    target.put_json(PENDING, stage_to_json("block", (t.index for t in tasks)))
 
 
 def withdraw_tasks(plan: Plan, target: Store, names: frozenset[str]) -> None:

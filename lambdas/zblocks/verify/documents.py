@@ -13,8 +13,9 @@ from zblocks.errors import DestinationConflict, InvalidConfig
 from zblocks.geometry import Box, Span, Vec
 from zblocks.omezarr.array import DOCUMENT
 from zblocks.outputs.scales import SUFFIX
+from zblocks.planning.documents import plan_from_json
 from zblocks.planning.missing import absent_spans, coarser_spans, hole_spans, spans_of
-from zblocks.planning.plan import Plan, plan_from_json
+from zblocks.planning.plan import Plan
 from zblocks.precomputed.info import INFO, MALFORMED, PROVENANCE, build_info, load_json, read_bytes
 from zblocks.precomputed.scale import Scale
 from zblocks.run.job import PLAN

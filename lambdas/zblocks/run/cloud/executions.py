@@ -162,18 +162,16 @@ def ask(arn: str) -> Holder:
 
 
 def count_running(arn: str) -> int | None:
-    """Return how many blocks of an execution are being converted; None where that isn't known."""
+    """Return how many tasks of an execution are being done; None where that isn't known."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     client = _client("stepfunctions", arn)
     try:
         runs = client.list_map_runs(executionArn=arn)["mapRuns"]
-        if not runs:
-            return None
-        found = client.describe_map_run(mapRunArn=runs[0]["mapRunArn"])
+        found = [client.describe_map_run(mapRunArn=r["mapRunArn"]) for r in runs]
     except (ClientError, BotoCoreError):
         return None
-    return int(found["itemCounts"]["running"])
+    return sum(int(f["itemCounts"]["running"]) for f in found) if found else None
 
 
 def _object(text: str | None) -> dict[str, Any]:

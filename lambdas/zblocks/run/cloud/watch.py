@@ -16,7 +16,8 @@ from zblocks.config import Config
 from zblocks.config.messages import read_object
 from zblocks.errors import InvalidConfig
 from zblocks.planning.bill import Prices, WorkerPool, so_far
-from zblocks.planning.plan import BlockTask, Plan, plan_from_json, tasks_from_json
+from zblocks.planning.documents import plan_from_json, stage_from_json
+from zblocks.planning.plan import Plan, block_name
 from zblocks.planning.stores import access_of
 from zblocks.run.cloud import executions
 from zblocks.run.cloud.executions import Execution
@@ -32,7 +33,7 @@ CLOCKS = 2.0  # seconds by which S3's whole seconds and Step Functions' clock ma
 @dataclass(frozen=True, slots=True)
 class _Work:
     plan: Plan
-    pending: dict[str, BlockTask]  # by name, in the order of z
+    pending: dict[str, int]  # voxels of scale 0 of each block, by name
     began: float
     planned: float  # when the pending blocks were listed, by the store's clock
 
@@ -70,9 +71,10 @@ class Watch:
         listed = store.head(PENDING)
         if listed is None or listed.modified < found.begun - CLOCKS:
             return
-        tasks = tasks_from_json(store.get(PENDING))
+        blocks = stage_from_json(store.get(PENDING))
         plan = plan_from_json(store.get(PLAN))
-        self._work = _Work(plan, {t.name: t for t in tasks}, found.begun, listed.modified)
+        pending = {block_name(i): plan.owned_box(0, i).voxels for i in blocks}
+        self._work = _Work(plan, pending, found.begun, listed.modified)
         self._done = {}
 
     def _read(self, store: Store, work: _Work) -> None:
@@ -99,8 +101,7 @@ class Watch:
         work, lines = self._work, tuple(self._lines)
         if work is None:
             return State("" if found.ended else "planning", failures=lines)
-        area = work.plan.box.shape.x * work.plan.box.shape.y
-        done = [t for n, t in work.pending.items() if n in self._done]
+        done = [voxels for name, voxels in work.pending.items() if name in self._done]
         seconds = sum(seconds for seconds, _ in self._done.values())
         objects = sum(objects for _, objects in self._done.values())
         return State(
@@ -109,8 +110,8 @@ class Watch:
             done=work.plan.blocks - len(work.pending) + len(done),
             failed=sum(n in self._failed and n not in self._done for n in work.pending),
             running=running,
-            voxels_done=sum(len(t.slices) for t in done) * area,
-            voxels_expected=sum(len(t.slices) for t in work.pending.values()) * area,
+            voxels_done=sum(done),
+            voxels_expected=sum(work.pending.values()),
             seconds=max(now - work.planned, 0.0),
             dollars=so_far(seconds, objects, work.plan.memory_mb, self._pool, self._prices),
             failures=lines,

@@ -98,8 +98,7 @@ class _Watch:
     def expect(self, tasks: Sequence[BlockTask]) -> None:
         """Take blocks as those to be done, some perhaps again."""
         self.pending = len(tasks)
-        size = self.plan.box.shape
-        self.voxels += sum(len(t.slices) for t in tasks) * size.x * size.y
+        self.voxels += sum(self.plan.read_box(t.index).voxels for t in tasks)
 
     def tell(self, jobs: Sequence[Future[str]]) -> None:
         done = [j for j in jobs if j.done()]
