@@ -9,7 +9,6 @@ import queue
 import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from math import prod
 from typing import NamedTuple
 
@@ -52,35 +51,41 @@ class Written(NamedTuple):
     etag: str  # as the store returned it
 
 
-@dataclass(slots=True)
 class OpenObjects:
-    """Chunks of objects that are not complete yet."""
+    """Chunks of one stored scale whose objects are not complete yet.
 
-    _chunks: dict[tuple[str, str, Vec], dict[Vec, Buffer]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    Layers of chunks in `holes`, z ranges in voxels, are not expected.
+    """
 
-    def add(
-        self, stored: StoredAs, cell: Vec, data: Buffer, holes: Sequence[Span]
-    ) -> Mapping[Vec, Buffer] | None:
-        """Add an encoded chunk; return the chunks of its object by cell if that is complete.
+    def __init__(self, stored: StoredAs, holes: Sequence[Span]) -> None:
+        self.stored, self.group = stored, stored.group
+        self._grid, self._holes = stored.scale.grid, holes
+        self._open: dict[Vec, dict[Vec, Buffer]] = {}
+        self._expected: dict[Vec, int] = {}
+        self._lock = threading.Lock()
 
-        Layers of chunks in `holes`, z ranges in voxels, are not expected.
-        """
-        size, scale = stored.group, stored.scale
-        if size == ONE:
+    def add(self, cell: Vec, data: Buffer) -> Mapping[Vec, Buffer] | None:
+        """Add an encoded chunk; return the chunks of its object by cell if that is complete."""
+        if self.group == ONE:
             return {cell: data}
-        at, grid = cell.over(size), scale.grid
-        expected = min(size.x, grid.x - at.x * size.x) * min(size.y, grid.y - at.y * size.y)
-        layers = range(at.z * size.z, min((at.z + 1) * size.z, grid.z))
-        expected *= sum(not is_covered(holes, *scale.layer(z)) for z in layers)
-        key = (stored.suffix, stored.folder, at)
+        at = cell.over(self.group)
         with self._lock:
-            chunks = self._chunks.setdefault(key, {})
+            if at not in self._open:
+                self._open[at], self._expected[at] = {}, self._count(at)
+            chunks = self._open[at]
             chunks[cell] = data
-            return self._chunks.pop(key) if len(chunks) == expected else None
+            return self._open.pop(at) if len(chunks) == self._expected[at] else None
+
+    def _count(self, at: Vec) -> int:
+        """Return how many chunks an object has."""
+        size, grid = self.group, self._grid
+        columns = min(size.x, grid.x - at.x * size.x) * min(size.y, grid.y - at.y * size.y)
+        layers = range(at.z * size.z, min((at.z + 1) * size.z, grid.z))
+        spans = (self.stored.scale.layer(z) for z in layers)
+        return columns * sum(not is_covered(self._holes, *span) for span in spans)
 
     def __bool__(self) -> bool:
-        return bool(self._chunks)
+        return bool(self._open)
 
 
 class Batch(NamedTuple):
@@ -100,10 +105,12 @@ class ChunkWriter:
     """
 
     def __init__(self, target: Store, plan: Plan, scales: Sequence[Scale], slab: int) -> None:
-        self._outputs = {s.key: plan.stored(k) for k, s in enumerate(plan.scales)}
         self._stores = {o.suffix: target.beside(o.suffix) for o in plan.outputs}
-        self._open = OpenObjects()
-        self._holes = {s.key: planned_holes(plan, s) for s in scales}
+        self._outputs = {
+            s.key: [OpenObjects(stored, planned_holes(plan, s)) for stored in plan.stored(k)]
+            for k, s in enumerate(plan.scales)
+            if s in scales
+        }
         self._threads = cores() * (LOCAL_PUTS_PER_CORE if target.local else PUTS_PER_CORE)
         self._pool = ThreadPoolExecutor(self._threads)
         self._pending: list[Future[list[Written]]] = []
@@ -146,7 +153,7 @@ class ChunkWriter:
         ZblocksError: an object can't be stored.
         """
         written = tuple(each for done in self._pending for each in done.result())
-        if self._open:
+        if any(map(any, self._outputs.values())):
             raise RuntimeError("a task ended with incomplete shards; its plan is wrong")
         return written
 
@@ -184,13 +191,14 @@ class ChunkWriter:
     def _store_chunk(self, scale: Scale, box: Box, chunk: Voxels) -> Iterator[Written]:
         """Encode a chunk and store it in each format, or the object that it completes."""
         cell, encoded = scale.cell(box), dict[Hashable, Buffer]()
-        for stored in self._outputs[scale.key]:
+        for opened in self._outputs[scale.key]:
+            stored = opened.stored
             form = stored.form(box)
             if form not in encoded:
                 encoded[form] = stored.encode(chunk)
-            if stored.group != ONE:
+            if opened.group != ONE:
                 encoded[form] = bytes(encoded[form])  # the buffer of raw voxels is reused
-            chunks = self._open.add(stored, cell, encoded[form], self._holes[scale.key])
+            chunks = opened.add(cell, encoded[form])
             if chunks is not None:
                 yield self._put(stored, stored.key(cell), stored.pack(chunks))
 
