@@ -17,11 +17,13 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import Figures, run
 from benchmarks.peers import CHUNK, NM, OME_ZARR, SCALES, TOOLS
 from benchmarks.stack import EXT, make_stack, repeat_stack
+from benchmarks.writing import section
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache" / "bench"
@@ -234,6 +236,8 @@ def main() -> None:
     lines = ["# Benchmarks", how]
     with tempfile.TemporaryDirectory(prefix="zblocks-bench-", dir=CACHE) as name:
         scratch = Path(name)
+        to = partial(command, "zblocks gzip", stacks["jpeg"])
+        writing = section(to, scratch, environment(), count)  # first: nothing was deleted lately
         rounds, parts, deep, zarr = [], [], [], []
         for number in range(count):
             print(f"round {number + 1} of {count}", flush=True)
@@ -249,6 +253,7 @@ def main() -> None:
         lines += table("JPEG", voxels, rounds, light) + goal_rows(GOALS, rounds, parts)
         lines += table("OME-Zarr, JPEG", voxels, zarr, 0) + goal_rows(ZARR_GOALS, zarr, parts)
         lines += table(f"JPEG, repeated to {REPEATED} slices", 1576 * 1864 * REPEATED, deep, 0)
+        lines += writing
         lines += ["\nParts alone, CPU s: " + json.dumps(parts[-1])]
         for kind in ("tiff-lzw", "tiff-16"):
             print(kind, flush=True)
