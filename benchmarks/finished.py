@@ -1,4 +1,4 @@
-"""A volume of millions of chunks that isn't stored: listings, receipts and chunks, made when asked.
+"""A large volume that isn't stored: listings, receipts and chunks, made when asked.
 
 Names follow from the plan that a run has stored; each chunk is a gzipped run of zeros.
 """
@@ -17,6 +17,8 @@ from benchmarks.slow_s3 import PAGE, Listed, SlowS3
 from zblocks.conversion.chunk_writer import Written
 from zblocks.conversion.slice_stats import SliceStats
 from zblocks.conversion.tasks import ReadSlice, read_slices
+from zblocks.geometry import Box
+from zblocks.outputs.scales import StoredAs
 from zblocks.planning.documents import plan_from_json, slices_from_json
 from zblocks.planning.plan import Plan, block_tasks
 from zblocks.precomputed.scale import Scale
@@ -46,10 +48,43 @@ class Names:
         x, y = divmod(rest, len(self._y))
         return f"{self._x[x]}_{self._y[y]}_{self._z[z]}"
 
-    def within(self, z0: int, z1: int) -> Iterator[str]:
-        """Yield the chunks of a range of voxels along z."""
-        zs = [z for z in self._z if z0 <= int(z.split("-")[0]) < z1]
-        return ("_".join(parts) for parts in product(self._x, self._y, zs))
+    def within(self, box: Box) -> Iterator[str]:
+        """Yield the chunks of a box, in voxels of the scale."""
+        axes = zip((self._x, self._y, self._z), box.start, box.stop, strict=True)
+        found = ([n for n in names if a <= int(n.split("-")[0]) < b] for names, a, b in axes)
+        return ("_".join(parts) for parts in product(*found))
+
+
+class Shards:
+    """The names of a scale's shards, in the order in which S3 lists them."""
+
+    def __init__(self, stored: StoredAs) -> None:
+        self._stored = stored
+        self._boxes = dict(self._within(stored.scale.box))
+        self._names = sorted(self._boxes)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, at: int) -> str:
+        return self._names[at]
+
+    def within(self, box: Box) -> Iterator[str]:
+        """Yield the shards of a box, in voxels of the scale, that begins at one of them."""
+        return (name for name, _ in self._within(box))
+
+    def _within(self, box: Box) -> Iterator[tuple[str, Box]]:
+        stored = self._stored
+        step = stored.group.times(stored.scale.chunk)
+        for cell in box.cells(step, within=box):
+            yield stored.key(stored.scale.cell(cell)).rpartition("/")[2], cell
+
+    def shard(self, name: str) -> bytes:
+        """Return a shard as stored."""
+        scale, box = self._stored.scale, self._boxes[name]
+        boxes = box.cells(scale.chunk, within=box)
+        packed = self._stored.pack({scale.cell(b): chunk(b.voxels) for b in boxes})
+        return b"".join(map(bytes, packed))
 
 
 def etag(key: str) -> str:
@@ -67,7 +102,8 @@ class FinishedVolume(SlowS3):
     """A server that has planned a volume, once all tasks are done; no coordinate is negative."""
 
     def __init__(self, planned: SlowS3) -> None:
-        super().__init__(len(planned.keys), planned.delay)
+        super().__init__(len(planned.keys), planned.delay, planned.slice)
+        self.keys = planned.keys
         self.stored = planned.stored
 
     @cached_property
@@ -76,26 +112,32 @@ class FinishedVolume(SlowS3):
         return plan_from_json(self.stored[f"{VOLUME}/{PLAN}"])
 
     @cached_property
-    def names(self) -> dict[str, Names]:
-        """The chunks, by their scale's folder."""
-        return {scale.key: Names(scale) for scale in self.plan.scales}
+    def names(self) -> dict[str, Names | Shards]:
+        """The objects, by their scale's folder."""
+        stored = [self.plan.stored(k)[0] for k in range(len(self.plan.scales))]
+        return {s.folder: Shards(s) if s.scale.sharding else Names(s.scale) for s in stored}
 
     @cached_property
     def receipts(self) -> dict[str, bytes]:
         """The receipts by name, gzipped."""
         tasks = block_tasks(self.plan, slices_from_json(self.stored[f"{VOLUME}/{SLICES}"]))
         read = {t.name: read_slices(t.slices) for t in tasks}
-        names = [*read, *(c.name for c in self.plan.coarse)]
+        boxes: dict[str, list[tuple[str, Box]]] = {}
+        for number, scale in enumerate(self.plan.scales):
+            for name, box in self.plan.writers(number):
+                boxes.setdefault(name, []).append((scale.key, box))
         return {
-            f"{name}.json": gzip.compress(self._receipt(name, read.get(name, ())).to_json(), 1)
-            for name in names
+            f"{name}.json": gzip.compress(
+                self._receipt(name, written, read.get(name, ())).to_json(), 1
+            )
+            for name, written in boxes.items()
         }
 
-    def _receipt(self, task: str, read: tuple[ReadSlice, ...]) -> Receipt:
+    def _receipt(
+        self, task: str, written: list[tuple[str, Box]], read: tuple[ReadSlice, ...]
+    ) -> Receipt:
         keys = (
-            f"{scale.key}/{name}"
-            for scale, box in self.plan.written_by(task)
-            for name in self.names[scale.key].within(box.start.z, box.stop.z)
+            f"{folder}/{name}" for folder, box in written for name in self.names[folder].within(box)
         )
         return Receipt(
             layout_id=self.plan.layout_id,
@@ -113,7 +155,9 @@ class FinishedVolume(SlowS3):
         folder, _, name = key.removeprefix(f"{VOLUME}/").rpartition("/")
         if folder == RECEIPTS:
             return gzip.decompress(self.receipts[name])
-        if folder in self.names:
+        if isinstance(names := self.names.get(folder), Shards):
+            return names.shard(name)
+        if names is not None:
             ends = (part.split("-") for part in name.split("_"))
             return chunk(prod(int(b) - int(a) for a, b in ends))
         return super().get(key)

@@ -5,7 +5,8 @@ the loopback answers like S3 after a delay; a fresh process makes the plan, as t
 does.
 
 `python -m benchmarks.planning --objects N` plans an unsharded volume of N objects, then plans it
-again when all of it is there, which compares it with its receipts, then publishes it.
+again when all of it is there, which compares it with its receipts, then publishes it. `--boxes N` does so with a volume in shards, of N slices of 131,072² voxels, whose blocks are cut
+along x and y.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 from benchmarks.finished import FinishedVolume
-from benchmarks.slow_s3 import SlowS3, start
+from benchmarks.slow_s3 import SlowS3, start, tiff_header
 
 START = """
 import json, sys, time
@@ -33,7 +35,7 @@ begun, cpu = time.monotonic(), time.process_time()
 """
 PLAN = """
 config = Config.parse(json.loads(sys.argv[1]), base=None)
-done = prepare(config, open_stores(config), [WorkerSpec.on_lambda(3008)], Run("run"))
+done = prepare(config, open_stores(config), [WorkerSpec.on_lambda(int(sys.argv[2]))], Run("run"))
 plan = done.plan
 found = {
     "blocks": plan.blocks, "block_depth": plan.block_shape.z, "pending": len(done.pending),
@@ -51,16 +53,17 @@ CHUNK = [64, 64, 16]
 OBJECTS_OF_A_SLICE = 2209
 """Of 12000×9000 pixels in such chunks, all scales together."""
 
+SMALL_MB = 885  # of a worker, which makes boxes small
+
 Figures = dict[str, float | str]
 
 
-def run(code: str, server: SlowS3, port: int, **fields: object) -> Figures:
+def run(code: str, server: SlowS3, port: int, memory_mb: int = 3008, **fields: object) -> Figures:
     """Run a step in a fresh process; return its figures."""
     config = {
         "source": "s3://slices/stack",
         "destination": "s3://volumes/v",
         "voxel_resolution": [4, 4, 40],
-        "ext": ".jpg",
         **fields,
     }
     env = {
@@ -72,7 +75,7 @@ def run(code: str, server: SlowS3, port: int, **fields: object) -> Figures:
         "PYTHONPATH": "lambdas",
     }
     before = server.requests
-    line = [sys.executable, "-c", START + code + END, json.dumps(config)]
+    line = [sys.executable, "-c", START + code + END, json.dumps(config), str(memory_mb)]
     done = subprocess.run(line, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -90,7 +93,17 @@ def measure_plan(slices: int, delay: float) -> dict[str, Figures]:
 def measure_objects(objects: int, delay: float) -> dict[str, Figures]:
     """Return what the steps of a run of many objects took."""
     server = SlowS3(-(-objects // OBJECTS_OF_A_SLICE), delay)
-    options = {"sharding": False, "chunk_size": CHUNK}
+    return measure_run(server, {"sharding": False, "chunk_size": CHUNK})
+
+
+def measure_boxes(slices: int, delay: float) -> dict[str, Figures]:
+    """Return what the steps of a run of many boxes took."""
+    options = {"voxel_resolution": [8, 8, 8], "memory_mb": SMALL_MB}
+    return measure_run(SlowS3(slices, delay, tiff_header()), options)
+
+
+def measure_run(server: SlowS3, options: dict[str, Any]) -> dict[str, Figures]:
+    """Return what the steps of a run took."""
     port = start(server)
     first = run(PLAN, server, port, **options)
     finished = FinishedVolume(server)
@@ -106,14 +119,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.planning", description=__doc__)
     parser.add_argument("--slices", type=int, default=10_000)
     parser.add_argument("--objects", type=int, help="of a volume that is finished, too")
+    parser.add_argument("--boxes", type=int, help="slices of a volume in boxes that is finished")
     parser.add_argument("--latency", type=float, default=40.0, help="ms before every answer")
     options = parser.parse_args()
     delay = options.latency / 1000
-    found = (
-        measure_objects(options.objects, delay)
-        if options.objects
-        else measure_plan(options.slices, delay)
-    )
+    if options.boxes:
+        found = measure_boxes(options.boxes, delay)
+    elif options.objects:
+        found = measure_objects(options.objects, delay)
+    else:
+        found = measure_plan(options.slices, delay)
     print(f"{options.latency:g} ms before every answer")
     for step, figures in found.items():
         print(step)

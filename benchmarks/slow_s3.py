@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import threading
 import time
@@ -10,6 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 import simplejpeg
+import tifffile
 
 SLICE_BYTES = 5_000_000
 """What the listing says of every slice; only its first kilobytes are ever asked for."""
@@ -19,13 +21,33 @@ Listed = tuple[str, int, str]
 """Key, bytes and ETag of an object."""
 
 
-class SlowS3:
-    """Slices, of which only the headers are there, and objects in memory."""
+def jpeg_header() -> bytes:
+    """Return the beginning of a JPEG of 12000×9000 pixels."""
+    plane = np.zeros((9000, 12000, 1), np.uint8)
+    return simplejpeg.encode_jpeg(plane, colorspace="GRAY")[: 1 << 15]
 
-    def __init__(self, slices: int, delay: float) -> None:
-        plane = np.zeros((9000, 12000, 1), np.uint8)
-        self.slice = simplejpeg.encode_jpeg(plane, colorspace="GRAY")[: 1 << 15]
-        self.keys = [f"stack/s_{z:05d}.jpg" for z in range(slices)]
+
+def tiff_header() -> bytes:
+    """Return a TIFF of 131,072² pixels in tiles of 1,024², some bytes for each."""
+    file, tile = io.BytesIO(), b"\0" * 100
+    with tifffile.TiffWriter(file, bigtiff=True) as writer:
+        writer.write(
+            (tile for _ in range(128 * 128)), shape=(1 << 17, 1 << 17), dtype="uint8",
+            tile=(1024, 1024), compression="zlib", metadata=None,
+        )  # fmt: skip
+    return file.getvalue()
+
+
+class SlowS3:
+    """Slices, of which only the headers are there, and objects in memory.
+
+    `header` is the beginning of every slice; that of a JPEG unless it is given.
+    """
+
+    def __init__(self, slices: int, delay: float, header: bytes = b"") -> None:
+        self.slice = header or jpeg_header()
+        ext = "tif" if header else "jpg"
+        self.keys = [f"stack/s_{z:05d}.{ext}" for z in range(slices)]
         self.stored: dict[str, bytes] = {}
         self.delay = delay
         self.requests = 0

@@ -10,10 +10,12 @@ import tifffile
 
 from tests.flow.conftest import zblocks
 from tests.flow.inprocess import do_all, start
+from tests.flow.test_report import picture, read_page, read_report
 from tests.references import framed, pyramid_of, read_info, read_tensorstore
 from zblocks.config import Config
 from zblocks.conversion.joined_stats import join_stats
 from zblocks.planning import blocks
+from zblocks.planning.missing import Hole
 from zblocks.run.audit import audit
 from zblocks.run.finalize import finalize
 from zblocks.run.job import open_job, read_tasks
@@ -51,7 +53,7 @@ def convert_cut(monkeypatch, tmp_path, write_config):
     monkeypatch.setattr(blocks, "CUT_CHUNKS", 4)
     monkeypatch.setattr(blocks, "DEEPEST", 8)
 
-    def convert(planes, layout, fields, gone=()):
+    def convert(planes, layout, fields, gone=(), failed=()):
         (tmp_path / "in").mkdir()
         for z, plane in enumerate(planes):
             if z not in gone:
@@ -65,7 +67,7 @@ def convert_cut(monkeypatch, tmp_path, write_config):
         assert z > 1
         assert y > 1
         assert (x > 1) == ("tile" in layout)  # strips are as wide as the slice
-        do_all(job, prepared.pending)
+        do_all(job, tuple(t for t in prepared.pending if t.index not in failed))
         return path, finalize(job, Run())
 
     return convert
@@ -132,3 +134,22 @@ def test_statistics_are_of_whole_slices(convert_cut, tmp_path):
     for counted, plane in zip(found, GREY, strict=True):
         assert (counted.low, counted.high) == (plane.min(), plane.max())
         assert counted.mean == pytest.approx(plane.mean(), rel=0.01)
+
+
+def test_a_box_that_failed_is_a_hole_of_that_box_and_the_report_shows_it(convert_cut, tmp_path):
+    fields = {"allow_partial": True, "scales": 2}
+    path, ending = convert_cut(GREY, {"tile": (64, 64)}, fields, failed={0})
+    assert ending.status == "PARTIAL"
+    job = open_job(Config.load(path).destination)
+    box = job.plan.owned_box(0, 0)
+    holes = read_report(tmp_path / "out")["holes"]
+    assert Hole("4_4_40", box).entry in holes
+    assert len(holes) == 2
+    thumb = read_page(tmp_path / "out").section("Contact sheet").all("img")[0]
+    seen = picture(thumb).astype(int)
+    striped = seen.max(axis=2) - seen.min(axis=2) > 20
+    part = np.count_nonzero(striped) / striped.size
+    assert part == pytest.approx(box.shape.x * box.shape.y / (301 * 407), rel=0.3)
+    rows, columns = np.nonzero(striped)
+    assert rows.max() < 0.6 * seen.shape[0]
+    assert columns.max() < 0.6 * seen.shape[1]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +18,10 @@ import numpy.typing as npt
 from zblocks.compression import MissingDecoderError
 from zblocks.conversion.bands import StoredScale
 from zblocks.geometry import Box, Voxels, ceil_div
-from zblocks.planning.parts import part_box
-from zblocks.planning.plan import Plan, block_name
+from zblocks.planning.plan import Plan
 from zblocks.precomputed.scale import Scale
+from zblocks.report.partial_volume import PartialVolume
 from zblocks.report.pictures import (
-    Display,
     Picture,
     Pictures,
     Pixels,
@@ -34,7 +32,6 @@ from zblocks.report.pictures import (
     paint,
     shrink,
 )
-from zblocks.storage import Store
 
 MIB = 1 << 20
 
@@ -52,52 +49,6 @@ SHEET_CHARACTERS, PLANE_CHARACTERS = 2_200_000, 800_000
 """Limits of all pictures together, in characters of `data:` URLs."""
 
 READERS = 16  # chunks read at the same time
-
-
-@dataclass(frozen=True, slots=True)
-class PartialVolume:
-    """A volume in which some tasks may not be done."""
-
-    plan: Plan
-    target: Store
-    undone: frozenset[str]  # names of the tasks whose chunks are missing or not as written
-    filled: frozenset[int]  # z of slices that hold the fill value; the middle plane avoids them
-    display: Display
-    _gone: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
-
-    def gone(self, scale: Scale) -> npt.NDArray[np.bool_]:
-        """Return a mask of a scale's slices, by z from its first: true where nothing was made.
-
-        A coarse slice over any part of a failed block counts, since it holds fill values; where
-        slices are cut, only if all of its blocks failed.
-        """
-        if scale.key not in self._gone:
-            first, mask = scale.box.start.z, np.zeros(scale.box.shape.z, np.bool_)
-            for z0, z1 in self._undone_z(scale):
-                mask[z0 - first : z1 - first] = True
-            self._gone[scale.key] = mask
-        return self._gone[scale.key]
-
-    def _undone_z(self, scale: Scale) -> Iterator[tuple[int, int]]:
-        """Yield the z ranges, in voxels of the scale, that undone tasks cover."""
-        plan, factor = self.plan, scale.factor.z
-        layer = plan.block_grid.x * plan.block_grid.y
-        for first in range(0, plan.blocks, layer):
-            if {block_name(b) for b in range(first, first + layer)} <= self.undone:
-                box = plan.owned_box(0, first)
-                yield box.start.z // factor, ceil_div(box.stop.z, factor)
-        level = plan.scales.index(scale)
-        for task in (c for c in plan.coarse if c.name in self.undone):
-            if task.first <= level < task.last:
-                box = part_box(scale, task.shape, task.part)
-                yield box.start.z, box.stop.z
-
-    def cost(self, scale: Scale, area: Box) -> tuple[int, int]:
-        """Return the bytes of voxels and the number of chunks to read for an area."""
-        cells = scale.aligned(area).grid(scale.chunk)
-        chunks = cells.x * cells.y * cells.z
-        voxels = min(chunks * scale.chunk.x * scale.chunk.y * scale.chunk.z, scale.box.voxels)
-        return voxels * scale.format.voxel_bytes, chunks
 
 
 def make_pictures(seen: PartialVolume) -> Pictures:
@@ -151,7 +102,12 @@ def _sheet(
     size = _fit(scale, "xy", THUMB_SIDE)
     shown = [z for z in chosen if not gone[z]]
     planes = _shown_planes(seen, scale, shown, pool)
-    pixels = [paint(shrink(p, seen.plan.volume.layer, *size), seen.display) for p in planes]
+    pixels = [
+        _painted(
+            seen, p, seen.absent(scale, box.with_z(box.start.z + z, box.start.z + z + 1))[0], size
+        )
+        for z, p in zip(shown, planes, strict=True)
+    ]
     urls = dict(zip(shown, encode_all(pixels, SHEET_CHARACTERS), strict=True))
     first, last = seen.plan.box.start.z, seen.plan.box.stop.z
     thumbs = tuple(
@@ -266,14 +222,21 @@ def _plane(
     seen: PartialVolume, scale: Scale, axes: str, pool: ThreadPoolExecutor
 ) -> tuple[str, Pixels]:
     box = _through(seen, scale, axes)
-    voxels = _read(seen, scale, box, pool)
-    plane = {"xy": voxels[0], "xz": voxels[:, 0], "yz": voxels[:, :, 0]}[axes]
-    width, height = _fit(scale, axes, PLANE_SIDE)
-    small = paint(shrink(plane, seen.plan.volume.layer, width, height), seen.display)
+    voxels, absent = _read(seen, scale, box, pool), seen.absent(scale, box)
     axis = next(a for a in "xyz" if a not in axes)
-    place = getattr(box.start, axis) * getattr(scale.factor, axis)
-    if axes == "xy":
-        return f"z {place}", small
-    step = -(-len(plane) // len(small))
-    gone = np.logical_and.reduceat(seen.gone(scale), np.arange(0, len(plane), step))
-    return f"{axis} {place}", hatch(small, gone)
+    through = "zyx".index(axis)
+    plane, gap = (np.asarray(each.take(0, through)) for each in (voxels, absent))
+    pixels = _painted(seen, plane, gap, _fit(scale, axes, PLANE_SIDE))
+    return f"{axis} {getattr(box.start, axis) * getattr(scale.factor, axis)}", pixels
+
+
+def _painted(
+    seen: PartialVolume, plane: Voxels, absent: npt.NDArray[np.bool_], size: tuple[int, int]
+) -> Pixels:
+    """Return a plane (rows, columns, c) of at most `size` pixels, striped where it is absent."""
+    pixels = paint(shrink(plane, seen.plan.volume.layer, *size), seen.display)
+    for axis in (0, 1):
+        step = ceil_div(plane.shape[axis], pixels.shape[axis])
+        starts = np.arange(0, plane.shape[axis], step)
+        absent = np.logical_and.reduceat(absent, starts, axis=axis)
+    return hatch(pixels, absent)

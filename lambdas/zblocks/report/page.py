@@ -18,7 +18,8 @@ from zblocks.report import formats
 from zblocks.report.charts import Mark, Series, band, bars, log_bars
 from zblocks.report.flags import KINDS, Flags, find_flags, gravest
 from zblocks.report.outliers import histogram, present, spare_bits
-from zblocks.report.overview import PartialVolume, make_pictures
+from zblocks.report.overview import make_pictures
+from zblocks.report.partial_volume import PartialVolume
 from zblocks.report.pictures import Display
 from zblocks.report.run_report import RunReport
 from zblocks.storage import Store

@@ -124,14 +124,14 @@ def _colours(labels: Voxels) -> Pixels:
     return pixels
 
 
-def hatch(pixels: Pixels, rows: npt.NDArray[np.bool_]) -> Pixels:
-    """Return pixels with stripes over the given rows, as RGB if there are any."""
-    if not rows.any():
+def hatch(pixels: Pixels, mask: npt.NDArray[np.bool_]) -> Pixels:
+    """Return pixels with stripes where a mask (rows, columns) is true, as RGB if that is so."""
+    if not mask.any():
         return pixels
     out = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels.copy()
     y, x = np.indices(out.shape[:2])
     stripes = np.array(HATCH, np.uint8)[(x + y) // 4 % 2]
-    out[rows] = stripes[rows]
+    out[mask] = stripes[mask]
     return out
 
 
