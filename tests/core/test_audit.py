@@ -263,7 +263,7 @@ class Endless:
         objects = (
             Written(f"{scale.key}/{name}", 6, 0, etag(name))
             for scale, box in self.plan.written_by(task)
-            for name in self.names[scale.key].within(box.start.z, box.stop.z)
+            for name in self.names[scale.key].within(box)
         )
         return receipt_of(self.plan, task, objects).to_json()
 

@@ -42,7 +42,7 @@ def audit_of(present, done):
     """Return the audit where these tasks have receipts, and all their objects are there."""
     slices = {t.name: t.slices for t in present.tasks}
     finished = tuple(
-        Finished(name, 0, 0, read_slices(slices.get(name, ())), (), 1.0, 9, 1) for name in done
+        Finished(name, 0, 0, read_slices(slices.get(name, ())), 1.0, 9, 1) for name in done
     )
     missing = tuple(name for name in task_names(present.plan) if name not in done)
     return Audit(finished, Verdict(missing))

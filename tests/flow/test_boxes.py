@@ -13,12 +13,11 @@ from tests.flow.inprocess import do_all, start
 from tests.flow.test_report import picture, read_page, read_report
 from tests.references import framed, pyramid_of, read_info, read_tensorstore
 from zblocks.config import Config
-from zblocks.conversion.joined_stats import join_stats
 from zblocks.planning import blocks
 from zblocks.planning.missing import Hole
 from zblocks.run.audit import audit
 from zblocks.run.finalize import finalize
-from zblocks.run.job import open_job, read_tasks
+from zblocks.run.job import open_job
 from zblocks.run.start import Run
 
 SIZE = (20, 301, 407)
@@ -127,9 +126,7 @@ def test_the_same_voxels_as_uncut(planes, gone, fields, convert_cut, tmp_path, w
 def test_statistics_are_of_whole_slices(convert_cut, tmp_path):
     path, _ = convert_cut(GREY, {"tile": (64, 64)}, {"voxel_offset": [1, 1, 1]})
     job = open_job(Config.load(path).destination)
-    boxes = {task.name: task.box for task in read_tasks(job.plan, job.target)}
-    finished = audit(job.plan, job.target).finished
-    found = join_stats([(boxes[f.task], s) for f in finished for s in f.slices])
+    found = audit(job.plan, job.target).slices
     assert [s.z for s in found] == list(range(1, 21))
     for counted, plane in zip(found, GREY, strict=True):
         assert (counted.low, counted.high) == (plane.min(), plane.max())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -13,6 +13,34 @@ from zblocks.geometry import Box
 
 Part = tuple[Box, SliceStats]
 """The box of a block, in voxels of scale 0, and what it counted of a slice."""
+
+
+class StatsJoiner:
+    """Joins the statistics of all slices, whose parts come layer by layer of blocks.
+
+    Only the parts of one layer are held.
+    """
+
+    def __init__(self) -> None:
+        self._layer = -1
+        self._parts: list[Part] = []
+        self._joined: list[SliceStats] = []
+
+    def add(self, layer: int, box: Box, slices: Iterable[SliceStats]) -> None:
+        """Add what a block of a layer, with this box in voxels of scale 0, counted."""
+        if layer != self._layer:
+            self._finish()
+            self._layer = layer
+        self._parts += [(box, stats) for stats in slices]
+
+    def result(self) -> tuple[SliceStats, ...]:
+        """Return the statistics of whole slices, in z order."""
+        self._finish()
+        return tuple(self._joined)
+
+    def _finish(self) -> None:
+        self._joined += join_stats(self._parts)
+        self._parts = []
 
 
 def join_stats(parts: Sequence[Part]) -> tuple[SliceStats, ...]:

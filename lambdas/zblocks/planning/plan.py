@@ -82,6 +82,12 @@ def block_name(index: int) -> str:
     return task_name("block", index)
 
 
+def block_index(name: str) -> int | None:
+    """Return the index of the block with this task's name; None for coarse tasks."""
+    kind, _, number = name.partition("-")
+    return int(number) if kind == "block" else None
+
+
 @dataclass(frozen=True, slots=True)
 class BlockTask:
     """The work of one z-block."""
@@ -291,5 +297,4 @@ def block_tasks(plan: Plan, slices: Sequence[SliceRef]) -> tuple[BlockTask, ...]
 def stack_slices(tasks: Iterable[BlockTask]) -> tuple[SliceRef, ...]:
     """Return the slices that blocks read, each once, in z order."""
     layers = {id(t.slices): t.slices for t in tasks}  # those of a layer share theirs
-    found = {s.z: s for slices in layers.values() for s in slices}
-    return tuple(found[z] for z in sorted(found))
+    return tuple(sorted({s for slices in layers.values() for s in slices}, key=lambda s: s.z))

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from isal import isal_zlib
 
+from zblocks.conversion.joined_stats import StatsJoiner
+from zblocks.conversion.slice_stats import SliceStats
+from zblocks.conversion.tasks import ReadSlice
 from zblocks.parallel import in_threads
 from zblocks.planning.finish import LISTS, READS
-from zblocks.planning.plan import Plan, block_name
+from zblocks.planning.plan import Plan, block_index, block_name
 from zblocks.run.job import RECEIPTS
 from zblocks.run.ledger import Doubtful, Ledger, Part, Tally, tally_receipt
 from zblocks.run.records import Finished, Receipt
@@ -69,16 +72,17 @@ class Audit:
 
     finished: tuple[Finished, ...]
     verdict: Verdict
+    slices: tuple[SliceStats, ...] = ()  # statistics of the slices of finished blocks, in z order
 
 
 def audit(plan: Plan, target: Store) -> Audit:
     """Compare all objects with their receipts by size and ETag, or checksum if that differs."""
-    ledgers = _ledgers(plan, target)
-    finished = tuple(_read_receipts(plan, target, ledgers))
+    ledgers, stats = _ledgers(plan, target), StatsJoiner()
+    finished = tuple(_read_receipts(plan, target, ledgers, stats))
     parts = (part for ledger in ledgers for part in ledger.parts())
     for part, found in in_threads(lambda p: (p, p.ledger.tally(p)), parts, LISTS):
         part.ledger.add_listed(found)
-    return Audit(finished, _judge(plan, target, ledgers, finished))
+    return Audit(finished, _judge(plan, target, ledgers, finished), stats.result())
 
 
 def _ledgers(plan: Plan, target: Store) -> list[Ledger]:
@@ -89,23 +93,37 @@ def _ledgers(plan: Plan, target: Store) -> list[Ledger]:
     ]
 
 
-def _read_receipts(plan: Plan, target: Store, ledgers: Sequence[Ledger]) -> Iterator[Finished]:
-    """Read the receipts of the plan's layout, and note in the ledgers which objects they name."""
-    stored = list(target.list(RECEIPTS))
+def _read_receipts(
+    plan: Plan, target: Store, ledgers: Sequence[Ledger], stats: StatsJoiner
+) -> Iterator[Finished]:
+    """Read the receipts of the plan's layout, in the order of tasks.
+
+    Note in the ledgers which objects they name, and join what blocks counted of slices.
+    """
+    # Numbers have five digits, or more.
+    stored = sorted(target.list(RECEIPTS), key=lambda o: (len(o.key), o.key))
     largest = max((o.bytes for o in stored), default=0)
 
-    def read(key: str) -> tuple[Finished, list[Tally]] | None:
+    def read(key: str) -> tuple[Finished, Sequence[SliceStats], list[Tally]] | None:
         receipt = Receipt.from_json(target.get(key))
         if receipt.layout_id != plan.layout_id:
             return None
-        return Finished.of(receipt), tally_receipt(ledgers, receipt.objects)
+        return Finished.of(receipt), receipt.slices, tally_receipt(ledgers, receipt.objects)
 
     at_once = min(max(RECEIPT_BYTES // max(largest, 1), 1), READS)
+    across, read_before = plan.block_grid.x * plan.block_grid.y, tuple[ReadSlice, ...]()
     for found in in_threads(read, (o.key for o in stored), at_once):
-        if found is not None:
-            for ledger, tally in zip(ledgers, found[1], strict=True):
-                ledger.add_receipt(tally)
-            yield found[0]
+        if found is None:
+            continue
+        done, slices, tallies = found
+        for ledger, tally in zip(ledgers, tallies, strict=True):
+            ledger.add_receipt(tally)
+        if (index := block_index(done.task)) is not None:
+            stats.add(index // across, plan.owned_box(0, index), slices)
+        if done.read == read_before:  # that of a layer of blocks is held once
+            done = replace(done, read=read_before)
+        read_before = done.read
+        yield done
 
 
 def task_names(plan: Plan) -> list[str]:

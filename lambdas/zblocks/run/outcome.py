@@ -9,7 +9,6 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from zblocks import __version__, host
-from zblocks.conversion.joined_stats import join_stats
 from zblocks.neuroglancer import ViewedVolume
 from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.cost import WorkDone, actual, estimate
@@ -103,8 +102,7 @@ def build_report(
 ) -> RunReport:
     """Return the report of a run; `config` is as given, without secrets."""
     plan, finished, tasks = job.plan, found.finished, read_tasks(job.plan, job.target)
-    boxes = {t.name: t.box for t in tasks}
-    slices = join_stats([(boxes[f.task], s) for f in finished for s in f.slices])
+    slices = found.slices
     read = tuple(s for f in finished for s in f.read)
     shown, bits = contrast(plan, slices), spare_bits(plan, slices)
     published, volume = outcome.status != "FAILED", plan.volume

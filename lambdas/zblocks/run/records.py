@@ -54,13 +54,12 @@ class Receipt(_Record):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a receipt says of its task, without the names of the objects."""
+    """What a receipt says of its task, without the names of the objects and what was counted."""
 
     task: str
     objects: int  # number of objects
     bytes: int  # of all objects
     read: tuple[ReadSlice, ...]
-    slices: tuple[SliceStats, ...]
     seconds: float
     peak_mb: int
     tries: int
@@ -75,7 +74,6 @@ class Finished:
             objects=len(receipt.objects),
             bytes=sum(o.bytes for o in receipt.objects),
             read=receipt.read,
-            slices=receipt.slices,
             seconds=receipt.seconds,
             peak_mb=receipt.peak_mb,
             tries=receipt.tries,
