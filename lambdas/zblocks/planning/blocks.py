@@ -20,7 +20,7 @@ from zblocks.planning.ownership import CUT_CHUNKS, SHARD_LAYERS, cut_lengths, sh
 from zblocks.planning.parts import part_box
 from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.pyramid import DEEPEST, plan_scales
-from zblocks.planning.time import WorkerSpec, predict_put_seconds, predict_seconds
+from zblocks.planning.time import WorkerSpec, predict_put_seconds, predict_work
 from zblocks.planning.zarr_shards import stored_in
 from zblocks.precomputed.scale import Scale
 from zblocks.slices.transforms.rows import memory
@@ -95,16 +95,20 @@ def _block(
         peak = predict_peak(_footprint(given, written, shape, rows)) if owned else 0
         if peak <= worker.planned_mb:
             break
-    seconds = block_seconds(given, shape, written, worker)
+    seconds = block_seconds(given, shape, written, rows, worker)
     return Block(shape, rows, scales, owned, peak, seconds)
 
 
 def block_seconds(
-    given: PlanInput, shape: Vec, scales: Sequence[Scale], worker: WorkerSpec
+    given: PlanInput, shape: Vec, scales: Sequence[Scale], rows: int, worker: WorkerSpec
 ) -> float:
-    """Return the seconds of a block of a shape that writes these scales; 0: not cut there."""
+    """Return the seconds of a block of a shape that writes these scales; 0: not cut there.
+
+    `rows` are decoded at a time.
+    """
+    work = predict_work(given, _full(given, shape), scales, rows)
     puts = predict_put_seconds(_puts(given, scales, shape), worker)
-    return round(max(predict_seconds(given, _full(given, shape), scales, worker), puts), 1)
+    return round(max(work.seconds(worker), puts), 1)
 
 
 def _full(given: PlanInput, shape: Vec) -> Vec:

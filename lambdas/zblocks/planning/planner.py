@@ -132,7 +132,7 @@ def run_in(plan: Plan, given: PlanInput, workers: Sequence[WorkerSpec]) -> Plan:
     """
     scales, peak = plan.scales[: plan.owned], needed_peak(plan)
     for worker in workers:
-        seconds = block_seconds(given, plan.block_shape, scales, worker)
+        seconds = block_seconds(given, plan.block_shape, scales, plan.rows, worker)
         if peak <= worker.planned_mb and seconds <= worker.limit_s:
             break
     return replace(plan, memory_mb=worker.memory_mb, predicted_block_s=seconds, sizes_mb=())

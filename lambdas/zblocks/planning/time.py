@@ -1,7 +1,8 @@
-"""How long a worker takes for a block: rates per core and of the network.
+"""How long a worker takes for a block: CPU seconds of its steps, and bytes of its network.
 
-The rates are about two thirds of those that `make bench` measures on shared x86_64 cores, since a
-prediction that is too short ends in Lambda's timeout.
+Rates are as `python -m benchmarks.predictions` measures them on one shared x86_64 core, which
+docs/scaling.md compares with blocks. A prediction is what is expected, and bills are made from it;
+limits leave room for blocks that take `SAFETY` times as long.
 """
 
 from __future__ import annotations
@@ -16,22 +17,25 @@ from zblocks.outputs.scales import Formats
 from zblocks.planning.memory import DECODERS
 from zblocks.planning.plan_input import PlanInput
 from zblocks.precomputed.scale import ChunkFormat, Scale
+from zblocks.slices.openjpeg import MARGIN, strip_rows
 
-MB = 1e6
+MB, GB = 1e6, 1e9
 
-# Bytes of voxels that one core decodes in a second, by `SliceHeader.kind`.
+# CPU seconds that decoding a GB of slices' files takes, and putting together a GB of their pixels, by
+# `SliceHeader.kind`. Entropy coding costs by the bytes of the file, everything else by pixels.
 DECODE = {
-    "jpeg": 400 * MB, "jpeg-scans": 80 * MB, "jpeg-inks": 80 * MB, "png": 130 * MB,
-    "png-indices": 80 * MB, "tiff": 140 * MB, "tiff-jp2": 9 * MB,
-    "jp2": 9 * MB, "jp2-strips": 6 * MB, "bmp": 200 * MB, "webp": 60 * MB,
+    "jpeg": (6.0, 1.2), "jpeg-scans": (10.0, 4.0), "jpeg-inks": (10.0, 4.0), "png": (5.0, 2.5),
+    "png-indices": (5.0, 2.5), "tiff": (4.0, 1.6), "tiff-jp2": (130.0, 8.0),
+    "jp2": (130.0, 8.0), "jp2-strips": (130.0, 8.0), "bmp": (0.0, 5.0), "webp": (40.0, 5.0),
 }  # fmt: skip
-# Bytes of voxels that one core encodes in a second, by `packings`.
+# CPU seconds that encoding a GB of voxels takes, by `packings`.
 PACK = {
-    "gzip": 280 * MB, "zstd": 280 * MB, "br": 25 * MB, "none": 2000 * MB, "jpeg": 400 * MB,
-    "png": 25 * MB, "compressed_segmentation": 200 * MB, "compresso": 150 * MB,
+    "gzip": 2.0, "zstd": 2.0, "br": 27.0, "none": 0.0, "jpeg": 1.7, "png": 27.0,
+    "compressed_segmentation": 3.3, "compresso": 4.4,
 }  # fmt: skip
-UNPACK = 300 * MB  # bytes of voxels that one core decompresses in a second
-MOVE = 700 * MB  # bytes of voxels that one core assembles, downsamples, cuts and checksums
+MOVE = 1.6  # CPU seconds that averaging, cutting, checksums and storing of a GB of voxels take
+MODES = 5.0  # CPU seconds more that a GB of labels takes
+UNPACK = 1.8  # CPU seconds to decompress a GB of voxels
 NETWORK = 70 * MB  # bytes that one worker reads from and writes to S3 in a second
 LATENCY = 0.03  # seconds of a small request to S3; assumed
 PUTS_PER_CORE = 8  # threads per core that encode and store; more than one, since a PUT mostly waits
@@ -41,6 +45,8 @@ RATIO = {"gzip": 0.7, "zstd": 0.7, "br": 0.7, "none": 1.0, "jpeg": 0.15, "png": 
          "compressed_segmentation": 0.2, "compresso": 0.1}  # fmt: skip
 
 START = 4.0  # seconds that a cold worker takes before the first slice
+TIMEOUT = 900.0  # seconds after which Lambda ends a call
+SAFETY = 1.5  # times its prediction that a block may take before that; bills are without it
 PLANNED_PERCENT = 88  # of a worker's memory: Lambda kills one that takes more than all of it
 
 
@@ -55,8 +61,8 @@ class WorkerSpec:
 
     @classmethod
     def on_lambda(cls, memory_mb: int) -> WorkerSpec:
-        """Return a Lambda with this memory; a plan may use 600 of its 900 seconds."""
-        return cls(memory_mb, memory_mb / LAMBDA_VCPU_MB, 600.0, paid=True)
+        """Return a Lambda with this memory, and time for blocks that take `SAFETY` times longer."""
+        return cls(memory_mb, memory_mb / LAMBDA_VCPU_MB, TIMEOUT / SAFETY, paid=True)
 
     @property
     def planned_mb(self) -> int:
@@ -69,27 +75,60 @@ class WorkerSpec:
         return ceil_div(peak_mb * 100, PLANNED_PERCENT)
 
 
-def predict_seconds(
-    given: PlanInput, shape: Vec, scales: Sequence[Scale], worker: WorkerSpec
-) -> float:
-    """Return the seconds that a block of `shape` voxels takes, which writes these scales.
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a block takes of cores and of the network."""
 
-    Three quarters of the shorter of network and cores are done beside the longer.
+    decode_s: float  # CPU seconds of one core, to decode slices and put their rows together
+    encode_s: float  # CPU seconds, to make coarser scales, and to cut, encode and store chunks
+    read: float  # bytes of slices
+    written: float  # bytes of chunks
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of one core."""
+        return self.decode_s + self.encode_s
+
+    def seconds(self, worker: WorkerSpec) -> float:
+        """Return the seconds that a worker takes, with its start.
+
+        As many rows as fit in memory are read, then written. Cores and network work side by side
+        in each of the two, so that the slower one decides.
+        """
+        reading = max(self.decode_s / worker.cores, self.read / NETWORK)
+        return START + reading + max(self.encode_s / worker.cores, self.written / NETWORK)
+
+
+def predict_work(given: PlanInput, shape: Vec, scales: Sequence[Scale], rows: int) -> Work:
+    """Return what a block of `shape` voxels takes, which writes these scales.
+
+    `rows` are decoded at a time.
     """
-    rows, packs = given.stack.rows, packings(given.chunk_format, given.formats)
-    read = [r for s in given.slices for r in s.reads]
+    stack, packs = given.stack, packings(given.chunk_format, given.formats)
     count = min(shape.z, len(given.slices))
-    share = read_share(given, shape)
-    pixels = rows.width * rows.height * count * rows.pixel_bytes * share
-    files = sum(r.bytes for r in read) * min(shape.z / len(given.slices), 1.0) * share
-    files *= given.stack.file_share
+    read = [r for s in given.slices for r in s.reads]
+    share = read_share(given, shape) * count / len(given.slices)
+    # Pages of one file share its bytes.
+    stored = sum({r.key: r.bytes for r in read}.values()) * stack.file_share * share
+    pixels = stack.rows.width * stack.rows.height * stack.rows.pixel_bytes * len(read) * share
+    kinds = {r.kind for r in read}
+    decode_s = max((_decode_seconds(kind, stored, pixels) for kind in kinds), default=0.0)
+    if "jp2-strips" in kinds and rows < shape.y:
+        strip = strip_rows(stack.rows.width, stack.rows.channels)
+        decode_s *= (strip + MARGIN) / strip  # what strips share is decoded for each
     voxels = shape.x * shape.y * count * sum(1 / prod(s.factor) for s in scales)
     out = voxels * given.chunk_format.voxel_bytes
-    slowest = min(DECODE[r.kind] for r in read)
-    packing = sum(out / PACK[pack] for pack in set(packs))
-    cpu = (pixels / slowest + packing + out / MOVE) / worker.cores
-    network = (files + out * sum(RATIO[pack] for pack in packs)) / NETWORK
-    return START + max(cpu, network) + min(cpu, network) / 4
+    encode = MOVE + MODES * (given.layer != "image") + sum(PACK[pack] for pack in set(packs))
+    written = out * sum(RATIO[pack] for pack in packs)
+    return Work(decode_s, encode * out / GB, stored, written)
+
+
+def _decode_seconds(kind: str, stored: float, pixels: float) -> float:
+    """Return the CPU seconds of decoding so many bytes of files to so many bytes of pixels."""
+    by_file, by_pixel = DECODE[kind]
+    if stored >= pixels:  # not compressed
+        by_file = 0.0
+    return (by_file * stored + by_pixel * pixels) / GB
 
 
 def read_share(given: PlanInput, shape: Vec) -> float:
@@ -114,7 +153,7 @@ def predict_coarse_seconds(source_bytes: int, gets: int, worker: WorkerSpec) -> 
 
     `gets` are the requests that read them.
     """
-    cpu = source_bytes / UNPACK + source_bytes / MOVE
+    cpu = (UNPACK + MOVE) * source_bytes / GB
     moving = cpu / worker.cores + source_bytes * RATIO["gzip"] / NETWORK
     return START + max(moving, gets * LATENCY / chunk_readers(max(round(worker.cores), 1)))
 
