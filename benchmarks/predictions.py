@@ -184,10 +184,10 @@ class Slow(Traffic):
         self._wait(len(data))
         return super().read(data)
 
-    def wrote(self, data: bytes | memoryview) -> None:
+    def wrote(self, size: int) -> None:
         """Count a PUT."""
-        self._wait(len(data))
-        super().wrote(data)
+        self._wait(size)
+        super().wrote(size)
 
     @staticmethod
     def _wait(size: int) -> None:

@@ -21,7 +21,7 @@ from zblocks.slices.openjpeg import MARGIN, strip_rows
 
 MB, GB = 1e6, 1e9
 
-# CPU seconds that decoding a GB of slices' files takes, and putting together a GB of their pixels, by
+# CPU seconds that decoding takes for a GB of slices' files and for a GB of their pixels, by
 # `SliceHeader.kind`. Entropy coding costs by the bytes of the file, everything else by pixels.
 DECODE = {
     "jpeg": (6.0, 1.2), "jpeg-scans": (10.0, 4.0), "jpeg-inks": (10.0, 4.0), "png": (5.0, 2.5),
