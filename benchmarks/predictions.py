@@ -111,6 +111,7 @@ KINDS = {
     "BMP RGB": Kind(".bmp", by_pillow, **RGB),
     "WebP": Kind(".webp", partial(by_pillow, quality=80), channels=3, slices=16),
     "labels": Kind(".tif", tiff("zlib"), 32, "uint32", fields=LABELS),
+    "labels, uint8": Kind(".tif", tiff("zlib"), fields=LABELS),
     "labels to compressed_segmentation": Kind(
         ".tif", tiff("zlib"), 32, "uint32", fields={**LABELS, "encoding": "compressed_segmentation"}
     ),
@@ -164,7 +165,7 @@ def slice_of(kind: Kind, plane: Plane, z: int) -> Plane:
     """Return slice z (y, x, c): the plane, shifted, with noise of its own; or labels."""
     grey, rng = np.roll(plane, (37 * z, 91 * z), (0, 1)), np.random.default_rng(z)
     if kind.fields.get("layer_type"):
-        return (grey[::16, ::16].repeat(16, 0).repeat(16, 1) // 4).astype(kind.dtype)
+        return (grey // 16).astype(kind.dtype)
     colours = grey * np.linspace(1, 0.7, kind.channels, dtype=np.float32)
     noisy = colours + NOISE * rng.standard_normal(colours.shape, np.float32)
     if kind.dtype == "float32":

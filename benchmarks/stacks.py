@@ -43,6 +43,7 @@ class Stack:
     channels: int = 1
     resolution: tuple[float, float, float] = CUBES
     ratio: float = 0.7  # bytes of a file per byte of pixels
+    sharding: bool | None = None  # None: zblocks chooses
 
     @property
     def given(self) -> PlanInput:
@@ -63,7 +64,7 @@ class Stack:
             destination="s3://b",
             layer="image",
             chunk_format=ChunkFormat(self.dtype, self.channels, "raw", "gzip"),
-            options=GridOptions(self.resolution, Vec(0, 0, 0), None, None),
+            options=GridOptions(self.resolution, Vec(0, 0, 0), None, None, self.sharding),
             stack=StackFormat(RowFormat(width, height, self.channels, self.dtype), "auto", ()),
             slices=tuple(SliceRef(z, f"s{z}", file, "e", self.kind) for z in range(depth)),
             held=held,

@@ -1,40 +1,34 @@
-"""The model behind docs/scaling.md, with numbers that can be done by hand."""
+"""docs/scaling.md is what its script makes of the planner, and how many objects limit a run."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from benchmarks.scaling import Rates, block_seconds, measured, plan_of
+from benchmarks.scaling import KEPT, PAGE, SIZES, inputs, plan_of, row
+from benchmarks.stacks import STACKS
 from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.cost import estimate
 from zblocks.planning.finish import listed
 from zblocks.planning.requests import PUT_RATE, block_puts
-from zblocks.planning.time import WorkerSpec
-
-RATES = Rates(cpu_ns=10.0, out_bytes=0.9, in_bytes=0.1, network=100e6, start_s=3.0)
+from zblocks.planning.time import START
 
 
-def test_the_slower_of_cores_and_network_decides():
-    slow_cores, slow_network = WorkerSpec(1000, cores=0.5), WorkerSpec(1000, cores=4.0)
-    assert block_seconds(1e9, RATES, slow_cores) == pytest.approx(3 + 20)
-    assert block_seconds(1e9, RATES, slow_network) == pytest.approx(3 + 10)
+@pytest.mark.parametrize("name", ["10 Gvoxel uint8, JPEG, shards", "24,000×18,000×450 uint8, JPEG"])
+def test_the_page_has_what_the_planner_says(name):
+    lines = PAGE.read_text().splitlines()
+    assert row(name, (SIZES | STACKS)[name]) in lines
+    assert {f"| {' | '.join(each)} |" for each in inputs()} <= set(lines)
+    assert KEPT in lines
 
 
 def test_the_request_rate_limits_many_small_objects():
     plan, tasks = plan_of((2200, 2200, 2066), sharded=False, memory_mb=2048)
-    quick = measured(plan, Rates(0.0, 0.0, 0.0))
+    quick = replace(plan, predicted_block_s=START)
     held = estimate(quick, tasks, WorkerPool(1000), Prices())
     least = block_puts(plan, tasks) / PUT_RATE
     assert least <= held.blocks_s < 1.5 * least
-
-
-def test_blocks_take_what_was_measured():
-    plan, tasks = plan_of((2200, 2200, 2066), sharded=True, memory_mb=2048)
-    voxels = 2200 * 2200 * plan.block_shape.z
-    seconds = block_seconds(voxels, RATES, WorkerSpec.on_lambda(2048))
-    made = estimate(measured(plan, RATES), tasks, WorkerPool(1000), Prices())
-    assert made.blocks_s == pytest.approx(seconds)
-    assert made.busy_s != estimate(plan, tasks, WorkerPool(1000), Prices()).busy_s
 
 
 def test_shards_are_few():

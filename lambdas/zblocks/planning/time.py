@@ -18,6 +18,7 @@ from zblocks.planning.memory import DECODERS
 from zblocks.planning.plan_input import PlanInput
 from zblocks.precomputed.scale import ChunkFormat, Scale
 from zblocks.slices.openjpeg import MARGIN, strip_rows
+from zblocks.slices.transforms.rows import RowFormat
 
 MB, GB = 1e6, 1e9
 
@@ -30,19 +31,19 @@ DECODE = {
 }  # fmt: skip
 # CPU seconds that encoding a GB of voxels takes, by `packings`.
 PACK = {
-    "gzip": 2.0, "zstd": 2.0, "br": 27.0, "none": 0.0, "jpeg": 1.7, "png": 27.0,
-    "compressed_segmentation": 3.3, "compresso": 4.4,
+    "gzip": 2.0, "zstd": 2.0, "br": 25.0, "none": 0.0, "jpeg": 1.7, "png": 16.0, "labels": 0.5,
+    "compressed_segmentation": 2.0, "compresso": 4.4,
 }  # fmt: skip
 MOVE = 1.6  # CPU seconds that averaging, cutting, checksums and storing of a GB of voxels take
-MODES = 5.0  # CPU seconds more that a GB of labels takes
+MODES = 1.5  # CPU seconds more that a billion labels take
 UNPACK = 1.8  # CPU seconds to decompress a GB of voxels
 NETWORK = 70 * MB  # bytes that one worker reads from and writes to S3 in a second
 LATENCY = 0.03  # seconds of a small request to S3; assumed
 PUTS_PER_CORE = 8  # threads per core that encode and store; more than one, since a PUT mostly waits
 
 # Stored bytes per byte of voxels, by `packings`; for sections of tissue with camera noise.
-RATIO = {"gzip": 0.7, "zstd": 0.7, "br": 0.7, "none": 1.0, "jpeg": 0.15, "png": 0.7,
-         "compressed_segmentation": 0.2, "compresso": 0.1}  # fmt: skip
+RATIO = {"gzip": 0.7, "zstd": 0.7, "br": 0.7, "none": 1.0, "jpeg": 0.2, "png": 0.7, "labels": 0.1,
+         "compressed_segmentation": 0.1, "compresso": 0.1}  # fmt: skip
 
 START = 4.0  # seconds that a cold worker takes before the first slice
 TIMEOUT = 900.0  # seconds after which Lambda ends a call
@@ -114,11 +115,12 @@ def predict_work(given: PlanInput, shape: Vec, scales: Sequence[Scale], rows: in
     kinds = {r.kind for r in read}
     decode_s = max((_decode_seconds(kind, stored, pixels) for kind in kinds), default=0.0)
     if "jp2-strips" in kinds and rows < shape.y:
-        strip = strip_rows(stack.rows.width, stack.rows.channels)
-        decode_s *= (strip + MARGIN) / strip  # what strips share is decoded for each
+        decode_s *= _again(stack.rows)
     voxels = shape.x * shape.y * count * sum(1 / prod(s.factor) for s in scales)
     out = voxels * given.chunk_format.voxel_bytes
-    encode = MOVE + MODES * (given.layer != "image") + sum(PACK[pack] for pack in set(packs))
+    encode = MOVE + sum(PACK[pack] for pack in set(packs))
+    if given.layer == "segmentation":
+        encode += MODES / given.chunk_format.voxel_bytes
     written = out * sum(RATIO[pack] for pack in packs)
     return Work(decode_s, encode * out / GB, stored, written)
 
@@ -129,6 +131,12 @@ def _decode_seconds(kind: str, stored: float, pixels: float) -> float:
     if stored >= pixels:  # not compressed
         by_file = 0.0
     return (by_file * stored + by_pixel * pixels) / GB
+
+
+def _again(rows: RowFormat) -> float:
+    """Return how often a row of a JPEG 2000 is decoded: what strips share, for each of them."""
+    cuts = ceil_div(rows.height, strip_rows(rows.width, rows.channels)) - 1
+    return 1 + 2 * MARGIN * cuts / rows.height
 
 
 def read_share(given: PlanInput, shape: Vec) -> float:
@@ -166,6 +174,12 @@ def chunk_readers(cores: int) -> int:
 def packings(chunks: ChunkFormat, formats: Formats) -> list[str]:
     """Return the key of `PACK` and `RATIO` for chunks of each format."""
     raw = chunks.encoding == "raw"
-    first = (chunks.compression or "none") if raw else chunks.encoding
-    zarr = formats.zarr_compression or "none"
+    first = _packing(chunks, chunks.compression) if raw else chunks.encoding
+    zarr = _packing(chunks, formats.zarr_compression)
     return [first] * formats.precomputed + [zarr] * formats.zarr
+
+
+def _packing(chunks: ChunkFormat, compression: str | None) -> str:
+    """Return how raw chunks are packed; the wide types are those of labels."""
+    wide = chunks.dtype in ("uint32", "uint64") and compression in ("gzip", "zstd")
+    return "labels" if wide else compression or "none"
