@@ -28,6 +28,7 @@ from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.stream import held_bytes
 from zblocks.slices.tiff.segments import DECODING, rows_together
 from zblocks.slices.transforms.rows import RowFormat
+from zblocks.slices.whole import HELD
 
 CUBES, SECTIONS = (10.0, 10.0, 10.0), (4.0, 4.0, 40.0)  # nm per voxel, xyz
 TILE = 256  # pixels along x and y
@@ -52,12 +53,14 @@ class Stack:
         row = width * self.channels * np.dtype(self.dtype).itemsize
         tiled = self.kind == "tiff"
         group = rows_together(TILE, row) * row
-        held, decoding = held_bytes(row, height), 0
+        held, decoding, whole = held_bytes(row, height), 0, 0
         if tiled:
             held, decoding = group, int(DECODING * group)
+            whole = held + decoding
         file = int(row * height * self.ratio)
         if self.kind == "jp2-strips":
             held, decoding = strip_bytes(width, self.channels, file)
+            whole = file + HELD["jp2"] * row * height
         return PlanInput(
             source="s3://a",
             source_role="",
@@ -69,7 +72,7 @@ class Stack:
             slices=tuple(SliceRef(z, f"s{z}", file, "e", self.kind) for z in range(depth)),
             held=held,
             decoding=decoding,
-            held_whole=held + decoding if tiled else 0,
+            held_whole=whole,
             in_place=self.kind == "jpeg",
             strips=True,
             missing=MissingSlices(),
