@@ -99,7 +99,7 @@ def inputs() -> list[tuple[str, str, str]]:
         *rates,
         ("chunks with gzip, all scales", f"{MOVE + PACK['gzip']:g} CPU s per GB of voxels", ours),
         ("bytes out", f"{RATIO['gzip']} per byte of voxels",
-         "assumed; 0.42 measured of the brain of `make bench`, 0.74 of the slices below"),
+         "assumed; 0.42 measured of the brain of `make bench`, 0.75 of the slices below"),
         ("bytes in", "JPEG 0.15 per sample, TIFF 0.7 per byte of pixels, JPEG 2000 0.5 per pixel, RGB 1.3",
          "assumed; `zblocks plan` takes those of the files"),
         ("network per worker", f"{NETWORK / 1e6:.0f} MB/s", "assumed"),
