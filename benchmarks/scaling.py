@@ -1,6 +1,6 @@
 """Time and dollars of volumes of many sizes and kinds, as `zblocks plan` predicts: docs/scaling.md.
 
-`python -m benchmarks.scaling` writes the page, in some minutes. Nothing is measured here: rates, sizes
+`python -m benchmarks.scaling` writes the page, in some minutes. Nothing is measured: rates, sizes
 of files and prices are those of the planner. From `KEPT` on, the page stays as it is.
 """
 

@@ -48,7 +48,7 @@ def work_of(plan, tasks, faster=1.0):
 
 @pytest.mark.parametrize(("faster", "seed"), [(1.0, 0), (1.5, 1), (2.0, 2)])
 def test_blocks_side_by_side_are_no_more_than_s3_serves(faster, seed):
-    """Also if workers are faster than predicted, as they are meant to be."""
+    """Also if workers are faster than predicted."""
     plan, tasks, state = a_run(2560)
     work = work_of(plan, tasks, faster)
     done = run_blocks(work, state["stages"][0]["max_concurrency"], seed)
