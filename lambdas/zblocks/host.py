@@ -21,6 +21,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def own_cores() -> int:
+    """Return how many cores one slice's decoder may use: on a machine, workers use the others."""
+    return cores() if "AWS_LAMBDA_FUNCTION_MEMORY_SIZE" in os.environ else 1
+
+
 def peak_mb() -> int:
     """Return the peak resident memory of this process in MiB."""
     status = Path("/proc/self/status")

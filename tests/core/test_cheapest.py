@@ -21,13 +21,14 @@ from zblocks.planning.time import WorkerSpec
 SIZES = tuple(map(WorkerSpec.on_lambda, (1769, 3008)))
 TILED = Stack((21_796, 12_876, 200), "tiff", "uint16").given
 WIDE = STACKS["24,000×18,000×450 RGB, JPEG"].given
+WHOLE = STACKS["12,000×9,000×1,500 uint8, JPEG 2000"].given
 
 
 def dollars(given, *workers):
     return estimate(*make_plan(given, *workers), WorkerPool(1000), Prices()).bill.dollars
 
 
-@pytest.mark.parametrize(("given", "memory_mb"), [(TILED, 1769), (WIDE, 3008)])
+@pytest.mark.parametrize(("given", "memory_mb"), [(TILED, 1769), (WHOLE, 3008)])
 def test_of_two_sizes_the_cheaper_one_is_taken(given, memory_mb):
     plan, _ = make_plan(given, *SIZES)
     assert (plan.memory_mb, plan.sizes_mb) == (memory_mb, (1769, 3008))
@@ -63,12 +64,29 @@ def test_shallow_blocks_have_as_many_chunks_as_deep_ones():
         assert paid.block_shape.z < 64
         for scale in paid.scales[: paid.owned]:
             assert prod(scale.chunk) == 1 << 18
-            assert scale.chunk.x in (scale.chunk.y, 2 * scale.chunk.y)
+            assert scale.chunk.x in (scale.chunk.y, 2 * scale.chunk.y, 4 * scale.chunk.y)
         free, _ = make_plan(given, WorkerSpec(1100))
         assert {(s.chunk.x, s.chunk.y) for s in free.scales[: free.owned]} == {(128, 128)}
     given = replace(WIDE, options=replace(WIDE.options, chunk=Vec(64, 64, 8)))
     plan, _ = make_plan(given, SIZES[1])
     assert {tuple(s.chunk) for s in plan.scales[: plan.owned]} == {(64, 64, 8)}
+
+
+@pytest.mark.parametrize("name", [name for name in STACKS if "300 RGB" not in name])
+def test_shards_of_shallow_blocks_are_large_too(name):
+    """Of four layers of chunks at least 4 deep; or of two, where a block is 8 deep."""
+    plan, _ = make_plan(STACKS[name].given, *SIZES)
+    finest = plan.scales[0]
+    layers = plan.block_shape.z // finest.chunk.z
+    assert layers == min(4, plan.block_shape.z // 4)
+    assert 1 << finest.sharding.low in {4: (128, 256), 2: (32,)}[layers]
+
+
+def test_jpeg_2000_is_decoded_two_at_a_time_since_each_takes_much_memory():
+    assert make_plan(WHOLE, SIZES[1])[0].decoders == 2
+    assert make_plan(WIDE, SIZES[1])[0].decoders == 4
+    assert make_plan(WHOLE, WorkerSpec.on_lambda(10_240))[0].decoders == 6
+    assert make_plan(WIDE, WorkerSpec.on_lambda(10_240))[0].decoders == 6
 
 
 def test_a_size_in_which_nothing_fits_is_left_out():

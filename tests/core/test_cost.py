@@ -62,7 +62,7 @@ def a_plan(source="s3://a", destination="s3://b/c") -> Plan:
         stack=StackFormat(RowFormat(40, 30, 1, "uint16"), "auto", ()),
         missing=MissingSlices(), filled=(), sparse_labels=False, region=None,
         owned=1, block_shape=Vec(0, 0, 8), block_grid=Vec(1, 1, 2),
-        coarse_stages=(CoarseStage(1, 2, Vec(0, 0, 0), Vec(1, 1, 1)),), rows=30,
+        coarse_stages=(CoarseStage(1, 2, Vec(0, 0, 0), Vec(1, 1, 1)),), rows=30, decoders=4,
         memory_mb=2048, predicted_peak_mb=100, predicted_block_s=44.0, notes=(),
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from tests.references import means
 from zblocks.conversion.cascade import Cascade
 from zblocks.conversion.tasks import downsamplers, read_slices
 from zblocks.geometry import Box, Vec, is_covered
-from zblocks.planning.documents import slices_from_json, slices_to_json
+from zblocks.planning.documents import slices_from_json, slices_to_json, stack_slices
 from zblocks.planning.missing import (
     coarser_spans,
     hole_spans,
@@ -23,7 +23,7 @@ from zblocks.planning.missing import (
     spans_of,
     substitutes_of,
 )
-from zblocks.planning.plan import MissingSlices, stack_slices
+from zblocks.planning.plan import MissingSlices
 from zblocks.planning.planner import make_plan, volume_id
 from zblocks.planning.time import WorkerSpec
 from zblocks.precomputed.object_names import object_names

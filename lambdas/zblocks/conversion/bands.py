@@ -14,9 +14,7 @@ import numpy as np
 from zblocks.conversion.slice_stats import SliceStatsCounter
 from zblocks.errors import IncompleteVolume, SliceError
 from zblocks.geometry import ONE, Box, Span, Voxels, is_covered
-from zblocks.host import cores
 from zblocks.outputs.scales import ChunkReader, StoredAs
-from zblocks.planning.memory import DECODERS
 from zblocks.planning.missing import planned_holes
 from zblocks.planning.plan import Plan
 from zblocks.precomputed.scale import Scale
@@ -130,7 +128,7 @@ def find_damaged(
             return error.damage
         return ""
 
-    with ThreadPoolExecutor(max(cores(), DECODERS)) as pool:
+    with ThreadPoolExecutor(stack.plan.decoders) as pool:
         whys = pool.map(damage, refs.values())
         return tuple(
             DamagedSlice(r, why) for r, why in zip(refs.values(), whys, strict=True) if why

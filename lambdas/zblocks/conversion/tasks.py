@@ -20,7 +20,6 @@ from zblocks.conversion.slice_stats import SliceStats, SliceStatsCounter
 from zblocks.errors import IncompleteVolume
 from zblocks.geometry import Box, Span, Vec, Voxels, is_covered
 from zblocks.host import cores
-from zblocks.planning.memory import DECODERS
 from zblocks.planning.missing import absent_planes, absent_spans, planned_holes
 from zblocks.planning.parts import needed_boxes, part_box
 from zblocks.planning.plan import BlockTask, CoarseTask, Plan
@@ -85,7 +84,7 @@ def convert_block(
     slab = _slab(area, plan.rows, scales[0])
     with (
         ChunkWriter(target, plan, scales, slab) as writer,
-        ThreadPoolExecutor(max(cores(), DECODERS)) as pool,
+        ThreadPoolExecutor(plan.decoders) as pool,
     ):
         bands = read_bands(PlannedStack(plan, source), slices, area, pool, counters)
         _feed(scales, owned, bands, _Out(writer, progress, plan, task.index))

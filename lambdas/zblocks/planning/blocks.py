@@ -15,8 +15,15 @@ from zblocks.errors import DoesNotFit
 from zblocks.geometry import Box, Vec, ceil_div
 from zblocks.outputs.scales import count_objects
 from zblocks.planning.bill import in_bucket
-from zblocks.planning.memory import Footprint, chunk_bytes, coarse_bytes, predict_peak, shard_bytes
-from zblocks.planning.ownership import CUT_CHUNKS, SHARD_LAYERS, cut_lengths, share_out
+from zblocks.planning.memory import (
+    Footprint,
+    chunk_bytes,
+    coarse_bytes,
+    count_decoders,
+    predict_peak,
+    shard_bytes,
+)
+from zblocks.planning.ownership import CUT_CHUNKS, SHARD_LAYERS, SHARD_ROWS, cut_lengths, share_out
 from zblocks.planning.parts import part_box
 from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.pyramid import DEEPEST, plan_scales
@@ -40,6 +47,7 @@ class Block:
     rows: int
     scales: tuple[Scale, ...]  # of the whole volume, as blocks of this depth share them out
     owned: int
+    decoders: int  # slices that are decoded at the same time
     peak_mb: int
     seconds: float
 
@@ -59,8 +67,11 @@ def fitting_blocks(given: PlanInput, worker: WorkerSpec) -> list[Block]:
         if voxels * MUCH_SMALLER < largest:
             continue
         wide = worker.paid and shape.z < DEEPEST and given.options.chunk is None
-        shares = share_out(wanted, shape, sharded=sharded, wide=wide)
-        block = _block(given, worker, shape, shares)
+        for rows in SHARD_ROWS if wide else (0,):
+            shares = share_out(wanted, shape, sharded=sharded, wide=rows)
+            block = _block(given, worker, shape, shares)
+            if block.peak_mb <= worker.planned_mb:
+                break
         if block.seconds > limit or not block.owned:
             continue
         if block.peak_mb > worker.planned_mb:
@@ -91,12 +102,15 @@ def _block(
     """Return a block with as many rows at a time as fit in memory, or else as few as possible."""
     scales, owned = shares
     written, height = scales[:owned], _full(given, shape).y
+    kinds = {r.kind for s in given.slices for r in s.reads}
+    decoders = count_decoders(kinds, worker.cores)
     for rows in _row_choices(given, height, scales[0].chunk.y):
-        peak = predict_peak(_footprint(given, written, shape, rows)) if owned else 0
+        size = _footprint(given, written, shape, rows)
+        peak = predict_peak(replace(size, decoders=decoders)) if owned else 0
         if peak <= worker.planned_mb:
             break
     seconds = block_seconds(given, shape, written, rows, worker)
-    return Block(shape, rows, scales, owned, peak, seconds)
+    return Block(shape, rows, scales, owned, decoders, peak, seconds)
 
 
 def block_seconds(

@@ -28,7 +28,7 @@ from zblocks.planning.requests import (
     coarse_at_once,
     coarse_gets,
     coarse_seconds,
-    slice_gets,
+    slices_gets,
 )
 from zblocks.planning.time import LATENCY, RATIO, START, packings
 from zblocks.slices.slice_ref import SliceRef
@@ -89,12 +89,12 @@ def estimate(
     """Predict what a run takes that converts the pending blocks."""
     scales = plan.scales
     blocks = [block_seconds(plan, task) for task in pending]
-    coarse = {c.index: coarse_seconds(plan, c, pool) for c in plan.coarse}
+    coarse = coarse_seconds(plan, pool)
     objects = block_puts(plan, pending)
     work = WorkDone(
         blocks=len(pending),
-        tasks=len(pending) + len(plan.coarse),
-        seconds=sum(blocks) + sum(coarse.values()),
+        tasks=len(pending) + len(coarse),
+        seconds=sum(blocks) + sum(coarse),
         objects=objects + sum(all_objects(plan, k) for k in range(plan.owned, len(scales))),
         read=tuple(r for t in pending for s in t.slices for r in s.reads),
     )
@@ -126,7 +126,7 @@ def actual(
     probes = sum(1 + s.kind.startswith("tiff") for s in slices if s.key is not None)
     pages = sum(ceil_div(n, PAGE) for n in listed(plan))
     source, target = in_bucket(plan.source), in_bucket(plan.destination)
-    gets = (sum(slice_gets(plan, s) for s in done.read) + probes) * source
+    gets = (slices_gets(plan, done.read) + probes) * source
     lists = ceil_div(len(slices), PAGE) * source + (pages + len(plan.scales) + RUN_LISTS) * target
     requests = (
         ("PUT", (done.objects + done.tasks + RUN_PUTS) * target, "put_thousand"),
@@ -170,13 +170,13 @@ def predict_dollars(plan: Plan, slices: Sequence[SliceRef]) -> float:
     """
     pool, prices = WorkerPool(1), Prices()
     step = ceil_div(len(slices), SAMPLED)
-    reads = sum(slice_gets(plan, r) for s in slices[::step] for r in s.reads) * step
+    reads = slices_gets(plan, (r for s in slices[::step] for r in s.reads)) * step
     layer = plan.block_grid.x * plan.block_grid.y
     puts = sum(listed(plan)) + plan.blocks + len(plan.coarse)
     full = Vec(*map(min, plan.full_block, plan.box.shape))
     blocks_s = plan.blocks * START
     blocks_s += (plan.predicted_block_s - START) * plan.box.voxels / prod(full)
-    seconds = blocks_s + sum(coarse_seconds(plan, task, pool) for task in plan.coarse)
+    seconds = blocks_s + sum(coarse_seconds(plan, pool))
     gets = reads * layer * in_bucket(plan.source)
     gets += _target_gets(plan, plan.blocks) * in_bucket(plan.destination)
     return (
@@ -204,8 +204,7 @@ def _transitions(plan: Plan, tasks: int) -> int:
 
 def _target_gets(plan: Plan, blocks: int) -> int:
     """Return the requests to the destination: documents, and chunks that coarse tasks read."""
-    coarse = sum(coarse_gets(plan, task) for task in plan.coarse)
-    return coarse + (TASK_GETS + 1) * (blocks + len(plan.coarse)) + RUN_GETS
+    return coarse_gets(plan) + (TASK_GETS + 1) * (blocks + len(plan.coarse)) + RUN_GETS
 
 
 def stored_gb(plan: Plan) -> float:

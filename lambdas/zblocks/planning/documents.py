@@ -14,7 +14,7 @@ import msgspec
 
 from zblocks.errors import DestinationConflict
 from zblocks.geometry import Span
-from zblocks.planning.plan import VERSION, Plan
+from zblocks.planning.plan import VERSION, BlockTask, Plan
 from zblocks.slices.slice_ref import SliceRef
 
 Kind = Literal["block", "coarse"]
@@ -41,6 +41,12 @@ def plan_from_json(data: bytes) -> Plan:
         )
         raise DestinationConflict(msg)
     return msgspec.convert(document, Plan)
+
+
+def stack_slices(tasks: Iterable[BlockTask]) -> tuple[SliceRef, ...]:
+    """Return the slices that blocks read, each once, in z order."""
+    layers = {id(t.slices): t.slices for t in tasks}  # those of a layer share theirs
+    return tuple(sorted({s for slices in layers.values() for s in slices}, key=lambda s: s.z))
 
 
 def slices_to_json(slices: Sequence[SliceRef]) -> bytes:

@@ -7,7 +7,7 @@ the chunks of unfinished shards; and chunks that wait to be encoded and stored.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
@@ -23,6 +23,8 @@ QUEUE_BYTES = 64 * MIB  # of voxels in chunks that wait for the encoders, at mos
 QUEUE_CHUNKS = 4  # that may wait, however large they are
 SLACK = 1.05  # factor for freed memory that allocators keep (measured)
 DECODERS = 4  # slices that are decoded at the same time, even by a worker with fewer cores
+FEW_DECODERS = 2  # of kinds whose decoders need much memory, and cores all the time
+LARGE = ("jp2", "jp2-strips")  # these kinds, as `SliceHeader.kind`
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Footprint:
     held_whole: int = 0  # bytes that the decoder holds of a slice that it decodes as a whole
     interpolated: int = 0  # slices of the block that are made from two others
     kept: int = 0  # bytes that row transforms keep for each open slice (`RowMemory.kept`)
+    decoders: int = DECODERS  # slices that are decoded at the same time, at most
     passing: int = 0
     """Bytes that row transforms need while rows of a slice are read (`RowMemory.passing`)."""
 
@@ -92,10 +95,15 @@ def queue_bytes(slab: int, chunk: int) -> int:
     return 2 * queued_chunks(slab, chunk) * chunk
 
 
+def count_decoders(kinds: Iterable[str], cores: float) -> int:
+    """Return how many slices of these kinds a worker decodes at the same time."""
+    return max(round(cores), FEW_DECODERS if set(kinds) & set(LARGE) else DECODERS)
+
+
 def predict_peak(size: Footprint) -> int:
     """Return the predicted peak of resident memory, in MiB."""
     rows = size.rows * size.width * size.voxel_bytes
-    slab, at_once = size.depth * rows, min(DECODERS, size.depth)
+    slab, at_once = size.depth * rows, min(size.decoders, size.depth)
     if size.rows < size.height:
         decoders = (size.depth + size.interpolated) * (size.held + size.kept)
         decoders += at_once * size.decoding
@@ -105,6 +113,6 @@ def predict_peak(size: Footprint) -> int:
         held = max(size.held, size.held_whole) + size.kept
         decoders = (at_once + min(size.interpolated, at_once)) * held
     # Rows of the upper slice, while they are mixed with those of the lower one.
-    mixed = min(size.interpolated, DECODERS) * rows
+    mixed = min(size.interpolated, size.decoders) * rows
     total = slab + decoders + at_once * size.passing + mixed + queue_bytes(slab, size.chunk_bytes)
     return INTERPRETER_MB + ceil((total + size.coarse_bytes + size.shard_bytes) * SLACK / MIB)

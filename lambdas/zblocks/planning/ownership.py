@@ -23,21 +23,27 @@ from zblocks.precomputed.sharding import Sharding, choose_sharding
 
 SHARD_LAYERS = 4  # layers of chunks in a block of each scale: 2 bits of z give 256-chunk shards
 CUT_CHUNKS = 8  # chunks along x and y that a block or part has at least: enough for shards of 256
+THINNEST, LONGEST = (
+    4,
+    4,
+)  # depth of wide chunks in shards, at least; and their x by their y, at most
+SHARD_ROWS = (8, 4)  # rows of wide chunks that a shard has, at most: the fewer, the less is held
 COARSE_SHARE = 0.02  # of all voxels: a coarse task may make so much from stored chunks
 
 
 def share_out(
-    scales: list[Scale], shape: Vec, *, sharded: bool, wide: bool = False
+    scales: list[Scale], shape: Vec, *, sharded: bool, wide: int = 0
 ) -> tuple[tuple[Scale, ...], int]:
     """Give blocks of `shape`, as in `part_box`, as many of a volume's scales as they can write.
 
-    With `wide`, chunks that have to be shallower are as much wider, so that they are no more.
+    With `wide`, chunks that have to be shallower are as much wider, so that they are no more, and a
+    shard has at most so many rows of them: all shards of a row are held until they are full.
 
     Returns the scales, those of the blocks with chunks no deeper than a block; how many are theirs.
     """
     shared: list[Scale] = []
     for scale in scales:
-        layers = _layers(scale, shape.z, sharded=sharded)
+        layers = _layers(scale, shape.z, sharded=sharded, least=THINNEST if wide else SHALLOWEST)
         if not layers:
             break
         chunk = scale.chunk._replace(z=shape.z // scale.factor.z // layers)
@@ -45,6 +51,8 @@ def share_out(
         if not _cuts_at_chunks(owned, shape):
             break
         bits = _cell_bits(owned, shape)._replace(z=layers.bit_length() - 1)
+        if wide:
+            bits = bits._replace(y=min(bits.y, wide.bit_length() - 1))
         shared.append(replace(owned, sharding=_sharding(owned, bits) if sharded else None))
     tiny = scales[-1].box.voxels <= COARSE_SHARE * scales[0].box.voxels
     if len(shared) == len(scales) > 1 and shared[-1].chunks > scales[-1].chunks and tiny:
@@ -56,10 +64,13 @@ def share_out(
 
 
 def _widened(chunk: Vec, voxels: int) -> Vec:
-    """Double x and y in turn while a chunk has no more than so many voxels."""
+    """Double x, or y where x is `LONGEST` times as much, while it has no more than so many voxels.
+
+    Rows of chunks are held, so that x costs no memory.
+    """
     while 2 * prod(chunk) <= voxels:
         x, y, z = chunk
-        chunk = Vec(2 * x, y, z) if x <= y else Vec(x, 2 * y, z)
+        chunk = Vec(2 * x, y, z) if x < LONGEST * y else Vec(x, 2 * y, z)
     return chunk
 
 
@@ -81,7 +92,7 @@ def _cell_bits(scale: Scale, shape: Vec) -> Vec:
     return Vec(*((n & -n).bit_length() - 1 if n else whole.bit_length() for n, whole in axes))
 
 
-def _layers(scale: Scale, depth: int, *, sharded: bool) -> int:
+def _layers(scale: Scale, depth: int, *, sharded: bool, least: int) -> int:
     """Return how many layers of chunks of a scale a block holds; 0: it can't write the scale."""
     above = depth // scale.factor.z
     if above < min(SHALLOWEST, depth, scale.chunk.z) or above * scale.factor.z != depth:
@@ -89,7 +100,7 @@ def _layers(scale: Scale, depth: int, *, sharded: bool) -> int:
     layers = 1
     while above > scale.chunk.z * layers:
         layers *= 2
-    while sharded and layers < SHARD_LAYERS and above >= 2 * layers * SHALLOWEST:
+    while sharded and layers < SHARD_LAYERS and above >= 2 * layers * least:
         layers *= 2
     return layers if above % layers == 0 else 0
 

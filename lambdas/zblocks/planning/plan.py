@@ -156,6 +156,7 @@ class Plan:
     block_grid: Vec  # blocks along each axis; x fastest, then y, z
     coarse_stages: tuple[CoarseStage, ...]
     rows: int  # rows of every slice that are decoded at a time; the volume's height: whole slices
+    decoders: int  # slices that are decoded at a time
     memory_mb: int  # of a worker, MiB
     predicted_peak_mb: int  # of a block, MiB
     predicted_block_s: float  # seconds that a worker needs for a full block
@@ -292,9 +293,3 @@ def block_tasks(plan: Plan, slices: Sequence[SliceRef]) -> tuple[BlockTask, ...]
             own = slices[first:last]
         tasks.append(block_task(plan, index, own))
     return tuple(tasks)
-
-
-def stack_slices(tasks: Iterable[BlockTask]) -> tuple[SliceRef, ...]:
-    """Return the slices that blocks read, each once, in z order."""
-    layers = {id(t.slices): t.slices for t in tasks}  # those of a layer share theirs
-    return tuple(sorted({s for slices in layers.values() for s in slices}, key=lambda s: s.z))

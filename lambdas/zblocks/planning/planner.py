@@ -19,7 +19,7 @@ from zblocks.errors import DoesNotFit
 from zblocks.planning.blocks import Block, block_seconds, fitting_blocks
 from zblocks.planning.cost import predict_dollars
 from zblocks.planning.damage import declare_missing
-from zblocks.planning.finish import refuse_endless
+from zblocks.planning.finish import listed, refuse_endless
 from zblocks.planning.ownership import coarse_peak, plan_coarse
 from zblocks.planning.parts import count_parts
 from zblocks.planning.plan import VERSION, BlockTask, MissingSlices, Plan, block_tasks
@@ -27,7 +27,13 @@ from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.time import WorkerSpec
 from zblocks.planning.zarr_shards import zarr_shards
 from zblocks.precomputed.scale import Volume
+from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.substitutes import Substitutes
+
+ABOUT = 1.02  # a bill that is no more than this times another one is about as low
+FEW_OBJECTS, OBJECTS_PER_VOXEL = 10_000, 50_000 / 1e12
+"""Objects of a volume that are few, however small it is, and by its size: more are slow to list,
+copy and delete."""
 
 
 def volume_id(given: PlanInput) -> str:
@@ -65,11 +71,24 @@ def make_plan(
     if not plans:
         raise refusals[-1]
     plans = [p for p in plans if p.layout_id == layout] or plans
-    plan = min(plans, key=lambda p: predict_dollars(p, given.slices))
+    plan = _cheapest(plans, given.slices)
     sizes = tuple(w.memory_mb for w in workers if w.paid)
     plan = replace(plan, volume_id=volume_id(given), sizes_mb=sizes)
     plan, slices = declare_missing(plan, given.slices, given.damaged)
     return plan, block_tasks(plan, slices)
+
+
+def _cheapest(plans: Sequence[Plan], slices: Sequence[SliceRef]) -> Plan:
+    """Return the plan of the least bill, if possible one of few objects.
+
+    Of bills that are about as low, it is that of the deepest blocks: their chunks are closer to
+    cubes.
+    """
+    most = max(FEW_OBJECTS, OBJECTS_PER_VOXEL * plans[0].box.voxels)
+    plans = [plan for plan in plans if sum(listed(plan)) <= most] or plans
+    bills = [predict_dollars(plan, slices) for plan in plans]
+    near = [n for n, bill in enumerate(bills) if bill <= ABOUT * min(bills)]
+    return plans[max(near, key=lambda n: (plans[n].full_block.z, -bills[n]))]
 
 
 def _plans(given: PlanInput, worker: WorkerSpec) -> list[Plan]:
@@ -108,6 +127,7 @@ def _plan(given: PlanInput, block: Block, worker: WorkerSpec) -> Plan:
         block_grid=count_parts(scales[: block.owned], block.shape),
         coarse_stages=stages,
         rows=block.rows,
+        decoders=block.decoders,
         memory_mb=worker.memory_mb,
         predicted_peak_mb=block.peak_mb,
         predicted_block_s=block.seconds,

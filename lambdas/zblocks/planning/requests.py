@@ -9,12 +9,13 @@ only take longer, be paid for while they wait, and run out of time.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from zblocks.geometry import ONE, Box, Vec, ceil_div
 from zblocks.host import LAMBDA_VCPU_MB
-from zblocks.outputs.scales import count_objects
+from zblocks.outputs.scales import StoredAs, count_objects
 from zblocks.planning.bill import WorkerPool, in_bucket
 from zblocks.planning.parts import part_box
 from zblocks.planning.plan import BlockTask, CoarseTask, Plan
@@ -34,14 +35,15 @@ def block_seconds(plan: Plan, task: BlockTask) -> float:
     return START + (plan.predicted_block_s - START) * share
 
 
-def coarse_seconds(plan: Plan, task: CoarseTask, pool: WorkerPool) -> float:
-    """Return the seconds of one coarse task."""
-    source = plan.scales[task.first - 1]
-    voxels = part_box(source, task.shape, task.part).voxels
-    size = voxels * plan.volume.format.voxel_bytes
+def coarse_seconds(plan: Plan, pool: WorkerPool) -> list[float]:
+    """Return the seconds of each coarse task."""
+    voxel, inside = plan.volume.format.voxel_bytes, in_bucket(plan.destination)
     cores = plan.memory_mb / LAMBDA_VCPU_MB if pool.cloud else 1.0
-    gets = coarse_gets(plan, task) if in_bucket(plan.destination) else 0
-    return predict_coarse_seconds(size, gets, WorkerSpec(plan.memory_mb, cores))
+    worker = WorkerSpec(plan.memory_mb, cores)
+    return [
+        predict_coarse_seconds(box.voxels * voxel, _chunk_gets(stored, box) * inside, worker)
+        for stored, box in _sources(plan)
+    ]
 
 
 def objects_in(plan: Plan, scale: int, box: Box) -> int:
@@ -86,6 +88,11 @@ def slice_gets(plan: Plan, ref: SliceRef) -> int:
     return max(count, 1)
 
 
+def slices_gets(plan: Plan, refs: Iterable[SliceRef]) -> int:
+    """Return the number of requests that read slices, each as often as it is in `refs`."""
+    return sum(slice_gets(plan, ref) * count for ref, count in Counter(refs).items())
+
+
 def _tiff_gets(plan: Plan) -> int:
     """Return the requests of a block for a TIFF slice: its tags, and each group of strips."""
     if not plan.pieces:
@@ -95,12 +102,21 @@ def _tiff_gets(plan: Plan) -> int:
     return 1 + ceil_div(min(height, rows.height), together)
 
 
-def coarse_gets(plan: Plan, task: CoarseTask) -> int:
-    """Return the number of requests that read the chunks which a coarse task is made from."""
-    source = plan.scales[task.first - 1]
-    box = part_box(source, task.shape, task.part)
-    chunks = math.prod(box.grid(source.chunk))
-    stored = plan.stored(task.first - 1)[0]
+def coarse_gets(plan: Plan) -> int:
+    """Return the number of requests that read the chunks which coarse tasks are made from."""
+    return sum(_chunk_gets(stored, box) for stored, box in _sources(plan))
+
+
+def _sources(plan: Plan) -> Iterator[tuple[StoredAs, Box]]:
+    """Yield, for each coarse task, the scale that it is made from, and which box of that."""
+    stored = [plan.stored(stage.first - 1)[0] for stage in plan.coarse_stages]
+    for task in plan.coarse:
+        source = stored[task.stage]
+        yield source, part_box(source.scale, task.shape, task.part)
+
+
+def _chunk_gets(stored: StoredAs, box: Box) -> int:
+    chunks = math.prod(box.grid(stored.scale.chunk))
     return chunks + (0 if stored.group == ONE else 2 * count_objects(stored, box))
 
 
@@ -122,16 +138,16 @@ def block_rates(plan: Plan, tasks: Sequence[BlockTask]) -> Rates:
     seconds = sum(block_seconds(plan, t) for t in tasks) or 1.0
     puts = block_puts(plan, tasks) * in_bucket(plan.destination)
     reads = (r for t in tasks for s in t.slices for r in s.reads)
-    gets = sum(slice_gets(plan, r) for r in reads) * in_bucket(plan.source)
+    gets = slices_gets(plan, reads) * in_bucket(plan.source)
     return Rates(puts / seconds, gets / seconds)
 
 
 def coarse_rates(plan: Plan, pool: WorkerPool) -> Rates:
     """Return the requests of a worker that makes coarser scales, on average."""
     tasks, inside = plan.coarse, in_bucket(plan.destination)
-    seconds = sum(coarse_seconds(plan, t, pool) for t in tasks) or 1.0
+    seconds = sum(coarse_seconds(plan, pool)) or 1.0
     puts = sum(coarse_puts(plan, t) for t in tasks) * inside
-    gets = sum(coarse_gets(plan, t) for t in tasks) * inside
+    gets = coarse_gets(plan) * inside
     return Rates(puts / seconds, gets / seconds)
 
 

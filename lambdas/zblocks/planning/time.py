@@ -7,6 +7,7 @@ limits leave room for blocks that take `SAFETY` times as long.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -84,6 +85,7 @@ class Work:
     encode_s: float  # CPU seconds, to make coarser scales, and to cut, encode and store chunks
     read: float  # bytes of slices
     written: float  # bytes of chunks
+    decoders: float = math.inf  # cores that decoding can use
 
     @property
     def cpu_s(self) -> float:
@@ -96,7 +98,8 @@ class Work:
         As many rows as fit in memory are read, then written. Cores and network work side by side
         in each of the two, so that the slower one decides.
         """
-        reading = max(self.decode_s / worker.cores, self.read / NETWORK)
+        cores = min(worker.cores, self.decoders)
+        reading = max(self.decode_s / cores, self.read / NETWORK)
         return START + reading + max(self.encode_s / worker.cores, self.written / NETWORK)
 
 
@@ -122,7 +125,9 @@ def predict_work(given: PlanInput, shape: Vec, scales: Sequence[Scale], rows: in
     if given.layer == "segmentation":
         encode += MODES / given.chunk_format.voxel_bytes
     written = out * sum(RATIO[pack] for pack in packs)
-    return Work(decode_s, encode * out / GB, stored, written)
+    # OpenJPEG takes several cores for a slice.
+    decoders = math.inf if "jp2-strips" in kinds else count
+    return Work(decode_s, encode * out / GB, stored, written, decoders)
 
 
 def _decode_seconds(kind: str, stored: float, pixels: float) -> float:

@@ -12,10 +12,10 @@ from zblocks.config import Config
 from zblocks.outputs.volumes import DOCUMENTS, Output, named_folders
 from zblocks.planning.bill import Prices, WorkerPool, refuse_above
 from zblocks.planning.cost import estimate
-from zblocks.planning.documents import plan_to_json, slices_to_json, stage_to_json
+from zblocks.planning.documents import plan_to_json, slices_to_json, stack_slices, stage_to_json
 from zblocks.planning.find_slices import read_names
 from zblocks.planning.places import refuse_bucket
-from zblocks.planning.plan import VERSION, BlockTask, Plan, stack_slices
+from zblocks.planning.plan import VERSION, BlockTask, Plan
 from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.planner import make_plan
 from zblocks.planning.read_stack import read_stack

@@ -11,6 +11,7 @@ import io
 import numpy as np
 
 from zblocks.geometry import Voxels
+from zblocks.host import own_cores
 from zblocks.slices.faults import changed, damaged
 from zblocks.slices.header import ByteSource, SliceHeader
 from zblocks.slices.jp2_boxes import without_extras
@@ -52,7 +53,7 @@ class StripReader:
         rows = min(strip_rows(header.width, header.channels), header.height - self._y)
         strip: Voxels = np.empty((rows, header.width, header.channels), header.dtype)
         try:
-            decode_rows(self._data, self._y, strip, header.level)
+            decode_rows(self._data, self._y, strip, header.level, own_cores())
         except ValueError as error:
             raise damaged(self._source.name, "jp2", error) from error
         self._y += rows

@@ -72,6 +72,7 @@ _FUNCTIONS = (
     ("opj_stream_set_skip_function", None, (c.c_void_p, _SKIP)),
     ("opj_stream_set_seek_function", None, (c.c_void_p, _SEEK)),
     ("opj_stream_set_user_data_length", None, (c.c_void_p, c.c_uint64)),
+    ("opj_codec_set_threads", c.c_int, (c.c_void_p, c.c_int)),
     ("opj_read_header", c.c_int, (c.c_void_p, c.c_void_p, c.POINTER(_IMAGE))),
     ("opj_set_decode_area", c.c_int, (c.c_void_p, _IMAGE, *[c.c_int32] * 4)),
     ("opj_decode", c.c_int, (c.c_void_p, c.c_void_p, _IMAGE)),
@@ -131,7 +132,7 @@ class _File:
         return 1
 
 
-def decode_rows(data: bytes, start: int, out: Voxels, level: int = 0) -> None:
+def decode_rows(data: bytes, start: int, out: Voxels, level: int = 0, threads: int = 1) -> None:
     """Fill `out` (y, x, c) with the rows of a JPEG 2000 from `start` on; nothing else is decoded.
 
     Rows are those of a reduced resolution if `level` isn't 0. Channels that are stored at a half of
@@ -155,6 +156,8 @@ def decode_rows(data: bytes, start: int, out: Voxels, level: int = 0) -> None:
         opj.opj_set_default_decoder_parameters(parameters)
         c.c_uint32.from_buffer(parameters).value = level  # cp_reduce
         sound = opj.opj_setup_decoder(codec, parameters)
+        if threads > 1:
+            opj.opj_codec_set_threads(codec, threads)
         sound = sound and opj.opj_read_header(stream, codec, c.byref(image))
         rows = (start, start + len(out))
         if not (sound and _decode(opj, codec, stream, image, _area(image.contents, rows, level))):

@@ -16,6 +16,7 @@ import numpy as np
 
 from zblocks.errors import SliceError
 from zblocks.geometry import Voxels
+from zblocks.host import own_cores
 from zblocks.slices.faults import changed, damaged, no_level, oversized, unread
 from zblocks.slices.header import ByteSource, SliceHeader
 from zblocks.slices.jp2_boxes import (
@@ -210,7 +211,7 @@ class WholeReader:
         try:
             if header.level or _needs_openjpeg(opened):
                 raw: Voxels = np.empty((*size[::-1], pixels.channels), pixels.dtype)
-                decode_rows(data.getvalue(), 0, raw, header.level)
+                decode_rows(data.getvalue(), 0, raw, header.level, own_cores())
             elif palette is not None and not self._selection.stored:
                 raw = palette[np.asarray(image)]
             else:
