@@ -82,10 +82,9 @@ def _histogram(found: Sequence[SliceStats]) -> tuple[int, tuple[int, ...]]:
     step = max(s.step for s in found)
     if not step:
         return 0, ()
-    counts = np.zeros(max(-(-len(s.histogram) * s.step // step) for s in found), np.int64)
-    for s in found:
-        np.add.at(counts, np.arange(len(s.histogram)) * s.step // step, s.histogram)
-    return step, tuple(counts.tolist())
+    bins = np.concatenate([np.arange(len(s.histogram)) * s.step // step for s in found])
+    counts = np.bincount(bins, np.concatenate([s.histogram for s in found]))
+    return step, tuple(counts.astype(np.int64).tolist())
 
 
 def _range(same: Sequence[tuple[int | float, ...]]) -> tuple[int | float, ...]:

@@ -148,7 +148,12 @@ def _numbers(done: Finished, file_share: float) -> TaskNumbers:
 
 
 def _failed(outcome: Outcome, tasks: Sequence[BlockTask]) -> tuple[FailedTask, ...]:
-    names = {t.name: tuple(PurePosixPath(s.key).name for s in t.slices if s.key) for t in tasks}
+    failed = {f.task for f in outcome.failures}
+    names = {
+        t.name: tuple(PurePosixPath(s.key).name for s in t.slices if s.key)
+        for t in tasks
+        if t.name in failed
+    }
     return tuple(
         FailedTask(f.task, (f.z0, f.z1), names.get(f.task, ()), f.error, f.line, f.tries)
         for f in outcome.failures
