@@ -14,8 +14,13 @@ import numpy as np
 import pytest
 
 from tests.flow.conftest import textured, write_stack, zblocks
+from tests.flow.inprocess import start
 from tests.references import read_cloudvolume, read_info
+from zblocks.config import Config
+from zblocks.errors import IncompleteVolume
 from zblocks.planning.plan import VERSION
+from zblocks.run import lock
+from zblocks.run.job import open_job, read_block_task, read_tasks
 
 
 def make_stack(tmp_path, slices=150):
@@ -344,3 +349,16 @@ def test_what_another_version_wrote_is_refused_or_replaced(tmp_path, write_confi
     assert "of another version of zblocks" in done.out
     assert zblocks("convert", write_config(overwrite=True)).code == 0
     assert zblocks("convert", write_config()).code == 0
+
+
+def test_a_lost_list_of_slices_is_named_and_written_again_by_a_new_run(tmp_path, write_config):
+    make_stack(tmp_path)
+    config = write_config()
+    job = open_job(start(Config.load(config)).plan.destination)
+    (tmp_path / "out/.zblocks/slices.json").unlink()
+    for act in (lambda: read_block_task(job, 0), lambda: read_tasks(job.plan, job.target)):
+        with pytest.raises(IncompleteVolume, match=r"slices\.json: is gone; start the conversion"):
+            act()
+    lock.release(job.target, "")
+    assert zblocks("convert", config).code == 0
+    assert len(read_tasks(job.plan, job.target)) == 3

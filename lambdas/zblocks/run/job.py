@@ -69,9 +69,12 @@ def map_prefix(destination: str) -> str:
 def read_tasks(plan: Plan, target: Store) -> tuple[BlockTask, ...]:
     """Return the task of every block of the plan at a destination.
 
-    Raises FileNotFoundError: its list of slices is gone.
+    Raises IncompleteVolume: the list of slices is gone.
     """
-    return block_tasks(plan, slices_from_json(target.get(SLICES)))
+    try:
+        return block_tasks(plan, slices_from_json(target.get(SLICES)))
+    except FileNotFoundError as error:
+        raise _no_slices(target) from error
 
 
 def read_block_task(job: Job, index: int) -> BlockTask:
@@ -83,11 +86,14 @@ def read_block_task(job: Job, index: int) -> BlockTask:
     """
     plan, found = job.plan, job.target.head(SLICES)
     if found is None:
-        msg = f"{job.target.url}/{SLICES}: is gone; start the conversion from its config"
-        raise IncompleteVolume(msg)
+        raise _no_slices(job.target)
     start, length = bytes_of_slices(found.bytes, plan.box.shape.z, plan.read_slices(index))
     part = job.target.get_range(SLICES, start, length, found.etag)
     return block_task(plan, index, slices_from_bytes(part))
+
+
+def _no_slices(target: Store) -> IncompleteVolume:
+    return IncompleteVolume(f"{target.url}/{SLICES}: is gone; start the conversion from its config")
 
 
 def stage_key(number: int) -> str:
