@@ -33,6 +33,7 @@ from zblocks.precomputed.scale import Scale
 from zblocks.slices.transforms.rows import memory
 from zblocks.slices.transforms.substitutes import count_interpolated
 
+ENOUGH_BLOCKS = 10_000  # to keep all workers that a map may have busy, however long each takes
 CUT_SECONDS = 240.0  # of a block that can be cut, so that many workers share the work
 MUCH_SMALLER = 4  # blocks that are so many times smaller than others only add starts of workers
 MANY_OBJECTS = 20_000  # volumes of more chunks are sharded, unless the config says otherwise
@@ -92,8 +93,16 @@ def _shapes_within(
     """Yield shapes of blocks, each with the seconds that it may take."""
     for depth in _depths(scales[0].chunk.z, fixed=given.options.chunk is not None, sharded=sharded):
         *larger, smallest = _shapes(given, scales, depth)
-        yield from ((shape, min(CUT_SECONDS, worker.limit_s)) for shape in larger)
+        for shape in larger:
+            enough = _count_blocks(given, shape) >= ENOUGH_BLOCKS
+            yield shape, worker.limit_s if enough else min(CUT_SECONDS, worker.limit_s)
         yield smallest, worker.limit_s
+
+
+def _count_blocks(given: PlanInput, shape: Vec) -> int:
+    across, down, depth = _full(given, shape)
+    x, y = ceil_div(given.rows.width, across), ceil_div(given.rows.height, down)
+    return x * y * ceil_div(len(given.slices), depth)
 
 
 def _block(

@@ -26,6 +26,7 @@ PAGE_SECONDS = 0.15  # until the answer to a LIST; assumed
 COUNT_SECONDS = 1.5e-5  # of one core for an object: listed, receipted and compared
 """From `python -m benchmarks.planning --objects 4000000`, rounded up; half of it is Python's, which
 uses one core."""
+RECEIPT_SECONDS = 0.002  # of one core for a receipt of 64 slices, and for its task in the report
 DELETE_RATE = 3500.0  # objects a second; S3's user guide guarantees it for a prefix
 
 
@@ -34,7 +35,8 @@ def finalize_seconds(plan: Plan, cores: float = 1.0, replaced: int = 0) -> float
     objects = sum(listed(plan))
     # Folders are listed one after the other, each in parts of many pages.
     pages = sum(ceil_div(ceil_div(n, PAGE), LISTS) for n in listed(plan))
-    receipts = (plan.blocks + len(plan.coarse)) * LATENCY / READS
+    tasks = plan.blocks + len(plan.coarse)
+    receipts = max(tasks * LATENCY / READS, tasks * RECEIPT_SECONDS)
     counting = objects * COUNT_SECONDS / min(cores, 2.0)
     return START + max(pages * PAGE_SECONDS, counting) + receipts + replaced / DELETE_RATE
 
