@@ -55,7 +55,7 @@ SCALES = (
 
 
 def a_plan(source="s3://a", destination="s3://b/c") -> Plan:
-    """12 slices of 40×30 in blocks of 8, chunks of 16×16×4; the second scale is Coarsen's."""
+    """12 slices of 40×30 in blocks of 8, chunks of 16×16×4; no block owns the second scale."""
     return Plan(
         volume_id="v", source=source, source_role="", destination=destination,
         volume=Volume("image", SCALES),

@@ -39,9 +39,9 @@ RGB = chunk_format(channels=3)
 @pytest.mark.parametrize(
     ("size", "resolution", "blocks", "chunk", "scales", "owned"),
     [
-        # the demo brain: three blocks, top scale of one chunk made by Coarsen
+        # the demo brain: three blocks, top scale of one chunk made afterwards
         ((197, 233, 189), (1.0, 1.0, 1.0), 3, (64, 64, 64), 3, 2),
-        # one block holds all: nothing for Coarsen
+        # one block holds all: nothing is made afterwards
         ((500, 500, 60), (1.0, 1.0, 1.0), 1, (64, 64, 64), 4, 4),
         # sections of electron microscopy: shallow chunks, four to a block, in shards
         ((4000, 3000, 1000), (4.0, 4.0, 40.0), 16, (128, 128, 16), 8, 7),
