@@ -68,6 +68,7 @@ bench: setup .venv-bench/.ready ## this project and its peers on one stack; a qu
 	$(PY) -m benchmarks.planning
 	$(PY) -m benchmarks.planning --objects 1000000
 	$(PY) -m benchmarks.memory
+	$(PY) -m benchmarks.predictions
 
 .venv-bench/.ready: requirements/bench.txt
 	test -x .venv-bench/bin/python || python3 -m venv .venv-bench
