@@ -305,6 +305,20 @@ def test_a_killed_worker_is_named_with_advice(job, cloud, name):
 @pytest.mark.parametrize("name", OUT_OF_MEMORY)
 def test_so_is_one_that_makes_coarser_scales(job, cloud, name):
     job["destination"] += "-killed"
+    sound = cloud.s3.get_object(Bucket="slices", Key="s/s_099.png")["Body"].read()
+    cloud.s3.put_object(Bucket="slices", Key="s/s_100.png", Body=sound)
+    state = plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
+    run_blocks(state)
+    (item,) = coarse_items(state)
+    error = {"Error": name, "Cause": "RequestId: 1 Error: Runtime exited"}
+    worker.handler({"destination": state["destination"], "item": item, "error": error}, CONTEXT)
+    with pytest.raises(IncompleteVolume, match=r"coarse-00000: RequestId.*lack of memory: raise"):
+        end(state)
+
+
+@pytest.mark.parametrize("name", OUT_OF_MEMORY)
+def test_an_error_of_the_map_itself_is_named_with_advice(job, cloud, name):
+    job["destination"] += "-killed"
     state = plan.handler({"input": job, "execution": EXECUTION}, CONTEXT)
     error = {"Error": name, "Cause": "RequestId: 1 Error: Runtime exited"}
     with pytest.raises(IncompleteVolume, match=f"{name}: RequestId.*lack of memory: raise"):
