@@ -97,7 +97,6 @@ def run_aws(aws: Emulator, *arguments: str | Path) -> str:
 
 def upload_slices(aws: Emulator, folder: Path) -> list[str]:
     """Cut the brain, copy slices and their list to the bucket; return the list's lines."""
-    CACHE.mkdir(parents=True, exist_ok=True)
     lines = write_slices(load_brain(CACHE), folder / "slices")
     (folder / "names.txt").write_text("\n".join(lines) + "\n")
     run_aws(aws, "s3", "cp", "--recursive", "--quiet", folder / "slices", f"s3://{SLICES}/mni152/")

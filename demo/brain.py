@@ -7,7 +7,6 @@ script read it; one slice is missing and has a placeholder line.
 from __future__ import annotations
 
 import gzip
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -16,6 +15,8 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+from demo.downloads import download_wheel
 
 NILEARN = "nilearn==0.14.1"
 TEMPLATE = "nilearn/datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
@@ -28,12 +29,7 @@ RESOLUTION_NM = [1_000_000, 1_000_000, 1_000_000]
 
 def load_brain(cache: Path) -> npt.NDArray[np.uint8]:
     """Return the template (z, y, x), uint8; the wheel is fetched into `cache` once."""
-    wheels = list(cache.glob("nilearn-*.whl"))
-    if not wheels:
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", str(cache)]
-        subprocess.run([*pip, NILEARN], check=True)
-        wheels = list(cache.glob("nilearn-*.whl"))
-    with zipfile.ZipFile(wheels[0]) as wheel:
+    with zipfile.ZipFile(download_wheel(cache, NILEARN)) as wheel:
         data = gzip.decompress(wheel.read(TEMPLATE))
     xyz = np.asanyarray(nibabel.Nifti1Image.from_bytes(data).dataobj)
     scaled = np.clip(np.rint(xyz * (255 / xyz.max())), 0, 255).astype(np.uint8)
@@ -67,7 +63,6 @@ def decode_slices(folder: Path, lines: list[str]) -> npt.NDArray[np.uint8]:
 def main() -> None:
     """Write the slices into the folder that is named: `python -m demo.brain slices`."""
     folder = Path(sys.argv[1])
-    CACHE.mkdir(parents=True, exist_ok=True)
     lines = write_slices(load_brain(CACHE), folder)
     print(f"{folder}: {len(lines)} slices, one of them ({MISSING_Z:04d}) left out on purpose")
 

