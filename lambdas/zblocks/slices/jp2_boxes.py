@@ -126,6 +126,14 @@ class Codestream(NamedTuple):
     """How often every channel was halved: the reduced resolutions that it holds."""
     turned: bool = False
     """Whether its first three channels were red, green and blue, and became luma and chroma."""
+    tiles: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Where the first tile begins on the reference grid, x and y, and the size of each, x and y."""
+
+    @property
+    def tiled(self) -> bool:
+        """Whether there is more than one tile."""
+        x, y, width, height = self.tiles
+        return x + width < self.area[2] or y + height < self.area[3]
 
     def size(self, level: int) -> tuple[int, int]:
         """Return width and height of a resolution, in pixels; level 0 is the whole (B.5)."""
@@ -140,7 +148,7 @@ def codestream_of(file: IO[bytes]) -> Codestream | None:
     head = file.read(42)
     if not head.startswith(b"\xff\x4f\xff\x51") or len(head) < 42:
         return None
-    x1, y1, x0, y0 = struct.unpack_from(">4I", head, 8)
+    x1, y1, x0, y0, width, height, left, top = struct.unpack_from(">8I", head, 8)
     (count,) = struct.unpack_from(">H", head, 40)
     data = file.read(3 * count)
     parts = struct.iter_unpack("3B", data) if len(data) == 3 * count else ()
@@ -154,7 +162,8 @@ def codestream_of(file: IO[bytes]) -> Codestream | None:
             levels.append(body[5])
         if marker == _COC and len(body) > 3:
             levels.append(body[2 if count < 257 else 3])
-    return Codestream((x0, y0, x1, y1), depths, min(levels, default=0), turned)
+    area, tiles = (x0, y0, x1, y1), (left, top, width, height)
+    return Codestream(area, depths, min(levels, default=0), turned, tiles)
 
 
 def _segments(file: IO[bytes], at: int) -> Iterator[tuple[int, bytes]]:
