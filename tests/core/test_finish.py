@@ -31,7 +31,7 @@ def stack(size=LARGE, *, sharding=False, **fields):
             stack(voxels=chunk_format(compression="br")),
             'set "sharding": true and another "compression" than br',
         ),
-        (stack((40_000, 40_000, 16_000), sharding=True), "raise the memory of workers"),
+        (stack((60_000, 60_000, 24_000), sharding=True), "raise the memory of workers"),
     ],
     ids=["chunks", "brotli", "shards"],
 )

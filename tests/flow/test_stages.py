@@ -20,16 +20,15 @@ from zblocks.run.finalize import finalize
 from zblocks.run.job import open_job, read_tasks
 from zblocks.run.start import Run
 
-SLOW = WorkerSpec(
-    100_000, limit_s=predict_coarse_seconds(20 * 20 * 64, 3 * 3 * 8, WorkerSpec(100_000))
-)
-"""A worker that can make 64 layers of scale 1 in its time, and not much more."""
+
+def with_time_for(voxels: int, chunks: int) -> WorkerSpec:
+    """Return a worker that can make scales from so many voxels in its time, and not much more."""
+    seconds = predict_coarse_seconds(voxels, voxels / 7, chunks, ["gzip"], WorkerSpec(100_000))
+    return WorkerSpec(100_000, limit_s=seconds)
 
 
-LITTLE = WorkerSpec(
-    100_000, limit_s=predict_coarse_seconds(130 * 130 * 20, 17 * 17 * 3, WorkerSpec(100_000))
-)
-"""One that can make boxes of 128×128 of scale 1 in its time."""
+SLOW = with_time_for(20 * 20 * 64, 3 * 3 * 8)  # 64 layers of scale 1
+LITTLE = with_time_for(130 * 130 * 20, 17 * 17 * 3)  # boxes of 128×128 of scale 1
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,6 @@ from zblocks.planning.time import WorkerSpec, predict_put_seconds, predict_work
 from zblocks.planning.zarr_shards import stored_in
 from zblocks.precomputed.scale import Scale
 from zblocks.slices.transforms.rows import memory
-from zblocks.slices.transforms.substitutes import count_interpolated
 
 ENOUGH_BLOCKS = 10_000  # to keep all workers that a map may have busy, however long each takes
 CUT_SECONDS = 240.0  # of a block that can be cut, so that many workers share the work
@@ -51,40 +50,56 @@ class Block:
     decoders: int  # slices that are decoded at the same time
     peak_mb: int
     seconds: float
+    in_memory: bool  # of the worker
+    in_time: bool
+
+    @property
+    def fits(self) -> bool:
+        """Whether the worker can convert it."""
+        return self.in_memory and self.in_time
 
 
 def fitting_blocks(given: PlanInput, worker: WorkerSpec) -> list[Block]:
-    """Return blocks that a worker can convert, the deepest first, then the largest.
+    """Return blocks that a worker can convert.
 
-    If its seconds cost nothing, only the first is returned.
+    First those that write every scale that blocks of their shape can, the deepest first, then the
+    largest; then those that write one scale less, and so on. If a worker's seconds cost nothing,
+    only the first is returned.
 
     Raises:
         DoesNotFit: not even the smallest block fits in the worker's memory and time.
     """
     wanted, sharded = choose_scales(given)
-    found, largest, peaks = [], 0, []
+    tried: list[Block] = []
+    for fewer in range(len(wanted) if worker.paid else 1):
+        tried += _try_blocks(given, worker, wanted, sharded=sharded, fewer=fewer)
+    found = [block for block in tried if block.fits]
+    if not found:
+        raise DoesNotFit(_why_not(given, worker, tried))
+    return found
+
+
+def _try_blocks(
+    given: PlanInput, worker: WorkerSpec, wanted: list[Scale], *, sharded: bool, fewer: int
+) -> Iterator[Block]:
+    """Yield blocks that write so many scales `fewer` than blocks of their shape can."""
+    largest = 0
     for shape, limit in _shapes_within(given, worker, wanted, sharded=sharded):
         voxels = prod(_full(given, shape))
         if voxels * MUCH_SMALLER < largest:
             continue
         wide = worker.paid and shape.z < DEEPEST and given.options.chunk is None
         for rows in SHARD_ROWS if wide else (0,):
-            shares = share_out(wanted, shape, sharded=sharded, wide=rows)
-            block = _block(given, worker, shape, shares)
-            if block.peak_mb <= worker.planned_mb:
+            shares = share_out(wanted, shape, sharded=sharded, wide=rows, fewer=fewer)
+            block = _block(given, worker, shape, shares, limit) if shares[1] else None
+            if block is None or block.in_memory:
                 break
-        if block.seconds > limit or not block.owned:
-            continue
-        if block.peak_mb > worker.planned_mb:
-            peaks.append(block.peak_mb)
-            continue
-        found.append(block)
-        largest = max(largest, voxels)
-        if not worker.paid:
-            break
-    if not found:
-        raise DoesNotFit(_why_not(given, worker, peaks, block))
-    return found
+        if block:
+            yield block
+        if block and block.fits:
+            largest = max(largest, voxels)
+            if not worker.paid:
+                return
 
 
 def _shapes_within(
@@ -106,20 +121,24 @@ def _count_blocks(given: PlanInput, shape: Vec) -> int:
 
 
 def _block(
-    given: PlanInput, worker: WorkerSpec, shape: Vec, shares: tuple[tuple[Scale, ...], int]
+    given: PlanInput,
+    worker: WorkerSpec,
+    shape: Vec,
+    shares: tuple[tuple[Scale, ...], int],
+    limit_s: float,
 ) -> Block:
     """Return a block with as many rows at a time as fit in memory, or else as few as possible."""
     scales, owned = shares
     written, height = scales[:owned], _full(given, shape).y
-    kinds = {r.kind for s in given.slices for r in s.reads}
-    decoders = count_decoders(kinds, worker.cores)
+    decoders = count_decoders(given.totals.kinds, worker.cores)
+    size = replace(_footprint(given, written, shape), decoders=decoders)
     for rows in _row_choices(given, height, scales[0].chunk.y):
-        size = _footprint(given, written, shape, rows)
-        peak = predict_peak(replace(size, decoders=decoders)) if owned else 0
-        if peak <= worker.planned_mb:
+        peak = predict_peak(replace(size, rows=min(rows, height)))
+        fits = peak <= worker.planned_mb
+        if fits:
             break
     seconds = block_seconds(given, shape, written, rows, worker)
-    return Block(shape, rows, scales, owned, decoders, peak, seconds)
+    return Block(shape, rows, scales, owned, decoders, peak, seconds, fits, seconds <= limit_s)
 
 
 def block_seconds(
@@ -198,11 +217,12 @@ def _row_choices(given: PlanInput, height: int, chunk_y: int) -> list[int]:
     return rows
 
 
-def _footprint(given: PlanInput, scales: tuple[Scale, ...], shape: Vec, rows: int) -> Footprint:
+def _footprint(given: PlanInput, scales: tuple[Scale, ...], shape: Vec) -> Footprint:
+    """Return the sizes that decide the peak of a block that is decoded as a whole."""
     voxel, stack, size = given.chunk_format.voxel_bytes, given.stack, given.rows
     halo = max(s.factor.z - 1 if scales[0].box.start.z % s.factor.z else 0 for s in scales)
     held = min(shape.z + halo, len(given.slices))
-    widest = max(stack.rows.width, *(s.width for s in given.slices))
+    widest = max(stack.rows.width, given.totals.widest)
     width, height = shape.x or size.width, shape.y or size.height
     if shape.x and given.pieces:  # with what fills the first tile and the last one
         widest = min(width + 2 * given.pieces[0], widest)
@@ -216,9 +236,9 @@ def _footprint(given: PlanInput, scales: tuple[Scale, ...], shape: Vec, rows: in
     return Footprint(
         width=width,
         voxel_bytes=voxel,
-        interpolated=min(count_interpolated(given.slices), held),
+        interpolated=min(given.totals.interpolated, held),
         depth=held,
-        rows=min(rows, height),
+        rows=height,
         height=height,
         held=part(given.held),
         decoding=part(given.decoding),
@@ -226,15 +246,16 @@ def _footprint(given: PlanInput, scales: tuple[Scale, ...], shape: Vec, rows: in
         in_place=given.in_place and all(step.in_place for step in stack.transforms),
         kept=steps.kept,
         passing=steps.passing,
-        file_bytes=max(s.bytes for s in given.slices),
+        file_bytes=given.totals.largest,
         coarse_bytes=coarse_bytes(scales, shape._replace(z=held), voxel),
         shard_bytes=shard_bytes(scales, shape, given.formats),
         chunk_bytes=chunk_bytes(scales),
     )
 
 
-def _why_not(given: PlanInput, worker: WorkerSpec, peaks: list[int], last: Block) -> str:
-    """Say why no block fits: `peaks` are those of blocks within the time, `last` the smallest."""
+def _why_not(given: PlanInput, worker: WorkerSpec, tried: list[Block]) -> str:
+    """Say why none of the blocks fits."""
+    peaks = [block.peak_mb for block in tried if block.in_time]
     what = f"slices of {given.rows.width}×{given.rows.height}"
     shallower = " or choose a shallower chunk_size" if given.options.chunk else ""
     if peaks:
@@ -243,6 +264,7 @@ def _why_not(given: PlanInput, worker: WorkerSpec, peaks: list[int], last: Block
             f"{what} need a worker with at least {enough} MiB, this one has "
             f"{worker.memory_mb}; raise its memory to {enough}{shallower}"
         )
+    last = min(tried, key=lambda block: block.seconds)
     puts = _puts(given, last.scales[: last.owned], last.shape)
     if predict_put_seconds(puts, worker) > worker.limit_s:
         return _too_many_objects(given, puts, last.seconds)

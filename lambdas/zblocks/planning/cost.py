@@ -16,8 +16,10 @@ from math import prod
 
 from zblocks.geometry import Vec, ceil_div
 from zblocks.planning.bill import Bill, Line, Prices, WorkerPool, in_bucket
+from zblocks.planning.blocks import Block
 from zblocks.planning.finish import CORES, MEMORY_MB, PAGE, finalize_seconds, listed
 from zblocks.planning.plan import BlockTask, Plan
+from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.requests import (
     PUT_RATE,
     TASK_GETS,
@@ -30,7 +32,15 @@ from zblocks.planning.requests import (
     coarse_seconds,
     slices_gets,
 )
-from zblocks.planning.time import LATENCY, RATIO, START, packings
+from zblocks.planning.time import (
+    LATENCY,
+    RATIO,
+    START,
+    WorkerSpec,
+    made_share,
+    packings,
+    predict_coarse_seconds,
+)
 from zblocks.slices.slice_ref import SliceRef
 
 GB = 1e9
@@ -185,6 +195,24 @@ def predict_dollars(plan: Plan, slices: Sequence[SliceRef]) -> float:
         + gets * prices.get_thousand / 1e3
         + _transitions(plan, plan.blocks + len(plan.coarse)) * prices.transitions_thousand / 1e3
     )
+
+
+def least_dollars(given: PlanInput, block: Block, worker: WorkerSpec) -> float:
+    """Return dollars that a plan with such blocks can't be predicted to cost less than.
+
+    They are those of the blocks' seconds, and of reading back the coarsest scale that they write.
+    """
+    source, *made = scales = block.scales[block.owned - 1 :]
+    box, prices, gets = block.scales[0].box, Prices(), 0
+    full = Vec(*(min(n or whole, whole) for n, whole in zip(block.shape, box.shape, strict=True)))
+    seconds = (block.seconds - START) * box.voxels / prod(full)
+    if made:
+        chunks, gets = source.format, source.chunks * in_bucket(given.destination)
+        read, packs = source.box.voxels * chunks.voxel_bytes, packings(chunks, given.formats)
+        made_bytes = read * made_share(scales)
+        seconds += predict_coarse_seconds(read, made_bytes, 0, packs, worker) - START
+    compute = seconds * worker.memory_mb / 1024 * prices.lambda_gb_s_arm64
+    return compute + gets * prices.get_thousand / 1e3
 
 
 def _plan_seconds(tasks: Sequence[BlockTask]) -> float:

@@ -17,7 +17,7 @@ from zblocks.planning.memory import INTERPRETER_MB, MIB, chunk_bytes, queue_byte
 from zblocks.planning.parts import count_parts, part_box
 from zblocks.planning.plan import CoarseStage
 from zblocks.planning.pyramid import DEEPEST, SHALLOWEST
-from zblocks.planning.time import WorkerSpec, predict_coarse_seconds
+from zblocks.planning.time import WorkerSpec, made_share, packings, predict_coarse_seconds
 from zblocks.precomputed.scale import Scale
 from zblocks.precomputed.sharding import Sharding, choose_sharding
 
@@ -32,9 +32,11 @@ COARSE_SHARE = 0.02  # of all voxels: a coarse task may make so much from stored
 
 
 def share_out(
-    scales: list[Scale], shape: Vec, *, sharded: bool, wide: int = 0
+    scales: list[Scale], shape: Vec, *, sharded: bool, wide: int = 0, fewer: int = 0
 ) -> tuple[tuple[Scale, ...], int]:
     """Give blocks of `shape`, as in `part_box`, as many of a volume's scales as they can write.
+
+    With `fewer`, they get so many less, or none; coarse tasks make the others.
 
     With `wide`, chunks that have to be shallower are as much wider, so that they are no more, and a
     shard has at most so many rows of them: all shards of a row are held until they are full.
@@ -57,6 +59,7 @@ def share_out(
     tiny = scales[-1].box.voxels <= COARSE_SHARE * scales[0].box.voxels
     if len(shared) == len(scales) > 1 and shared[-1].chunks > scales[-1].chunks and tiny:
         shared.pop()  # so that the last scale is one chunk
+    shared = shared[: max(len(shared) - fewer, 0)]
     rest = scales[len(shared) :]
     if sharded:
         rest = [replace(s, sharding=_sharding(s, _cell_bits(s, Vec(0, 0, 0)))) for s in rest]
@@ -133,7 +136,8 @@ def _fits(scales: tuple[Scale, ...], shape: Vec, worker: WorkerSpec, formats: Fo
     source = scales[0]
     size = part_box(source, shape, Vec(0, 0, 0)).shape
     chunks = prod(ceil_div(n, chunk) for n, chunk in zip(size, source.chunk, strict=True))
-    seconds = predict_coarse_seconds(prod(size) * source.format.voxel_bytes, chunks, worker)
+    read, packs = prod(size) * source.format.voxel_bytes, packings(source.format, formats)
+    seconds = predict_coarse_seconds(read, read * made_share(scales), chunks, packs, worker)
     return seconds <= worker.limit_s and _peak(scales, shape, formats) <= worker.planned_mb
 
 

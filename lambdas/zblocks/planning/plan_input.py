@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Self
 
 from zblocks.geometry import Vec
 from zblocks.outputs.scales import PRECOMPUTED_ONLY, Formats
@@ -11,6 +13,7 @@ from zblocks.precomputed.scale import ChunkFormat, Resolution
 from zblocks.slices.slice_ref import DamagedSlice, SliceRef
 from zblocks.slices.transforms.region import Region
 from zblocks.slices.transforms.rows import RowFormat, result
+from zblocks.slices.transforms.substitutes import count_interpolated
 from zblocks.storage import FOLDER, Bucket
 
 
@@ -23,6 +26,31 @@ class GridOptions:
     chunk: Vec | None  # voxels, xyz, at scale 0; at coarser scales chunks may be shallower
     scales: int | None
     sharding: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SliceTotals:
+    """What the planner asks of all slices together, for each shape of blocks that it tries."""
+
+    kinds: frozenset[str]  # of the slices that are read, as `SliceHeader.kind`
+    reads: int  # slices that are read, each as often as it is
+    file_bytes: int  # of their files; pages of one share its bytes
+    largest: int  # bytes of a slice's file, at most
+    widest: int  # pixels of a slice that differs from the stack's size, at most; 0: none does
+    interpolated: int  # slices that are made from two others
+
+    @classmethod
+    def of(cls, slices: Sequence[SliceRef]) -> Self:
+        """Count them."""
+        read = [r for s in slices for r in s.reads]
+        return cls(
+            kinds=frozenset(r.kind for r in read),
+            reads=len(read),
+            file_bytes=sum({r.key: r.bytes for r in read}.values()),
+            largest=max((s.bytes for s in slices), default=0),
+            widest=max((s.width for s in slices), default=0),
+            interpolated=count_interpolated(slices),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +83,11 @@ class PlanInput:
     sparse_labels: bool = False
     segment_properties: str = ""  # folder of the labels' names, or empty
     notes: tuple[str, ...] = ()
+    totals: SliceTotals = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Count slices once: there may be 100,000, and many shapes of blocks."""
+        object.__setattr__(self, "totals", SliceTotals.of(self.slices))
 
     @property
     def rows(self) -> RowFormat:

@@ -1,9 +1,10 @@
 """Makes the plan from what the config asks for and what the headers of the slices say.
 
 1. The scales, and whether their chunks go into shards.
-2. The blocks that a worker of each deployed size can convert (`blocks`), and what a run with each
-   of them would cost (`cost`); the cheapest is taken. On one machine, where seconds cost nothing,
-   it is the largest block that fits in a worker.
+2. The blocks that a worker of each deployed size can convert (`blocks`), with each number of scales
+   that they can write, and what a run with each of them would cost (`cost`); the cheapest is taken.
+   On one machine, where seconds cost nothing, it is the largest block that fits in a worker, with
+   all scales that it can write.
 3. The tasks that make the coarser scales.
 
 Nothing is read here, and nothing is left to be decided later.
@@ -12,12 +13,13 @@ Nothing is read here, and nothing is left to be decided later.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import replace
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from zblocks.errors import DoesNotFit
 from zblocks.planning.blocks import Block, block_seconds, fitting_blocks
-from zblocks.planning.cost import predict_dollars
+from zblocks.planning.cost import least_dollars, predict_dollars
 from zblocks.planning.damage import declare_missing
 from zblocks.planning.finish import listed, refuse_endless
 from zblocks.planning.ownership import coarse_peak, plan_coarse
@@ -27,7 +29,6 @@ from zblocks.planning.plan_input import PlanInput
 from zblocks.planning.time import WorkerSpec
 from zblocks.planning.zarr_shards import zarr_shards
 from zblocks.precomputed.scale import Volume
-from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.transforms.substitutes import Substitutes
 
 ABOUT = 1.02  # a bill that is no more than this times another one is about as low
@@ -62,50 +63,70 @@ def make_plan(
             there are too many objects for Finalize.
         SliceError: every slice is damaged.
     """
-    plans, refusals = [], []
-    for worker in workers:
-        try:
-            plans += _plans(given, worker)
-        except DoesNotFit as error:
-            refusals.append(error)
-    if not plans:
-        raise refusals[-1]
-    plans = [p for p in plans if p.layout_id == layout] or plans
-    plan = _cheapest(plans, given.slices)
+    there = _offers(given, workers, layout) if layout else []
+    plan = _cheapest(there or _offers(given, workers))
     sizes = tuple(w.memory_mb for w in workers if w.paid)
     plan = replace(plan, volume_id=volume_id(given), sizes_mb=sizes)
     plan, slices = declare_missing(plan, given.slices, given.damaged)
     return plan, block_tasks(plan, slices)
 
 
-def _cheapest(plans: Sequence[Plan], slices: Sequence[SliceRef]) -> Plan:
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    plan: Plan  # without the volume's identity
+    dollars: float
+    few: bool  # whether its objects are
+
+
+def _cheapest(offers: Sequence[_Offer]) -> Plan:
     """Return the plan of the least bill, if possible one of few objects.
 
     Of bills that are about as low, it is that of the deepest blocks: their chunks are closer to
-    cubes.
+    cubes. Of these, it is that of which blocks write the most scales: it takes less time.
     """
-    most = max(FEW_OBJECTS, OBJECTS_PER_VOXEL * plans[0].box.voxels)
-    plans = [plan for plan in plans if sum(listed(plan)) <= most] or plans
-    bills = [predict_dollars(plan, slices) for plan in plans]
-    near = [n for n, bill in enumerate(bills) if bill <= ABOUT * min(bills)]
-    return plans[max(near, key=lambda n: (plans[n].full_block.z, -bills[n]))]
+    offers = [o for o in offers if o.few] or offers
+    least = min(o.dollars for o in offers)
+    near = [o for o in offers if o.dollars <= ABOUT * least]
+    return max(near, key=lambda o: (o.plan.full_block.z, o.plan.owned, -o.dollars)).plan
 
 
-def _plans(given: PlanInput, worker: WorkerSpec) -> list[Plan]:
-    """Return plans with workers of one size, without the volume's identity.
+def _offers(given: PlanInput, workers: Sequence[WorkerSpec], layout: str = "") -> list[_Offer]:
+    """Return all plans of a layout, perhaps none; of any layout, those that may be the cheapest.
 
     Raises:
         DoesNotFit: as `make_plan`.
     """
-    plans, refusals = [], []
-    for block in fitting_blocks(given, worker):
+    offers: list[_Offer] = []
+    refusals: dict[WorkerSpec, DoesNotFit] = {}  # the first one with each
+    for block, worker in _candidates(given, workers, refusals):
+        least = min((o.dollars for o in offers if o.few), default=math.inf)
+        if not layout and least_dollars(given, block, worker) > ABOUT * least:
+            continue
         try:
-            plans.append(_plan(given, block, worker))
+            plan = _plan(given, block, worker)
         except DoesNotFit as error:
-            refusals.append(error)
-    if not plans:
-        raise refusals[0]
-    return plans
+            refusals.setdefault(worker, error)
+            continue
+        if layout in ("", plan.layout_id):
+            offers.append(_offer(given, plan))
+    if not offers and not layout:
+        raise list(refusals.values())[-1]
+    return offers
+
+
+def _candidates(
+    given: PlanInput, workers: Sequence[WorkerSpec], refusals: dict[WorkerSpec, DoesNotFit]
+) -> Iterator[tuple[Block, WorkerSpec]]:
+    for worker in workers:
+        try:
+            yield from ((block, worker) for block in fitting_blocks(given, worker))
+        except DoesNotFit as error:
+            refusals[worker] = error
+
+
+def _offer(given: PlanInput, plan: Plan) -> _Offer:
+    most = max(FEW_OBJECTS, OBJECTS_PER_VOXEL * plan.box.voxels)
+    return _Offer(plan, predict_dollars(plan, given.slices), sum(listed(plan)) <= most)
 
 
 def _plan(given: PlanInput, block: Block, worker: WorkerSpec) -> Plan:

@@ -19,7 +19,7 @@ from zblocks.outputs.scales import StoredAs, count_objects
 from zblocks.planning.bill import WorkerPool, in_bucket
 from zblocks.planning.parts import part_box
 from zblocks.planning.plan import BlockTask, CoarseTask, Plan
-from zblocks.planning.time import START, WorkerSpec, predict_coarse_seconds
+from zblocks.planning.time import START, WorkerSpec, made_share, packings, predict_coarse_seconds
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.stream import AHEAD_MAX, AHEAD_MIN
 from zblocks.slices.tiff.segments import rows_together
@@ -37,13 +37,15 @@ def block_seconds(plan: Plan, task: BlockTask) -> float:
 
 def coarse_seconds(plan: Plan, pool: WorkerPool) -> list[float]:
     """Return the seconds of each coarse task."""
-    voxel, inside = plan.volume.format.voxel_bytes, in_bucket(plan.destination)
+    inside, chunks = in_bucket(plan.destination), plan.volume.format
     cores = plan.memory_mb / LAMBDA_VCPU_MB if pool.cloud else 1.0
-    worker = WorkerSpec(plan.memory_mb, cores)
-    return [
-        predict_coarse_seconds(box.voxels * voxel, _chunk_gets(stored, box) * inside, worker)
-        for stored, box in _sources(plan)
-    ]
+    worker, packs = WorkerSpec(plan.memory_mb, cores), packings(chunks, plan.formats)
+    shares = [made_share(plan.scales[s.first - 1 : s.last]) for s in plan.coarse_stages]
+    found = []
+    for stage, stored, box in _sources(plan):
+        read, gets = box.voxels * chunks.voxel_bytes, _chunk_gets(stored, box) * inside
+        found.append(predict_coarse_seconds(read, read * shares[stage], gets, packs, worker))
+    return found
 
 
 def objects_in(plan: Plan, scale: int, box: Box) -> int:
@@ -104,15 +106,15 @@ def _tiff_gets(plan: Plan) -> int:
 
 def coarse_gets(plan: Plan) -> int:
     """Return the number of requests that read the chunks which coarse tasks are made from."""
-    return sum(_chunk_gets(stored, box) for stored, box in _sources(plan))
+    return sum(_chunk_gets(stored, box) for _, stored, box in _sources(plan))
 
 
-def _sources(plan: Plan) -> Iterator[tuple[StoredAs, Box]]:
-    """Yield, for each coarse task, the scale that it is made from, and which box of that."""
+def _sources(plan: Plan) -> Iterator[tuple[int, StoredAs, Box]]:
+    """Yield, for each coarse task, its stage, the scale that it reads, and which box of that."""
     stored = [plan.stored(stage.first - 1)[0] for stage in plan.coarse_stages]
     for task in plan.coarse:
         source = stored[task.stage]
-        yield source, part_box(source.scale, task.shape, task.part)
+        yield task.stage, source, part_box(source.scale, task.shape, task.part)
 
 
 def _chunk_gets(stored: StoredAs, box: Box) -> int:

@@ -109,13 +109,11 @@ def predict_work(given: PlanInput, shape: Vec, scales: Sequence[Scale], rows: in
     `rows` are decoded at a time.
     """
     stack, packs = given.stack, packings(given.chunk_format, given.formats)
-    count = min(shape.z, len(given.slices))
-    read = [r for s in given.slices for r in s.reads]
+    count, totals = min(shape.z, len(given.slices)), given.totals
     share = read_share(given, shape) * count / len(given.slices)
-    # Pages of one file share its bytes.
-    stored = sum({r.key: r.bytes for r in read}.values()) * stack.file_share * share
-    pixels = stack.rows.width * stack.rows.height * stack.rows.pixel_bytes * len(read) * share
-    kinds = {r.kind for r in read}
+    stored = totals.file_bytes * stack.file_share * share
+    pixels = stack.rows.width * stack.rows.height * stack.rows.pixel_bytes * totals.reads * share
+    kinds = totals.kinds
     decode_s = max((_decode_seconds(kind, stored, pixels) for kind in kinds), default=0.0)
     if "jp2-strips" in kinds and rows < shape.y:
         decode_s *= _again(stack.rows)
@@ -161,14 +159,24 @@ def predict_put_seconds(puts: int, worker: WorkerSpec) -> float:
     return START + puts * LATENCY / (PUTS_PER_CORE * max(round(worker.cores), 1))
 
 
-def predict_coarse_seconds(source_bytes: int, gets: int, worker: WorkerSpec) -> float:
-    """Return the seconds of a coarse task whose source scale has so many bytes of voxels.
+def predict_coarse_seconds(
+    source_bytes: int, made_bytes: float, gets: int, packs: Sequence[str], worker: WorkerSpec
+) -> float:
+    """Return the seconds of a coarse task that makes so many bytes of voxels from its source scale.
 
-    `gets` are the requests that read them.
+    `gets` are the requests that read the source's; `packs` are the `packings`, that of the source
+    first.
     """
-    cpu = (UNPACK + MOVE) * source_bytes / GB
-    moving = cpu / worker.cores + source_bytes * RATIO["gzip"] / NETWORK
+    encode = MOVE + sum(PACK[pack] for pack in set(packs))
+    cpu = ((UNPACK + MOVE) * source_bytes + encode * made_bytes) / GB
+    moved = source_bytes * RATIO[packs[0]] + made_bytes * sum(RATIO[pack] for pack in packs)
+    moving = cpu / worker.cores + moved / NETWORK
     return START + max(moving, gets * LATENCY / chunk_readers(max(round(worker.cores), 1)))
+
+
+def made_share(scales: Sequence[Scale]) -> float:
+    """Return the voxels of all scales but the first, per voxel of that."""
+    return sum(s.box.voxels for s in scales[1:]) / scales[0].box.voxels
 
 
 def chunk_readers(cores: int) -> int:
