@@ -29,6 +29,7 @@ import numpy as np
 from PIL import Image
 
 from tests.formats.registry import Plane, by_pillow, by_tifffile
+from tests.tiled_jp2 import by_tiles
 from zblocks.config import Config
 from zblocks.conversion import chunk_writer
 from zblocks.conversion.tasks import convert_block
@@ -101,6 +102,7 @@ KINDS = {
     "JPEG 2000 lossless": Kind(".jp2", jp2(), 16),
     "JPEG 2000 1:8": Kind(".jp2", jp2(8), 16),
     "JPEG 2000 tiles": Kind(".jp2", jp2(tile_size=(512, 512)), 16),
+    "JPEG 2000 tiles by area": Kind(".jp2", partial(by_tiles, tile=(512, 512)), 16),
     "JPEG 2000 1:8, some rows": Kind(".jp2", jp2(8), 4, size=(12_288, 2048), memory_mb=700),
     "JPEG 2000 RGB lossless": Kind(".jp2", jp2(), 8, channels=3),
     "JPEG 2000 RGB 1:10": Kind(".jp2", jp2(10), 8, channels=3),

@@ -213,6 +213,13 @@ def test_reads_of_a_tiff_in_pieces(pieces, gets):
     assert slice_gets(plan, SliceRef(0, "s", 10**8, "e", "tiff")) == gets
 
 
+@pytest.mark.parametrize(("pieces", "gets"), [((40, 16), 3), ((40, 30), 2), (None, 1 + 96)])
+def test_reads_of_a_jpeg_2000_in_tiles(pieces, gets):
+    """Its header, and each row of tiles; about as many as for all of it if they aren't known."""
+    plan = dataclasses.replace(a_plan(), pieces=pieces)
+    assert slice_gets(plan, SliceRef(0, "s", 10**8, "e", "jp2-tiles")) == gets
+
+
 def test_what_it_took_is_of_the_work_done():
     plan, said = a_plan(), estimate(a_plan(), blocks(), WorkerPool(1), PRICES)
     read = tuple(r for task in blocks() for r in task.slices)

@@ -12,6 +12,7 @@ from tests.flow.conftest import zblocks
 from tests.flow.inprocess import do_all, start
 from tests.flow.test_report import picture, read_page, read_report
 from tests.references import framed, pyramid_of, read_info, read_tensorstore
+from tests.tiled_jp2 import by_tiles
 from zblocks.config import Config
 from zblocks.planning import blocks
 from zblocks.planning.missing import Hole
@@ -41,8 +42,22 @@ STACKS = {
         {"tile": (64, 64)},
         {"region": {"x": [5, 399], "y": [9, 290], "z": [2, 19]}, "turn": 90, "flip": "x"},
     ),
+    "JPEG 2000": (RGB, {"jp2": (64, 32)}, {"voxel_offset": [7, -1, 0]}),
+    "JPEG 2000, region": (
+        GREY,
+        {"jp2": (64, 48)},
+        {"region": {"x": [5, 399], "y": [9, 290], "z": [2, 19]}, "turn": 90, "flip": "x"},
+    ),
     "upside down": (GREY, {"rowsperstrip": 1}, {"flip": "y", "reverse_z": True}),
 }
+
+
+def write(path, plane, layout):
+    """Write a TIFF of this layout, or a JPEG 2000 of such tiles."""
+    if "jp2" in layout:
+        by_tiles(path, plane.reshape(*plane.shape[:2], -1), tile=layout["jp2"])
+    else:
+        tifffile.imwrite(path, plane, metadata=None, **layout)
 
 
 @pytest.fixture
@@ -56,7 +71,7 @@ def convert_cut(monkeypatch, tmp_path, write_config):
         (tmp_path / "in").mkdir()
         for z, plane in enumerate(planes):
             if z not in gone:
-                tifffile.imwrite(tmp_path / f"in/s_{z:03}.tif", plane, metadata=None, **layout)
+                write(tmp_path / f"in/s_{z:03}.tif", plane, layout)
         chunk = {"compression": "none", "chunk_size": [16, 16, 4], "scales": 4}
         path = write_config(**{**chunk, **fields})
         config = Config.load(path)
@@ -65,7 +80,7 @@ def convert_cut(monkeypatch, tmp_path, write_config):
         x, y, z = job.plan.block_grid
         assert z > 1
         assert y > 1
-        assert (x > 1) == ("tile" in layout)  # strips are as wide as the slice
+        assert (x > 1) == bool({"tile", "jp2"} & set(layout))  # strips are as wide as the slice
         do_all(job, tuple(t for t in prepared.pending if t.index not in failed))
         return path, finalize(job, Run())
 

@@ -19,6 +19,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from tests.tiled_jp2 import by_tiles
+
 DEPTH, HEIGHT, WIDTH = 5, 37, 45
 
 Plane = np.ndarray
@@ -422,6 +424,9 @@ for _name, _count in (("grey", 1), ("RGB", 3)):
 add("JPEG 2000 codestream 16 bit", ".j2k", ("uint16", 1),
     partial(by_imagecodecs, encode=imagecodecs.jpeg2k_encode, level=0, codecformat="j2k"),
     _decode_jp2, streams=False)  # fmt: skip
+add("JP2 tiles", ".jp2", RGB, partial(by_tiles, tile=(32, 16)), pillows)
+add("JPEG 2000 codestream tiles 16 bit", ".j2k", ("uint16", 1),
+    partial(by_tiles, tile=(16, 32)), _decode_jp2)  # fmt: skip
 add("BMP grey", ".bmp", GREY, by_pillow, pillows, streams=False)
 add("BMP RGB", ".bmp", RGB, by_pillow, pillows, streams=False)
 add("BMP 1 bit", ".bmp", ("bool", 1), by_pillow, partial(pillows, mode="L"), streams=False,

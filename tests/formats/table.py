@@ -56,9 +56,14 @@ def slices_row(name: str, kinds: list[InputKind]) -> str:
     if len(whole) == len(kinds):
         notes.append("decoded whole")
     elif whole:
-        odd = [w for w in (*LAYOUTS, "palette of labels") if any(w in k.name for k in whole)]
+        streamed = " | ".join(k.name for k in kinds if k.streams)
+        odd = [
+            w
+            for w in (*LAYOUTS, "palette of labels")
+            if w not in streamed and any(w in k.name for k in whole)
+        ]
         notes = [n for n in notes if n not in odd]
-        notes.append(f"decoded whole: {', '.join(odd)}")
+        notes.append(f"decoded whole: {', '.join(odd) or 'others'}")
     return f"| {name} | {bits_of(kinds)} | {', '.join(colours)} | {', '.join(notes)} |"
 
 

@@ -55,7 +55,7 @@ SEEDS = {
         tiff(compression="lzw", rowsperstrip=200),
         *map(made, TIFFS),
     ],
-    "jp2": [made("JP2 RGB"), made("JP2 RGB 16 bit")],
+    "jp2": [made("JP2 RGB"), made("JP2 RGB 16 bit"), made("JP2 tiles")],
     "bmp": [made("BMP RGB"), made("BMP palette")],
     "webp": [made("WebP lossless")],
 }

@@ -24,7 +24,7 @@ QUEUE_CHUNKS = 4  # that may wait, however large they are
 SLACK = 1.05  # factor for freed memory that allocators keep (measured)
 DECODERS = 4  # slices that are decoded at the same time, even by a worker with fewer cores
 FEW_DECODERS = 2  # of kinds whose decoders need much memory, and cores all the time
-LARGE = ("jp2", "jp2-strips")  # these kinds, as `SliceHeader.kind`
+LARGE = ("jp2", "jp2-strips", "jp2-tiles")  # these kinds, as `SliceHeader.kind`
 
 
 @dataclass(frozen=True, slots=True)

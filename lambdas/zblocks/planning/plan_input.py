@@ -71,6 +71,7 @@ class PlanInput:
     missing: MissingSlices
     formats: Formats = PRECOMPUTED_ONLY
     decoding: int = 0  # bytes more while it decodes rows (`SliceHeader.decoding`)
+    decoding_piece: int = 0  # bytes more while it decodes one piece (`SliceHeader.decoding_piece`)
     held_whole: int = 0  # bytes that it holds if it decodes the slice as a whole
     pieces: tuple[int, int] | None = None  # x, y, as the volume lies: what can be read alone
     filled: tuple[FilledSlice, ...] = ()

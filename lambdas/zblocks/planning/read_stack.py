@@ -95,6 +95,7 @@ def read_stack(config: Config, stores: Stores) -> PlanInput:
         slices=with_substitutes(refs, missing.policy),
         held=max(h.held for h in alone),
         decoding=max(h.decoding for h in alone),
+        decoding_piece=max(h.decoding_piece for h in alone),
         held_whole=max(h.held_whole or h.held for h in alone),
         in_place=all(h.in_place for h in alone),
         strips=not (any(h.whole for h in alone) or (region and region.needs_whole_slice)),

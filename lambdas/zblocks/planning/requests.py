@@ -84,6 +84,8 @@ def slice_gets(plan: Plan, ref: SliceRef) -> int:
         return ceil_div(max(ref.bytes, 1), AHEAD_MAX)
     if ref.kind in ("tiff", "tiff-jp2"):
         return _tiff_gets(plan)
+    if ref.kind == "jp2-tiles":
+        return _tile_gets(plan, ref)
     count, at, ahead = 0, 0, AHEAD_MIN
     while at < ref.bytes:
         count, at, ahead = count + 1, at + ahead, min(ahead * 4, AHEAD_MAX)
@@ -102,6 +104,13 @@ def _tiff_gets(plan: Plan) -> int:
     (width, height, _), rows = plan.full_block, plan.stack.rows
     together = rows_together(plan.pieces[1], min(width, rows.width) * rows.pixel_bytes)
     return 1 + ceil_div(min(height, rows.height), together)
+
+
+def _tile_gets(plan: Plan, ref: SliceRef) -> int:
+    """Return the requests of a block for a JPEG 2000 in tiles: its header, and each row of them."""
+    if not plan.pieces:  # other slices of the stack have no tiles
+        return 1 + ceil_div(max(ref.bytes, 1), AHEAD_MAX)
+    return 1 + ceil_div(min(plan.full_block.y, plan.stack.rows.height), plan.pieces[1])
 
 
 def coarse_gets(plan: Plan) -> int:

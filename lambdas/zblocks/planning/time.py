@@ -28,7 +28,8 @@ MB, GB = 1e6, 1e9
 DECODE = {
     "jpeg": (6.0, 1.2), "jpeg-scans": (10.0, 4.0), "jpeg-inks": (10.0, 4.0), "png": (5.0, 2.5),
     "png-indices": (5.0, 2.5), "tiff": (4.0, 1.6), "tiff-jp2": (130.0, 8.0),
-    "jp2": (130.0, 8.0), "jp2-strips": (130.0, 8.0), "bmp": (0.0, 5.0), "webp": (40.0, 5.0),
+    "jp2": (130.0, 8.0), "jp2-strips": (130.0, 8.0), "jp2-tiles": (130.0, 8.0),
+    "bmp": (0.0, 5.0), "webp": (40.0, 5.0),
 }  # fmt: skip
 # CPU seconds that encoding a GB of voxels takes, by `packings`.
 PACK = {
@@ -124,7 +125,7 @@ def predict_work(given: PlanInput, shape: Vec, scales: Sequence[Scale], rows: in
         encode += MODES / given.chunk_format.voxel_bytes
     written = out * sum(RATIO[pack] for pack in packs)
     # OpenJPEG takes several cores for a slice.
-    decoders = math.inf if "jp2-strips" in kinds else count
+    decoders = math.inf if kinds & {"jp2-strips", "jp2-tiles"} else count
     return Work(decode_s, encode * out / GB, stored, written, decoders)
 
 

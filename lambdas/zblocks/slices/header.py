@@ -59,7 +59,7 @@ class SliceHeader:
     kind: str
     """How it is decoded: `jpeg`, `jpeg-scans` (progressive), `jpeg-inks` (CMYK), `png`,
     `png-indices` (labels), `tiff`, `tiff-jp2` (TIFF with JPEG 2000 in it), `jp2`, `jp2-strips` (in
-    strips or whole), `bmp` or `webp`."""
+    strips or whole), `jp2-tiles` (by tiles), `bmp` or `webp`."""
     width: int
     height: int
     channels: int
@@ -76,6 +76,8 @@ class SliceHeader:
     """Bytes that the decoder holds while the slice is read."""
     decoding: int = 0
     """Bytes that the decoder holds besides while it decodes rows; 0 if `held` covers them."""
+    decoding_piece: int = 0
+    """Bytes that the decoder holds besides while it decodes one piece, however many it reads."""
     held_whole: int = 0
     """Bytes that the decoder holds if it decodes the slice as a whole; 0: `held`, too."""
     whole: str = ""

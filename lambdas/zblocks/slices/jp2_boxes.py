@@ -61,6 +61,12 @@ def _codestream_at(file: IO[bytes]) -> int:
     return next((box.body for box in _boxes(file) if box.kind == b"jp2c"), 0)
 
 
+def codestream_span(file: IO[bytes], size: int) -> tuple[int, int]:
+    """Return where the codestream of a file of `size` bytes begins and ends."""
+    box = next((box for box in _boxes(file) if box.kind == b"jp2c"), _Box(b"", 0, 0, 0))
+    return box.body, box.end if box.end > box.at else size
+
+
 def without_extras(data: bytes) -> bytes:
     """Return a JPEG 2000 without boxes that hold no pixels: OpenJPEG in Pillow fails at large ones.
 

@@ -40,6 +40,10 @@ def open_slice(
         from zblocks.slices.tiff.reader import TiffReader
 
         return TiffReader(source, header, selection, window)
+    if header.kind == "jp2-tiles":
+        from zblocks.slices.jp2_tiles import TileReader
+
+        return TileReader(source, header, window)
     if window == whole:
         return _open(source, header, rows, selection)
     return WindowReader(_open(source, header, 0, selection, window.y1), header.width, window)

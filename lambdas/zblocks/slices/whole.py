@@ -1,6 +1,7 @@
 """Slices that are decoded as a whole: JPEG 2000, BMP, and labels in PNGs with a palette.
 
-Large JPEG 2000 of 8 bits can be read in strips, too (`slices.jp2_strips`).
+Large JPEG 2000 of 8 bits can be read in strips, too (`slices.jp2_strips`), and those with tiles
+whose places are known by tiles (`slices.jp2_tiles`).
 
 Pillow decodes them, except where it would change numbers; there OpenJPEG is used directly: JPEG
 2000 of more than 8 bits with several channels, which Pillow truncates, and of other than 8 or 16
@@ -25,9 +26,11 @@ from zblocks.slices.jp2_boxes import (
     has_plain_colours,
     without_extras,
 )
+from zblocks.slices.jp2_tiles import in_tiles
 from zblocks.slices.openjpeg import decode_rows, held_bytes, library, strip_rows
 from zblocks.slices.pillow_file import Opened, as_file, open_file
 from zblocks.slices.pixels import AS_DECODED, ChannelSelection, Pixels, map_pixels
+from zblocks.slices.ranges import KeptBytes
 
 MAX_PER_BYTE = {"jp2": 20_000, "bmp": 1_100}
 """Most bytes of voxels from one byte of a file: empty code blocks of JPEG 2000 are nearly free."""
@@ -96,7 +99,8 @@ def probe(
     Raises:
         SliceError: the file is damaged, can't be converted without loss, or has no such resolution.
     """
-    opened = open_file(source.name, kind, as_file(source))
+    kept = KeptBytes(source)
+    opened = open_file(source.name, kind, as_file(kept))
     image, pixels = opened.image, pixels_of(opened, selection)
     full = image.width * image.height * pixels.channels
     if full * np.dtype(pixels.dtype).itemsize > source.size * MAX_PER_BYTE[kind]:
@@ -123,7 +127,9 @@ def probe(
         greys=pixels.greys and selection.channels in AS_DECODED,
     )
     if kind == "jp2" and mapping.same and _has_strips(opened, pixels, (width, height)):
-        return _in_strips(header, source.size, rest)
+        header = _in_strips(header, source.size, rest)
+    if kind == "jp2" and mapping.same and not level and _is_plain(opened, pixels):
+        return in_tiles(header, kept)
     return header
 
 
@@ -147,6 +153,12 @@ def _check_level(opened: Opened, selection: ChannelSelection, level: int) -> Non
         what = "the OpenJPEG of this installation can't be called"
     if what:
         raise SliceError(f'{name}: level: {what}; give "level": 0')
+
+
+def _is_plain(opened: Opened, pixels: Pixels) -> bool:
+    """Whether it is grey or RGB for every decoder, and can be decoded in parts."""
+    plain = pixels.channels in (1, 3) and opened.palette is None
+    return plain and has_plain_colours(opened.file) and library() is not None
 
 
 def _has_strips(opened: Opened, pixels: Pixels, size: tuple[int, int]) -> bool:

@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from zblocks.errors import SliceError
 from zblocks.slices.faults import damaged
 from zblocks.slices.header import ByteSource
-
-WINDOW, WINDOWS = 1 << 14, 4
-"""Bytes read at a time around a directory, and how many such pieces are kept."""
+from zblocks.slices.ranges import KeptBytes
 
 MAX_TAGS, MAX_PAGES = 4096, 100_000
 
@@ -48,17 +46,15 @@ _BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8
 """Bytes of the field types that have more than one."""
 
 
-class TiffFile:
-    """A TIFF's bytes and its header; a few pieces are kept for small reads.
+class TiffFile(KeptBytes):
+    """A TIFF's bytes and its header.
 
     Raises:
         SliceError: the header is incomplete.
     """
 
     def __init__(self, source: ByteSource) -> None:
-        self.name, self.size = source.name, source.size
-        self._source = source
-        self._pieces: list[tuple[int, bytes]] = []
+        super().__init__(source)
         head = self.read_at(0, 16)
         self.order = "<" if head[:2] == b"II" else ">"
         self.big = head[2:4] in (b"+\0", b"\0+")
@@ -80,22 +76,6 @@ class TiffFile:
     def damaged(self, what: str) -> SliceError:
         """Return the error for a damaged file."""
         return damaged(self.name, "tiff", what)
-
-    def read_at(self, start: int, length: int) -> bytes:
-        """Return up to `length` bytes from `start`."""
-        for at, piece in self._pieces:
-            if at <= start and start + length <= at + len(piece):
-                return piece[start - at : start - at + length]
-        piece = self._source.read_at(start, max(length, WINDOW))
-        self._pieces = [*self._pieces[1 - WINDOWS :], (start, piece)]
-        return piece[:length]
-
-    def kept(self, start: int, length: int) -> bytes:
-        """Return the kept part of `length` bytes from `start`; it may be empty."""
-        for at, piece in self._pieces:
-            if at <= start < at + len(piece):
-                return piece[start - at : start - at + length]
-        return b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from isal import isal_zlib
 
 from zblocks.slices.faults import damaged
+from zblocks.slices.ranges import Buffer
 from zblocks.slices.tiff import directory as t
 from zblocks.slices.tiff import jpeg2000
 from zblocks.slices.tiff.apart import stored_tags
 from zblocks.slices.tiff.blank import blank
 from zblocks.slices.tiff.page import COLOURS, DEFLATE, JPEG, JPEG2000, LZMA, Page
-from zblocks.slices.tiff.segments import Buffer
 
 STORED = 65535  # bytes of one stored block of deflate
 

@@ -13,10 +13,11 @@ from zblocks.geometry import Voxels
 from zblocks.slices.faults import changed
 from zblocks.slices.header import ByteSource, SliceHeader
 from zblocks.slices.pixels import ChannelSelection, map_pixels
+from zblocks.slices.ranges import fetch_places
 from zblocks.slices.tiff.apart import join, stored_type
 from zblocks.slices.tiff.page_file import page_file
 from zblocks.slices.tiff.read_page import page_of
-from zblocks.slices.tiff.segments import Group, cut_strips, fetch_places, group_at, places
+from zblocks.slices.tiff.segments import Group, cut_strips, group_at, places
 from zblocks.slices.vips import Opened, fetch, load_tiff
 from zblocks.slices.window import Window
 
@@ -86,7 +87,7 @@ class TiffReader:
         stored, file = self._selection.stored, page.directory.file
         for channel in range(page.samples) if page.planar else [None]:
             where = places(page, channel, group.segments)
-            found = fetch_places(self._source, file, where)
+            found = fetch_places(file, where)
             data = page_file(group.page, found, channel, stored=stored)
             self._opened.append(load_tiff(self._source.name, data))
         self._group = group

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from zblocks.geometry import ceil_div
-from zblocks.slices.header import ByteSource
+from zblocks.slices.ranges import Place
 from zblocks.slices.stream import STREAM_BYTES
-from zblocks.slices.tiff.directory import TiffFile
 from zblocks.slices.tiff.page import JPEG2000, NONE, Page
 from zblocks.slices.window import PIECE, Window
 
@@ -19,16 +18,6 @@ DECODING = 7.5  # bytes held per decoded byte of such a group until it is decode
 OPENJPEG = 8  # bytes held per sample of a strip or tile that OpenJPEG decodes (measured)
 
 STREAM_ROWS = 1800  # rows that libvips holds of a strip that it decodes row by row (measured)
-
-GAP = 1 << 12  # bytes between two strips or tiles that are read along, rather than by two requests
-
-NEVER = (0, 0)
-"""Place of a strip or tile that was never written."""
-
-Place = tuple[int, int]
-"""Offset and size of a strip or tile, in bytes of the file."""
-
-Buffer = bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,29 +120,3 @@ def places(page: Page, channel: int | None, segments: Sequence[int]) -> list[Pla
             raise d.file.damaged(f"a strip or tile of {stated} bytes at {start}")
         found.append((start, stated))
     return found
-
-
-def fetch_places(source: ByteSource, file: TiffFile, wanted: Sequence[Place]) -> list[Buffer]:
-    """Return the bytes of strips or tiles; those that lie close together are read at once."""
-    found: dict[Place, Buffer] = {NEVER: b""}
-    for run in _runs(sorted(set(wanted) - {NEVER})):
-        start, stop = run[0][0], max(at + size for at, size in run)
-        kept = file.kept(start, stop - start)  # what was read with the directory
-        more = stop - start - len(kept)
-        data = memoryview(kept + (source.read_at(start + len(kept), more) if more else b""))
-        found |= {(at, size): data[at - start : at - start + size] for at, size in run}
-    return [found[place] for place in wanted]
-
-
-def _runs(places: Sequence[Place]) -> Iterator[list[Place]]:
-    """Yield places, in order, in runs without wide gaps."""
-    run: list[Place] = []
-    stop = 0
-    for at, size in places:
-        if run and at - stop > GAP:
-            yield run
-            run = []
-        run.append((at, size))
-        stop = max(stop, at + size)
-    if run:
-        yield run
