@@ -27,6 +27,8 @@ from zblocks.planning.time import (
     RATIO,
     SAFETY,
     START,
+    STRIP_ROWS,
+    STRIPS,
     TIMEOUT,
     WorkerSpec,
 )
@@ -97,6 +99,7 @@ def inputs() -> list[tuple[str, str, str]]:
     ]  # fmt: skip
     return [
         *rates,
+        ("JPEG 2000 in strips", f"{STRIPS} times that, and {STRIP_ROWS} rows more of each strip", ours),
         ("chunks with gzip, all scales", f"{MOVE + PACK['gzip']:g} CPU s per GB of voxels", ours),
         ("bytes out", f"{RATIO['gzip']} per byte of voxels",
          "assumed; 0.42 measured of the brain of `make bench`, 0.75 of the slices below"),

@@ -23,7 +23,8 @@ from zblocks.planning.planner import make_plan
 from zblocks.planning.time import WorkerSpec
 from zblocks.precomputed.scale import ChunkFormat
 from zblocks.run.forecast import LAMBDA_SIZES_MB
-from zblocks.slices.openjpeg import held_bytes as strip_bytes
+from zblocks.slices.jp2_boxes import Codestream
+from zblocks.slices.jp2_rows import strip_memory
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.stream import held_bytes
 from zblocks.slices.tiff.segments import DECODING, rows_together
@@ -59,7 +60,9 @@ class Stack:
             whole = held + decoding
         file = int(row * height * self.ratio)
         if self.kind == "jp2-strips":
-            held, decoding = strip_bytes(width, self.channels, file)
+            area = (0, 0, width, height)
+            stream = Codestream(area, frozenset(), tiles=area)
+            held, decoding = strip_memory(stream, (width, height, self.channels), file)
             whole = file + HELD["jp2"] * row * height
         return PlanInput(
             source="s3://a",

@@ -193,6 +193,9 @@ def test_requests_of_one_prefix_have_a_rate():
         ("jpeg", 17_000, 10, 2),
         ("jpeg", (16 + 64 + 256 + 1024) << 10, 10, 4),
         ("png", ((16 + 64 + 256 + 1024) << 10) + 1, 30, 5),
+        ("jp2", 10**8, 10, 1),
+        ("jp2-strips", 10**8, 30, 1),
+        ("jp2-strips", 10**8, 10, 3 + 6),  # its header, and 16 MiB each
         ("tiff", 10**8, 30, 2),  # its tags, and its only strip
     ],
 )

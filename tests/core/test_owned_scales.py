@@ -21,7 +21,7 @@ from zblocks.planning.bill import Prices, WorkerPool
 from zblocks.planning.blocks import fitting_blocks
 from zblocks.planning.cost import estimate, least_dollars, predict_dollars
 from zblocks.planning.finish import listed
-from zblocks.planning.planner import ABOUT, make_plan
+from zblocks.planning.planner import ABOUT, CENTS, make_plan
 from zblocks.planning.time import WorkerSpec, predict_coarse_seconds
 
 SIZES = tuple(map(WorkerSpec.on_lambda, (1769, 3008)))
@@ -36,8 +36,8 @@ def chunked(size, *chunk, sharding=False, **fields):
 
 # Stacks; how many scales blocks write on AWS; how many they write on one machine.
 CASES = {
-    "an object per chunk": (chunked(CUBE, 64, 64, 64), 1, 4),
-    "tall chunks": (chunked((64, 64, 600), 8, 8, 64), 1, 4),
+    "an object per chunk, for a few cents more": (chunked(CUBE, 64, 64, 64), 4, 4),
+    "tall chunks": (chunked((64, 64, 600), 8, 8, 64), 4, 4),
     "RGB, which fill a large worker": (WIDE_RGB, 2, 5),
     "shards": (chunked(CUBE, sharding=True), 4, 4),
     "tiny chunks in shards": (chunked((1000, 1000, 1000), 16, 16, 16, sharding=True), 4, 4),
@@ -79,7 +79,7 @@ def test_no_other_number_of_scales_makes_a_cheaper_run(name):
         estimate(each, planner.block_tasks(each, stack.slices), pool, prices).bill.dollars
         for each in few or others
     )
-    assert estimate(plan, tasks, pool, prices).bill.dollars <= (ABOUT + 0.003) * least
+    assert estimate(plan, tasks, pool, prices).bill.dollars <= (ABOUT + 0.003) * least + CENTS
 
 
 @pytest.mark.parametrize("name", CASES)

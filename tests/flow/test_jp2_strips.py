@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -19,7 +21,7 @@ from zblocks.planning.time import WorkerSpec
 from zblocks.run.finalize import finalize
 from zblocks.run.job import open_job
 from zblocks.run.start import Run, prepare
-from zblocks.slices import ChannelSelection, open_slice, openjpeg, probe, probe_pages, whole
+from zblocks.slices import ChannelSelection, jp2_rows, open_slice, probe, probe_pages, whole
 
 LOSSY = {"irreversible": True, "quality_layers": [8]}
 ENCODINGS = {
@@ -37,8 +39,8 @@ ENCODINGS = {
 @pytest.fixture(autouse=True)
 def _low_strips(monkeypatch):
     """Strips of 64 rows, so that small slices have several."""
-    monkeypatch.setattr(openjpeg, "LEAST", 64)
-    monkeypatch.setattr(openjpeg, "MOST", 64)
+    monkeypatch.setattr(jp2_rows, "LEAST", 64)
+    monkeypatch.setattr(jp2_rows, "MOST", 64)
 
 
 class Bytes:
@@ -147,15 +149,14 @@ def test_so_are_those_of_which_other_channels_are_selected():
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_volume_that_is_converted_in_strips(tmp_path, write_config, channels):
-    voxels = textured((70, 400, 300, channels), "uint8")
+    voxels = textured((20, 900, 300, channels), "uint8")
     (tmp_path / "in").mkdir()
     for z, plane in enumerate(voxels):
         flat = plane if channels == 3 else plane[..., 0]
         (tmp_path / "in" / f"s_{z:03d}.jp2").write_bytes(jp2(flat))
     config = Config.load(write_config(ext=".jp2", compression="none"))
-    worker = WorkerSpec(180 if channels == 3 else 130)
-    prepared = prepare(config, open_stores(config), [worker], Run())
-    assert prepared.plan.rows < 400
+    prepared = prepare(config, open_stores(config), [WorkerSpec(110)], Run())
+    assert prepared.plan.rows < 900
     job = open_job(config.destination)
     do_all(job, prepared.pending)
     assert finalize(job, Run()).status == "COMPLETE"
@@ -163,3 +164,42 @@ def test_a_volume_that_is_converted_in_strips(tmp_path, write_config, channels):
     found = read_tensorstore({"driver": "file", "path": f"{tmp_path}/out/"}, info)
     for ours, due in zip(found, pyramid_of(voxels, info), strict=True):
         np.testing.assert_array_equal(ours, due)
+
+
+MARKED = Path(__file__).parents[1] / "formats/sop_eph.j2k"
+"""90×260, by `opj_compress -r 8 -I -SOP -EPH`: markers around the head of each packet."""
+
+
+def apart(main, *, marks):
+    """Return the file with the heads of its packets before them: in its main header, or the tile's.
+
+    `marks`: whether heads keep the marker at their end.
+    """
+    data = MARKED.read_bytes()
+    tile, packets = data.index(b"\xff\x90"), data.index(b"\xff\x93") + 2
+    start, heads, bodies = bytearray(data[:tile]), b"", b""
+    start[start.index(b"\xff\x52") + 4] &= ~(2 if marks else 6)
+    for packet in data[packets:-2].split(b"\xff\x91\0\4")[1:]:
+        head, body = packet[2:].split(b"\xff\x92", 1)
+        heads, bodies = heads + head + b"\xff\x92" * marks, bodies + body
+    stored = struct.pack(">I", len(heads)) * main + heads
+    segment = struct.pack(">HHB", 0xFF60 if main else 0xFF61, 3 + len(stored), 0) + stored
+    size = 14 + len(bodies) + len(segment) * (not main)
+    part = struct.pack(">HHHIBB", 0xFF90, 10, 0, size, 0, 1)
+    order = [segment, part] if main else [part, segment]
+    return b"".join([start, *order, b"\xff\x93", bodies, b"\xff\xd9"])
+
+
+@pytest.mark.parametrize("marks", [True, False])
+@pytest.mark.parametrize("main", [True, False])
+def test_heads_of_packets_that_are_stored_apart(main, marks):
+    """A decoder that stays open would take all packets for empty from the second strip on."""
+    due = np.asarray(Image.open(MARKED))[..., None]
+    data = apart(main, marks=marks)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data)))[..., None], due)
+    header = probe(Bytes(data))
+    assert header.kind == "jp2-strips"
+    reader, found = open_slice(Bytes(data), header, 1), np.empty_like(due)
+    for y in range(0, len(due), 50):
+        reader.read_rows(found[y : y + 50])
+    np.testing.assert_array_equal(found, due)

@@ -23,10 +23,8 @@ from zblocks.precomputed.sharding import Sharding, choose_sharding
 
 SHARD_LAYERS = 4  # layers of chunks in a block of each scale: 2 bits of z give 256-chunk shards
 CUT_CHUNKS = 8  # chunks along x and y that a block or part has at least: enough for shards of 256
-THINNEST, LONGEST = (
-    4,
-    4,
-)  # depth of wide chunks in shards, at least; and their x by their y, at most
+THINNEST = 4  # depth of wide chunks in shards, at least, if blocks are deep enough for two layers
+LONGEST = 4  # x of wide chunks by their y, at most
 SHARD_ROWS = (8, 4)  # rows of wide chunks that a shard has, at most: the fewer, the less is held
 COARSE_SHARE = 0.02  # of all voxels: a coarse task may make so much from stored chunks
 
@@ -45,7 +43,8 @@ def share_out(
     """
     shared: list[Scale] = []
     for scale in scales:
-        layers = _layers(scale, shape.z, sharded=sharded, least=THINNEST if wide else SHALLOWEST)
+        least = min(THINNEST, max(shape.z // scale.factor.z // 2, 1)) if wide else SHALLOWEST
+        layers = _layers(scale, shape.z, sharded=sharded, least=least)
         if not layers:
             break
         chunk = scale.chunk._replace(z=shape.z // scale.factor.z // layers)

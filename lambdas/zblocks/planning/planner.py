@@ -32,6 +32,7 @@ from zblocks.precomputed.scale import Volume
 from zblocks.slices.transforms.substitutes import Substitutes
 
 ABOUT = 1.02  # a bill that is no more than this times another one is about as low
+CENTS = 0.05  # dollars that a run may cost more if its blocks write more scales
 FEW_OBJECTS, OBJECTS_PER_VOXEL = 10_000, 50_000 / 1e12
 """Objects of a volume that are few, however small it is, and by its size: more are slow to list,
 copy and delete."""
@@ -82,12 +83,15 @@ def _cheapest(offers: Sequence[_Offer]) -> Plan:
     """Return the plan of the least bill, if possible one of few objects.
 
     Of bills that are about as low, it is that of the deepest blocks: their chunks are closer to
-    cubes. Of these, it is that of which blocks write the most scales: it takes less time.
+    cubes. Such blocks write more scales for a few cents more: that takes less time.
     """
     offers = [o for o in offers if o.few] or offers
     least = min(o.dollars for o in offers)
     near = [o for o in offers if o.dollars <= ABOUT * least]
-    return max(near, key=lambda o: (o.plan.full_block.z, o.plan.owned, -o.dollars)).plan
+    best = max(near, key=lambda o: (o.plan.full_block.z, o.plan.owned, -o.dollars))
+    block, most = (best.plan.full_block, best.plan.memory_mb), best.dollars + CENTS
+    alike = [o for o in offers if (o.plan.full_block, o.plan.memory_mb) == block]
+    return max((o for o in alike if o.dollars <= most), key=lambda o: o.plan.owned).plan
 
 
 def _offers(given: PlanInput, workers: Sequence[WorkerSpec], layout: str = "") -> list[_Offer]:
@@ -100,7 +104,7 @@ def _offers(given: PlanInput, workers: Sequence[WorkerSpec], layout: str = "") -
     refusals: dict[WorkerSpec, DoesNotFit] = {}  # the first one with each
     for block, worker in _candidates(given, workers, refusals):
         least = min((o.dollars for o in offers if o.few), default=math.inf)
-        if not layout and least_dollars(given, block, worker) > ABOUT * least:
+        if not layout and least_dollars(given, block, worker) > ABOUT * least + CENTS:
             continue
         try:
             plan = _plan(given, block, worker)

@@ -20,11 +20,13 @@ from zblocks.planning.bill import WorkerPool, in_bucket
 from zblocks.planning.parts import part_box
 from zblocks.planning.plan import BlockTask, CoarseTask, Plan
 from zblocks.planning.time import START, WorkerSpec, made_share, packings, predict_coarse_seconds
+from zblocks.slices.openjpeg import PART_BYTES
 from zblocks.slices.slice_ref import SliceRef
 from zblocks.slices.stream import AHEAD_MAX, AHEAD_MIN
 from zblocks.slices.tiff.segments import rows_together
 
 PUT_RATE, GET_RATE = 3500.0, 5500.0  # a second, of a prefix; S3's user guide guarantees them
+JP2_HEADER_GETS = 3  # the boxes of a JPEG 2000, and the first reads of OpenJPEG
 TASK_GETS = 7  # plan, where the slices are, these, receipt, lock (twice), earlier failure
 
 
@@ -78,10 +80,11 @@ def slice_gets(plan: Plan, ref: SliceRef) -> int:
     if ref.key is None:
         return 0
     whole = plan.rows >= plan.box.shape.y and not ref.width
-    if ref.kind in ("jpeg", "jpeg-scans") and whole:
+    if ref.kind == "jp2-strips" and not whole:
+        return JP2_HEADER_GETS + ceil_div(ref.bytes, PART_BYTES)
+    at_once = ("jp2", "bmp", "png-indices")
+    if ref.kind in at_once or (whole and ref.kind in ("jpeg", "jpeg-scans", "jp2-strips")):
         return 1
-    if ref.kind in ("jp2", "jp2-strips", "bmp", "png-indices"):
-        return ceil_div(max(ref.bytes, 1), AHEAD_MAX)
     if ref.kind in ("tiff", "tiff-jp2"):
         return _tiff_gets(plan)
     if ref.kind == "jp2-tiles":

@@ -18,22 +18,24 @@ from zblocks.outputs.scales import Formats
 from zblocks.planning.memory import DECODERS
 from zblocks.planning.plan_input import PlanInput
 from zblocks.precomputed.scale import ChunkFormat, Scale
-from zblocks.slices.openjpeg import MARGIN, strip_rows
+from zblocks.slices.jp2_rows import strip_rows
 from zblocks.slices.transforms.rows import RowFormat
 
 MB, GB = 1e6, 1e9
 
-# CPU seconds that decoding takes for a GB of slices' files and for a GB of their pixels, by
-# `SliceHeader.kind`. Entropy coding costs by the bytes of the file, everything else by pixels.
+# CPU seconds that decoding takes for a GB of slices' files and for a GB of their pixels, of BMP for
+# a billion pixels, by `SliceHeader.kind`. Entropy coding costs by the bytes of the file, everything
+# else by pixels.
 DECODE = {
     "jpeg": (6.0, 1.2), "jpeg-scans": (10.0, 4.0), "jpeg-inks": (10.0, 4.0), "png": (5.0, 2.5),
     "png-indices": (5.0, 2.5), "tiff": (4.0, 1.6), "tiff-jp2": (130.0, 8.0),
     "jp2": (130.0, 8.0), "jp2-strips": (130.0, 8.0), "jp2-tiles": (130.0, 8.0),
-    "bmp": (0.0, 5.0), "webp": (40.0, 5.0),
+    "bmp": (0.0, 10.0), "webp": (40.0, 5.0),
 }  # fmt: skip
+STRIPS, STRIP_ROWS = 1.08, 20  # factor for decoding JPEG 2000 in strips, and rows more of each
 # CPU seconds that encoding a GB of voxels takes, by `packings`.
 PACK = {
-    "gzip": 2.0, "zstd": 2.0, "br": 25.0, "none": 0.0, "jpeg": 1.7, "png": 16.0, "labels": 0.5,
+    "gzip": 2.0, "zstd": 2.0, "br": 25.0, "none": 0.0, "jpeg": 1.7, "png": 16.0, "labels": 0.2,
     "compressed_segmentation": 2.0, "compresso": 4.4,
 }  # fmt: skip
 MOVE = 1.6  # CPU seconds that averaging, cutting, checksums and storing of a GB of voxels take
@@ -115,7 +117,8 @@ def predict_work(given: PlanInput, shape: Vec, scales: Sequence[Scale], rows: in
     stored = totals.file_bytes * stack.file_share * share
     pixels = stack.rows.width * stack.rows.height * stack.rows.pixel_bytes * totals.reads * share
     kinds = totals.kinds
-    decode_s = max((_decode_seconds(kind, stored, pixels) for kind in kinds), default=0.0)
+    each = (_decode_seconds(kind, stored, pixels, stack.rows.pixel_bytes) for kind in kinds)
+    decode_s = max(each, default=0.0)
     if "jp2-strips" in kinds and rows < shape.y:
         decode_s *= _again(stack.rows)
     voxels = shape.x * shape.y * count * sum(1 / prod(s.factor) for s in scales)
@@ -129,18 +132,18 @@ def predict_work(given: PlanInput, shape: Vec, scales: Sequence[Scale], rows: in
     return Work(decode_s, encode * out / GB, stored, written, decoders)
 
 
-def _decode_seconds(kind: str, stored: float, pixels: float) -> float:
+def _decode_seconds(kind: str, stored: float, pixels: float, pixel_bytes: int) -> float:
     """Return the CPU seconds of decoding so many bytes of files to so many bytes of pixels."""
     by_file, by_pixel = DECODE[kind]
     if stored >= pixels:  # not compressed
         by_file = 0.0
-    return (by_file * stored + by_pixel * pixels) / GB
+    counted = pixels / pixel_bytes if kind == "bmp" else pixels
+    return (by_file * stored + by_pixel * counted) / GB
 
 
 def _again(rows: RowFormat) -> float:
-    """Return how often a row of a JPEG 2000 is decoded: what strips share, for each of them."""
-    cuts = ceil_div(rows.height, strip_rows(rows.width, rows.channels)) - 1
-    return 1 + 2 * MARGIN * cuts / rows.height
+    """Return the time that strips of a JPEG 2000 take, as a multiple of decoding all at once."""
+    return STRIPS + STRIP_ROWS / strip_rows(rows.width, rows.channels)
 
 
 def read_share(given: PlanInput, shape: Vec) -> float:

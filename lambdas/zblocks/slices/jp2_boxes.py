@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
+from math import prod
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -24,7 +25,14 @@ PALETTE_BYTES = 1 << 12
 ENUMERATED, PLAIN = 1, (16, 17)
 """Method of a colour box that names its space, and the spaces sRGB and grey."""
 
-_COD, _COC = 0xFF52, 0xFF53
+_COD, _COC, _PPM, _PPT = 0xFF52, 0xFF53, 0xFF60, 0xFF61
+_SOT, _SOD = b"\xff\x90", b"\xff\x93"
+
+MAX_TILE_PARTS = 255
+"""Of a tile."""
+
+SEGMENT = 64
+"""Bytes that are read of a segment of a main header; of the longest with a coding style, 49."""
 
 NEAR = 1 << 16
 """Bytes before a codestream that need no care."""
@@ -134,6 +142,8 @@ class Codestream(NamedTuple):
     """Whether its first three channels were red, green and blue, and became luma and chroma."""
     tiles: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Where the first tile begins on the reference grid, x and y, and the size of each, x and y."""
+    block: tuple[int, int] = (64, 64)
+    """Width and height of the smallest code blocks, in samples."""
 
     @property
     def tiled(self) -> bool:
@@ -161,24 +171,66 @@ def codestream_of(file: IO[bytes]) -> Codestream | None:
     depths = frozenset(((b & 127) + 1, b > 127, x, y) for b, x, y in parts)
     if not depths:
         return None
-    levels, turned = [], False
-    for marker, body in _segments(file, at + 2):
-        if marker == _COD and len(body) > 5:
-            turned = turned or body[4] == 1
-            levels.append(body[5])
-        if marker == _COC and len(body) > 3:
-            levels.append(body[2 if count < 257 else 3])
+    levels, blocks, turned = [], [(64, 64)], False
+    for marker, body, _ in _segments(file, at + 2):
+        coding = body[{_COD: 5, _COC: 2 if count < 257 else 3}.get(marker, len(body)) :]
+        if len(coding) > 4:
+            turned = turned or (marker == _COD and body[4] == 1)
+            levels.append(coding[0])
+            blocks.append(_code_block(coding))
     area, tiles = (x0, y0, x1, y1), (left, top, width, height)
-    return Codestream(area, depths, min(levels, default=0), turned, tiles)
+    return Codestream(area, depths, min(levels, default=0), turned, tiles, min(blocks, key=prod))
 
 
-def _segments(file: IO[bytes], at: int) -> Iterator[tuple[int, bytes]]:
-    """Yield markers and first bytes of a main header's segments (A.1), up to the first tile."""
+def _code_block(coding: bytes) -> tuple[int, int]:
+    """Return width and height of a code block (table A.15); precincts can make it smaller."""
+    x, y = coding[1] + 2, coding[2] + 2
+    if len(coding) > 5 + coding[0]:  # table A.21; of the full resolution
+        x, y = min(x, (coding[5 + coding[0]] & 15) - 1), min(y, (coding[5 + coding[0]] >> 4) - 1)
+    return 1 << min(max(x, 2), 10), 1 << min(max(y, 2), 10)
+
+
+class _Segment(NamedTuple):
+    """A segment of the header of a codestream or a tile-part (A.1)."""
+
+    marker: int
+    start: bytes
+    """Its first bytes, at most `SEGMENT`."""
+    end: int
+    """Where the next one begins."""
+
+
+def _segments(file: IO[bytes], at: int, until: bytes = _SOT) -> Iterator[_Segment]:
+    """Yield the segments of a header, up to a marker."""
     for _ in range(MAX_BOXES):
         file.seek(at)
-        head = file.read(4 + 6)
-        if len(head) < 4 or head[:2] == b"\xff\x90":
+        head = file.read(SEGMENT)
+        if len(head) < 4 or head[:2] == until:
             return
         marker, size = struct.unpack_from(">HH", head)
-        yield marker, head[4 : 2 + size]
         at += 2 + size
+        yield _Segment(marker, head[4 : 2 + size], at)
+
+
+def has_packed_heads(file: IO[bytes]) -> bool:
+    """Whether the heads of packets are stored apart from them, if there is one tile (PPM, PPT).
+
+    Source: A.4.2, A.7.4 and A.7.5.
+    """
+    at = _codestream_at(file) + 2
+    for segment in _segments(file, at):
+        at = segment.end
+        if segment.marker == _PPM:
+            return True
+    for _ in range(MAX_TILE_PARTS):
+        file.seek(at)
+        head = file.read(12)
+        if len(head) < 12 or head[:2] != _SOT:
+            break
+        size, part, parts = struct.unpack_from(">IBB", head, 6)
+        if any(s.marker == _PPT for s in _segments(file, at + 12, until=_SOD)):
+            return True
+        if size == 0 or part + 1 == parts:
+            break
+        at += size
+    return False

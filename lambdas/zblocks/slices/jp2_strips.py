@@ -6,19 +6,18 @@ What it gives is bit for bit what it gives for the whole slice, also where compr
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 
 from zblocks.geometry import Voxels
 from zblocks.host import own_cores
 from zblocks.slices.faults import changed, damaged
 from zblocks.slices.header import ByteSource, SliceHeader
-from zblocks.slices.jp2_boxes import without_extras
-from zblocks.slices.openjpeg import decode_rows, strip_rows
-from zblocks.slices.pillow_file import open_file
+from zblocks.slices.jp2_boxes import codestream_span
+from zblocks.slices.jp2_rows import strip_rows
+from zblocks.slices.openjpeg import Decoder
+from zblocks.slices.pillow_file import as_file, open_file
 from zblocks.slices.pixels import ChannelSelection, map_pixels
-from zblocks.slices.whole import pixels_of, size_of
+from zblocks.slices.whole import decodes_once, pixels_of, size_of
 
 
 class StripReader:
@@ -29,6 +28,8 @@ class StripReader:
     ) -> None:
         self._source, self._header, self._selection = source, header, selection
         self._y = 0
+        self._decoder: Decoder | None = None
+        self._once, self._start, self._stop = False, 0, 0
         self._data = b""
         self._left: Voxels = np.empty((0, header.width, header.channels), header.dtype)
 
@@ -38,8 +39,8 @@ class StripReader:
         Raises:
             SliceError: the slice is damaged there, or has changed since the plan was made.
         """
-        if not self._data:
-            self._data = self._checked()
+        if not self._y:
+            self._open()
         y = 0
         while y < len(out):
             if not len(self._left):
@@ -53,19 +54,34 @@ class StripReader:
         rows = min(strip_rows(header.width, header.channels), header.height - self._y)
         strip: Voxels = np.empty((rows, header.width, header.channels), header.dtype)
         try:
-            decode_rows(self._data, self._y, strip, header.level, own_cores())
+            decoder = self._decoder or Decoder(
+                self._read, self._stop - self._start, header.level, own_cores()
+            )
+            decoder.decode(self._y, strip)
         except ValueError as error:
             raise damaged(self._source.name, "jp2", error) from error
         self._y += rows
+        # Its memory is free at once, not when the other slices of the block have been read.
+        self._decoder = None if self._once or self._y >= header.height else decoder
         return strip
 
-    def _checked(self) -> bytes:
+    def _read(self, at: int, length: int) -> bytes:
+        """Return bytes of the codestream; held if they are read for each strip."""
+        if self._once:
+            return self._data[at : at + length]
+        return self._source.read_at(self._start + at, min(length, self._stop - self._start - at))
+
+    def _open(self) -> None:
+        """Check that the file is what the plan says."""
         name, header = self._source.name, self._header
-        data = without_extras(self._source.read_at(0, self._source.size))
-        opened = open_file(name, "jp2", io.BytesIO(data))
+        opened = open_file(name, "jp2", as_file(self._source))
         mapping = map_pixels(name, pixels_of(opened, self._selection), self._selection)
         size = size_of(opened, header.level)
         found = SliceHeader(header.kind, *size, mapping.channels, mapping.dtype)
         if str(found) != str(header):
             raise changed(name, found, header)
-        return data
+        begin, end = codestream_span(opened.file, self._source.size)
+        self._start, self._stop = begin, min(end, self._source.size)
+        self._once = decodes_once(opened)
+        if self._once:
+            self._data = self._source.read_at(begin, self._stop - begin)

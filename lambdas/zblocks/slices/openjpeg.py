@@ -6,6 +6,7 @@ Pillow itself decodes slices as a whole. Declarations are those of openjpeg.h, 2
 from __future__ import annotations
 
 import ctypes as c
+import weakref
 from collections.abc import Callable
 from functools import cache
 
@@ -17,22 +18,13 @@ PARAMETERS = 1 << 14
 """Bytes that are enough for opj_dparameters_t, which OpenJPEG itself fills in."""
 
 BUFFER = 1 << 20
-"""Bytes that OpenJPEG reads at a time."""
+"""Bytes that OpenJPEG reads at a time from headers."""
 
-AREA = {1: 23, 3: 42}
-"""Bytes held per pixel of a strip while it is decoded, by channels (measured)."""
+PART_BYTES = 1 << 24
+"""Bytes of a file that are read at a time, at most."""
 
-KEPT = 1.4
-"""Factor for what allocators keep of that from strip to strip, and slice to slice (measured)."""
-
-MARGIN = 128
-"""Rows around a strip that its rows depend on."""
-
-STEP, LEAST, MOST = 64, 256, 1024
-"""Rows of a strip: a multiple, at least, and at most. Smaller strips take more time."""
-
-MOST_BYTES = 1 << 28
-"""Bytes held while a strip of more than the fewest rows is decoded."""
+Read = Callable[[int, int], bytes]
+"""Returns up to so many bytes of a file: from a place, and a length."""
 
 _CODESTREAM, _JP2 = 0, 2
 
@@ -77,23 +69,11 @@ _FUNCTIONS = (
     ("opj_set_decode_area", c.c_int, (c.c_void_p, _IMAGE, *[c.c_int32] * 4)),
     ("opj_decode", c.c_int, (c.c_void_p, c.c_void_p, _IMAGE)),
     ("opj_end_decompress", c.c_int, (c.c_void_p, c.c_void_p)),
+    ("opj_image_data_free", None, (c.c_void_p,)),
     ("opj_image_destroy", None, (_IMAGE,)),
     ("opj_stream_destroy", None, (c.c_void_p,)),
     ("opj_destroy_codec", None, (c.c_void_p,)),
 )
-
-
-def strip_rows(width: int, channels: int) -> int:
-    """Return how many rows to decode at a time."""
-    rows = MOST_BYTES // (AREA[channels] * width) - MARGIN
-    return min(max(rows // STEP * STEP, LEAST), MOST)
-
-
-def held_bytes(width: int, channels: int, file_bytes: int) -> tuple[int, int]:
-    """Return the bytes that are held between strips, and how many more while one is decoded."""
-    rows = strip_rows(width, channels)
-    decoding = int(KEPT * (rows + MARGIN) * width * AREA[channels]) + file_bytes
-    return file_bytes + rows * width * channels, decoding
 
 
 @cache
@@ -111,14 +91,19 @@ def library() -> c.CDLL | None:
 
 
 class _File:
-    """The bytes of a file, with the callbacks of an opj_stream."""
+    """A file with the callbacks of an opj_stream."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
+    def __init__(self, read: Read) -> None:
+        self._read_at, self._at = read, 0
+        self.error: Exception | None = None
+        """Why bytes couldn't be read; no exception can cross C."""
         self.callbacks = _READ(self._read), _SKIP(self._skip), _SEEK(self._seek)
 
     def _read(self, out: int, length: int, _: object) -> int:
-        part = self._data[self._at : self._at + length]
+        try:
+            part = self._read_at(self._at, min(length, PART_BYTES))
+        except Exception as error:
+            self.error, part = error, b""
         self._at += len(part)
         c.memmove(out, part, len(part))
         return len(part) or c.c_size_t(-1).value
@@ -141,58 +126,105 @@ def decode_rows(data: bytes, start: int, out: Voxels, level: int = 0, threads: i
     Raises:
         ValueError: it is damaged there, or isn't as wide as `out`, or has other channels.
     """
-    opj = library()
-    if opj is None:
-        raise ValueError("Pillow's OpenJPEG can't be called")
-    said: list[str] = []
-    say = _SAY(lambda text, _: said.append(text.decode(errors="replace").strip()))
-    file, image = _File(data), _IMAGE()
-    codec = opj.opj_create_decompress(_CODESTREAM if data[:2] == b"\xff\x4f" else _JP2)
-    stream = opj.opj_stream_create(BUFFER, 1)
-    try:
-        opj.opj_set_error_handler(codec, say, None)
-        _connect(opj, stream, file, len(data))
-        parameters = c.create_string_buffer(PARAMETERS)
+    decoder = Decoder(lambda at, length: data[at : at + length], len(data), level, threads)
+    decoder.decode(start, out)
+    decoder.finish()
+
+
+class Decoder:
+    """An open JPEG 2000, whose rows are decoded some at a time.
+
+    Of a codestream that is one tile, OpenJPEG keeps the compressed bytes, and the code blocks that
+    the next rows depend on, too. One of several tiles can be decoded once only.
+    """
+
+    def __init__(self, read: Read, size: int, level: int = 0, threads: int = 1) -> None:
+        """Read the header; `size` is in bytes.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+        opj = library()
+        if opj is None:
+            raise ValueError("Pillow's OpenJPEG can't be called")
+        self._opj, self._level = opj, level
+        self._said: list[str] = []
+        said, self._file, self._image = self._said, _File(read), _IMAGE()
+        say = _SAY(lambda text, _: said.append(text.decode(errors="replace").strip()))
+        bare = read(0, 2) == b"\xff\x4f"
+        self._codec = opj.opj_create_decompress(_CODESTREAM if bare else _JP2)
+        self._stream = opj.opj_stream_create(BUFFER, 1)
+        handles = opj, self._image, self._stream, self._codec
+        self.close = weakref.finalize(self, _destroy, *handles, (say, self._file))
+        opj.opj_set_error_handler(self._codec, say, None)
+        self._connect(size)
+        self._check(self._read_header(threads))
+        whole = self._image.contents  # decoding sets it to the rows that are decoded
+        self._whole = whole.x0, whole.y0, whole.x1, whole.y1
+
+    def decode(self, start: int, out: Voxels) -> None:
+        """Fill `out` (y, x, c) with rows from `start` on.
+
+        Raises:
+            ValueError: it is damaged there, or isn't as wide as `out`, or has other channels.
+        """
+        opj, image = self._opj, self._image.contents
+        area = _area(self._whole, (start, start + len(out)), self._level)
+        self._check(
+            opj.opj_set_decode_area(self._codec, self._image, *area)
+            and opj.opj_decode(self._codec, self._stream, self._image)
+        )
+        _copy(image, out)
+        for i in range(image.numcomps):
+            opj.opj_image_data_free(image.comps[i].data)
+            image.comps[i].data = None
+
+    def finish(self) -> None:
+        """Read what follows the codestream.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+        self._check(self._opj.opj_end_decompress(self._codec, self._stream))
+        self.close()
+
+    def _connect(self, size: int) -> None:
+        opj, (read, skip, seek) = self._opj, self._file.callbacks
+        opj.opj_stream_set_read_function(self._stream, read)
+        opj.opj_stream_set_skip_function(self._stream, skip)
+        opj.opj_stream_set_seek_function(self._stream, seek)
+        opj.opj_stream_set_user_data_length(self._stream, size)
+
+    def _read_header(self, threads: int) -> int:
+        opj, parameters = self._opj, c.create_string_buffer(PARAMETERS)
         opj.opj_set_default_decoder_parameters(parameters)
-        c.c_uint32.from_buffer(parameters).value = level  # cp_reduce
-        sound = opj.opj_setup_decoder(codec, parameters)
+        c.c_uint32.from_buffer(parameters).value = self._level  # cp_reduce
+        sound = opj.opj_setup_decoder(self._codec, parameters)
         if threads > 1:
-            opj.opj_codec_set_threads(codec, threads)
-        sound = sound and opj.opj_read_header(stream, codec, c.byref(image))
-        rows = (start, start + len(out))
-        if not (sound and _decode(opj, codec, stream, image, _area(image.contents, rows, level))):
-            raise ValueError("; ".join(said) or "OpenJPEG doesn't say why")
-        _copy(image.contents, out)
-    finally:
-        opj.opj_image_destroy(image)
-        opj.opj_stream_destroy(stream)
-        opj.opj_destroy_codec(codec)
+            opj.opj_codec_set_threads(self._codec, threads)
+        return int(sound and opj.opj_read_header(self._stream, self._codec, c.byref(self._image)))
+
+    def _check(self, sound: int) -> None:
+        if self._file.error:
+            raise self._file.error
+        if not sound:
+            raise ValueError("; ".join(self._said) or "OpenJPEG doesn't say why")
 
 
-def _connect(opj: c.CDLL, stream: int, file: _File, size: int) -> None:
-    read, skip, seek = file.callbacks
-    opj.opj_stream_set_read_function(stream, read)
-    opj.opj_stream_set_skip_function(stream, skip)
-    opj.opj_stream_set_seek_function(stream, seek)
-    opj.opj_stream_set_user_data_length(stream, size)
+def _destroy(opj: c.CDLL, image: object, stream: int, codec: int, _callbacks: object) -> None:
+    opj.opj_image_destroy(image)
+    opj.opj_stream_destroy(stream)
+    opj.opj_destroy_codec(codec)
 
 
-def _area(whole: _Image, rows: tuple[int, int], level: int) -> tuple[int, int, int, int]:
-    """Return the area of rows of a resolution on the reference grid."""
-    first = ceil_div(whole.y0, 1 << level)
+def _area(
+    whole: tuple[int, int, int, int], rows: tuple[int, int], level: int
+) -> tuple[int, int, int, int]:
+    """Return the area of rows of a resolution on the reference grid, as `whole` is: x, y, x, y."""
+    left, top, right, bottom = whole
+    first = ceil_div(top, 1 << level)
     start, stop = ((first + row) << level for row in rows)
-    return whole.x0, max(start, whole.y0), whole.x1, min(stop, whole.y1)
-
-
-def _decode(
-    opj: c.CDLL, codec: int, stream: int, image: object, area: tuple[int, int, int, int]
-) -> bool:
-    steps: tuple[Callable[[], int], ...] = (
-        lambda: opj.opj_set_decode_area(codec, image, *area),
-        lambda: opj.opj_decode(codec, stream, image),
-        lambda: opj.opj_end_decompress(codec, stream),
-    )
-    return all(step() for step in steps)
+    return left, max(start, top), right, min(stop, bottom)
 
 
 def _copy(image: _Image, out: Voxels) -> None:

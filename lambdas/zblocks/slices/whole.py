@@ -23,11 +23,13 @@ from zblocks.slices.header import ByteSource, SliceHeader
 from zblocks.slices.jp2_boxes import (
     Codestream,
     codestream_of,
+    has_packed_heads,
     has_plain_colours,
     without_extras,
 )
+from zblocks.slices.jp2_rows import strip_memory, strip_rows
 from zblocks.slices.jp2_tiles import in_tiles
-from zblocks.slices.openjpeg import decode_rows, held_bytes, library, strip_rows
+from zblocks.slices.openjpeg import decode_rows, library
 from zblocks.slices.pillow_file import Opened, as_file, open_file
 from zblocks.slices.pixels import AS_DECODED, ChannelSelection, Pixels, map_pixels
 from zblocks.slices.ranges import KeptBytes
@@ -127,7 +129,7 @@ def probe(
         greys=pixels.greys and selection.channels in AS_DECODED,
     )
     if kind == "jp2" and mapping.same and _has_strips(opened, pixels, (width, height)):
-        header = _in_strips(header, source.size, rest)
+        header = _in_strips(header, opened, source.size)
     if kind == "jp2" and mapping.same and not level and _is_plain(opened, pixels):
         return in_tiles(header, kept)
     return header
@@ -169,11 +171,20 @@ def _has_strips(opened: Opened, pixels: Pixels, size: tuple[int, int]) -> bool:
     return high and has_plain_colours(opened.file) and library() is not None
 
 
-def _in_strips(header: SliceHeader, file_bytes: int, rest: int) -> SliceHeader:
-    held, decoding = held_bytes(header.width, header.channels, file_bytes)
-    whole, decoding = header.held, decoding + rest
+def decodes_once(opened: Opened) -> bool:
+    """Whether a decoder of OpenJPEG can decode rows of a JPEG 2000 only once.
+
+    It keeps nothing of tiles, and loses the heads of packets that are stored apart: a second time,
+    it takes the packets for empty.
+    """
+    return codestream_in(opened).tiled or has_packed_heads(opened.file)
+
+
+def _in_strips(header: SliceHeader, opened: Opened, file_bytes: int) -> SliceHeader:
+    size, stream = (header.width, header.height, header.channels), codestream_in(opened)
+    held, decoding = strip_memory(stream, size, file_bytes, once=decodes_once(opened))
     return replace(
-        header, kind="jp2-strips", held=held, decoding=decoding, held_whole=whole, whole=""
+        header, kind="jp2-strips", held=held, decoding=decoding, held_whole=header.held, whole=""
     )
 
 
