@@ -135,7 +135,8 @@ class Decoder:
     """An open JPEG 2000, whose rows are decoded some at a time.
 
     Of a codestream that is one tile, OpenJPEG keeps the compressed bytes, and the code blocks that
-    the next rows depend on, too. One of several tiles can be decoded once only.
+    the next rows depend on, too. One of several tiles, or whose packets have their heads elsewhere,
+    can be decoded once only.
     """
 
     def __init__(self, read: Read, size: int, level: int = 0, threads: int = 1) -> None:
