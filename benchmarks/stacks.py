@@ -61,7 +61,7 @@ class Stack:
         file = int(row * height * self.ratio)
         if self.kind == "jp2-strips":
             area = (0, 0, width, height)
-            stream = Codestream(area, frozenset(), tiles=area)
+            stream = Codestream(area, frozenset({(8, False, 1, 1)}), tiles=area)
             held, decoding = strip_memory(stream, (width, height, self.channels), file)
             whole = file + HELD["jp2"] * row * height
         return PlanInput(

@@ -151,6 +151,11 @@ class Codestream(NamedTuple):
         x, y, width, height = self.tiles
         return x + width < self.area[2] or y + height < self.area[3]
 
+    @property
+    def bits(self) -> int:
+        """Of the deepest channel."""
+        return max(depth[0] for depth in self.depths)
+
     def size(self, level: int) -> tuple[int, int]:
         """Return width and height of a resolution, in pixels; level 0 is the whole (B.5)."""
         x0, y0, x1, y1 = (ceil_div(edge, 1 << level) for edge in self.area)

@@ -62,7 +62,7 @@ def strip_memory(
     """
     width, _, channels = size
     rows = strip_rows(width, channels)
-    held = file_bytes + rows * width * channels
+    held = file_bytes + rows * width * channels * (2 if stream.bits > 8 else 1)
     parsed = CODE_BLOCK * (prod(stream.size(0)) * channels // prod(stream.block))
     if once:
         decoding = int(KEPT * (rows + MARGIN) * width * ONCE[channels])

@@ -1,4 +1,4 @@
-"""JPEG 2000 slices of 8 bits, grey or RGB, decoded some rows at a time.
+"""JPEG 2000 slices, grey or RGB, decoded some rows at a time.
 
 OpenJPEG decodes the code blocks that rows depend on, and no others, whether there are tiles or not.
 What it gives is bit for bit what it gives for the whole slice, also where compression was lossy.

@@ -1,6 +1,6 @@
 """Slices that are decoded as a whole: JPEG 2000, BMP, and labels in PNGs with a palette.
 
-Large JPEG 2000 of 8 bits can be read in strips, too (`slices.jp2_strips`), and those with tiles
+Large JPEG 2000, grey or RGB, can be read in strips, too (`slices.jp2_strips`), and those with tiles
 whose places are known by tiles (`slices.jp2_tiles`).
 
 Pillow decodes them, except where it would change numbers; there OpenJPEG is used directly: JPEG
@@ -166,9 +166,7 @@ def _is_plain(opened: Opened, pixels: Pixels) -> bool:
 def _has_strips(opened: Opened, pixels: Pixels, size: tuple[int, int]) -> bool:
     """Whether rows can be decoded alone, and it's worth it."""
     width, height = size
-    plain = (pixels.channels, pixels.dtype) in ((1, "uint8"), (3, "uint8"))
-    high = plain and height >= 2 * strip_rows(width, pixels.channels)
-    return high and has_plain_colours(opened.file) and library() is not None
+    return _is_plain(opened, pixels) and height >= 2 * strip_rows(width, pixels.channels)
 
 
 def decodes_once(opened: Opened) -> bool:
@@ -191,7 +189,7 @@ def _in_strips(header: SliceHeader, opened: Opened, file_bytes: int) -> SliceHea
 def _needs_openjpeg(opened: Opened) -> bool:
     if opened.kind != "jp2" or opened.palette is not None:
         return False
-    bits = max(d[0] for d in codestream_in(opened).depths)
+    bits = codestream_in(opened).bits
     return bits not in (8, 16) or (bits == 16 and opened.image.mode != "I;16")
 
 
