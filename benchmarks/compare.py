@@ -63,7 +63,10 @@ def main() -> None:
             )
             for kind, tool in ROWS:
                 folder = make_stack(CACHE, kind)
-                print(row((tree, ROOT), folder, tool, options.rounds), flush=True)
+                try:
+                    print(row((tree, ROOT), folder, tool, options.rounds), flush=True)
+                except SystemExit:  # such as a format that it didn't have
+                    print(f"| {kind}, {tool.removeprefix('zblocks ')} | refused | | |", flush=True)
         finally:
             subprocess.run([*git, "remove", "--force", tree], check=True)
 

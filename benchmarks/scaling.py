@@ -27,12 +27,11 @@ from zblocks.planning.time import (
     RATIO,
     SAFETY,
     START,
-    STRIP_ROWS,
-    STRIPS,
     TIMEOUT,
     WorkerSpec,
 )
 from zblocks.run.forecast import LAMBDA_SIZES_MB
+from zblocks.slices.jp2_rows import AROUND
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "scaling.md"
 KEPT = "## Predictions and measurements"
@@ -99,7 +98,7 @@ def inputs() -> list[tuple[str, str, str]]:
     ]  # fmt: skip
     return [
         *rates,
-        ("JPEG 2000 in strips", f"{STRIPS} times that, and {STRIP_ROWS} rows more of each strip", ours),
+        ("JPEG 2000 in strips", f"{AROUND} rows around each count as pixels, too", ours),
         ("chunks with gzip, all scales", f"{MOVE + PACK['gzip']:g} CPU s per GB of voxels", ours),
         ("bytes out", f"{RATIO['gzip']} per byte of voxels",
          "assumed; 0.42 measured of the brain of `make bench`, 0.75 of the slices below"),

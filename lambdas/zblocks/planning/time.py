@@ -18,7 +18,7 @@ from zblocks.outputs.scales import Formats
 from zblocks.planning.memory import DECODERS
 from zblocks.planning.plan_input import PlanInput
 from zblocks.precomputed.scale import ChunkFormat, Scale
-from zblocks.slices.jp2_rows import strip_rows
+from zblocks.slices.jp2_rows import AROUND, strip_rows
 from zblocks.slices.transforms.rows import RowFormat
 
 MB, GB = 1e6, 1e9
@@ -32,7 +32,6 @@ DECODE = {
     "jp2": (130.0, 8.0), "jp2-strips": (130.0, 8.0), "jp2-tiles": (130.0, 8.0),
     "bmp": (0.0, 10.0), "webp": (40.0, 5.0),
 }  # fmt: skip
-STRIPS, STRIP_ROWS = 1.08, 20  # factor for decoding JPEG 2000 in strips, and rows more of each
 # CPU seconds that encoding a GB of voxels takes, by `packings`.
 PACK = {
     "gzip": 2.0, "zstd": 2.0, "br": 25.0, "none": 0.0, "jpeg": 1.7, "png": 16.0, "labels": 0.2,
@@ -117,10 +116,10 @@ def predict_work(given: PlanInput, shape: Vec, scales: Sequence[Scale], rows: in
     stored = totals.file_bytes * stack.file_share * share
     pixels = stack.rows.width * stack.rows.height * stack.rows.pixel_bytes * totals.reads * share
     kinds = totals.kinds
+    if "jp2-strips" in kinds and rows < shape.y:
+        pixels *= _again(stack.rows)
     each = (_decode_seconds(kind, stored, pixels, stack.rows.pixel_bytes) for kind in kinds)
     decode_s = max(each, default=0.0)
-    if "jp2-strips" in kinds and rows < shape.y:
-        decode_s *= _again(stack.rows)
     voxels = shape.x * shape.y * count * sum(1 / prod(s.factor) for s in scales)
     out = voxels * given.chunk_format.voxel_bytes
     encode = MOVE + sum(PACK[pack] for pack in set(packs))
@@ -142,8 +141,11 @@ def _decode_seconds(kind: str, stored: float, pixels: float, pixel_bytes: int) -
 
 
 def _again(rows: RowFormat) -> float:
-    """Return the time that strips of a JPEG 2000 take, as a multiple of decoding all at once."""
-    return STRIPS + STRIP_ROWS / strip_rows(rows.width, rows.channels)
+    """Return how often a row of a JPEG 2000 is put together: rows around strips, for each of them.
+
+    Their code blocks are kept, and decoded once.
+    """
+    return 1 + AROUND / strip_rows(rows.width, rows.channels)
 
 
 def read_share(given: PlanInput, shape: Vec) -> float:

@@ -20,7 +20,7 @@ SAMPLE = 6.6
 """Bytes held per sample of a strip, and of the rows around it, for the next one."""
 
 AROUND = 230
-"""Rows around a strip whose code blocks are held."""
+"""Rows around a strip on which its rows depend, and whose code blocks are held."""
 
 CODE_BLOCK = 450
 """Bytes held for each code block of the file, those of reduced resolutions included."""

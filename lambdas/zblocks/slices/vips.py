@@ -33,7 +33,7 @@ MAX_PER_BYTE = {"jpeg": 2_000, "png": 1_100}
 """Most bytes of voxels from one byte of a file: 1032 with deflate, 1365 with the Huffman codes of
 JPEG (one bit per block, chroma subsampled 4×4). WebP is bounded only by 16383×16383."""
 
-COEFFICIENTS, WEBP, INDICES = 2, 11, 4
+COEFFICIENTS, WEBP, INDICES = 2, 16, 4
 """Bytes held per sample of a progressive JPEG by libjpeg, per pixel by libwebp, and per index of a
 PNG by Pillow (measured)."""
 
