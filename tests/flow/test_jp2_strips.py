@@ -15,7 +15,7 @@ from tests.flow.conftest import textured
 from tests.flow.inprocess import do_all
 from tests.references import pyramid_of, read_info, read_tensorstore
 from zblocks.config import Config
-from zblocks.errors import SliceError
+from zblocks.errors import SliceError, SourceChanged
 from zblocks.planning.stores import open_stores
 from zblocks.planning.time import WorkerSpec
 from zblocks.run.finalize import finalize
@@ -124,6 +124,22 @@ def test_a_slice_that_was_cut_off_is_damaged(encoding, kept):
     reader = open_slice(Bytes(data[: int(len(data) * kept)]), header, 1)
     with pytest.raises(SliceError, match=r"s\.jp2: damaged JP2"):
         reader.read_rows(np.empty((331, 217, 1), np.uint8))
+
+
+@pytest.mark.parametrize("encoding", ["lossless", "tiles"])
+def test_what_the_store_says_while_openjpeg_reads_is_raised(encoding):
+    data = jp2(plane_of(3), **ENCODINGS[encoding])
+    source = Bytes(data)
+    reader = open_slice(source, probe(source), 1)
+
+    def changed(start, length):
+        if start > 10_000 or length > 10_000:
+            raise SourceChanged("s.jp2: changed")
+        return data[start : start + length]
+
+    source.read_at = changed
+    with pytest.raises(SourceChanged):
+        reader.read_rows(np.empty((331, 217, 3), np.uint8))
 
 
 def spaced(space):
