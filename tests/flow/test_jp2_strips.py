@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import struct
+import weakref
 from pathlib import Path
 
 import imagecodecs
@@ -140,6 +142,23 @@ def test_what_the_store_says_while_openjpeg_reads_is_raised(encoding):
     source.read_at = changed
     with pytest.raises(SourceChanged):
         reader.read_rows(np.empty((331, 217, 3), np.uint8))
+
+
+@pytest.mark.parametrize("encoding", ["lossless", "tiles"])
+def test_a_slice_that_is_not_read_to_its_end_is_freed_at_once(encoding):
+    """By itself: Python collects cycles late, and a decoder holds the whole file."""
+    source = Bytes(jp2(plane_of(3), **ENCODINGS[encoding]))
+    header = probe(source)
+    gc.collect()
+    gc.disable()
+    try:
+        reader = open_slice(source, header, 1)
+        reader.read_rows(np.empty((100, 217, 3), np.uint8))
+        held = [weakref.ref(each) for each in (reader, reader._read, reader._decoder) if each]
+        del reader
+        assert [each() for each in held] == [None] * len(held)
+    finally:
+        gc.enable()
 
 
 def spaced(space):

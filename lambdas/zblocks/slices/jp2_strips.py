@@ -14,7 +14,7 @@ from zblocks.slices.faults import changed, damaged
 from zblocks.slices.header import ByteSource, SliceHeader
 from zblocks.slices.jp2_boxes import codestream_span
 from zblocks.slices.jp2_rows import strip_rows
-from zblocks.slices.openjpeg import Decoder
+from zblocks.slices.openjpeg import Decoder, Read
 from zblocks.slices.pillow_file import as_file, open_file
 from zblocks.slices.pixels import ChannelSelection, map_pixels
 from zblocks.slices.whole import decodes_once, pixels_of, size_of
@@ -29,8 +29,11 @@ class StripReader:
         self._source, self._header, self._selection = source, header, selection
         self._y = 0
         self._decoder: Decoder | None = None
-        self._once, self._start, self._stop = False, 0, 0
-        self._data = b""
+        self._once = False
+        """Whether each strip needs a decoder of its own."""
+        self._read: Read = source.read_at
+        """Reads the codestream, which has so many bytes."""
+        self._bytes = source.size
         self._left: Voxels = np.empty((0, header.width, header.channels), header.dtype)
 
     def read_rows(self, out: Voxels) -> None:
@@ -54,9 +57,7 @@ class StripReader:
         rows = min(strip_rows(header.width, header.channels), header.height - self._y)
         strip: Voxels = np.empty((rows, header.width, header.channels), header.dtype)
         try:
-            decoder = self._decoder or Decoder(
-                self._read, self._stop - self._start, header.level, own_cores()
-            )
+            decoder = self._decoder or Decoder(self._read, self._bytes, header.level, own_cores())
             decoder.decode(self._y, strip)
         except ValueError as error:
             raise damaged(self._source.name, "jp2", error) from error
@@ -64,12 +65,6 @@ class StripReader:
         # Its memory is free at once, not when the other slices of the block have been read.
         self._decoder = None if self._once or self._y >= header.height else decoder
         return strip
-
-    def _read(self, at: int, length: int) -> bytes:
-        """Return bytes of the codestream; held if they are read for each strip."""
-        if self._once:
-            return self._data[at : at + length]
-        return self._source.read_at(self._start + at, min(length, self._stop - self._start - at))
 
     def _open(self) -> None:
         """Check that the file is what the plan says."""
@@ -81,7 +76,13 @@ class StripReader:
         if str(found) != str(header):
             raise changed(name, found, header)
         begin, end = codestream_span(opened.file, self._source.size)
-        self._start, self._stop = begin, min(end, self._source.size)
-        self._once = decodes_once(opened)
-        if self._once:
-            self._data = self._source.read_at(begin, self._stop - begin)
+        self._bytes, self._once = min(end, self._source.size) - begin, decodes_once(opened)
+        self._read = _part(self._source, begin, self._bytes, held=self._once)
+
+
+def _part(source: ByteSource, begin: int, size: int, *, held: bool) -> Read:
+    """Return what reads a part of a file, perhaps from memory."""
+    if held:
+        data = source.read_at(begin, size)
+        return lambda at, length: data[at : at + length]
+    return lambda at, length: source.read_at(begin + at, min(length, size - at))

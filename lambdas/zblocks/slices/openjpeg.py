@@ -9,6 +9,7 @@ import ctypes as c
 import weakref
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -94,14 +95,14 @@ class _File:
     """A file with the callbacks of an opj_stream."""
 
     def __init__(self, read: Read) -> None:
-        self._read_at, self._at = read, 0
+        self.read_at, self._at = read, 0
         self.error: Exception | None = None
         """Why bytes couldn't be read; no exception can cross C."""
         self.callbacks = _READ(self._read), _SKIP(self._skip), _SEEK(self._seek)
 
     def _read(self, out: int, length: int, _: object) -> int:
         try:
-            part = self._read_at(self._at, min(length, PART_BYTES))
+            part = self.read_at(self._at, min(length, PART_BYTES))
         except Exception as error:
             self.error, part = error, b""
         self._at += len(part)
@@ -156,7 +157,7 @@ class Decoder:
         self._codec = opj.opj_create_decompress(_CODESTREAM if bare else _JP2)
         self._stream = opj.opj_stream_create(BUFFER, 1)
         handles = opj, self._image, self._stream, self._codec
-        self.close = weakref.finalize(self, _destroy, *handles, (say, self._file))
+        self.close = weakref.finalize(self, _destroy, *handles, self._file, say)
         opj.opj_set_error_handler(self._codec, say, None)
         self._connect(size)
         self._check(self._read_header(threads))
@@ -212,10 +213,13 @@ class Decoder:
             raise ValueError("; ".join(self._said) or "OpenJPEG doesn't say why")
 
 
-def _destroy(opj: c.CDLL, image: object, stream: int, codec: int, _callbacks: object) -> None:
+def _destroy(*handles: Any) -> None:
+    """Free all memory at once: it is large, and Python's own collection of cycles may take long."""
+    opj, image, stream, codec, file, _say = handles
     opj.opj_image_destroy(image)
     opj.opj_stream_destroy(stream)
     opj.opj_destroy_codec(codec)
+    del file.callbacks, file.read_at
 
 
 def _area(
