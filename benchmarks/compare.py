@@ -11,6 +11,7 @@ import argparse
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -65,8 +66,9 @@ def main() -> None:
                 folder = make_stack(CACHE, kind)
                 try:
                     print(row((tree, ROOT), folder, tool, options.rounds), flush=True)
-                except SystemExit:  # such as a format that it didn't have
-                    print(f"| {kind}, {tool.removeprefix('zblocks ')} | refused | | |", flush=True)
+                except SystemExit as error:  # such as a format that it didn't have
+                    print(f"| {kind}, {tool.removeprefix('zblocks ')} | failed | | |", flush=True)
+                    print(error, file=sys.stderr)
         finally:
             subprocess.run([*git, "remove", "--force", tree], check=True)
 
