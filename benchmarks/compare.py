@@ -2,13 +2,13 @@
 
 `python -m benchmarks.compare REVISION [--rounds 5]`: both convert the stacks of `make bench` in
 turn, so that a machine whose speed drifts is the same for both. The table has the medians of each
-row, and the median of the ratios of the pairs.
+row, and the median of the ratios of the pairs. Volumes are kept until their row ends
+(`benchmarks.writing` says why).
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import statistics
 import subprocess
 import sys
@@ -28,12 +28,9 @@ ROWS = [
 
 def convert(tree: Path, folder: Path, tool: str, scratch: Path) -> Figures:
     """Convert a folder of slices by the code of a tree."""
-    out = scratch / "out"
+    out = Path(tempfile.mkdtemp(dir=scratch)) / "out"
     env = {**environment(), "PYTHONPATH": f"{tree}/lambdas:{tree}"}
-    found = run(command(tool, folder, out), out, env)
-    for each in scratch.glob("out*"):
-        shutil.rmtree(each, ignore_errors=True)
-    return found
+    return run(command(tool, folder, out), out, env)
 
 
 def row(trees: tuple[Path, Path], folder: Path, tool: str, rounds: int) -> str:
