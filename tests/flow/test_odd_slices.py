@@ -23,6 +23,7 @@ RGB = RNG.integers(0, 256, (23, 31, 3)).astype(np.uint8)
 FLOATS = RNG.normal(size=(23, 31)).astype(np.float32)
 WIDE = RNG.integers(0, 256, (2, 65535)).astype(np.uint8)
 PALETTE = RNG.integers(0, 256, (256, 3)).astype(np.uint8)
+TALL = RNG.integers(0, 256, (200, 9)).astype(np.uint8)
 PROFILE = b"not a profile that anybody applies"
 LABELS = {"layer_type": "segmentation"}
 
@@ -52,6 +53,16 @@ def tiff(data, without: int = 0, **options):
     return bytes(held)
 
 
+def sized(data: bytes, size: int) -> bytes:
+    """Return a TIFF whose last strip states another size."""
+    with tifffile.TiffFile(io.BytesIO(data)) as opened:
+        tag = opened.pages[0].tags[279]
+    letter = {3: "H", 4: "I"}[tag.dtype]
+    at = tag.valueoffset + (tag.count - 1) * struct.calcsize(letter)
+    number = struct.pack(f"<{letter}", size)
+    return data[:at] + number + data[at + len(number) :]
+
+
 def reversed_bits(data) -> bytes:
     """Return a TIFF of fill order 2: every byte's lowest bit is its first pixel."""
     file = io.BytesIO()
@@ -79,6 +90,10 @@ ODD = {
     "65535 wide PNG": (png(WIDE), WIDE, {}),
     "strips of 7 rows": (tiff(DEEP, rowsperstrip=7, compression="lzw", predictor=True), DEEP, {}),
     "a strip of more rows than there are": (tiff(DEEP, rowsperstrip=24), DEEP, {}),
+    "tall strips, the last one short": (tiff(TALL, rowsperstrip=128), TALL, {}),
+    "tall strips of a prime number of rows": (tiff(TALL, rowsperstrip=67), TALL, {}),
+    "a last strip of the size of others": (
+        sized(tiff(DEEP, rowsperstrip=7), 7 * 62), DEEP, {}),
     "a tile larger than the page": (tiff(DEEP, tile=(128, 128), compression="zlib"), DEEP, {}),
     "BigTIFF, big-endian, edge tiles": (
         tiff(DEEP, bigtiff=True, byteorder=">", tile=(16, 16), compression="zlib"), DEEP, {}),

@@ -110,8 +110,9 @@ def places(page: Page, channel: int | None, segments: Sequence[int]) -> list[Pla
     for n in segments:
         at = n // page.cuts - low
         start, stated, whole = starts[at], sizes[at], page.segment_bytes(n)
-        if start and (behind or page.cuts > 1 or (not stated and page.compression == NONE)):
-            if count > 1 and 0 < stated < min(whole * page.cuts, page.plane_bytes):
+        odd = page.compression == NONE and not 0 < stated <= whole
+        if start and (behind or page.cuts > 1 or odd):
+            if count > 1 and 0 < stated < _uncut_bytes(page, n):
                 raise d.file.damaged(f"a strip of {stated} bytes")
             start, stated = start + behind + n % page.cuts * page.rows * page.row_bytes, whole
         if start + stated > d.file.size:
@@ -120,3 +121,11 @@ def places(page: Page, channel: int | None, segments: Sequence[int]) -> list[Pla
             raise d.file.damaged(f"a strip or tile of {stated} bytes at {start}")
         found.append((start, stated))
     return found
+
+
+def _uncut_bytes(page: Page, segment: int) -> int:
+    """Return the decompressed bytes of the file's strip or tile that a strip or tile is part of."""
+    if page.cuts == 1:
+        return page.segment_bytes(segment)
+    above = segment // page.cuts * page.cuts * page.rows
+    return min(page.cuts * page.rows, page.height - above) * page.row_bytes
