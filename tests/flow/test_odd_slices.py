@@ -95,6 +95,7 @@ ODD = {
     "a last strip of the size of others": (
         sized(tiff(DEEP, rowsperstrip=7), 7 * 62), DEEP, {}),
     "a tile larger than the page": (tiff(DEEP, tile=(128, 128), compression="zlib"), DEEP, {}),
+    "a tile far larger than the page": (tiff(DEEP, tile=(512, 1024)), DEEP, {}),
     "BigTIFF, big-endian, edge tiles": (
         tiff(DEEP, bigtiff=True, byteorder=">", tile=(16, 16), compression="zlib"), DEEP, {}),
     "predictor 3": (tiff(FLOATS, predictor=3, compression="zlib"), FLOATS, {}),

@@ -96,6 +96,14 @@ def test_a_window_costs_what_lies_in_it(layout):
     assert source.taken <= share * source.size + (1 << 17), source.taken / source.size
 
 
+def test_the_corner_of_a_page_whose_last_tiles_are_mostly_empty():
+    file = io.BytesIO()
+    tifffile.imwrite(file, PLANE[:520, :1040], metadata=None, tile=(512, 1024), compression="zlib")
+    source = Counted(file.getvalue())
+    found = rows_of(source, probe(source), 64, window=Window(1030, 513, 1040, 520))
+    np.testing.assert_array_equal(found[..., 0], PLANE[513:520, 1030:1040])
+
+
 def test_a_file_that_was_cut_short_is_named_wherever_the_window_is():
     file = io.BytesIO()
     tifffile.imwrite(file, PLANE, metadata=None, tile=(256, 256), compression="zlib")

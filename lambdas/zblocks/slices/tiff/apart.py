@@ -26,7 +26,6 @@ def stored_tags(page: Page, samples: int) -> dict[int, tuple[str, list[int]]]:
         return {t.SAMPLE_FORMAT: ("H", [1] * samples)}
     bits, samples = page.bits // page.words, samples * page.words
     return {
-        t.WIDTH: ("I", [page.across]),
         t.BITS: ("H", [bits] * samples),
         t.SAMPLES: ("H", [samples]),
         t.SAMPLE_FORMAT: ("H", [1] * samples),

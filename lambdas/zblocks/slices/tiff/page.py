@@ -133,6 +133,11 @@ class Page:
         return -(-self.width // self.tile[0]) * self.tile[0] if self.tile else self.width
 
     @property
+    def down(self) -> int:
+        """Rows with those that fill its last tile."""
+        return -(-self.height // self.rows) * self.rows if self.tile else self.height
+
+    @property
     def recodes(self) -> bool:
         """Whether strips or tiles are decompressed here, not by libtiff."""
         return self.compression in (ZSTD, LZMA, *JPEG2000)

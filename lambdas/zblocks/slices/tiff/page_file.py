@@ -123,8 +123,9 @@ def _tags(page: Page, channel: int | None, *, stored: bool) -> dict[int, tuple[s
         photometric = page.photometric  # tells the colours of a JPEG
     colours = COLOURS[photometric]
     tags: dict[int, tuple[str, list[int]]] = {
-        t.WIDTH: ("I", [page.width]),
-        t.HEIGHT: ("I", [page.height]),
+        # Of whole tiles: libvips takes those that are much larger than the picture for damage.
+        t.WIDTH: ("I", [page.across]),
+        t.HEIGHT: ("I", [page.down]),
         t.BITS: ("H", [page.bits] * samples),
         t.COMPRESSION: ("H", [DEFLATE[0] if page.recodes else page.compression]),
         t.PHOTOMETRIC: ("H", [photometric]),
