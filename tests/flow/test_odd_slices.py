@@ -23,6 +23,7 @@ RGB = RNG.integers(0, 256, (23, 31, 3)).astype(np.uint8)
 FLOATS = RNG.normal(size=(23, 31)).astype(np.float32)
 WIDE = RNG.integers(0, 256, (2, 65535)).astype(np.uint8)
 PALETTE = RNG.integers(0, 256, (256, 3)).astype(np.uint8)
+PAIR = np.stack([GREY, GREY // 2], axis=2)
 TALL = RNG.integers(0, 256, (200, 9)).astype(np.uint8)
 PROFILE = b"not a profile that anybody applies"
 LABELS = {"layer_type": "segmentation"}
@@ -103,6 +104,9 @@ ODD = {
         tiff(FLOATS, predictor=3, compression="lzw", tile=(16, 16), byteorder=">"), FLOATS, {}),
     "no strip byte counts": (tiff(DEEP, without=279), DEEP, {}),
     "no rows per strip": (tiff(DEEP, without=278), DEEP, {}),
+    "white is zero, alpha kept": (
+        tiff(PAIR, photometric="miniswhite", planarconfig="contig", extrasamples=[2]),
+        np.stack([255 - GREY, GREY // 2], axis=2), {"channels": "all"}),
     "no compression tag": (tiff(DEEP, without=259), DEEP, {}),
     "no photometric tag": (tiff(DEEP, without=262), DEEP, {}),
     "fill order 2": (reversed_bits(GREY > 127), np.where(GREY > 127, 255, 0).astype("u1"), {}),

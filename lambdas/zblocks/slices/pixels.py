@@ -54,7 +54,7 @@ class Pixels:
     alpha: bool = False
     """Whether the last channel is alpha."""
     white: float = 0
-    """The value of black if 0 is white, else 0."""
+    """The value of black if 0 is white, else 0; alpha isn't meant."""
     step: int = 1
     """The factor by which the decoder scaled labels of few bits."""
     exact: int = 0
@@ -115,7 +115,9 @@ class Mapping:
 
     def _put(self, pixels: Voxels, out: Voxels) -> None:
         if self.of.white:
+            alpha = pixels[..., pixels.shape[2] - self.of.alpha :]
             pixels = np.subtract(self.of.white, pixels, dtype=pixels.dtype)
+            pixels[..., pixels.shape[2] - self.of.alpha :] = alpha
         if self.of.step > 1:
             pixels = pixels // self.of.step
         if self.way == "pick":
