@@ -53,9 +53,9 @@ def bmp_of(palette, bits=8):
     return b"BM" + struct.pack("<IHHI", at + len(data), 0, 0, at) + sizes + table + data
 
 
-def jp2_of(palette, space=16):
-    """Return a JPEG 2000 of four indices with a palette."""
-    raw = imagecodecs.jpeg2k_encode(FEW, level=0, codecformat="jp2")
+def jp2_of(palette, space=16, bits=8):
+    """Return a JPEG 2000 of four indices, stored in so many bits, with a palette."""
+    raw = imagecodecs.jpeg2k_encode(FEW, level=0, codecformat="jp2", bitspersample=bits)
     count, columns = palette.shape
     at = raw.index(b"jp2h") - 4
     (size,) = struct.unpack_from(">I", raw, at)
@@ -143,6 +143,18 @@ def test_labels_are_indices(name, made):
 @pytest.mark.parametrize("space", [16, 17])
 def test_colours_of_a_jpeg_2000_that_come_twice(space, made):
     np.testing.assert_array_equal(made(("jp2", jp2_of(TWICE, space)))[0], TWICE[FEW])
+
+
+@pytest.mark.parametrize("bits", [2, 5])
+def test_indices_of_few_bits_of_a_jpeg_2000(bits, made, tmp_path, write_config):
+    """Pillow scales them to 8 bits."""
+    file = ("jp2", jp2_of(TWICE, bits=bits))
+    np.testing.assert_array_equal(made(file)[0], TWICE[FEW])
+    out = f"file://{tmp_path}/labels"
+    convert(
+        Config.load(write_config(destination=out, layer_type="segmentation", compression="none"))
+    )
+    np.testing.assert_array_equal(read(tmp_path / "labels")[1][0, ..., 0], FEW)
 
 
 def test_a_jpeg_2000_with_an_odd_palette_is_refused(made):

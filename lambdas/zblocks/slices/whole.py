@@ -193,6 +193,14 @@ def _needs_openjpeg(opened: Opened) -> bool:
     return bits not in (8, 16) or (bits == 16 and opened.image.mode != "I;16")
 
 
+def _by_pillow(opened: Opened) -> Voxels:
+    """Return what Pillow decodes; but indices as stored, which it scales to 8 bits in JPEG 2000."""
+    found = np.asarray(opened.image)
+    if opened.kind == "jp2" and opened.palette is not None:
+        return found >> (8 - codestream_in(opened).bits)
+    return found
+
+
 class WholeReader:
     """A slice that is decoded as a whole when its first rows are read."""
 
@@ -222,7 +230,7 @@ class WholeReader:
         stored = self._source.read_at(0, self._source.size)
         data = io.BytesIO(without_extras(stored) if header.kind == "jp2" else stored)
         opened = open_file(name, header.kind, data)
-        image, palette = opened.image, opened.palette
+        palette = opened.palette
         pixels = pixels_of(opened, self._selection, header.channels)
         mapping = map_pixels(name, pixels, self._selection)
         size = size_of(opened, header.level)
@@ -233,10 +241,9 @@ class WholeReader:
             if header.level or _needs_openjpeg(opened):
                 raw: Voxels = np.empty((*size[::-1], pixels.channels), pixels.dtype)
                 decode_rows(data.getvalue(), 0, raw, header.level, own_cores())
-            elif palette is not None and not self._selection.stored:
-                raw = palette[np.asarray(image)]
             else:
-                raw = np.asarray(image)
+                raw = _by_pillow(opened)
+                raw = raw if palette is None or self._selection.stored else palette[raw]
         except Exception as error:  # Pillow raises OSError, ValueError and its own
             raise damaged(name, header.kind, error) from error
         raw = raw.reshape(header.height, header.width, pixels.channels)
