@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import struct
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.field.test_other_files import box
 from tests.flow.conftest import textured, zblocks
+from tests.flow.inprocess import convert, read
 from tests.references import pyramid_of, read_info, read_tensorstore
+from zblocks.config import Config
+from zblocks.errors import SliceError
 
 
 def write_jp2(folder, voxels):
@@ -56,3 +62,44 @@ def test_a_damaged_one_is_named(tmp_path, write_config, kept):
     done = zblocks("convert", write_config(ext=".jp2"))
     assert done.code in (1, 2)
     assert "s_001.jp2: damaged JP2" in done.err
+
+
+RGB = textured((1, 40, 60, 3), "uint16")[0]
+
+
+def colours(bits, space=16, order=(1, 2, 3)):
+    """Return a JPEG 2000 of channels that are in a colour space, and which colours they are."""
+    plane = (RGB >> (16 - bits)).astype(np.uint8 if bits <= 8 else np.uint16)
+    data = imagecodecs.jpeg2k_encode(plane, level=0, codecformat="jp2", bitspersample=bits)
+    data = data.replace(b"colr\1\0\0\0\0\0\x10", b"colr\1\0\0" + struct.pack(">I", space))
+    kinds = b"".join(struct.pack(">3H", n, 0, colour) for n, colour in enumerate(order))
+    more, at = box(b"cdef", struct.pack(">H", 3) + kinds), data.index(b"jp2h") - 4
+    (size,) = struct.unpack_from(">I", data, at)
+    head = struct.pack(">I", size + len(more)) + data[at + 4 : at + size]
+    return data[:at] + head + more + data[at + size :]
+
+
+@pytest.mark.parametrize("bits", [5, 8, 12, 16])
+def test_channels_in_another_order_become_rgb(bits, tmp_path, write_config):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/s.jp2").write_bytes(colours(bits, order=(3, 2, 1)))
+    convert(Config.load(write_config(compression="none")))
+    np.testing.assert_array_equal(read(tmp_path / "out")[1][0], RGB[..., ::-1] >> (16 - bits))
+
+
+@pytest.mark.parametrize(("bits", "space"), [(12, 18), (16, 18), (5, 18), (8, 14), (16, 24)])
+def test_colours_that_nobody_here_makes_rgb_of_are_refused(bits, space, tmp_path, write_config):
+    """Luma and chroma of other than 8 bits (18, 24), and CIELab (14)."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/s.jp2").write_bytes(colours(bits, space))
+    with pytest.raises(SliceError, match=rf"another space than RGB \(number {space}\)"):
+        convert(Config.load(write_config()))
+
+
+def test_luma_and_chroma_of_8_bits_become_rgb(tmp_path, write_config):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/s.jp2").write_bytes(colours(8, 18))
+    convert(Config.load(write_config(compression="none")))
+    shown = Image.frombytes("YCbCr", (60, 40), (RGB >> 8).astype(np.uint8).tobytes())
+    found = read(tmp_path / "out")[1][0].astype(int)
+    assert np.abs(found - np.asarray(shown.convert("RGB"))).max() <= 1

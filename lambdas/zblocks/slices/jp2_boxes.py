@@ -22,8 +22,11 @@ MAX_BOXES = 10_000
 PALETTE_BYTES = 1 << 12
 """Of the largest palette, 1024 colours in three columns."""
 
-ENUMERATED, PLAIN = 1, (16, 17)
-"""Method of a colour box that names its space, and the spaces sRGB and grey."""
+ENUMERATED, PLAIN, SYCC = 1, (16, 17), 18
+"""Method of a colour box that names its space; the spaces sRGB and grey; luma and chroma."""
+
+COLOUR = 0
+"""Kind of a channel that isn't alpha."""
 
 _COD, _COC, _PPM, _PPT = 0xFF52, 0xFF53, 0xFF60, 0xFF61
 _SOT, _SOD = b"\xff\x90", b"\xff\x93"
@@ -112,21 +115,41 @@ def palette_of(name: str, file: IO[bytes]) -> Voxels | None:
     return np.frombuffer(values, np.uint8).reshape(count, columns).repeat(3 // columns, axis=1)
 
 
+def _in_header(file: IO[bytes]) -> Iterator[_Box]:
+    """Yield the boxes in a JPEG 2000's header box (I.5.3)."""
+    header = next((box for box in _boxes(file) if box.kind == b"jp2h"), None)
+    return _boxes(file, header.body, header.end) if header else iter(())
+
+
 def has_plain_colours(file: IO[bytes]) -> bool:
     """Whether channels are grey, or red, green and blue in that order (I.5.3.3, I.5.3.6).
 
     Of others, decoders make different colours.
     """
-    header = next((box for box in _boxes(file) if box.kind == b"jp2h"), None)
-    for box in _boxes(file, header.body, header.end) if header else ():
-        if box.kind in (b"cdef", b"pclr", b"cmap"):
-            return False
+    kinds = {box.kind for box in _in_header(file)}
+    return not kinds & {b"cdef", b"pclr", b"cmap"} and colour_space(file) in (None, *PLAIN)
+
+
+def colour_space(file: IO[bytes]) -> int | None:
+    """Return the number of the colour space that a JPEG 2000 names; None if it names none."""
+    for box in _in_header(file):
         if box.kind == b"colr":
             file.seek(box.body)
             method, _, _, space = struct.unpack(">3BI", file.read(7).ljust(7, b"\0"))
-            if method == ENUMERATED and space not in PLAIN:
-                return False
-    return True
+            if method == ENUMERATED:
+                return int(space)
+    return None
+
+
+def is_reordered(file: IO[bytes]) -> bool:
+    """Whether grey, or red, green and blue aren't the first channels in that order (I.5.3.6)."""
+    for box in _in_header(file):
+        if box.kind == b"cdef":
+            file.seek(box.body + 2)
+            data = file.read(min(max(box.end - box.body - 2, 0), PALETTE_BYTES))
+            entries = struct.iter_unpack(">3H", data[: len(data) // 6 * 6])
+            return any(kind == COLOUR and place != channel + 1 for channel, kind, place in entries)
+    return False
 
 
 class Codestream(NamedTuple):

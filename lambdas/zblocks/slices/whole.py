@@ -5,7 +5,8 @@ whose places are known by tiles (`slices.jp2_tiles`).
 
 Pillow decodes them, except where it would change numbers; there OpenJPEG is used directly: JPEG
 2000 of more than 8 bits with several channels, which Pillow truncates, and of other than 8 or 16
-bits, such as the 12 of cameras, which it scales to 16.
+bits, such as the 12 of cameras, which it scales to 16, and channels in another order, which it
+ignores.
 """
 
 from __future__ import annotations
@@ -21,10 +22,14 @@ from zblocks.host import own_cores
 from zblocks.slices.faults import changed, damaged, no_level, oversized, unread
 from zblocks.slices.header import ByteSource, SliceHeader
 from zblocks.slices.jp2_boxes import (
+    PLAIN,
+    SYCC,
     Codestream,
     codestream_of,
+    colour_space,
     has_packed_heads,
     has_plain_colours,
+    is_reordered,
     without_extras,
 )
 from zblocks.slices.jp2_rows import strip_memory, strip_rows
@@ -46,6 +51,10 @@ OPENJPEG = 8
 UNDECODED = 10
 """Samples of the full resolution for which OpenJPEG holds a byte, beside another copy of the file,
 while it decodes a reduced one (measured)."""
+
+RGB = (None, 0, 15, *PLAIN, 20, 21)
+"""Colour spaces of JPEG 2000 whose channels are taken as they are: none, those of one bit, sRGB,
+grey, and RGB of wider gamuts (ISO/IEC 15444-2, table M.25)."""
 
 _MODES = {
     "L": ("grey", 1, "uint8"), "LA": ("grey", 2, "uint8"),
@@ -79,6 +88,7 @@ def pixels_of(opened: Opened, selection: ChannelSelection, planned: int = 1) -> 
             what = f"{image.mode} pixels of {bits} bits" + " and a palette" * (palette is not None)
         elif bits > 8:
             dtype = "uint16"
+        what = what or _odd_colours(opened)
     if kind == "png-indices" and image.mode != "P":
         what = f"{image.mode} pixels, but the plan says indices"
     if not what and library() is None and _needs_openjpeg(opened):
@@ -91,6 +101,16 @@ def pixels_of(opened: Opened, selection: ChannelSelection, planned: int = 1) -> 
         greys = planned < 3 and bool((palette == palette[:, :1]).all())
         return Pixels(3, "uint8", "rgb", greys=greys)
     return Pixels(channels, dtype, space, channels in (2, 4))
+
+
+def _odd_colours(opened: Opened) -> str:
+    """Return which colours a JPEG 2000 has that nobody here makes RGB of; empty for none."""
+    space = colour_space(opened.file)
+    rgb = space in RGB or (space == SYCC and not _needs_openjpeg(opened))
+    if rgb or opened.palette is not None or opened.image.mode not in ("RGB", "RGBA"):
+        return ""
+    bits = codestream_in(opened).bits
+    return f"colours of {bits} bits in another space than RGB (number {space})"
 
 
 def probe(
@@ -190,7 +210,8 @@ def _needs_openjpeg(opened: Opened) -> bool:
     if opened.kind != "jp2" or opened.palette is not None:
         return False
     bits = codestream_in(opened).bits
-    return bits not in (8, 16) or (bits == 16 and opened.image.mode != "I;16")
+    deep = bits not in (8, 16) or (bits == 16 and opened.image.mode != "I;16")
+    return deep or is_reordered(opened.file)
 
 
 def _by_pillow(opened: Opened) -> Voxels:
