@@ -187,3 +187,12 @@ def test_odd_slices_refused_by_the_plan(name, tmp_path, write_config):
     assert "odd.tif: " in str(caught.value)
     assert words in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_jpeg_tile_that_libvips_would_cut_off_is_refused(tmp_path, write_config):
+    """It takes no more than twice the bytes of the pixels, and the rest of the tile for grey."""
+    (tmp_path / "in").mkdir()
+    noisy = {"compression": "jpeg", "compressionargs": {"level": 100}, "tile": (16, 16)}
+    (tmp_path / "in/odd.tif").write_bytes(tiff(GREY, **noisy))
+    with pytest.raises(ZblocksError, match="bytes for 256 bytes of pixels; save it with larger"):
+        convert(Config.load(write_config()))

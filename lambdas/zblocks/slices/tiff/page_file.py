@@ -1,9 +1,10 @@
 """Strips or tiles of a page, of one channel or all, as a file of their own.
 
 libtiff walks all pages before the requested one, libvips inverts, scales and premultiplies some
-pixels, and neither reads every format. So they are given a BigTIFF made on the fly: a directory
-with only the tags that decoding needs, and the strips or tiles; those in compressions that this
-libtiff lacks (zstd, LZMA, JPEG 2000) decompressed, and wrapped as stored deflate blocks.
+pixels, cuts off JPEG tiles of more than twice their pixels' bytes, and neither reads every format.
+So they are given a BigTIFF made on the fly: a directory with only the tags that decoding needs, and
+the strips or tiles; those in compressions that this libtiff lacks (zstd, LZMA, JPEG 2000)
+decompressed, and wrapped as stored deflate blocks.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 
 from isal import isal_zlib
 
+from zblocks.errors import SliceError
 from zblocks.slices.faults import damaged
 from zblocks.slices.ranges import Buffer
 from zblocks.slices.tiff import directory as t
@@ -50,6 +52,9 @@ def page_file(page: Page, found: Sequence[Buffer], channel: int | None, *, store
     name = page.directory.file.name
     data: list[Buffer] = []
     for i, one in enumerate(found):
+        if page.compression == JPEG and page.tile and len(one) > 2 * page.segment_bytes(i):
+            what = f"JPEG tiles of {len(one)} bytes for {page.segment_bytes(i)} bytes of pixels"
+            raise SliceError(f"{name}: this TIFF has {what}; save it with larger tiles")
         if page.compression in DEFLATE and one:
             _check_inflates(name, one, (page.segment_bytes(i), page.segment_bytes(0)))
         if page.recodes:
