@@ -16,12 +16,12 @@ def damaged(name: str, kind: str, what: object) -> SliceError:
 
 
 def oversized(name: str, width: int, height: int, file_bytes: int) -> SliceError:
-    """Return the error for a header with a size that the file is too small for."""
+    """Return the error for an image size that the file is too small to hold."""
     return spoilt(name, f"claims {width}×{height}, more than its {file_bytes} bytes can hold")
 
 
 def spoilt(name: str, damage: str) -> SliceError:
-    """Return the error for a file that isn't what its writer meant."""
+    """Return the error for a damaged file, with its `damage`."""
     way_out = 'replace the file and rerun, or set "damaged": "missing" to do without it'
     error = SliceError(f"{name}: {damage}; {way_out}")
     error.damage = damage
@@ -37,9 +37,9 @@ def unread(name: str, kind: str, what: str) -> SliceError:
 
 
 def no_level(name: str, level: int, sizes: Sequence[tuple[int, int]]) -> SliceError:
-    """Return the error for a reduced resolution that isn't there.
+    """Return the error for a reduced resolution that a file lacks.
 
-    `sizes` are width and height of those that are, from level 0 on.
+    `sizes`: width and height of those it has, from level 0 on.
     """
     held = ", ".join(f"{n}: {width}×{height}" for n, (width, height) in enumerate(sizes[1:], 1))
     width, height = sizes[0]
@@ -51,5 +51,5 @@ def no_level(name: str, level: int, sizes: Sequence[tuple[int, int]]) -> SliceEr
 
 
 def changed(name: str, found: object, planned: object) -> SliceError:
-    """Return the error for a file that doesn't match its header any more."""
+    """Return the error for a file that no longer matches the plan."""
     return SliceError(f"{name}: is {found}, but the plan says {planned}; rerun to make a new plan")

@@ -1,4 +1,4 @@
-"""Microscopes' and volumes' formats that are not read: how to know them, and the way to slices."""
+"""Microscope and volume formats that are not read: how to recognise them and export slices."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ _KINDS = {
     "a ZIP archive": ("unpack it first", "", {0: b"PK\x03\x04"}),
     "an HTML or XML page": ("download the image itself", ".html", {0: b"<"}),
 }  # fmt: skip
-"""By name: the way to slices, extensions, and bytes of the file by their offset."""
+"""By format: how to export slices, file extensions, and identifying bytes by their offset."""
 
 _ONLY_PREVIEWS = (".vsi", ".mrxs", ".nd2")
-"""Begin like an image that zblocks reads, which is not the slice."""
+"""Extensions of files that begin like a readable image, which is only a preview."""
 
 
 def foreign_file(name: str) -> tuple[str, str] | None:
-    """Return what a file is by its name, and the way to slices; None if that isn't known."""
+    """Return a file's format by its name, and how to export slices; None if unknown."""
     name = name.rpartition("/")[2].lower()
     ends = ((kind, end) for kind, (_, all_ends, _) in _KINDS.items() for end in all_ends.split())
     kinds = {end: kind for kind, end in ends if name.endswith(end)}
@@ -68,7 +68,7 @@ def foreign_file(name: str) -> tuple[str, str] | None:
 
 
 def foreign_bytes(source: ByteSource) -> tuple[str, str] | None:
-    """Return the same by a file's first bytes, and by its name."""
+    """Return the same by a file's first bytes and its name."""
     first, named = source.read_at(0, 512), foreign_file(source.name)
     for kind, (_, _, places) in _KINDS.items():
         if places and all(first[at : at + len(b)] == b for at, b in places.items()):
@@ -77,7 +77,7 @@ def foreign_bytes(source: ByteSource) -> tuple[str, str] | None:
 
 
 def has_only_a_preview(name: str) -> bool:
-    """Whether what such a file begins with is only a picture of its content."""
+    """Return whether a file of this name begins with only a preview."""
     return name.lower().endswith(_ONLY_PREVIEWS)
 
 

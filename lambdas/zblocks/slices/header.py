@@ -1,4 +1,4 @@
-"""What is known of a slice before it is decoded."""
+"""What is known about a slice before it is decoded."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RowReader(Protocol):
 
 
 class Place(NamedTuple):
-    """Where a page belongs by OME-XML."""
+    """Where a page belongs according to OME-XML."""
 
     group: str
     """The set of files; empty for this file alone."""
@@ -46,7 +46,7 @@ class Place(NamedTuple):
     """Image, frame and channel."""
 
     def __str__(self) -> str:
-        """Where it is, as notes show it."""
+        """Position, as notes show it."""
         names = ("image", "frame", "channel")
         some = [f"{name} {n}" for name, n in zip(names, self.other, strict=True) if n]
         return ", ".join([*some, f"z {self.z}"])
@@ -75,25 +75,25 @@ class SliceHeader:
     held: int = 0
     """Bytes that the decoder holds while the slice is read."""
     decoding: int = 0
-    """Bytes that the decoder holds besides while it decodes rows; 0 if `held` covers them."""
+    """Additional bytes held while rows are decoded; 0 if `held` covers them."""
     decoding_piece: int = 0
-    """Bytes that the decoder holds besides while it decodes one piece, however many it reads."""
+    """Additional bytes held while a piece is decoded, however many pieces are read."""
     held_whole: int = 0
-    """Bytes that the decoder holds if it decodes the slice as a whole; 0: `held`, too."""
+    """Bytes that the decoder holds if it decodes the slice as a whole; 0: same as `held`."""
     whole: str = ""
     """Why the slice must be decoded as a whole (`held` then covers all of it); else empty."""
     level: int = 0
     """Which reduced resolution is read; 0 is the full one."""
     factor: int = 1
-    """Pixels of the full resolution, along x and along y, that are one of the slice."""
+    """Full-resolution pixels per pixel of the slice, along x and along y."""
     full: tuple[int, int] = (0, 0)
     """Width and height at full resolution if a reduced one is read."""
     mapped: bool = False
     """Whether the decoder's pixels still have to be converted to the selected channels."""
     piece: tuple[int, int] | None = None
-    """Width and height of a tile, or of the slice and a strip, if some can be read alone."""
+    """Width and height of a tile or strip, if these can be read separately."""
     note: str = ""
-    """What was done to the channels without the user asking for it."""
+    """What was done to the channels unasked."""
     greys: bool = False
     """Whether its pixels are a palette of greys: one channel, or three in a stack of colours."""
     mixed: str = ""

@@ -1,4 +1,4 @@
-"""What the boxes of a JPEG 2000 say that Pillow doesn't tell, or gets wrong.
+"""Boxes and markers of JPEG 2000 that Pillow doesn't expose, or gets wrong.
 
 Source: ISO/IEC 15444-1, annexes A (codestream) and I (boxes).
 """
@@ -17,10 +17,10 @@ from zblocks.geometry import Voxels, ceil_div
 from zblocks.slices.faults import unread
 
 MAX_BOXES = 10_000
-"""Of a JPEG 2000 before its codestream."""
+"""Most boxes before a codestream, and most segments of a header."""
 
 PALETTE_BYTES = 1 << 12
-"""Of the largest palette, 1024 colours in three columns."""
+"""Size of the largest palette: 1024 colours in three columns."""
 
 ENUMERATED, PLAIN, SYCC = 1, (16, 17), 18
 """Method of a colour box that names its space; the spaces sRGB and grey; luma and chroma."""
@@ -32,13 +32,13 @@ _COD, _COC, _PPM, _PPT = 0xFF52, 0xFF53, 0xFF60, 0xFF61
 _SOT, _SOD = b"\xff\x90", b"\xff\x93"
 
 MAX_TILE_PARTS = 255
-"""Of a tile."""
+"""Most tile-parts of a tile."""
 
 SEGMENT = 64
-"""Bytes that are read of a segment of a main header; of the longest with a coding style, 49."""
+"""Bytes read of each segment of a header; the longest with a coding style has 49."""
 
 NEAR = 1 << 16
-"""Bytes before a codestream that need no care."""
+"""Bytes before a codestream that do no harm."""
 
 
 class _Box(NamedTuple):
@@ -46,7 +46,7 @@ class _Box(NamedTuple):
 
     kind: bytes
     at: int
-    """Where its head begins; contents at `body`, the next box at `end`."""
+    """Offset of its header; its contents begin at `body`, the next box at `end`."""
     body: int
     end: int
 
@@ -79,9 +79,9 @@ def codestream_span(file: IO[bytes], size: int) -> tuple[int, int]:
 
 
 def without_extras(data: bytes) -> bytes:
-    """Return a JPEG 2000 without boxes that hold no pixels: OpenJPEG in Pillow fails at large ones.
+    """Return a JPEG 2000 without boxes that hold no pixels: Pillow's OpenJPEG fails on large ones.
 
-    Files whose codestream is near their beginning are returned as they are.
+    Files whose codestream is near the beginning are returned unchanged.
     """
     *before, last = list(_boxes(io.BytesIO(data))) or [_Box(b"", 0, 0, 0)]
     if last.kind != b"jp2c" or last.at < NEAR:
@@ -94,6 +94,9 @@ def palette_of(name: str, file: IO[bytes]) -> Voxels | None:
     """Return the colours (n, 3) of a JPEG 2000 (I.5.3.4, I.5.3.5); None if it has no palette.
 
     Pillow ignores some palettes, and merges equal colours of others.
+
+    Raises:
+        SliceError: the palette isn't grey or RGB of 8 bits.
     """
     header = next((box for box in _boxes(file) if box.kind == b"jp2h"), None)
     inside = {b.kind: b for b in _boxes(file, header.body, header.end)} if header else {}
@@ -122,9 +125,9 @@ def _in_header(file: IO[bytes]) -> Iterator[_Box]:
 
 
 def has_plain_colours(file: IO[bytes]) -> bool:
-    """Whether channels are grey, or red, green and blue in that order (I.5.3.3, I.5.3.6).
+    """Return whether channels are grey, or RGB in that order (I.5.3.3, I.5.3.6).
 
-    Of others, decoders make different colours.
+    Decoders disagree on the colours of others.
     """
     kinds = {box.kind for box in _in_header(file)}
     return not kinds & {b"cdef", b"pclr", b"cmap"} and colour_space(file) in (None, *PLAIN)
@@ -153,18 +156,18 @@ def is_reordered(file: IO[bytes]) -> bool:
 
 
 class Codestream(NamedTuple):
-    """What the main header of a codestream says (A.5.1, A.6.1, A.6.2)."""
+    """The main header of a codestream (A.5.1, A.6.1, A.6.2)."""
 
     area: tuple[int, int, int, int]
     """Its pixels [x0, x1) × [y0, y1) on the reference grid: x0, y0, x1, y1."""
     depths: frozenset[tuple[int, bool, int, int]]
-    """Bits, sign, and steps along x and y of its channels."""
+    """Bits, whether signed, and steps along x and y: those that its channels have."""
     levels: int = 0
-    """How often every channel was halved: the reduced resolutions that it holds."""
+    """Number of reduced resolutions that every channel has."""
     turned: bool = False
-    """Whether its first three channels were red, green and blue, and became luma and chroma."""
+    """Whether its first three channels are RGB stored as luma and chroma."""
     tiles: tuple[int, int, int, int] = (0, 0, 0, 0)
-    """Where the first tile begins on the reference grid, x and y, and the size of each, x and y."""
+    """Origin of the first tile on the reference grid, and size of a tile: x, y, width, height."""
     block: tuple[int, int] = (64, 64)
     """Width and height of the smallest code blocks, in samples."""
 
@@ -176,17 +179,17 @@ class Codestream(NamedTuple):
 
     @property
     def bits(self) -> int:
-        """Of the deepest channel."""
+        """Bits of the deepest channel."""
         return max(depth[0] for depth in self.depths)
 
     def size(self, level: int) -> tuple[int, int]:
-        """Return width and height of a resolution, in pixels; level 0 is the whole (B.5)."""
+        """Return width and height of a resolution, in pixels; level 0 is the full one (B.5)."""
         x0, y0, x1, y1 = (ceil_div(edge, 1 << level) for edge in self.area)
         return x1 - x0, y1 - y0
 
 
 def codestream_of(file: IO[bytes]) -> Codestream | None:
-    """Return what the main header of a JPEG 2000's codestream says; None if it has none."""
+    """Return the main header of a JPEG 2000's codestream; None if it has none."""
     at = _codestream_at(file)
     file.seek(at)
     head = file.read(42)
@@ -241,7 +244,7 @@ def _segments(file: IO[bytes], at: int, until: bytes = _SOT) -> Iterator[_Segmen
 
 
 def has_packed_heads(file: IO[bytes]) -> bool:
-    """Whether the heads of packets are stored apart from them, if there is one tile (PPM, PPT).
+    """Return whether a codestream of one tile has packed packet headers (PPM, PPT).
 
     Source: A.4.2, A.7.4 and A.7.5.
     """

@@ -1,6 +1,6 @@
 """How many rows of a JPEG 2000 are decoded at a time, and the memory that this takes.
 
-Figures are those of OpenJPEG 2.5, measured.
+Figures were measured with OpenJPEG 2.5.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import NamedTuple
 from zblocks.slices.jp2_boxes import Codestream
 
 STEP, LEAST, MOST = 64, 128, 256
-"""Rows of a strip: a multiple, at least, and at most. More take less time, and more memory."""
+"""Rows of a strip: multiple, minimum and maximum. More take less time, but more memory."""
 
 STRIP_SAMPLES = 1 << 23
-"""Samples of a strip of more than the fewest rows, at most."""
+"""Most samples of a strip of more than `LEAST` rows."""
 
 SAMPLE = 6.6
-"""Bytes held per sample of a strip, and of the rows around it, for the next one."""
+"""Bytes held for the next strip, per sample of a strip and the rows around it."""
 
 AROUND = 230
 """Rows around a strip on which its rows depend, and whose code blocks are held."""
@@ -26,16 +26,16 @@ CODE_BLOCK = 450
 """Bytes held for each code block of the file, those of reduced resolutions included."""
 
 DECODING = 14
-"""Bytes held per sample of a strip while it is decoded, besides, or kept by allocators."""
+"""Additional bytes per sample of a strip, held while it is decoded or kept by allocators."""
 
 ONCE = {1: 23, 3: 42}
-"""Bytes held per pixel of a strip while it is decoded by a decoder of its own, by channels."""
+"""Bytes held per pixel of a strip with a decoder of its own, by number of channels."""
 
 KEPT = 1.4
-"""Factor for what allocators keep of that from strip to strip, and slice to slice."""
+"""Factor on `ONCE` for what allocators keep between strips and slices."""
 
 MARGIN = 128
-"""Rows around such a strip that its rows depend on."""
+"""Rows around a strip with a decoder of its own on which its rows depend."""
 
 
 class Memory(NamedTuple):
@@ -44,7 +44,7 @@ class Memory(NamedTuple):
     held: int
     """Between strips."""
     decoding: int
-    """More, while a strip is decoded."""
+    """In addition, while a strip is decoded."""
 
 
 def strip_rows(width: int, channels: int) -> int:
@@ -55,10 +55,10 @@ def strip_rows(width: int, channels: int) -> int:
 def strip_memory(
     stream: Codestream, size: tuple[int, int, int], file_bytes: int, *, once: bool = False
 ) -> Memory:
-    """Return what the decoder holds of a slice that is read in strips.
+    """Return the memory that the decoder of a slice takes if it is read in strips.
 
-    `size` is that of the decoded slice: width, height and channels. `once`: a decoder can decode
-    one strip only.
+    `size`: width, height and channels of the decoded slice. `once`: a decoder can decode only one
+    strip.
     """
     width, _, channels = size
     rows = strip_rows(width, channels)

@@ -1,7 +1,7 @@
 """JPEG 2000 slices, grey or RGB, decoded some rows at a time.
 
-OpenJPEG decodes the code blocks that rows depend on, and no others, whether there are tiles or not.
-What it gives is bit for bit what it gives for the whole slice, also where compression was lossy.
+OpenJPEG decodes only the code blocks that rows depend on, with tiles or without. The rows are bit
+for bit those of the whole slice decoded at once, even if compression was lossy.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class StripReader:
         self._once = False
         """Whether each strip needs a decoder of its own."""
         self._read: Read = source.read_at
-        """Reads the codestream, which has so many bytes."""
+        """Reads the codestream, `_bytes` long."""
         self._bytes = source.size
         self._left: Voxels = np.empty((0, header.width, header.channels), header.dtype)
 
@@ -62,12 +62,12 @@ class StripReader:
         except ValueError as error:
             raise damaged(self._source.name, "jp2", error) from error
         self._y += rows
-        # Its memory is free at once, not when the other slices of the block have been read.
+        # Frees its memory now, not when the other slices of the block have been read.
         self._decoder = None if self._once or self._y >= header.height else decoder
         return strip
 
     def _open(self) -> None:
-        """Check that the file is what the plan says."""
+        """Check that the file matches the plan."""
         name, header = self._source.name, self._header
         opened = open_file(name, "jp2", as_file(self._source))
         mapping = map_pixels(name, pixels_of(opened, self._selection), self._selection)
@@ -81,7 +81,7 @@ class StripReader:
 
 
 def _part(source: ByteSource, begin: int, size: int, *, held: bool) -> Read:
-    """Return what reads a part of a file, perhaps from memory."""
+    """Return a reader of a part of a file; if `held`, from memory."""
     if held:
         data = source.read_at(begin, size)
         return lambda at, length: data[at : at + length]

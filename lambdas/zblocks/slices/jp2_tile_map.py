@@ -21,27 +21,27 @@ from zblocks.slices.ranges import Buffer, KeptBytes, Place
 from zblocks.slices.window import Window
 
 MAX_HEADER, MAX_PARTS = 1 << 17, 1 << 18
-"""Bytes of what is kept of a main header, and tile-parts, of which an open slice holds a list."""
+"""Most bytes kept of a main header, and most tile-parts, which an open slice lists."""
 
 MAX_SEGMENTS, MAX_LENGTHS = 1000, 256
-"""Segments of a main header, and those of them that hold lengths: their numbers have 8 bits."""
+"""Most segments of a main header, and most TLM segments, whose numbers have 8 bits."""
 
 PART_BYTES = 32
-"""Bytes of that list for each tile-part."""
+"""Bytes of that list per tile-part."""
 
 SOT, SOT_BYTES = b"\xff\x90", 12
-"""The marker that a tile-part begins with, and the bytes of its segment."""
+"""The marker that begins a tile-part, and the bytes of its segment."""
 
 _SOC, _EOC = b"\xff\x4f", b"\xff\xd9"
 _TLM, _PLM, _PPM, _COM = 0xFF55, 0xFF57, 0xFF60, 0xFF64
 
 _NUMBERS: dict[int, list[tuple[str, str]]] = {0: [], 1: [("tile", "u1")], 2: [("tile", ">u2")]}
-"""How a TLM segment gives the number of a tile; not at all if each has one part, in order."""
+"""How a TLM segment stores tile numbers; it has none if each tile has one part, in order."""
 
 _Numbers = NDArray[np.int64]
 
 _SMALLEST = SOT_BYTES + 2
-"""Bytes of a tile-part of which nothing is stored."""
+"""Bytes of an empty tile-part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +54,15 @@ class TileMap:
     """The main header without TLM, PLM and comments."""
     starts: NDArray[np.int64]
     sizes: NDArray[np.int64]
-    """Places of tile-parts in the file, by tile, then in the file's order."""
+    """Offsets and sizes of tile-parts in the file: sorted by tile, then in file order."""
     firsts: NDArray[np.int64]
-    """For each tile, and behind the last one, the number of its first tile-part in them."""
+    """Index of each tile's first tile-part in `starts`; then the number of tile-parts."""
     stop: int
     """Where the last tile-part of the file ends."""
 
     @property
     def across(self) -> int:
-        """Tiles of a row."""
+        """Tiles per row."""
         left, _, width, _ = self.stream.tiles
         return ceil_div(self.stream.area[2] - left, width)
 
@@ -73,13 +73,13 @@ class TileMap:
         return "uint8" if bits <= 8 else "uint16"
 
     def touched(self, window: Window) -> tuple[int, range]:
-        """Return the row of tiles of a window's first row, and its columns of tiles."""
+        """Return the tile row of a window's first row, and its tile columns."""
         left, top, width, height = self.stream.tiles
         x0, y0, x1, _ = window
         return (y0 - top) // height, range((x0 - left) // width, ceil_div(x1 - left, width))
 
     def rect(self, row: int, column: int) -> Window:
-        """Return the pixels of a tile."""
+        """Return the pixels of a tile on the reference grid."""
         left, top, width, height = self.stream.tiles
         x, y = left + column * width, top + row * height
         return Window(x, y, x + width, y + height) & Window(*self.stream.area)
@@ -90,12 +90,12 @@ class TileMap:
         return list(zip(self.starts[which].tolist(), self.sizes[which].tolist(), strict=True))
 
     def tile_bytes(self) -> NDArray[np.int64]:
-        """Return the bytes of every tile, as rows of tiles."""
+        """Return the stored bytes of every tile (row, column)."""
         found: NDArray[np.int64] = np.add.reduceat(self.sizes, self.firsts[:-1])
         return found.reshape(-1, self.across)
 
     def alone(self, row: int, column: int, parts: Sequence[Sequence[Buffer]]) -> bytes:
-        """Return a tile as a codestream; of each part, the head is given apart."""
+        """Return a tile as a codestream of its own; each of `parts` is in pieces."""
         left, top, width, height = self.stream.tiles
         x0, y0, x1, y1 = self.rect(row, column)
         head = bytearray(self.head)
@@ -108,7 +108,7 @@ def map_tiles(file: KeptBytes) -> TileMap | None:
     """Return where the tiles of a JPEG 2000 are; None if they can't be read one by one.
 
     They can if there are several, the main header has the lengths of all tile-parts, which end
-    where the codestream does, and channels are of one size and of 8 to 16 bits, unsigned.
+    where the codestream does, and channels have the image's size and 8 to 16 unsigned bits.
     """
     begin, stop = codestream_span(as_file(file), file.size)
     main = _main_header(file, begin)
@@ -140,9 +140,9 @@ class _MainHeader(NamedTuple):
 
 
 def _main_header(file: KeptBytes, at: int) -> _MainHeader | None:
-    """Return the main header of the codestream at a place (A.1).
+    """Return the main header of the codestream at an offset (A.1).
 
-    None if it is damaged or large, or has the heads of packets (PPM), which belong to tiles.
+    None if it is damaged, too large, or holds packet headers (PPM), which belong to tiles.
     """
     head, lengths = file.read_at(at, len(_SOC)), list[bytes]()
     at += len(_SOC)
@@ -164,7 +164,7 @@ def _main_header(file: KeptBytes, at: int) -> _MainHeader | None:
 
 
 def _is_plain(stream: Codestream) -> bool:
-    """Whether every channel is of the image's size, and of 8 to 16 bits without a sign."""
+    """Return whether every channel has the image's size, and 8 to 16 unsigned bits."""
     x0, y0, x1, y1 = stream.area
     left, top, width, height = stream.tiles
     if not (left <= x0 < min(left + width, x1) and top <= y0 < min(top + height, y1)):
@@ -174,9 +174,9 @@ def _is_plain(stream: Codestream) -> bool:
 
 
 def _parts(segments: Sequence[bytes], count: int) -> tuple[_Numbers, _Numbers] | None:
-    """Return the tile and the bytes of every tile-part, in the file's order (A.7.1).
+    """Return tile number and bytes of every tile-part, in file order (A.7.1).
 
-    None if the contents of TLM segments don't give parts of all `count` tiles, and no others.
+    None unless the contents of TLM segments list parts of all `count` tiles, and no others.
     """
     if min(map(len, segments)) < 2 or len({s[0] for s in segments}) < len(segments):
         return None
@@ -194,7 +194,7 @@ def _parts(segments: Sequence[bytes], count: int) -> tuple[_Numbers, _Numbers] |
 
 
 def _entries(segment: bytes) -> NDArray[Any] | None:
-    """Return the numbers of tiles, if there are, and lengths; None if they aren't whole."""
+    """Return tile numbers, if any, and lengths; None if the segment is malformed."""
     number = _NUMBERS.get(segment[1] >> 4 & 3)
     each = np.dtype([*(number or ()), ("size", ">u4" if segment[1] & 64 else ">u2")])
     if number is None or segment[1] & 0x8F or (len(segment) - 2) % each.itemsize:

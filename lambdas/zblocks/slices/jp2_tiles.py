@@ -1,7 +1,7 @@
-"""JPEG 2000 slices of 8 to 16 bits, grey or RGB, of which only the tiles that are wanted are read.
+"""JPEG 2000 slices of 8 to 16 bits, grey or RGB, of which only the needed tiles are read.
 
-Each tile is given to OpenJPEG as a codestream of its own: the main header, with an image of that
-tile only, and the tile's parts.
+Each tile is given to OpenJPEG as a codestream of its own: the main header, with the image reduced
+to that tile, and the tile's parts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OPENJPEG = 8
 
 
 def in_tiles(header: SliceHeader, file: KeptBytes) -> SliceHeader:
-    """Return the header of a plain JPEG 2000, read by its tiles if that takes less memory."""
+    """Return a plain JPEG 2000's header, changed to reading by tiles if that takes less memory."""
     tiles = map_tiles(file)
     if tiles is None or _found(tiles) != str(header):
         return header
@@ -60,7 +60,7 @@ def _found(tiles: TileMap) -> str:
 
 
 class TileReader:
-    """Rows of a window of one slice, from the top down; of a row of tiles, all are held."""
+    """Rows of a window of one slice, from the top down; one row of tiles is held."""
 
     def __init__(self, source: ByteSource, header: SliceHeader, window: Window) -> None:
         self._file = KeptBytes(source)
@@ -71,7 +71,7 @@ class TileReader:
         self._tiles = tiles
         self._window = window.moved(*tiles.stream.area[:2])
         self._left: Voxels | None = None
-        """Decoded rows that weren't read yet (y, x, c)."""
+        """Decoded rows not read yet (y, x, c)."""
 
     def read_rows(self, out: Voxels) -> None:
         """Fill `out` (y, x, c) with the next rows.
@@ -112,10 +112,10 @@ class TileReader:
     def _checked(
         self, tile: int, places: list[Place], found: list[Buffer]
     ) -> list[tuple[Buffer, Buffer]]:
-        """Return the head of each of a tile's parts, as of the only tile, and the rest of it.
+        """Return each of a tile's parts as its SOT segment, renumbered to tile 0, and the rest.
 
         Raises:
-            SliceError: they aren't what the main header says.
+            SliceError: they contradict the main header.
         """
         parts: list[tuple[Buffer, Buffer]] = []
         for n, ((start, size), data) in enumerate(zip(places, found, strict=True)):

@@ -1,4 +1,4 @@
-"""JPEG slices: their bits, and decoding as a whole, directly into the output, by libjpeg-turbo."""
+"""JPEG slices: bits per sample, and decoding as a whole into the output by libjpeg-turbo."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from zblocks.slices.faults import changed, damaged
 from zblocks.slices.header import ByteSource
 
 MAX_SCANS = 100
-"""Of a progressive JPEG, which has about 10. Each is a pass over all blocks, however few bytes."""
+"""Most scans of a progressive JPEG; usual are 10. Even a tiny scan is a pass over all blocks."""
 
 
 HEAD_BYTES = 1 << 14  # searched for the frame header
 
 
 def sample_bits(source: ByteSource) -> int:
-    """Return the bits of a JPEG's samples (ITU-T T.81, B.2.2); 0 if its frame begins later.
+    """Return a JPEG's bits per sample (ITU-T T.81, B.2.2); 0 if not in the first 16 KiB.
 
     libjpeg rejects 12 bits only when it begins to decode.
     """
@@ -34,7 +34,7 @@ def sample_bits(source: ByteSource) -> int:
 
 @dataclass(slots=True)
 class WholeJpeg:
-    """A JPEG that is decoded at once."""
+    """A JPEG that is decoded as a whole."""
 
     source: ByteSource
 

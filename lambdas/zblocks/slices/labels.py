@@ -13,12 +13,12 @@ from zblocks.errors import SliceError
 from zblocks.geometry import Voxels
 
 JOINED = {"rgb24": (16, 8, 0), "bgr24": (0, 8, 16)}
-"""`ChannelSelection.channels` that make one number of red, green and blue: the bit each begins at.
+"""`ChannelSelection.channels` that join red, green and blue to one number: the lowest bit of each.
 """
 
 
 def joined(pixels: Voxels, way: str) -> Voxels:
-    """Return one number (y, x, 1) of red, green and blue (y, x, 3 or more)."""
+    """Join red, green and blue (y, x, 3 or more) to one number (y, x, 1)."""
     total: Voxels = np.zeros((*pixels.shape[:2], 1), np.uint32)
     for channel, bit in enumerate(JOINED[way]):
         total[..., 0] |= pixels[..., channel].astype(np.uint32) << np.uint32(bit)
@@ -45,7 +45,7 @@ def equal(name: str, pixels: Voxels) -> Voxels:
 
 
 def whole(name: str, pixels: Voxels, dtype: np.dtype[Any], exact: int) -> Voxels:
-    """Return floats or signed numbers, which fit the unsigned `dtype` as they are.
+    """Convert floats or signed numbers to the unsigned `dtype`, all values unchanged.
 
     Args:
         name: of the slice.

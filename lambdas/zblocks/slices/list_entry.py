@@ -65,7 +65,7 @@ def check_entries(
         unit: what `Entry.line` counts: `line` or `item`.
 
     Raises:
-        SliceListError: names the problems, and names and indices that appear twice.
+        SliceListError: problems, a name or index that appears twice, or no entries.
     """
     found = [*problems, *_duplicates(entries, unit)]
     if not entries and not found:

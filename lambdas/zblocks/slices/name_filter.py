@@ -58,12 +58,12 @@ def match_regex(pattern: str, keys: Iterable[str]) -> dict[str, Decimal | None]:
 
 
 def _name(key: str) -> str:
-    """Return the last part; Unicode has two spellings of accented letters, which count as one."""
+    """Return the last part, with accented letters in one of their two Unicode spellings."""
     return normalize("NFC", key.rpartition("/")[2])
 
 
 def _number(name: str, text: str | None) -> Decimal:
-    """Read a number with a sign or decimals, if any; Decimal takes the digits of every script."""
+    """Read a number, maybe with sign or decimals; Decimal takes the digits of every script."""
     if not text or not _NUMBER.fullmatch(text):
         msg = (
             f"filter: the group z of regex matches {str(text)[:40]!r} in {quote(name)}, which is "

@@ -1,8 +1,8 @@
 """Read an ordered list of slices.
 
 1. Lines `<name> <index>`, as the 2019 script has them. A list whose first line ends in an index is
-   always read so.
-2. CSV or TSV with a header: the titles of the columns tell names and indices.
+   always read this way.
+2. CSV or TSV with a header that titles the columns of names and indices.
 3. JSON: a list of names, of `[name, index]` or of `{"name": …, "index": …}`.
 
 Without an index, the position in the list counts. An empty name, or null, is a placeholder.
@@ -32,10 +32,10 @@ INDICES = (
 """Titles of a column of indices."""
 
 MAX_ITEMS = 10**6
-"""Of a JSON list: bounds its memory before it is parsed."""
+"""Most items of a JSON list: bounds memory before parsing."""
 
 _NUMBERED = re.compile(r".+\s\d")
-"""What begins like a line of the first format."""
+"""Matches the beginning of a line of the first format."""
 
 _WHOLE = re.compile(r"(\d+)(?:\.0*)?")
 _BOM = "\ufeff"
@@ -105,14 +105,14 @@ def _read_line(number: int, text: str) -> Entry:
 
 
 def _line(text: str) -> tuple[str, int] | None:
-    """Return name and index; None if the line isn't wholly these."""
+    """Return name and index; None for any other line."""
     parts = text.rsplit(maxsplit=1)
     index = _whole_number(parts[-1]) if len(parts) == 2 else None
     return None if index is None else (parts[0].strip(), index)
 
 
 def _whole_number(text: str) -> int | None:
-    """Return a whole number from 0 on; a long one as one that no list may have."""
+    """Return a whole number from 0 on, very long ones cut to an invalid index; None for others."""
     found = _WHOLE.fullmatch(text.strip())
     digits = found[1].lstrip("0") or "0" if found else ""
     return (int(digits) if len(digits) <= 20 else 10**20 - 1) if found else None

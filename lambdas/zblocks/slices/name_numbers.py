@@ -14,10 +14,10 @@ from unicodedata import decimal, normalize
 
 DIGITS = re.compile(r"([0-9]+)")
 SIGN = re.compile(r"(?<![0-9A-Za-z])[-+\u2212\u2013](?=[0-9])")
-"""Of a number; between letters or digits it is a separator."""
+"""Sign of a number; after a letter or digit it is a separator."""
 
 NUMBER = re.compile(r"(?:(?<![0-9][.,])[0-9]+[.,]|(?<![0-9A-Za-z])[.,])[0-9]+(?![.,]?[0-9])|[0-9]+")
-"""Whole, or with one point or comma."""
+"""A number: whole, or with one point or comma."""
 
 _DATE = (
     r"(?<![0-9])((?:19|20)[0-9]{2})([-_. ]?)(0[1-9]|1[0-2]|(?<=[-_. ])[1-9])\2"
@@ -29,20 +29,20 @@ _MOMENTS = [re.compile(f"{form}(?![0-9])") for form in (_MOMENT, _DATE)]
 _TIME = re.compile(_CLOCK.format(2))
 
 _POINTS = str.maketrans("\uff0e\uff0c\u066b", ".,.")
-"""Of other scripts."""
+"""Decimal points and commas of other scripts."""
 
 Pattern = re.Pattern[str]
 
 
 def plain(text: str) -> str:
-    """Return a text as names are compared: letters and digits in one spelling, in one case."""
+    """Normalise a text for comparison: letters, digits, decimal points and case."""
     if not text.isascii():
         text = "".join(str(decimal(c, c)) for c in normalize("NFC", text)).translate(_POINTS)
     return text.casefold()
 
 
 def split_name(text: str, pattern: Pattern) -> tuple[list[str], list[str]]:
-    """Return the texts before, between and after the numbers, and these."""
+    """Return the texts before, between and after the numbers, and the numbers."""
     found = list(pattern.finditer(text))
     ends = [0, *(end for match in found for end in match.span()), len(text)]
     return [text[a:b] for a, b in zip(ends[::2], ends[1::2], strict=True)], [m[0] for m in found]
@@ -55,7 +55,7 @@ def natural_key(text: str) -> tuple[Any, ...]:
 
 
 def number_pattern(names: Sequence[str]) -> Pattern:
-    """Return what numbers in some names look like; dates and times that vary are one number."""
+    """Return the pattern of numbers in names; dates and times that vary are one number."""
     for moment in _MOMENTS:
         found = [match for name in names if (match := moment.search(name))]
         parts = [set(column) for column in zip(*map(_moment, found), strict=False)]
@@ -76,13 +76,13 @@ class Column:
     """One number of all names."""
 
     values: tuple[Any, ...]
-    """One per name, all of one type: int, or tuples of them that only have an order."""
+    """One per name: all int, or all tuples of int, which only have an order."""
     digits: int = 0
-    """After the decimal point; values are that many powers of ten larger."""
+    """Digits after the decimal point; values are multiplied by 10**digits."""
 
     @property
     def step(self) -> int:
-        """What all distances are multiples of; 0 if not evenly spaced, or half of it is empty."""
+        """The smallest distance, if it divides all others and half or more is taken; else 0."""
         values = sorted(self.values)
         if len(values) < 2 or not isinstance(values[0], int):
             return 0
@@ -100,7 +100,7 @@ def read_column(tokens: Sequence[str], pattern: Pattern) -> Column | None:
         pattern: as `number_pattern`.
 
     Returns:
-        None if points in them can be of decimals (1.5 after 1.25), or separate numbers (before).
+        None if points may be decimal (1.5 after 1.25) or separate two numbers (1.5 before 1.25).
     """
     if pattern.groups:
         moments = [_moment(match) for token in tokens if (match := pattern.fullmatch(token))]
@@ -113,7 +113,7 @@ def read_column(tokens: Sequence[str], pattern: Pattern) -> Column | None:
 
 
 def _times(tokens: Sequence[str], column: Column) -> list[re.Match[str]]:
-    """Match times such as 103050, if all are and the numbers between them can't be (103060)."""
+    """Match times such as 103050, if all tokens are and no number between them is (103060)."""
     found = [match for token in tokens if (match := _TIME.fullmatch(token))]
     values = sorted(set(column.values))
     if len(found) < len(tokens) or len(values) < 2:
@@ -152,7 +152,7 @@ def _decimals(tokens: Sequence[str]) -> Column | None:
 
 
 def _dense(pairs: Sequence[tuple[int, ...]]) -> bool:
-    """Return whether half or more of the second numbers under each first one are there."""
+    """Return whether half or more of the second numbers exist, over all first ones."""
     groups = defaultdict(list)
     for first, *rest in pairs:
         groups[first].append(sum(rest))
@@ -180,7 +180,7 @@ def consecutive(count: int, why: str, gaps: tuple[str, ...] = ()) -> Numbers:
 
 
 def spread(column: Column) -> Numbers:
-    """Keep numbers, ascending and each once, if they are evenly spaced and half or more taken."""
+    """Keep ascending, distinct numbers if `Column.step` isn't 0; else count consecutively."""
     values, digits, step = column.values, column.digits, column.step
     if len(values) == 1:
         return Numbers(values, digits=digits)
@@ -201,7 +201,7 @@ def spread(column: Column) -> Numbers:
 
 
 def may_be_pairs(column: Column) -> bool:
-    """Return whether values such as 1.1, 1.2, 2.1 have gaps only if they are decimals."""
+    """Return whether decimals with gaps could be pairs of numbers, such as 1.1, 1.2, 2.1."""
     values, unit = column.values, 10**column.digits
     if not (column.step and column.digits):
         return False
@@ -211,7 +211,7 @@ def may_be_pairs(column: Column) -> bool:
 
 
 def gaps(column: Column) -> tuple[str, ...]:
-    """Return the runs of numbers that aren't taken, at the step that all distances share."""
+    """Return the runs of missing numbers, in steps of the distances' greatest common divisor."""
     values = sorted(set(column.values))
     if len(values) < 2 or not isinstance(values[0], int):
         return ()

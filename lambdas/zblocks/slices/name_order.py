@@ -3,7 +3,7 @@
 1. Names are split into texts and numbers; dates, times and decimals are one number each.
 2. If every number that differs gives the same order, that is the order.
 3. Otherwise z is the only one that is evenly spaced, if the others never repeat.
-4. What is left are several stacks, or numbers that contradict each other: refused.
+4. Anything else is refused: several stacks, or numbers that contradict each other.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _LETTER = re.compile(r"([-_ ]?)([a-z])(?![a-z])")
 _Z = re.compile(r"(?<![a-z])(z|s|slice|sec|section|plane)[^a-z0-9]*$")
 _HOLDER = re.compile(r"(slide|sl|plate|block|box|tray|cassette|wafer|ribbon)[^a-z0-9]*$")
 _HELD = re.compile(r"[^a-z0-9]*(s|sec|sect|sections?|slice)?[^a-z0-9]*")
-"""Of a name such as slide_02_section_01: the sections of each slide are numbered from 1."""
+"""Text between numbers that restart on each holder, as in slide_02_section_01."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def order_names(keys: Iterable[str], where: str) -> tuple[list[str], Numbers]:
         where: names the prefix in errors.
 
     Raises:
-        SliceListError: one slice twice, or names that could be in several orders.
+        SliceListError: two names of one slice, or names that could be in several orders.
     """
     stems = {key: plain(EXTENSION.sub("", key)) for key in sorted(keys)}
     refuse_signs(stems, where)
@@ -101,7 +101,7 @@ def order_names(keys: Iterable[str], where: str) -> tuple[list[str], Numbers]:
 
 
 def _columns(names: Sequence[_Name], digits: Sequence[int]) -> list[Column]:
-    """Return the numbers of all names that have any, or those before texts differ if they do."""
+    """Return the numbers before the first text that differs; if they repeat, all shared ones."""
     texts = enumerate(zip(*(name.texts for name in names), strict=False))
     same = next((i for i, column in texts if len(set(column)) > 1), len(digits))
     if len({name.values[:same] for name in names}) < len(names):
@@ -113,7 +113,7 @@ def _columns(names: Sequence[_Name], digits: Sequence[int]) -> list[Column]:
 def _read(
     stems: Mapping[str, str], pattern: Pattern, where: str
 ) -> tuple[list[_Name], tuple[int, ...]]:
-    """Return names in natural order, and the decimals of each of their numbers."""
+    """Return names in natural order, and the number of decimals of each number."""
     split = {key: split_name(stem, pattern) for key, stem in stems.items()}
     columns = []
     for i in range(max(len(tokens) for _, tokens in split.values())):
@@ -154,7 +154,7 @@ def _with_letters(names: Sequence[_Name]) -> Numbers | None:
     letters = {match[2] for match in found.values() if match}
     separators = {match[1] for match in found.values() if match}
     rests = {text[match.end() :] if match else text for text, match in found.items()}
-    # L and R, or r, g and b, are no successive slices.
+    # L and R, or r, g and b, aren't successive slices.
     if len(rests) > 1 or len(separators) > 1 or ord(max(letters)) - ord("a") > len(letters):
         return None
     first = next(name.key for name in names if found[name.texts[place]])
@@ -224,7 +224,7 @@ class _Order:
         return spread(column)
 
     def _on_holders(self) -> bool:
-        """Return whether these are sections on slides: two numbers, the second begins again."""
+        """Return whether these are sections on slides: the second of two numbers restarts."""
         places = [i for i, column in enumerate(self.columns) if len(set(column.values)) > 1]
         texts = self.names[0].texts
         return (

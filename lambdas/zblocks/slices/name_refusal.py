@@ -47,7 +47,7 @@ def refuse_minus(key: str, number: int, where: str) -> NoReturn:
 
 
 def _signed(key: str) -> str:
-    """Return a filter whose group z takes the number that has a sign, if only one has."""
+    """Return a filter whose group z matches the signed number; empty unless exactly one is."""
     signs = {match.end(): f"[-+{match[0].strip('-+')}]?" for match in SIGN.finditer(key)}
     numbers = [
         f"(?P<z>{signs[match.start()]}{DECIMAL})" if match.start() in signs else like(match[0])
@@ -57,14 +57,14 @@ def _signed(key: str) -> str:
 
 
 def like(token: str) -> str:
-    """Return an expression for numbers of a token's form."""
+    """Return a regular expression for numbers of a token's form."""
     return re.sub("[0-9]+", "[0-9]+", re.escape(token))
 
 
 def filter_for(key: str, pattern: Pattern, numbers: Sequence[str]) -> str:
     """Return a filter for names like a key's, with expressions in place of its numbers.
 
-    It is empty for digits of other scripts.
+    Empty if the name isn't ASCII, or has more numbers than there are expressions.
     """
     name = key.rpartition("/")[2]
     stem = EXTENSION.sub("", name)

@@ -21,7 +21,7 @@ _DIGITS = dict(zip("ivxlcdm", (1, 5, 10, 50, 100, 500, 1000), strict=True))
 
 
 def odd_numerals(names: Sequence[str]) -> str:
-    """Say in what way names that differ in letters are numbered, if that isn't their order.
+    """Say how names that differ in letters are numbered, if not in natural order.
 
     Args:
         names: in natural order, as `plain`.
@@ -50,9 +50,9 @@ def odd_numerals(names: Sequence[str]) -> str:
 
 
 def odd_numbers(names: Sequence[str]) -> str:
-    """Say in what way numbers aren't read as they are meant: exponents, or a day before its year.
+    """Say which numbers would be misread: those with exponents, or dates whose year comes last.
 
-    Empty if there are none, or nothing but the mantissa or the day differs.
+    Empty if there are none, or only the mantissa or one part of the date differs.
     """
     exponents = [match[1] for name in names if (match := re.search("[0-9]e([-+][0-9]+)", name))]
     if len(set(exponents)) > 1:
@@ -65,7 +65,7 @@ def odd_numbers(names: Sequence[str]) -> str:
 
 
 def _middles(names: Sequence[str], digits: str) -> list[str]:
-    """Return what differs between names, with all of the digits at its borders."""
+    """Return the parts that differ between names, with all of the digits at their borders."""
     begin = re.sub(f"[{digits}]+$", "", shared_start(names))
     rest = [name.removeprefix(begin) for name in names]
     end = re.sub(f"[{digits}]+$", "", shared_start([name[::-1] for name in rest]))[::-1]
@@ -73,7 +73,7 @@ def _middles(names: Sequence[str], digits: str) -> list[str]:
 
 
 def shared_start(texts: Sequence[str]) -> str:
-    """Return what all texts begin with."""
+    """Return the longest common prefix."""
     pairs = zip(min(texts), max(texts), strict=False)
     return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 

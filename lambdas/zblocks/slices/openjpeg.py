@@ -1,4 +1,4 @@
-"""Rows of a JPEG 2000, decoded alone, by the OpenJPEG that Pillow is linked with.
+"""Rows of a JPEG 2000, decoded separately by the OpenJPEG that Pillow is linked with.
 
 Pillow itself decodes slices as a whole. Declarations are those of openjpeg.h, 2.4 and newer.
 """
@@ -16,16 +16,16 @@ import numpy as np
 from zblocks.geometry import Voxels, ceil_div
 
 PARAMETERS = 1 << 14
-"""Bytes that are enough for opj_dparameters_t, which OpenJPEG itself fills in."""
+"""Bytes reserved for opj_dparameters_t, which OpenJPEG itself fills in."""
 
 BUFFER = 1 << 20
 """Bytes that OpenJPEG reads at a time from headers."""
 
 PART_BYTES = 1 << 24
-"""Bytes of a file that are read at a time, at most."""
+"""Most bytes of a file read at a time."""
 
 Read = Callable[[int, int], bytes]
-"""Returns up to so many bytes of a file: from a place, and a length."""
+"""Returns bytes of a file, given an offset and the most bytes to read."""
 
 _CODESTREAM, _JP2 = 0, 2
 
@@ -79,7 +79,7 @@ _FUNCTIONS = (
 
 @cache
 def library() -> c.CDLL | None:
-    """Return OpenJPEG; None if Pillow has it built in, so that it can't be called."""
+    """Return OpenJPEG; None if it is built into Pillow, so that it can't be called."""
     from PIL import _imaging
 
     found = c.CDLL(_imaging.__file__)  # with the libraries that it is linked with
@@ -121,11 +121,10 @@ class _File:
 def decode_rows(data: bytes, start: int, out: Voxels, level: int = 0, threads: int = 1) -> None:
     """Fill `out` (y, x, c) with the rows of a JPEG 2000 from `start` on; nothing else is decoded.
 
-    Rows are those of a reduced resolution if `level` isn't 0. Channels that are stored at a half of
-    the width or height are repeated. None has more bits than the type of `out`.
+    Rows are those of a reduced resolution if `level` isn't 0. Subsampled channels are repeated.
 
     Raises:
-        ValueError: it is damaged there, or isn't as wide as `out`, or has other channels.
+        ValueError: it is damaged there, or differs from `out` in width, channels or type.
     """
     decoder = Decoder(lambda at, length: data[at : at + length], len(data), level, threads)
     decoder.decode(start, out)
@@ -135,9 +134,9 @@ def decode_rows(data: bytes, start: int, out: Voxels, level: int = 0, threads: i
 class Decoder:
     """An open JPEG 2000, whose rows are decoded some at a time.
 
-    Of a codestream that is one tile, OpenJPEG keeps the compressed bytes, and the code blocks that
-    the next rows depend on, too. One of several tiles, or whose packets have their heads elsewhere,
-    can be decoded once only.
+    Of a codestream of one tile, OpenJPEG keeps the compressed bytes, and the code blocks that the
+    next rows depend on, too. One of several tiles, or with packed packet headers, can be decoded
+    only once.
     """
 
     def __init__(self, read: Read, size: int, level: int = 0, threads: int = 1) -> None:
@@ -168,7 +167,7 @@ class Decoder:
         """Fill `out` (y, x, c) with rows from `start` on.
 
         Raises:
-            ValueError: it is damaged there, or isn't as wide as `out`, or has other channels.
+            ValueError: it is damaged there, or differs from `out` in width, channels or type.
         """
         opj, image = self._opj, self._image.contents
         area = _area(self._whole, (start, start + len(out)), self._level)
@@ -225,7 +224,7 @@ def _destroy(*handles: Any) -> None:
 def _area(
     whole: tuple[int, int, int, int], rows: tuple[int, int], level: int
 ) -> tuple[int, int, int, int]:
-    """Return the area of rows of a resolution on the reference grid, as `whole` is: x, y, x, y."""
+    """Return the area on the reference grid of rows of a resolution: x0, y0, x1, y1."""
     left, top, right, bottom = whole
     first = ceil_div(top, 1 << level)
     start, stop = ((first + row) << level for row in rows)

@@ -1,6 +1,6 @@
 """Which slice is at each z: from a list joined with the keys that exist, or from keys alone.
 
-`resolve` takes a list: z is the index less the smallest index, so placeholders, gaps and missing
+`resolve` takes a list: z is the index minus the smallest index, so placeholders, gaps and missing
 objects keep their z. Without a list, `from_listing` puts keys in natural order and finds gaps in
 their numbers; `from_numbers` takes given numbers as indices.
 
@@ -31,7 +31,7 @@ class Slot:
     key: str | None
     """Relative to the source; None for a missing slice."""
     name: str
-    """For people: the listed name, the file's name, or the number without a slice."""
+    """For display: the listed name, the file's name, or the number that has no slice."""
     why: Literal["", "placeholder", "gap", "not found"]
     """Why it is missing; empty for a slice."""
     index: int
@@ -50,7 +50,7 @@ def resolve(
         entries: the list.
         candidates: the keys that the slice of an entry may have.
         existing: the keys that exist.
-        missing: "error" refuses gaps and missing objects; all others keep their z.
+        missing: "error" refuses gaps and missing objects; otherwise these keep their z.
 
     Raises:
         SliceListError: nothing found, an ambiguous or outlying entry, or missing slices.
@@ -132,7 +132,7 @@ def from_listing(
 
     Args:
         keys: of slices only, in any order.
-        missing: "error" refuses gaps; all others keep their z.
+        missing: "error" refuses gaps; otherwise these keep their z.
         where: names the prefix in errors.
 
     Returns:
@@ -153,11 +153,11 @@ def from_numbers(
 ) -> tuple[tuple[Slot, ...], tuple[str, ...]]:
     """Put keys in the order of their numbers, as if those were the indices of a list.
 
-    Numbers with decimals are spread as those of `from_listing`.
+    Numbers with decimals are placed as in `from_listing`.
 
     Args:
         numbers: key to number.
-        missing: "error" refuses gaps; all others keep their z.
+        missing: "error" refuses gaps; otherwise these keep their z.
         where: names the prefix in errors.
 
     Raises:

@@ -45,7 +45,7 @@ class _File(io.RawIOBase):
 
 
 def as_file(source: ByteSource) -> IO[bytes]:
-    """Return a byte source as a file, of which 4 KiB are read at a time."""
+    """Return a byte source as a file with a buffer of 4 KiB."""
     return io.BufferedReader(_File(source), 1 << 12)
 
 
@@ -57,11 +57,15 @@ class Opened(NamedTuple):
     image: Image
     file: IO[bytes]
     palette: Voxels | None
-    """The colours (n, 3) of a picture of indices."""
+    """The colours (n, 3), if pixels are indices."""
 
 
 def open_file(name: str, kind: str, file: IO[bytes]) -> Opened:
-    """Read the header; Image.open would apply a size limit that holds for the whole process."""
+    """Read the header; Image.open would apply a size limit that holds for the whole process.
+
+    Raises:
+        SliceError: it is damaged, or has an unusual palette.
+    """
     from PIL import BmpImagePlugin, Jpeg2KImagePlugin, PngImagePlugin
 
     reader: Callable[[IO[bytes]], Any] = {

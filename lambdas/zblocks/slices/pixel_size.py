@@ -1,4 +1,4 @@
-"""The size of a TIFF's pixels by its metadata: `init` shows it, `plan` warns where it is another.
+"""The pixel size in a TIFF's metadata: `init` shows it, `plan` warns if it is another.
 
 Read from OME-XML (PhysicalSizeX and its unit), ImageJ's description (unit, spacing), or the
 baseline tags XResolution and ResolutionUnit. Many programs write dots per inch for printers into
@@ -37,26 +37,26 @@ _SIZE_UNIT = re.compile(r'PhysicalSize([XYZ])Unit="([^"]*)"')
 
 @dataclass(frozen=True, slots=True)
 class PixelSize:
-    """The size of a pixel as a file says."""
+    """The size of a pixel according to a file."""
 
     nm: tuple[float, ...]
     """Along x and y, and z if known."""
     by: str
-    """What says so: `OME`, `ImageJ` or `resolution tags`."""
+    """Its source: `OME`, `ImageJ` or `resolution tags`."""
 
     def __str__(self) -> str:
         """Size and source, such as `650×650×5000 nm (OME)`."""
         return f"{'×'.join(f'{size:.6g}' for size in self.nm)} nm ({self.by})"
 
     def differs(self, nm: Sequence[float]) -> bool:
-        """Whether another size is more than rounding away from it."""
+        """Return whether another size differs by more than rounding."""
         return any(
             abs(own - other) > TOLERANCE * other for own, other in zip(self.nm, nm, strict=False)
         )
 
 
 def pixel_size(source: ByteSource) -> PixelSize | None:
-    """Return the size by a file's metadata; None if unknown."""
+    """Return the pixel size in a file's metadata; None if unknown."""
     try:
         if kind_of(source) != "tiff":
             return None
@@ -99,7 +99,7 @@ def _of_tags(page: t.Directory, text: str) -> PixelSize | None:
 
 
 def _rational(page: t.Directory, tag: int) -> float:
-    """Return the fraction of a tag; 0 without one."""
+    """Return the rational number of a tag; 0 without one."""
     entry = page.entries.get(tag)
     if entry is None or entry.kind != RATIONAL or entry.count != 1:
         return 0.0

@@ -3,7 +3,7 @@
 Grey is the luma of Pillow and of JPEG (ITU-R BT.601): (19595 R + 38470 G + 7471 B + 32768) // 65536
 for integers, and 0.299 R + 0.587 G + 0.114 B, rounded to float32, for floats. CMYK becomes RGB as
 ((top - C) (top - K) + top / 2) // top, with 0 for no ink; profiles of inks are not used. Labels
-keep their numbers: pixels in which one would change are refused (`slices.labels`).
+keep their numbers: slices in which one would change are refused (`slices.labels`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LUMA = (19595, 38470, 7471)
 LUMA_FLOAT = (0.299, 0.587, 0.114)
 
 PIECE_BYTES = 1 << 16
-"""Bytes of pixels that are converted at a time, which takes up to 30 times as many (inks)."""
+"""Bytes of pixels converted at a time; conversion holds up to 30 times as many (inks)."""
 
 AS_DECODED = ("auto", "all")
 """`ChannelSelection.channels` that leave grey and RGB as decoded."""
@@ -30,7 +30,7 @@ AS_DECODED = ("auto", "all")
 
 @dataclass(frozen=True, slots=True)
 class ChannelSelection:
-    """What is read of a file's pixels."""
+    """Which channels of a file are read, and whether they are labels."""
 
     channels: str = "auto"
     """`auto`, `grey`, `all`, channel numbers such as `2,1,0` in what `all` gives, or for labels
@@ -39,7 +39,7 @@ class ChannelSelection:
 
     @property
     def stored(self) -> bool:
-        """Whether labels are numbers as stored; not scaled, inverted or looked up in a palette."""
+        """Whether labels are read as stored: not scaled, inverted or looked up in a palette."""
         return self.labels and self.channels not in JOINED
 
 
@@ -60,7 +60,7 @@ class Pixels:
     exact: int = 0
     """The number below which its floats hold every whole number."""
     greys: bool = False
-    """Whether its red, green and blue are equal, so that one of them is all."""
+    """Whether its red, green and blue are equal, so that one is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Mapping:
     name: str = ""
     """Of the slice, for errors."""
     colour: str = ""
-    """The only one of RGB that labels are taken from."""
+    """The channel of RGB that labels are taken from, if only one."""
 
     @property
     def dtype(self) -> str:
@@ -100,7 +100,7 @@ class Mapping:
 
     @property
     def same(self) -> bool:
-        """Whether pixels are voxels already."""
+        """Whether pixels need no conversion."""
         return self.way == "same" and not self.of.white and self.of.step == 1
 
     def put(self, pixels: Voxels, out: Voxels) -> None:

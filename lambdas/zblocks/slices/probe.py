@@ -1,7 +1,7 @@
 """Read the header of a slice: a few kilobytes of its file.
 
-The first bytes of a file tell its format, never its name. Decoded values: red, green and blue of
-palettes (grey if the palette has only greys); 0 and 255 for single bits, multiples of 85 for two
+The first bytes of a file tell its format; its name is ignored. Decoded values: red, green and blue
+of palettes (grey if the palette has only greys); 0 and 255 for single bits, multiples of 85 for two
 bits and of 17 for four; TIFFs whose 0 is white are inverted. Labels are the numbers as stored.
 Alpha is ignored, not multiplied in. Orientation tags are refused, since viewers that obey them and
 viewers that don't would show different images.
@@ -72,10 +72,10 @@ def probe_pages(
     page: PageSelection = None,
     level: int = 0,
 ) -> Iterator[SliceHeader]:
-    """Read the headers of the selected pages, in the file's order, of one of their resolutions.
+    """Read the headers of the selected pages at one resolution, in the file's order.
 
     Raises:
-        SliceError: as `probe`; a page has no such reduced resolution.
+        SliceError: as `probe`, or a page lacks this resolution.
     """
     kind, selection = kind_of(source), selection or ChannelSelection()
     if kind == "tiff":

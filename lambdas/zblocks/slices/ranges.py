@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from zblocks.slices.header import ByteSource
 
 WINDOW, WINDOWS = 1 << 14, 4
-"""Bytes read at a time where headers are, and how many such pieces are kept."""
+"""Bytes read at a time around headers, and how many such pieces are kept."""
 
 BEHIND = 1 << 10
-"""Bytes that are read along with more than that, so that what follows costs no request."""
+"""Bytes added to longer reads, so that what follows costs no request."""
 
-GAP = 1 << 12  # bytes between two places that are read along, rather than by two requests
+GAP = 1 << 12  # most bytes between two places that are read with one request
 
 NEVER = (0, 0)
 """Place of a strip or tile that was never written."""
@@ -24,7 +24,7 @@ Buffer = bytes | memoryview
 
 
 class KeptBytes:
-    """The bytes of a file, of which a few pieces are kept for small reads.
+    """The bytes of a file; keeps a few pieces for small reads.
 
     Args:
         source: the file.
@@ -46,7 +46,7 @@ class KeptBytes:
         return piece[:length]
 
     def fetch(self, start: int, length: int) -> bytes:
-        """Return up to `length` bytes from `start`, of which no more than before is kept."""
+        """Return up to `length` bytes from `start`; keep none that aren't kept already."""
         kept = self._kept(start, length)
         more = length - len(kept)
         return kept + (self._source.read_at(start + len(kept), more) if more else b"")
@@ -60,7 +60,7 @@ class KeptBytes:
 
 
 def fetch_places(file: KeptBytes, wanted: Sequence[Place]) -> list[Buffer]:
-    """Return the bytes of places; those that lie close together are read at once.
+    """Return the bytes of places; those close together are read with one request.
 
     A place beyond the end of the file has fewer bytes than it should.
     """

@@ -8,7 +8,7 @@ import msgspec
 class SliceRef(msgspec.Struct, frozen=True, array_like=True):
     """One slice of the stack. It carries its z, so that nothing can shift.
 
-    An array in documents, which name thousands: an item of Step Functions' map is limited to 256
+    An array in documents, which hold thousands: an item of a Step Functions map is limited to 256
     KiB.
     """
 
@@ -24,12 +24,12 @@ class SliceRef(msgspec.Struct, frozen=True, array_like=True):
     height: int = 0
     """Pixels of the slice where it differs from the stack's or the canvas's size; else 0."""
     page: int = 0
-    """Its number in the file."""
+    """Its number in the file, from 0."""
     at: int = 0
-    """Where the page's directory begins in a TIFF of several pages; 0: the first."""
+    """Byte offset of the page's TIFF directory; 0: the first."""
     substitutes: tuple[SliceRef, ...] = ()
-    """What is read in place of a missing slice: none, it is filled; one, that slice; two, the next
-    below and the next above, weighted by their distance."""
+    """Slices read in place of a missing one: none (it is filled), one, or two (the next below and
+    the next above, weighted by their distance)."""
 
     @property
     def reads(self) -> tuple[SliceRef, ...]:
@@ -41,5 +41,5 @@ class DamagedSlice(msgspec.Struct, frozen=True, array_like=True):
     """A slice that can't be decoded and is treated as missing."""
 
     ref: SliceRef
-    """As it was found: another object of this key is another slice."""
+    """As it was found: a new object at its key is another slice."""
     why: str

@@ -12,11 +12,10 @@ STREAM_BYTES = AHEAD_MAX + (1 << 18)
 """Bytes that one open stream holds besides rows: of the file, and of the decoder (measured)."""
 
 LINES = 16
-"""Rows that libvips's decoders make at a time; it refuses to begin elsewhere once it let go of the
-rows before."""
+"""Rows that libvips decodes at a time; having freed earlier rows, it can't begin elsewhere."""
 
 GROUP_BYTES = 1 << 16
-"""Bytes of rows decoded at a time, at least: calls for fewer would cost more than decoding."""
+"""Bytes of rows to decode at a time: calls for fewer would cost more than decoding."""
 
 GROUPS = 10
 """Groups of rows that libvips holds of a slice that is read group by group (measured: 7 to 9)."""
@@ -28,7 +27,7 @@ def group_rows(row_bytes: int, lines: int = LINES) -> int:
 
 
 def held_bytes(row_bytes: int, height: int) -> int:
-    """Return the bytes that libvips holds of a slice of so many rows."""
+    """Return the bytes that libvips holds of a slice of `height` rows."""
     return min(GROUPS * group_rows(row_bytes), height) * row_bytes + STREAM_BYTES
 
 
@@ -61,6 +60,6 @@ class Stream:
         return part
 
     def seek(self, offset: int, whence: int) -> int:
-        """Go to a place, as libvips's seek callback does; return it."""
+        """Go to an offset (`whence` as in `io`) and return it: libvips's seek callback."""
         self._at = offset + (0, self._at, self.source.size)[whence]
         return self._at

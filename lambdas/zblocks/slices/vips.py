@@ -1,7 +1,7 @@
 """JPEG, PNG and WebP slices as streams of rows, decoded by libvips, which also decodes TIFF.
 
-libvips reads bytes through two callbacks, decodes some rows at a time, and is then told to let go
-of them: slices of any size take little memory, and only the needed bytes are fetched. Formats that
+libvips reads bytes through two callbacks, decodes some rows at a time, and is then told to free
+them: slices of any size take little memory, and only the needed bytes are fetched. Formats that
 must be decoded as a whole are noted in `SliceHeader.whole`: progressive JPEG, interlaced PNG, WebP.
 CMYK values are ink, 0 for none, whether a JPEG stores them so or inverted, as Adobe does.
 """
@@ -57,8 +57,8 @@ _configuring = Lock()
 def configure() -> None:
     """Set libvips up, once per process: one thread, no cache of operations, four decoders only.
 
-    Blocks run in parallel already, a cache would only hold memory, and no other decoder may see a
-    file from outside. Threads wait for the one that does it: meanwhile no decoder is allowed.
+    Blocks run in parallel already, a cache would only hold memory, and no other decoder may see
+    untrusted files. Other threads wait meanwhile, since no decoder is allowed yet.
     """
     with _configuring:
         _configure()
@@ -79,7 +79,7 @@ class Opened(NamedTuple):
     name: str
     kind: str
     source: pyvips.Source
-    """Holds the callbacks or the bytes, which libvips doesn't."""
+    """Keeps the callbacks or the bytes alive, which libvips doesn't."""
     stream: Stream | None
     """Has no reference to its libvips source: such a cycle would keep the decoder's memory until
     the garbage collector runs."""
@@ -119,7 +119,7 @@ def load_tiff(name: str, data: bytes) -> Opened:
 
 
 def fetch(opened: Opened, y: int, rows: int, dtype: str) -> Voxels:
-    """Decode rows of an image (y, x, c), from row `y` on, in its own type.
+    """Decode rows of an image (y, x, c), from row `y` on; `dtype` is the image's own.
 
     Raises:
         SliceError: the file is damaged there.

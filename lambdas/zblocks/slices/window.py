@@ -31,11 +31,11 @@ class Window(NamedTuple):
         return self.y1 - self.y0
 
     def moved(self, x: int, y: int) -> Window:
-        """Return the same pixels, counted from an origin that lies `x` and `y` before this one."""
+        """Return the window shifted by `x` and `y`."""
         return Window(self.x0 + x, self.y0 + y, self.x1 + x, self.y1 + y)
 
     def __and__(self, other: Window) -> Window:
-        """Return what is in both; without rows or columns if there is nothing."""
+        """Return the intersection; without rows or columns if it is empty."""
         x0, y0 = max(self.x0, other.x0), max(self.y0, other.y0)
         return Window(x0, y0, max(x0, min(self.x1, other.x1)), max(y0, min(self.y1, other.y1)))
 
