@@ -8,13 +8,13 @@ import resource
 import sys
 from pathlib import Path
 
-LAMBDA_VCPU_MB = 1769  # that buy the time of one CPU; AWS: Configure Lambda function memory
+LAMBDA_VCPU_MB = 1769  # grants one CPU's time; source: AWS, "Configure Lambda function memory"
 
 
 def cores() -> int:
-    """Return how many cores this process may use: on Lambda, as many as its share of time fills.
+    """Return how many cores this process may use: on Lambda, as many as its CPU time amounts to.
 
-    Lambda shows more CPUs than it gives time for: three at 3,538 MB, whose share is two.
+    Lambda shows more CPUs than it grants time for: three at 3,538 MB, which grants two.
     """
     if memory_mb := os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"):
         return max(round(int(memory_mb) / LAMBDA_VCPU_MB), 1)

@@ -65,7 +65,7 @@ _RGB = (
 
 @dataclass(frozen=True, slots=True)
 class ViewedVolume:
-    """What a link has to know of a volume."""
+    """What a link needs to know about a volume."""
 
     layer: str
     """`image` or `segmentation`."""
@@ -79,7 +79,7 @@ class ViewedVolume:
 
 
 def are_colours(channels: int, dtype: str) -> bool:
-    """Tell whether channels are red, green and blue of 8 bits, perhaps with alpha."""
+    """Return whether channels are 8-bit red, green and blue, perhaps with alpha."""
     return dtype == "uint8" and channels in (3, 4)
 
 

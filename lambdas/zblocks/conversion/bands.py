@@ -26,7 +26,7 @@ from zblocks.storage import Store, StoredFile
 
 
 class PlannedStack(NamedTuple):
-    """A stack that is read as its plan says."""
+    """A plan, and the store from which its stack is read."""
 
     plan: Plan
     source: Store  # of the slices
@@ -41,8 +41,8 @@ def read_bands(
 ) -> Iterator[Voxels]:
     """Decode slices, in z order, together; yield the next `plan.rows` rows (z, y, x, c) of an area.
 
-    Of `area`, in scale 0 voxels, x and y count. All rows are in one array, which is reused.
-    `counters` take the statistics of each slice.
+    Only x and y of `area`, in scale 0 voxels, are used. All rows are in one array, which is reused.
+    `counters` collect the statistics of each slice.
 
     Raises SliceError: a slice is damaged; SourceChanged: it has changed since it was planned.
     """

@@ -30,11 +30,11 @@ LOCAL_PUTS_PER_CORE = 2
 """Writing a file hardly waits; more threads would only contend for the interpreter lock."""
 
 LONGEST = 16
-"""Chunks of a batch, at most: more save nothing, and the last batch of a task is waited for."""
+"""Most chunks of a batch: more save nothing, and a task has to wait for its last batch."""
 
 
 def batch_chunks(row: int, queued: int, threads: int) -> int:
-    """Return how many chunks of a row of so many are stored by one thread, one after the other.
+    """Return how many chunks of a row of `row` chunks one thread stores, one after the other.
 
     `queued` chunks may wait. A row has work for all threads, so that as many requests are under way
     as if each chunk were alone; and while every thread has a batch, another can wait for each.
@@ -118,7 +118,7 @@ class ChunkWriter:
         self._format, size = plan.volume.format, chunk_bytes(scales)
         self._size = size // np.dtype(self._format.dtype).itemsize
         self._queued = self._unused = queued_chunks(slab, size)
-        """Buffers that there may be, and those of them that may still be made."""
+        """Most buffers, and how many of them aren't made yet."""
         self._free: list[Voxels] = []
         self._returned: queue.SimpleQueue[list[Voxels]] = queue.SimpleQueue()
 

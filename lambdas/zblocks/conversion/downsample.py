@@ -1,6 +1,6 @@
 """Downsamples voxels (z, y, x, c) by 2: means of images, rounded half to even, and modes of labels.
 
-A mean of real numbers is that of the finite ones; it is NaN where there are none.
+A mean of floats is over the finite ones; it is NaN where there are none.
 
 Rounding half to even keeps the brightness of all scales the same; truncation would make each scale
 darker by up to half a grey level.
@@ -87,7 +87,7 @@ def downsampler(layer: str, *, sparse: bool) -> Downsample:
 
 @dataclass(frozen=True, slots=True)
 class DownsamplePresent:
-    """Downsamples only planes with data; where there are none, those without."""
+    """Downsamples only planes with data; if all lack data, all of them."""
 
     downsample: Downsample
     absent: Sequence[Span]  # z ranges [z0, z1) of fine planes without data, ascending and disjoint

@@ -22,7 +22,7 @@ BINS = 256  # maximum number of bins in a result
 LEVELS = (
     0.001, 0.003, 0.01, 0.03, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.97, 0.99, 0.997, 0.999,
 )  # fmt: skip
-"""Parts of the values that are below those in `SliceStats.ranges`."""
+"""Quantiles in `SliceStats.ranges`."""
 
 KEPT = 1 << 13  # most values of a slice that these are taken from
 _COARSE_BITS = 4  # low bits of 16-bit values that are dropped: 4096 counters per slice, not 65536
@@ -130,7 +130,7 @@ class SliceStatsCounter:
         return SliceStats(*counted, tail=tail, seen=self._seen, last=last)
 
     def _histogram(self, high: int) -> tuple[int, tuple[int, ...]]:
-        """Return the narrowest bins of which `BINS` cover all values, as far as the counters do."""
+        """Return the narrowest bins of which `BINS` cover all values, as far as counters do."""
         bits = max(self._shift, high.bit_length() - BINS.bit_length() + 1, 0)
         folded = self._counts.reshape(-1, 1 << (bits - self._shift)).sum(axis=1)
         used = int(folded.nonzero()[0].max(initial=-1)) + 1

@@ -124,7 +124,7 @@ def convert_coarse(
 
 
 def _slab(area: Box, rows: int, scale: Scale) -> int:
-    """Return the bytes of so many rows of an area of a scale."""
+    """Return the bytes of `rows` rows of an area of a scale."""
     size = area.shape
     return size.z * min(rows, size.y) * size.x * scale.format.voxel_bytes
 

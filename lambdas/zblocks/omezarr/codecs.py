@@ -36,7 +36,7 @@ class ChunkCodec:
     def decode(self, data: bytes, shape: Sequence[int]) -> npt.NDArray[Any]:
         """Return a chunk of this shape, along the axes of the array.
 
-        Raises ValueError: the data is no such chunk; MissingDecoderError: no decoder is installed.
+        Raises ValueError: not a chunk of this shape; MissingDecoderError: no decoder is installed.
         """
         size = prod(shape) * self.dtype.itemsize
         for place in reversed(range(len(self.packing))):
@@ -54,7 +54,7 @@ def checksum(data: bytes) -> bytes:
 
 
 def strip_checksum(data: bytes) -> bytes:
-    """Return data without the checksum at its end. Raises ValueError if it is another's."""
+    """Return data without the checksum at its end. Raises ValueError if it doesn't match."""
     body, found = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
     expected = checksum(body)
     if found != expected:
@@ -85,4 +85,4 @@ UNPACK: dict[str, Callable[[bytes, int], bytes]] = {
     "blosc": _unblosc,
     "crc32c": lambda data, _: strip_checksum(data),
 }
-"""By the name of a codec or compressor; each takes the most bytes that may come out."""
+"""By name of codec or compressor; each takes the data and the most bytes it may return."""

@@ -1,4 +1,4 @@
-"""Fields of untrusted Zarr documents: which is wrong is said by an error."""
+"""Fields of untrusted Zarr documents, and the error that names a wrong one."""
 
 from __future__ import annotations
 

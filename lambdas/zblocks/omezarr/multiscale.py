@@ -1,4 +1,4 @@
-"""An entry of `multiscales` of an OME-Zarr image by whatever tool: axes, and where levels are.
+"""An entry of `multiscales` of an OME-Zarr image written by any tool: axes and levels.
 
 Format: OME-Zarr 0.4 and 0.5 (ngff.openmicroscopy.org).
 """
@@ -78,7 +78,7 @@ def parse_axes(entry: dict[str, Any]) -> tuple[Axis, ...]:
 
 
 def _kind(axis: dict[str, Any]) -> str:
-    """Return what an axis is; one of another or no type is of channels, or what its name says."""
+    """Return an axis's kind; without a type, by its name; `channel` for all others."""
     kind, name = axis.get("type"), str(axis["name"]).lower()
     if kind is None and name in tuple("tzyx"):
         return "time" if name == "t" else "space"

@@ -32,7 +32,7 @@ class ZarrNames:
     def locate(self, name: str) -> tuple[int, int, int] | None:
         """Return the layer of the object with this name, and its first voxel along x and y.
 
-        None if it is no object of the scale.
+        None if the scale has no such object.
         """
         match = _NAME.fullmatch(name)
         if match is None or len(name) > 100:

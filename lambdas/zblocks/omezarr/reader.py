@@ -143,7 +143,7 @@ class Shards:
         return self.find(place) is not None
 
     def read(self, place: Place) -> bytes | None:
-        """Return a chunk as stored; None if it is absent. Raises ValueError if it can't be so."""
+        """Return a chunk as stored; None if it is absent. Raises ValueError if it is damaged."""
         found = self.find(place)
         if found is None:
             return None

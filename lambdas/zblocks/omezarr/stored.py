@@ -1,8 +1,7 @@
-"""A Zarr array as its document describes it, by whatever tool: its grid, keys and codecs.
+"""A Zarr array written by any tool, as its document describes it: its grid, keys and codecs.
 
-Axes are named by letters of `tczyx`, in
-the order of the array; one that an array lacks has the size 1. Of several time points, the first is
-read.
+Axes are named by letters of `tczyx`, in the order of the array; one that an array lacks has the
+size 1. Of several time points, the first is read.
 """
 
 from __future__ import annotations
@@ -107,7 +106,7 @@ class StoredArray:
         return f"{self.path}/{name}" if self.path else name
 
     def locate(self, name: str) -> Place | None:
-        """Return the place of the object with this name in the array's folder; None: no such."""
+        """Return the place of the object with this name in the array's folder, or None."""
         if not name.startswith(self.prefix) or len(name) > 200:
             return None
         parts = name.removeprefix(self.prefix).split(self.separator)
@@ -118,7 +117,7 @@ class StoredArray:
         return place if inside and [*map(str, place)] == parts else None
 
     def is_first(self, place: Place) -> bool:
-        """Tell whether an object holds voxels of the first time point."""
+        """Return whether an object holds voxels of the first time point."""
         return "t" not in self.axes or place[self.axes.index("t")] == 0
 
     def split(self, place: Place) -> tuple[Place, Place]:

@@ -1,4 +1,4 @@
-"""Parses the document of an array of Zarr version 2, by whatever tool.
+"""Parses the document of a Zarr version 2 array, written by any tool.
 
 Format: Zarr storage specification, version 2.
 """
@@ -42,7 +42,7 @@ def parse_v2(path: str, axes: str, document: Any) -> StoredArray:
 
 
 def _parse_dtype(value: Any) -> np.dtype[Any]:
-    """Return a type that is given as numpy writes it, such as `<u2`."""
+    """Return the type for numpy's notation, such as `<u2`."""
     try:
         dtype = np.dtype(value if isinstance(value, str) and value[:1] in "<>|" else "V")
     except (TypeError, ValueError, SyntaxError):

@@ -1,4 +1,4 @@
-"""Parses the document of an array of Zarr version 3, by whatever tool.
+"""Parses the document of a Zarr version 3 array, written by any tool.
 
 Format: Zarr core specification, version 3, and its codecs.
 """

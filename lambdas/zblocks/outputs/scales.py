@@ -64,7 +64,7 @@ class ObjectNames(Protocol):
     def locate(self, name: str) -> tuple[int, int, int] | None:
         """Return the layer of the object with this name, and its first voxel along x and y.
 
-        None if it is no object of the scale.
+        None if the scale has no such object.
         """
 
     def in_layer(self, layer: int) -> Iterator[str]:
@@ -111,7 +111,7 @@ class StoredAs(Protocol):
         """Content-Type and Content-Encoding of its objects."""
 
     def form(self, box: Box, /) -> Hashable:
-        """Tell how a chunk is encoded: where two formats say the same, bytes are the same."""
+        """Return how a chunk is encoded: formats that return the same store the same bytes."""
 
     def encode(self, voxels: Voxels) -> Buffer:
         """Return a chunk (z, y, x, c), contiguous, as it is stored."""
@@ -123,7 +123,7 @@ class StoredAs(Protocol):
         """Return the parts of an object, in their order, from its encoded chunks by their cells."""
 
     def names(self, holes: Sequence[Span], store: Store, /) -> ObjectNames:
-        """Return the names of its objects as stored, but of layers of chunks that are left out."""
+        """Return the names of its objects as stored, without those in `holes`, z ranges."""
 
     def open(self, store: Store) -> ChunkReader:
         """Open it, in the store of what it is part of, to read its chunks."""
@@ -233,7 +233,7 @@ def zarr_array(
 
 
 def stored_as(scale: Scale, array: ZarrArray, formats: Formats) -> tuple[StoredAs, ...]:
-    """Return how each format stores a scale, that at the destination first."""
+    """Return how each format stores a scale; the one at the destination comes first."""
     found: list[StoredAs] = [_PrecomputedScale(scale)] if formats.precomputed else []
     if formats.zarr:
         found.append(_ZarrScale(scale, array, formats.zarr_suffix))

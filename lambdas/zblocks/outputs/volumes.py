@@ -23,7 +23,7 @@ from zblocks.precomputed.scale import Volume
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What documents say of a volume besides its scales."""
+    """What documents say about a volume besides its scales."""
 
     name: str
     contrast: Ranges  # of all channels together, or of each
@@ -131,7 +131,7 @@ DOCUMENTS = (INFO, DOCUMENT, ".zattrs", ".zgroup")
 
 
 def named_folders(document: Any) -> list[str]:
-    """Return the scales' folders that such a document of any tool names; none if it is damaged."""
+    """Return the folders of scales that one of `DOCUMENTS` names; none if it is damaged."""
     try:
         if "scales" in document:
             return [str(s["key"]) for s in document["scales"]]
@@ -145,7 +145,7 @@ def named_folders(document: Any) -> list[str]:
 def outputs_of(
     volume: Volume, formats: Formats, shards: Sequence[Vec], fill: float
 ) -> tuple[Output, ...]:
-    """Return a volume in each of its formats, that at the destination first.
+    """Return a volume in each of its formats; the one at the destination comes first.
 
     `shards` are the chunks of each scale's Zarr shards, xyz; empty if they aren't sharded.
     """

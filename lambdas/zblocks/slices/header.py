@@ -97,11 +97,11 @@ class SliceHeader:
     greys: bool = False
     """Whether its pixels are a palette of greys: one channel, or three in a stack of colours."""
     mixed: str = ""
-    """What the pages of the file are besides slices, such as `3 channels`."""
+    """Axes of the file's pages in words if one isn't depth, such as `3 channels`; else empty."""
     place: Place | None = None
     """Where the page belongs by OME-XML."""
     elsewhere: str = ""
-    """The file that tells where the page belongs, and isn't read."""
+    """The file that says where the page belongs; it isn't read."""
 
     @property
     def plane(self) -> int:

@@ -1,4 +1,4 @@
-"""What a run has to know of the bucket that it writes to."""
+"""What a run has to know about the bucket that it writes to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """The settings of a bucket; what may not be asked has its default, as folders have."""
+    """The settings of a bucket; defaults where they can't be read, and for folders."""
 
     region: str = ""
     sends_events: bool = False  # whether EventBridge gets an event, billed, for each object
@@ -80,7 +80,7 @@ def _ask(request: Callable[..., dict[str, Any]], **given: str) -> tuple[dict[str
 
 
 def _is_of_others(s3: BaseClient, sts: BaseClient, bucket: str) -> bool:
-    """Tell whether a bucket can be seen, but not as one of our account."""
+    """Return whether a bucket is visible, but isn't one of our account."""
     caller, _ = _ask(sts.get_caller_identity)
     _, seen = _ask(s3.head_bucket, Bucket=bucket)
     if seen or not caller:

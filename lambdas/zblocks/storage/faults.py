@@ -1,4 +1,4 @@
-"""obstore's errors as ours, and entries of local folders that it skips or stumbles over."""
+"""Translates obstore's errors, and finds entries of local folders that it skips or fails on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 def translated(place: str, denied: str, *, local: bool) -> Iterator[None]:
     """Raise the errors of a store as ours; missing objects and failed conditions pass unchanged.
 
-    `place` is the object's URL, and `denied` what to do if access is, for the message.
+    `place` is the object's URL; `denied` says what to do if access is denied.
 
     Raises:
         InvalidConfig: access, bucket, region or name is wrong; no retry will help.
@@ -42,9 +42,9 @@ def translated(place: str, denied: str, *, local: bool) -> Iterator[None]:
 
 
 def is_conflict(error: BaseException | None) -> bool:
-    """Tell whether S3 answered 409: another request for the object was under way, so try again.
+    """Return whether S3 answered 409: another request for the object was under way, so try again.
 
-    obstore calls it AlreadyExistsError, like the 412 of an object that is there.
+    obstore raises AlreadyExistsError for it, as for the 412 of an object that exists.
     """
     return isinstance(error, exceptions.AlreadyExistsError) and "409 Conflict" in str(error)
 
@@ -74,7 +74,7 @@ def _translate(place: str, error: Exception, denied: str, *, local: bool) -> Zbl
 
 
 def _said(error: Exception) -> str:
-    """Return what an error says; that of an operating system as obstore puts it."""
+    """Return an error's text; for errors of the operating system, as obstore words it."""
     if isinstance(error, OSError) and error.errno:
         return f"{error.filename or 'write'}: {error.strerror} (os error {error.errno})"
     return str(error)

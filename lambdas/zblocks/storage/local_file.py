@@ -1,4 +1,4 @@
-"""Writes files of a local folder as obstore does, but in the calling thread, without handing over.
+"""Writes files of a local folder as obstore does, but in the calling thread.
 
 A file appears under its name when it is complete. Until then its name ends in `#` and a number;
 obstore lists no such names.
@@ -18,7 +18,7 @@ from zblocks.compression import Buffer
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 MODE = 0o666  # without the bits of the process's umask
 PLAIN_NAME = re.compile(r"([\w-][\w.-]*/)*[\w-][\w.-]*", re.ASCII)
-"""Such as chunks and most documents have; obstore looks at others, and refuses some."""
+"""Names as of chunks and most documents; obstore checks others, and refuses some."""
 
 
 def write_file(path: str, parts: Sequence[Buffer]) -> str:

@@ -48,7 +48,7 @@ class Traffic:
         return data
 
     def wrote(self, size: int) -> None:
-        """Count a PUT of so many bytes."""
+        """Count a PUT of `size` bytes."""
         with self._lock:
             self.puts += 1
             self.bytes_written += size

@@ -117,7 +117,7 @@ def open_store(url: str, access: Access = BY_ENVIRONMENT) -> Store:
 
 
 def _process() -> str:
-    """Tell apart processes, and keys in the environment of one: they may be renewed."""
+    """Return a cache key: the process, and its environment's access key, which may be renewed."""
     return f"{os.getpid()} {os.environ.get('AWS_ACCESS_KEY_ID', '')}"
 
 

@@ -16,7 +16,7 @@ _known: dict[str, str] = {}
 
 
 class NoRedirects(HTTPRedirectHandler):
-    """Leaves redirects to who asked."""
+    """Leaves redirects to the caller."""
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
@@ -56,7 +56,7 @@ def _ask(address: str) -> str | None:
 
 
 def s3_host(region: str) -> str:
-    """Return the host of S3 in a region; those in China have an ending of their own."""
+    """Return the host of S3 in a region; in China, it has a different ending."""
     return f"s3.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
 
 

@@ -73,7 +73,7 @@ class Store:
         return store
 
     def beside(self, suffix: str) -> Self:
-        """Return the store of this one's URL with a suffix; raises InvalidConfig for a bucket's."""
+        """Return the store at this URL plus a suffix; raises InvalidConfig for a whole bucket."""
         if not suffix:
             return self
         if not self._root:
@@ -84,7 +84,7 @@ class Store:
         return store
 
     def without(self, suffix: str) -> Self:
-        """Return the store beside which this one is, as `beside` makes it."""
+        """Return the store from which `beside` made this one."""
         store = copy(self)
         store.url, store._root = (one.removesuffix(suffix) for one in (self.url, self._root))
         return store
@@ -164,7 +164,7 @@ class Store:
         return [self._listed(meta) for meta in found["objects"]], sorted(folders)
 
     def odd_entries(self, folder: str) -> Iterator[tuple[str, str, bool]]:
-        """Walk what isn't a regular file in a local folder, as `folder.odd_entries`."""
+        """Walk what isn't a regular file in a local folder, as `faults.odd_entries`."""
         return odd_entries(Path("/", self._root), folder) if self.local else iter(())
 
     def _listed(self, meta: obstore.ObjectMeta) -> StoredObject:
@@ -259,7 +259,7 @@ class Store:
             pass
 
     def _delete(self, paths: Sequence[str]) -> None:
-        """Delete a batch; again if S3 refuses some of its keys: to obstore, that is an answer."""
+        """Delete a batch; retry if S3 refuses some keys, which obstore doesn't."""
         with self._deleting:
             self._check()
             with suppress(FileNotFoundError):
@@ -279,7 +279,7 @@ class Store:
 
     @contextmanager
     def folders_undone(self, folder: str) -> Iterator[None]:
-        """Within it, an error removes local folders down to this one that are new and empty."""
+        """On an error within it, remove this local folder and its parents if new and empty."""
         path = Path("/", self._root, folder)
         above = (path, *path.parents) if self.local else ()
         new = list(takewhile(lambda p: not p.exists(), above))

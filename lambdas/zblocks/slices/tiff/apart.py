@@ -1,7 +1,7 @@
-"""Samples that libvips is given as integers, or as several of them, and that are joined here.
+"""Samples that libvips is given as one or several integers, and that are joined here.
 
-Half floats, since libvips' own widening makes infinity of NaN, and numbers of 64 bits, which it
-doesn't have.
+Half floats, since libvips' own widening turns NaN into infinity, and numbers of 64 bits, which it
+lacks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def stored_type(page: Page) -> str:
 
 
 def stored_tags(page: Page, samples: int) -> dict[int, tuple[str, list[int]]]:
-    """Return the tags of a directory that differ for samples so read."""
+    """Return the tags of a directory that differ for samples read this way."""
     if page.words == 1:
         return {t.SAMPLE_FORMAT: ("H", [1] * samples)}
     bits, samples = page.bits // page.words, samples * page.words
@@ -35,7 +35,7 @@ def stored_tags(page: Page, samples: int) -> dict[int, tuple[str, list[int]]]:
 
 
 def join(page: Page, stored: Voxels) -> Voxels:
-    """Return pixels (y, x, c); half floats as float32."""
+    """Return pixels (y, x, c) from samples as read; half floats become float32."""
     rows, across, parts = stored.shape
     wide, channels = page.tile[0] if page.tile else across, parts // page.words
     unsigned = np.dtype(f"uint{page.bits}")

@@ -1,4 +1,4 @@
-"""Strips and tiles that were never written: their pixels are zeros, as libtiff and GDAL have it.
+"""Strips and tiles that were never written: their pixels are zeros, as in GDAL.
 
 libtiff itself can't read them, so it is given zeros in the compression of the page.
 """
@@ -21,13 +21,13 @@ def blank(page: Page, segment: int, channel: int | None, written: bytes) -> byte
     """Return a strip or tile of zeros.
 
     Args:
-        page: what it is of.
+        page: the page that it belongs to.
         segment: its number.
         channel: the only one in it; None for all.
         written: the beginning of a strip or tile that was written; empty if none was.
 
     Raises:
-        SliceError: no zeros can be given, or the file says that it means another number.
+        SliceError: zeros can't be encoded, or GDAL_NODATA is another number.
     """
     if why := _no_blank(page):
         raise _refusal(page, why)
@@ -50,7 +50,7 @@ def blank(page: Page, segment: int, channel: int | None, written: bytes) -> byte
 
 
 def check_blanks(page: Page) -> None:
-    """Look for strips and tiles that were never written where they can't be read.
+    """Refuse strips and tiles that were never written and that zeros can't stand for.
 
     Raises:
         SliceError: there are some.
@@ -110,7 +110,7 @@ def _jpeg(page: Page, size: tuple[int, int], samples: int, written: bytes) -> by
 
 
 def _sampling(head: bytes) -> tuple[int, int] | None:
-    """Return how coarse the colours of a JPEG are (ITU-T T.81, B.2.2); None if not known."""
+    """Return the chroma subsampling of a JPEG, x and y (ITU-T T.81, B.2.2); None if unknown."""
     at = 2
     while at + 12 <= len(head) and head[at] == 0xFF:
         marker, size = struct.unpack(">BH", head[at + 1 : at + 4])

@@ -37,7 +37,7 @@ SUB_IFDS, DESCRIPTION, SOFTWARE, IMAGE_DEPTH, TILE_DEPTH, GDAL_NODATA = (
 FURTHER = (SUB_IFDS, 34665, 34853, 40965)
 """Tags with the offsets of directories outside of the chain: smaller copies, Exif, GPS."""
 PIXELS = (STRIP_OFFSETS, TILE_OFFSETS, 513)
-"""Tags with the offsets of pixels; 513 is that of old JPEGs."""
+"""Tags with the offsets of pixels; 513 in old-style JPEG."""
 
 _TYPES = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I", 16: "Q", 18: "Q"}
 """struct's letters of the field types, without rationals and floats."""
@@ -146,7 +146,7 @@ class Directory:
         return sum(pixels) + sum(size for _, size in self.outside())
 
     def outside(self) -> Iterator[tuple[int, int]]:
-        """Return place and size of all values that aren't in the directory itself."""
+        """Yield offset and size of all values that aren't in the directory itself."""
         for entry in self.entries.values():
             size = entry.count * _BYTES.get(entry.kind, 1)
             if size > len(entry.inline):

@@ -21,7 +21,7 @@ MASK = 4
 """Bit of NewSubfileType: a mask of transparency."""
 
 MOST = 64
-"""SubIFDs of a page, at most."""
+"""Most SubIFDs of a page."""
 
 Size = tuple[int, int]
 """Width and height, pixels."""
@@ -43,14 +43,14 @@ class Chain:
         return cls(tuple(t.directories(source)))
 
     def reduced(self, page: t.Directory, level: int) -> tuple[t.Directory, int]:
-        """Return a reduced resolution of a page, and how many pixels, along x and y, are one there.
+        """Return a reduced resolution of a page, and its factor: pixels per pixel, along x and y.
 
         Args:
             page: its directory.
             level: 1 is the largest.
 
         Raises:
-            SliceError: there is none, or the number of pixels can't be told.
+            SliceError: there is none, or its factor is ambiguous.
         """
         name, whole = page.file.name, _size(page)
         copies = sorted(self._smaller(page), key=_size, reverse=True)
@@ -108,10 +108,10 @@ class Chain:
 
 
 def nominal_factor(whole: Size, part: Size) -> int:
-    """Return how many pixels, along x and y, are one of a smaller copy; 0 if that can't be told.
+    """Return the factor of a smaller copy, the same along x and y; 0 if it is ambiguous.
 
-    The sizes of a copy are the whole's divided by that, each rounded up or down. Of several such
-    numbers, a power of two is taken.
+    The sizes of a copy are the whole's divided by it, each rounded up or down. Of several such
+    factors, the only power of two is taken.
     """
     low = max(*(n // (m + 1) + 1 for n, m in zip(whole, part, strict=True)), 2)
     high = min((n - 1) // (m - 1) if m > 1 else 1 << 31 for n, m in zip(whole, part, strict=True))

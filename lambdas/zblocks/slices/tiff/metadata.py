@@ -1,4 +1,4 @@
-"""What a TIFF's metadata says of its planes: how many there are, and along which axes.
+"""What a TIFF's metadata says about its planes: how many there are, and along which axes.
 
 Some writers put all planes behind one directory, some are stopped before the last, and pages may
 be channels or points in time. Only metadata tells.
@@ -44,7 +44,7 @@ def _raw(directory: t.Directory, tag: int, most: int) -> bytes:
 
 
 def _descriptions(directory: t.Directory) -> Iterator[str]:
-    """Return the texts of a page that may describe its file."""
+    """Yield the texts of a page that may describe its file."""
     for tag in (t.DESCRIPTION, -t.DESCRIPTION):
         data = _raw(directory, tag, TEXT_HEAD)
         if data.lstrip().startswith(_KNOWN) or b"scanimage" in data.lower():
@@ -53,7 +53,7 @@ def _descriptions(directory: t.Directory) -> Iterator[str]:
 
 
 def read_stated(directory: t.Directory) -> Stated | None:
-    """Return what the metadata of a file's first page says of all its planes."""
+    """Return what the metadata of a file's first page says about all its planes, or None."""
     found, samples = _of_tags(directory) or shape_of(directory), directory.value(t.SAMPLES, 1)
     for text in _descriptions(directory):
         found = found or _imagej(text, samples) or read_ome(text, directory.file.name, samples)
@@ -64,7 +64,7 @@ def read_stated(directory: t.Directory) -> Stated | None:
 
 
 def shape_of(directory: t.Directory) -> Stated | None:
-    """Return what tifffile says of the pages from this one on."""
+    """Return what tifffile's description says about the pages from this one on, or None."""
     pixels = directory.value(t.WIDTH, 0) * directory.value(t.HEIGHT, 0)
     pixels *= directory.value(t.SAMPLES, 1)
     found = (_shape(text, pixels) for text in _descriptions(directory) if pixels)

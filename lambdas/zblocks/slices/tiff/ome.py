@@ -23,7 +23,7 @@ _BARE = re.compile(r"&(?!#?\w+;)")
 
 
 def read_ome(text: str, name: str, samples: int) -> Stated | None:
-    """Return what OME-XML says of the planes of a file.
+    """Return what OME-XML says about the planes of a file; None if it is none, or damaged.
 
     Args:
         text: the XML.
@@ -78,7 +78,7 @@ def _strip(root: ET.Element) -> None:
 def _pages(
     root: ET.Element, pixels: ET.Element, name: str, samples: int
 ) -> Iterator[tuple[int, int, int, int]]:
-    """Return page, z, t and c of every plane of an image that is in this file."""
+    """Yield page, z, t and c of every plane of an image that is in this file."""
     sizes = {axis: int(pixels.get(f"Size{axis}", 1)) for axis in "ZTC"}
     inside = int(next((c.get("SamplesPerPixel", 0) for c in pixels.iter("Channel")), 0))
     inside = inside or (samples if sizes["C"] % samples == 0 else 1)

@@ -31,7 +31,7 @@ COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3}
 
 
 def is_aperio(directory: t.Directory) -> bool:
-    """Return whether a scanner of Aperio, or a program in its manner, wrote a page (SVS)."""
+    """Return whether an Aperio scanner, or a program that imitates it, wrote a page (SVS)."""
     return directory.raw(t.DESCRIPTION, 6) == b"Aperio"
 
 
@@ -53,15 +53,15 @@ class Page:
     tile: tuple[int, int] | None
     """Width and height of a tile; None for strips."""
     rows: int
-    """Of a strip or tile."""
+    """Rows of a strip or tile."""
     extra: tuple[int, ...]
     """Kind of each channel beyond the colours; 1 and 2 are alpha."""
     palette: tuple[int, ...]
     """All reds, all greens, all blues; empty without a palette."""
     plane: int = 0
-    """Of the planes that one directory stands for."""
+    """Index among the planes that one directory stands for."""
     cuts: int = 1
-    """Strips as which each strip of the file counts."""
+    """Strips into which each strip of the file is cut."""
 
     @property
     def dtype(self) -> str:
@@ -82,7 +82,7 @@ class Page:
         )
 
     def pixels(self, *, stored: bool) -> Pixels:
-        """Return what the decoder returns; `stored`: numbers as stored."""
+        """Describe the pixels that the decoder returns; `stored`: numbers as stored."""
         top = 255 if self.bits < 8 else (1 << self.bits) - 1
         if stored and self.bits < 8:
             return Pixels(1, "uint8", "grey", step=255 // ((1 << self.bits) - 1))
@@ -101,9 +101,9 @@ class Page:
 
     @property
     def decoded_row(self) -> int:
-        """Bytes of a row as libvips decodes it, with what fills its last tile.
+        """Bytes of a row as libvips decodes it, with the padding of its last tile.
 
-        Of a palette: the indices and their colours.
+        With a palette: the indices and their colours.
         """
         return self.across * (4 if self.palette else self.samples * np.dtype(self.dtype).itemsize)
 
@@ -114,7 +114,7 @@ class Page:
 
     @property
     def predictor(self) -> int:
-        """1: values; 2: differences along rows; 3: the same of planes of the bytes of floats."""
+        """1: values; 2: differences along rows; 3: those of planes of the bytes of floats."""
         return self.directory.value(t.PREDICTOR, 1)
 
     @property
@@ -129,12 +129,12 @@ class Page:
 
     @property
     def across(self) -> int:
-        """Pixels of a row with those that fill its last tile."""
+        """Pixels of a row, with the padding of its last tile."""
         return -(-self.width // self.tile[0]) * self.tile[0] if self.tile else self.width
 
     @property
     def down(self) -> int:
-        """Rows with those that fill its last tile."""
+        """Rows, with the padding of the last tiles."""
         return -(-self.height // self.rows) * self.rows if self.tile else self.height
 
     @property
@@ -144,7 +144,7 @@ class Page:
 
     @property
     def ycbcr(self) -> bool:
-        """Whether its JPEG 2000 holds luma and chroma; of Aperio, the compression says so, too."""
+        """Whether its JPEG 2000 holds luma and chroma; Aperio's compression may say so, too."""
         said = self.compression == APERIO_YCBCR and is_aperio(self.directory)
         return self.compression in JPEG2000 and (self.photometric == 6 or said)
 
@@ -165,7 +165,7 @@ class Page:
 
     @property
     def row_bytes(self) -> int:
-        """Decompressed bytes of a row, with what fills its last tile, of one channel or all."""
+        """Decompressed bytes of a row, with the padding of its last tile, of one channel or all."""
         return self._packed(self.across)
 
     @property
@@ -187,5 +187,5 @@ class Page:
         return self._packed(width) * rows
 
     def _packed(self, width: int) -> int:
-        """Return the decompressed bytes of a row of so many pixels."""
+        """Return the decompressed bytes of a row of `width` pixels."""
         return ceil_div(width * (1 if self.planar else self.samples) * self.bits, 8)

@@ -40,10 +40,10 @@ def page_file(page: Page, found: Sequence[Buffer], channel: int | None, *, store
     """Return a file of strips or tiles.
 
     Args:
-        page: as if they were all of it.
+        page: a page that consists of these alone.
         found: their bytes; empty for one that was never written.
         channel: the only one in them; None for all.
-        stored: whether numbers are wanted as stored, as those of labels are.
+        stored: whether numbers are wanted as stored, as for labels.
 
     Raises:
         SliceError: one of them is damaged.
@@ -128,7 +128,7 @@ def _tags(page: Page, channel: int | None, *, stored: bool) -> dict[int, tuple[s
         photometric = page.photometric  # tells the colours of a JPEG
     colours = COLOURS[photometric]
     tags: dict[int, tuple[str, list[int]]] = {
-        # Of whole tiles: libvips takes those that are much larger than the picture for damage.
+        # Whole tiles: libvips rejects tiles much larger than the image as damaged.
         t.WIDTH: ("I", [page.across]),
         t.HEIGHT: ("I", [page.down]),
         t.BITS: ("H", [page.bits] * samples),

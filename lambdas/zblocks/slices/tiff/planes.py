@@ -2,8 +2,8 @@
 
 ImageJ writes stacks above 4 GB as one directory with the pixels of all planes after it; MetaMorph,
 NIH Image and tifffile (`truncate`) do so at any size. SGI's ImageDepth gives one directory the
-strips of all planes. A file that says that it holds more than is there is refused: it was cut off,
-or its metadata is that of another file.
+strips of all planes. A file whose metadata states more planes than it holds is refused: it was cut
+off, or the metadata is another file's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zblocks.slices.tiff.read_page import read_page
 from zblocks.slices.tiff.stated import Stated
 
 PADDING = 1 << 16
-"""Zeros that may follow the pixels and mean nothing, at most."""
+"""Most zeros that may follow the pixels and mean nothing."""
 
 ALIGNMENT = 16
 """Bytes that may follow the last plane, besides whole planes."""
@@ -38,7 +38,7 @@ class TiffPlanes:
         """What the metadata of the first page says; known from the first plane on."""
 
     def __iter__(self) -> Iterator[tuple[t.Directory, int]]:
-        """Return each plane's directory and its number in there, in the file's order.
+        """Yield each plane's directory and its number there, in the file's order.
 
         Raises:
             SliceError: a directory is damaged; or, after the last plane, some are missing.
@@ -103,7 +103,7 @@ def _refuse_wrapped(directory: t.Directory) -> None:
 
 
 def _planes_of(directory: t.Directory, stated: int) -> int:
-    """Return how many planes the pixels of a file's only page are.
+    """Return how many planes follow from a file's only page, itself included.
 
     Raises:
         SliceError: the page can't be read, or what follows it isn't whole planes.
@@ -168,7 +168,7 @@ def _behind(page: Page) -> tuple[int, int]:
 
 
 def _used(directory: t.Directory) -> Iterator[int]:
-    """Return where everything begins that directories name."""
+    """Yield the offsets of everything that directories name."""
     left, seen = [directory.file.first], set[int]()
     while left:
         at = left.pop()
@@ -181,4 +181,4 @@ def _used(directory: t.Directory) -> Iterator[int]:
                 for tag in t.PIXELS:
                     yield from found.values(tag)
             except SliceError:
-                continue  # none of the pages
+                continue  # not a page

@@ -30,14 +30,14 @@ READABLE = (
 )
 
 MAX_SAMPLES = 64
-"""Channels."""
+"""Most channels."""
 
 MAX_SEGMENT = 1 << 31
-"""Decompressed bytes of a strip or tile."""
+"""Most decompressed bytes of a strip or tile."""
 
 
 def page_of(source: ByteSource, header: SliceHeader) -> Page:
-    """Read the page that a header is of.
+    """Read the page that a header describes.
 
     Raises:
         SliceError: as `read_page`.

@@ -45,7 +45,7 @@ class TiffReader:
         self._opened: list[Opened] = []
         """The group, or each of its channels, until it is decoded."""
         self._left: Voxels | None = None
-        """Decoded rows of the group that weren't read yet (y, x, c)."""
+        """Decoded rows of the group, not read yet (y, x, c)."""
         self._streams = not self._page.tile and self._page.rows >= self._page.height
 
     def read_rows(self, out: Voxels) -> None:

@@ -41,7 +41,7 @@ def cut_strips(page: Page) -> Page:
 
 
 def piece_of(page: Page) -> tuple[int, int] | None:
-    """Return the width and height of what can be read alone; None: only all of the page."""
+    """Return width and height of what can be read separately; None: only the whole page."""
     page = cut_strips(page)
     return page.tile or ((page.width, page.rows) if page.rows < page.height else None)
 
@@ -71,11 +71,11 @@ def rows_together(height: int, row_bytes: int) -> int:
 
 
 def held_bytes(page: Page) -> tuple[int, int]:
-    """Return the bytes that are held of a page read from the top down, and more while decoding.
+    """Return the bytes held for a page read from the top down, and in addition while decoding.
 
     A group of strips or tiles is held as decoded; while it is decoded, as stored, too. A single
-    strip that is compressed is decoded row by row, of which libvips holds many, but all of its
-    compressed bytes are held (measured).
+    compressed strip is decoded row by row: libvips holds many rows, and all compressed bytes are
+    held (measured).
     """
     row, decoding = page.decoded_row, 0
     if page.compression in JPEG2000:

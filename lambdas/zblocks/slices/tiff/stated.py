@@ -1,4 +1,4 @@
-"""What the metadata of a TIFF says of its planes."""
+"""What the metadata of a TIFF says about its planes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Stated(NamedTuple):
     """What metadata says."""
 
     by: str
-    """Which it is."""
+    """Which metadata says so, in words."""
     planes: int
     """Planes in this file."""
     axes: Axes = ()

@@ -35,10 +35,10 @@ class Canvas(RowTransform, frozen=True, tag=True):
     """Pixels of the canvas."""
     align: Literal["center", "top-left"]
     fill: int | float
-    """Value of what a slice doesn't cover."""
+    """Value where no slice lies."""
 
     def place(self, width: int, height: int) -> Placement:
-        """Return where a slice of this size lies; `center` is rounded up and to the left."""
+        """Return where a slice of this size lies; `center` is rounded towards the top left."""
         if self.align == "top-left":
             return Placement(width, height, 0, 0)
         return Placement(width, height, (self.width - width) // 2, (self.height - height) // 2)
@@ -48,7 +48,7 @@ class Canvas(RowTransform, frozen=True, tag=True):
         return replace(rows, width=self.width, height=self.height)
 
     def memory(self, rows: RowFormat) -> RowMemory:
-        """Return the rows of a slice that wait for theirs on the canvas."""
+        """Return the bytes of a slice's rows held until the canvas reaches them."""
         return RowMemory(kept=PIECE * rows.width * rows.pixel_bytes)
 
     def wrap(self, inner: OpenSlice) -> OpenSlice:
@@ -73,7 +73,7 @@ class Canvas(RowTransform, frozen=True, tag=True):
 
 
 def visible(window: Window, at: Placement) -> Window:
-    """Return what a window of the canvas shows of a slice that lies there, in its own pixels."""
+    """Return the part of a slice, in its pixels, that a window of the canvas shows."""
     return window.moved(-at.x, -at.y) & Window(0, 0, at.width, at.height)
 
 

@@ -14,13 +14,13 @@ from zblocks.slices.transforms.rows import OpenSlice, RowFormat, RowMemory, RowT
 from zblocks.slices.window import PIECE, Window
 
 AT_ONCE = 1 << 17
-"""Values that are converted at a time, so that their float64 or their indices take little room."""
+"""Values converted at a time, so that their float64 copies or indices take little memory."""
 
 SCRATCH_BYTES = 32 * AT_ONCE
-"""What one conversion holds of them (four arrays of 8 bytes a value)."""
+"""Bytes that one conversion holds (four arrays of 8 bytes per value)."""
 
 TABLES = {"uint8": 1 << 8, "uint16": 1 << 16}
-"""Types of slices whose every value is looked up in a table."""
+"""Types of slices that are converted with a table, and its length."""
 
 
 class Contrast(RowTransform, frozen=True, tag=True):

@@ -1,4 +1,4 @@
-"""The part of a stack that a volume holds, and how it lies there: cropped, turned, then flipped."""
+"""The part of a stack that a volume holds, and its orientation: cropped, turned, then flipped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zblocks.slices.window import PIECE, Window
 
 
 class Region(RowTransform, frozen=True, tag=True):
-    """The part of the stack that the volume holds, and how it lies there.
+    """The part of the stack that the volume holds, and its orientation.
 
     In this order: slots [box.start.z, box.stop.z) are kept, of them every `every`th, the last first
     if `reverse`; of each slice (on the canvas, if there is one) the pixels of `box` are kept,
@@ -57,7 +57,7 @@ class Region(RowTransform, frozen=True, tag=True):
         return bool(self.turn) or "y" in self.flip
 
     def lying(self, window: Window) -> Window:
-        """Return where a window of the region lies in the slice, or on the canvas."""
+        """Return the window of the slice, or the canvas, that a window of the region shows."""
         x0, y0, x1, y1 = window
         width, height = self.size
         if "x" in self.flip:
@@ -94,7 +94,7 @@ class Region(RowTransform, frozen=True, tag=True):
 
 
 def as_it_lies(framed: Voxels, turn: int, flip: str) -> Voxels:
-    """Return a view of turned and flipped pixels (y, x, c) in which they lie as in the slice.
+    """Return a view of turned and flipped pixels (y, x, c) in the slice's orientation.
 
     Args:
         framed: pixels turned `turn` degrees clockwise (x to the right, y down), then flipped.

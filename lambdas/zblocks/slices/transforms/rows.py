@@ -21,7 +21,7 @@ from zblocks.slices.window import Window
 
 @dataclass(frozen=True, slots=True)
 class RowFormat:
-    """What the rows of a slice are like at one point on the way."""
+    """Size and type of a slice's rows between two steps."""
 
     width: int
     height: int
@@ -44,7 +44,7 @@ class RowMemory(NamedTuple):
 
 
 OpenSlice = Callable[[SliceRef, Window, bool], RowReader]
-"""Opens a window of a slice, in pixels as they are at that point on the way; the flag says whether
+"""Opens a window of a slice, in pixels as they are between two steps; the flag says whether
 pixels may be decoded right into the volume's rows."""
 
 
@@ -65,27 +65,27 @@ class RowTransform(msgspec.Struct, frozen=True, tag=True):
         return False
 
     def result(self, rows: RowFormat) -> RowFormat:
-        """Return what rows are like after this step."""
+        """Return the format of rows after this step."""
         return rows
 
     def memory(self, rows: RowFormat) -> RowMemory:  # noqa: ARG002
-        """Return what the step holds for rows such as go in."""
+        """Return the bytes that the step holds for rows of this format."""
         return RowMemory()
 
     def wrap(self, inner: OpenSlice) -> OpenSlice:
-        """Return how a slice is opened after this step, from how it is opened before it."""
+        """Return an opener of slices after this step, given the one before it."""
         return inner
 
 
 def result(steps: Iterable[RowTransform], rows: RowFormat) -> RowFormat:
-    """Return what rows are like after all steps."""
+    """Return the format of rows after all steps."""
     for step in steps:
         rows = step.result(rows)
     return rows
 
 
 def memory(steps: Iterable[RowTransform], rows: RowFormat) -> RowMemory:
-    """Return what all steps hold together."""
+    """Return the bytes that all steps hold together."""
     kept = passing = 0
     for step in steps:
         held = step.memory(rows)
@@ -95,7 +95,7 @@ def memory(steps: Iterable[RowTransform], rows: RowFormat) -> RowMemory:
 
 
 def opener(steps: Iterable[RowTransform], first: OpenSlice) -> OpenSlice:
-    """Return how a slice is opened so that its rows are the volume's.
+    """Return an opener of slices whose rows are the volume's.
 
     Args:
         steps: in order.

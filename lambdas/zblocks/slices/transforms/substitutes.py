@@ -15,7 +15,7 @@ from zblocks.slices.transforms.rows import OpenSlice, RowTransform
 from zblocks.slices.window import Window
 
 MIXED_ROWS = 32
-"""Rows that are mixed at a time: what is held beside the slices' rows stays small."""
+"""Rows interpolated at a time, so that little is held besides the slices' rows."""
 
 
 class Substitutes(RowTransform, frozen=True, tag=True):
@@ -48,13 +48,13 @@ class Substitutes(RowTransform, frozen=True, tag=True):
 
 
 def count_interpolated(slices: Iterable[SliceRef]) -> int:
-    """Return how many slices are made of two others, which are both open then."""
+    """Return how many slices are interpolated from two others, both open at the same time."""
     return sum(len(ref.substitutes) > 1 for ref in slices)
 
 
 @dataclass(slots=True)
 class InterpolatedReader:
-    """Rows between those of two slices, linearly."""
+    """Rows interpolated linearly between two slices."""
 
     below: RowReader
     above: RowReader
@@ -80,8 +80,8 @@ class InterpolatedReader:
 def blend(lower: Voxels, upper: Voxels, at: int, span: int) -> None:
     """Write lower + (upper - lower) · at / span into `lower`.
 
-    Whole numbers are rounded half to even, exactly; real ones are reckoned with in float64. Where
-    only one of the two is finite, it is taken; where none is, NaN.
+    Integers are exact, rounded half to even; floats are computed in float64. Where only one of
+    the two is finite, it is taken; where none is, NaN.
     """
     if not np.issubdtype(lower.dtype, np.integer):
         with np.errstate(invalid="ignore"):
@@ -91,7 +91,7 @@ def blend(lower: Voxels, upper: Voxels, at: int, span: int) -> None:
             mixed = np.where(np.isfinite(mixed), mixed, other)
         lower[...] = mixed
         return
-    # Of up to 32 bits and 2^31 slices: 63 bits hold the sum.
+    # For up to 32 bits and 2^31 slices, 63 bits hold the sum.
     total = lower.astype(np.int64) * (span - at) + upper.astype(np.int64) * at
     whole, rest = np.divmod(total, span)
     rest *= 2
