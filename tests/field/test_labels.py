@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from tests.field.tiffs import tiff as tiff_by_hand
 from tests.flow.conftest import zblocks
 from tests.flow.inprocess import convert, read, start
 from tests.references import read_cloudvolume, read_info
@@ -94,6 +95,9 @@ WAYS = {
     "int64 of the highest": (
         tiff((HIGH >> np.uint64(1)).astype("i8"), predictor=2, compression="zlib"),
         HIGH >> np.uint64(1), {}),
+    "uint64 with a predictor that has no meaning without compression": (
+        lambda folder: (folder / "s_1.tif").write_bytes(
+            tiff_by_hand(HIGH[None], {317: (3, [2])})), HIGH, {}),
     "int32": (tiff(IDS.astype("i4")), IDS.astype("u4"), {}),
     "int16": (tiff((IDS >> 9).astype("i2")), (IDS >> 9).astype("u2"), {}),
     "int8": (tiff((IDS >> 17).astype("i1")), (IDS >> 17).astype("u1"), {}),

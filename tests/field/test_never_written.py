@@ -104,6 +104,30 @@ def test_strips_and_tiles_that_were_never_written_are_zeros(name, gone, tmp_path
     np.testing.assert_allclose(found, due, atol=3 if "JPEG" in name else 0)
 
 
+def reversed_bits(data: bytes) -> bytes:
+    """Return a TIFF with FillOrder 2, from one with a CellLength (265) of 2 in its place."""
+    out = bytearray(data.replace(struct.pack("<HHI", 265, 3, 1), struct.pack("<HHI", 266, 3, 1)))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages[0]
+        for start, size in zip(page.dataoffsets, page.databytecounts, strict=True):
+            bits = np.unpackbits(np.frombuffer(data, "u1", size, start), bitorder="little")
+            out[start : start + size] = np.packbits(bits).tobytes()
+    return bytes(out)
+
+
+@pytest.mark.parametrize("gone", [(), (1, 2), all])
+@pytest.mark.parametrize(
+    "name",
+    ["tiles", "strips", "deflate, predictor", "LZW", "LZW, predictor, strips", "PackBits", "RGB"],
+)
+def test_with_bits_in_reverse_order(name, gone, tmp_path):
+    array, options = SPARSE[name]
+    data = reversed_bits(written(array, **options, extratags=[(265, 3, 1, 2, True)]))
+    due = tifffile.imread(io.BytesIO(hollow(written(array, **options), gone)))
+    found = converted(tmp_path, hollow(data, gone)).reshape(due.shape)
+    np.testing.assert_array_equal(found, due)
+
+
 def test_in_strips_of_rows(tmp_path):
     data = hollow(written(DEEP, **STRIPS, compression="lzw"), (0, 2))
     due = tifffile.imread(io.BytesIO(data))

@@ -14,6 +14,9 @@ NONE, CCITT, LZW, JPEG, DEFLATE, PACKBITS = 1, (2, 3, 4), 5, 7, (8, 32946), 3277
 ZSTD, LZMA = 50000, 34925
 APERIO_YCBCR = 33003
 JPEG2000 = (APERIO_YCBCR, 33004, 33005, 34712)
+PREDICTED = {LZW, *DEFLATE, ZSTD, LZMA}
+"""Compressions to which the predictor applies; libtiff ignores it for the others."""
+
 COMPRESSIONS = {NONE, *CCITT, LZW, JPEG, *DEFLATE, PACKBITS, ZSTD, LZMA, *JPEG2000}
 
 SAMPLES = {
@@ -115,7 +118,7 @@ class Page:
     @property
     def predictor(self) -> int:
         """1: values; 2: differences along rows; 3: those of planes of the bytes of floats."""
-        return self.directory.value(t.PREDICTOR, 1)
+        return self.directory.value(t.PREDICTOR, 1) if self.compression in PREDICTED else 1
 
     @property
     def bytewise(self) -> bool:

@@ -31,6 +31,9 @@ INFLATED = 1 << 17  # bytes inflated at a time
 
 JPEG_HEAD = 1 << 14  # bytes of a strip or tile that show how its JPEG is sampled
 
+REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+"""Each byte with its bits in reverse order."""
+
 _COPIED = ((t.FILL_ORDER, "H"), (t.PREDICTOR, "H"), (t.T4_OPTIONS, "I"), (t.T6_OPTIONS, "I"),
            (t.YCBCR_SAMPLING, "H"))  # fmt: skip
 """Tags that say how pixels were compressed, and the letters of their numbers."""
@@ -56,18 +59,26 @@ def page_file(page: Page, found: Sequence[Buffer], channel: int | None, *, store
             what = f"JPEG tiles of {len(one)} bytes for {page.segment_bytes(i)} bytes of pixels"
             raise SliceError(f"{name}: this TIFF has {what}; save it with larger tiles")
         if page.compression in DEFLATE and one:
-            _check_inflates(name, one, (page.segment_bytes(i), page.segment_bytes(0)))
+            due = page.segment_bytes(i), page.segment_bytes(0)
+            _check_inflates(name, _reordered(page, one), due)
         if page.recodes:
             size = page.segment_bytes(i)
             data.append(_wrap(_unpack(page, one, size, name) if one else bytes(size)))
         else:
-            data.append(one or blank(page, i, channel, written))
+            data.append(one or _reordered(page, blank(page, i, channel, written)))
     tags, sizes = _tags(page, channel, stored=stored), [len(one) for one in data]
     at, starts = len(_directory(page, tags, sizes, sizes)), []
     for size in sizes:
         starts.append(at)
         at += size
     return b"".join([_directory(page, tags, starts, sizes), *data])
+
+
+def _reordered(page: Page, data: Buffer) -> Buffer:
+    """Return data with the bits of each byte reversed if the page stores them so; JPEG never is."""
+    if page.directory.value(t.FILL_ORDER, 1) != 2 or page.compression == JPEG:
+        return data
+    return bytes(data).translate(REVERSED)
 
 
 def _check_inflates(name: str, data: Buffer, due: tuple[int, ...]) -> None:
