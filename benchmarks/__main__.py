@@ -64,7 +64,7 @@ class Goal:
     """What the minimum would reach."""
 
     def reached(self, value: float) -> bool:
-        """Tell whether a value is good enough."""
+        """Return whether a value is good enough."""
         low = self.at_least is None or value >= self.at_least
         return low and (self.at_most is None or value <= self.at_most)
 

@@ -135,6 +135,6 @@ Span = tuple[int, int]
 
 
 def is_covered(spans: Sequence[Span], z0: int, z1: int) -> bool:
-    """Tell whether one of `spans` (ascending, disjoint) contains all of [z0, z1) (not empty)."""
+    """Return whether one of `spans` (ascending, disjoint) contains all of [z0, z1) (not empty)."""
     at = bisect_right(spans, (z0, z1)) - 1
     return any(a <= z0 and z1 <= b for a, b in spans[max(at, 0) : at + 2])

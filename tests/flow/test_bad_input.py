@@ -139,7 +139,7 @@ def test_a_different_volume_is_left_untouched(tmp_path, stack, write_config):
     before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     done = zblocks("convert", write_config(voxel_resolution=[8, 8, 8]))
     assert done.code == 2
-    assert "already holds a different volume (resolution (4.0, 4.0, 40.0)" in done.err
+    assert "already holds a different volume (resolution [4, 4, 40], now [" in done.err
     assert before == {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
 
 

@@ -51,7 +51,7 @@ class Prices(BaseModel):
         return price / count, self.unconfirmed(name)
 
     def unconfirmed(self, name: str) -> bool:
-        """Tell whether a price is Amazon's, and not confirmed; those of a file are the user's."""
+        """Return whether a price is Amazon's, and not confirmed; those of a file are the user's."""
         return name in UNCONFIRMED and name not in self.model_fields_set
 
     @classmethod
@@ -161,5 +161,5 @@ def show_dollars(amount: float) -> str:
 
 
 def in_bucket(url: str) -> bool:
-    """Tell whether requests to a place cost money."""
+    """Return whether requests to a place cost money."""
     return url.startswith("s3://")

@@ -85,7 +85,7 @@ def as_known(given: PlanInput, plan: Plan, slices: Sequence[SliceRef] | None = N
 
 
 def _are_alike(one: Contrast, other: Contrast) -> bool:
-    """Tell whether only what was measured differs."""
+    """Return whether only what was measured differs."""
     same = {"low": one.low, "high": one.high, "measured": one.measured}
     return msgspec.structs.replace(other, **same) == one
 

@@ -82,7 +82,7 @@ def _sharding(scale: Scale, bits: Vec) -> Sharding:
 
 
 def _cuts_at_chunks(scale: Scale, shape: Vec) -> bool:
-    """Tell whether blocks are cut along x and y where chunks of a scale are."""
+    """Return whether blocks are cut along x and y where chunks of a scale are."""
     step = scale.factor.times(scale.chunk)
     return shape.x % step.x == shape.y % step.y == 0
 
@@ -131,7 +131,7 @@ def plan_coarse(
 
 
 def _fits(scales: tuple[Scale, ...], shape: Vec, worker: WorkerSpec, formats: Formats) -> bool:
-    """Tell whether one worker can make a part of scales [1:] from the first; `shape` is its."""
+    """Return whether one worker can make a part of scales [1:] from the first; `shape` is its."""
     source = scales[0]
     size = part_box(source, shape, Vec(0, 0, 0)).shape
     chunks = prod(ceil_div(n, chunk) for n, chunk in zip(size, source.chunk, strict=True))

@@ -226,17 +226,22 @@ def _changed_slices(old: Iterable[BlockTask], new: Iterable[BlockTask]) -> list[
     ]
 
 
+def _along_axes(numbers: Iterable[float]) -> list[float]:
+    """Return numbers along x, y and z as they are written in a config."""
+    return [int(n) if n == int(n) else n for n in numbers]
+
+
 def _description(plan: Plan) -> dict[str, Any]:
     """Return what a config may change, most of it under the names of its fields."""
     voxels, missing = plan.volume.format, plan.missing
     steps = {type(step): str(step) for step in plan.stack.transforms}
     return {
-        "size": tuple(plan.box.shape),
-        "offset": tuple(plan.box.start),
-        "resolution": plan.scales[0].resolution,
+        "size": _along_axes(plan.box.shape),
+        "offset": _along_axes(plan.box.start),
+        "resolution": _along_axes(plan.scales[0].resolution),
         "source": plan.source,
         "format": " and ".join(plan.formats.names),
-        "chunk": tuple(plan.scales[0].chunk),
+        "chunk": _along_axes(plan.scales[0].chunk),
         "scales": len(plan.scales),
         "layer": plan.volume.layer,
         "dtype": voxels.dtype,

@@ -125,7 +125,7 @@ def _known(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def in_cloud(config: Config) -> bool:
-    """Tell whether a job can run in AWS: between two buckets."""
+    """Return whether a job can run in AWS: between two buckets."""
     return in_bucket(config.source) and in_bucket(config.destination)
 
 

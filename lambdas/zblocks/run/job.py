@@ -102,5 +102,5 @@ def stage_key(number: int) -> str:
 
 
 def is_work(key: str) -> bool:
-    """Tell whether a key is that of one of zblocks' own documents."""
+    """Return whether a key is that of one of zblocks' own documents."""
     return PurePosixPath(key).parts[:1] == (WORK,)

@@ -39,7 +39,7 @@ class ScaleChunks(Protocol):
         """What the volume's documents say of it."""
 
     def has(self, cell: Vec) -> bool:
-        """Tell whether a chunk is there."""
+        """Return whether a chunk is there."""
 
     def read(self, cell: Vec) -> Chunk | None:
         """Return a chunk; None if it isn't there. Raises one of `UNREADABLE`."""
@@ -90,7 +90,7 @@ class CheckedScale:
         return out
 
     def is_fill(self, box: Box) -> bool:
-        """Tell whether the chunk of a box is known to hold the fill value if it is absent."""
+        """Return whether the chunk of a box is known to hold the fill value if it is absent."""
         if is_covered(self.left_out, box.start.z, box.stop.z):
             return True
         return self.allow_holes and not any((hole & box).voxels for hole in self.declared)

@@ -163,7 +163,7 @@ def _quantisation(data: bytes) -> Voxels | None:
 
 
 def is_encoding_of(actual: Voxels, expected: Voxels, data: bytes, quality: int | None) -> bool:
-    """Tell whether a chunk (z, y, x, c) is the expected voxels, encoded as `data`.
+    """Return whether a chunk (z, y, x, c) is the expected voxels, encoded as `data`.
 
     Encoding them here must give nearly the same. `quality`: our encoder's; None for any other.
     """
@@ -181,7 +181,7 @@ def is_encoding_of(actual: Voxels, expected: Voxels, data: bytes, quality: int |
 
 
 def is_like(actual: Voxels, expected: Voxels, data: bytes) -> bool:
-    """Tell whether a chunk is voxels like the expected ones, encoded as `data`.
+    """Return whether a chunk is voxels like the expected ones, encoded as `data`.
 
     Coarser scales are made before JPEG changes the finer one, so what is expected is not known
     exactly.

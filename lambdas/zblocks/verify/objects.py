@@ -50,7 +50,7 @@ class PrecomputedChunks:
         return self.reader.scale
 
     def has(self, cell: Vec) -> bool:
-        """Tell whether a chunk is there."""
+        """Return whether a chunk is there."""
         return self.reader.source.has(cell)
 
     def read(self, cell: Vec) -> Chunk | None:
@@ -188,7 +188,7 @@ class _Shards:
                         yield cell
 
     def _can_hold(self, shard: int) -> bool:
-        """Tell whether a shard of this number can hold a chunk of the grid."""
+        """Return whether a shard of this number can hold a chunk of the grid."""
         grid, sharding = self.indices.scale.grid, self.indices.sharding
         if shard >> sharding.shard:
             return False

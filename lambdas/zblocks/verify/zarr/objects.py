@@ -32,7 +32,7 @@ class ZarrChunks:
     reader: ArrayReader
 
     def has(self, cell: Vec) -> bool:
-        """Tell whether a chunk is there."""
+        """Return whether a chunk is there."""
         try:
             return self.reader.has(cell)
         except ValueError:  # in a shard whose index is damaged
