@@ -82,7 +82,7 @@ def fitting_blocks(given: PlanInput, worker: WorkerSpec) -> list[Block]:
 def _try_blocks(
     given: PlanInput, worker: WorkerSpec, wanted: list[Scale], *, sharded: bool, fewer: int
 ) -> Iterator[Block]:
-    """Yield blocks that write so many scales `fewer` than blocks of their shape can."""
+    """Yield blocks that write `fewer` scales less than blocks of their shape can."""
     largest = 0
     for shape, limit in _shapes_within(given, worker, wanted, sharded=sharded):
         voxels = prod(_full(given, shape))
@@ -144,9 +144,9 @@ def _block(
 def block_seconds(
     given: PlanInput, shape: Vec, scales: Sequence[Scale], rows: int, worker: WorkerSpec
 ) -> float:
-    """Return the seconds of a block of a shape that writes these scales; 0: not cut there.
+    """Return the seconds that a block of a shape takes to write these scales.
 
-    `rows` are decoded at a time.
+    An axis of 0 isn't cut. `rows` are decoded at a time.
     """
     work = predict_work(given, _full(given, shape), scales, rows)
     puts = predict_put_seconds(_puts(given, scales, shape), worker)
@@ -158,7 +158,7 @@ def _full(given: PlanInput, shape: Vec) -> Vec:
 
 
 def _shapes(given: PlanInput, scales: list[Scale], depth: int) -> list[Vec]:
-    """Return shapes of blocks of so many slices, the largest first; 0: not cut along this axis."""
+    """Return shapes of blocks `depth` slices deep, the largest first; an axis of 0 isn't cut."""
     if given.pieces is None:
         return [Vec(0, 0, depth)]
     rows, chunk = given.rows, scales[0].chunk
@@ -210,7 +210,7 @@ def _depths(chunk_z: int, *, fixed: bool, sharded: bool) -> list[int]:
 
 
 def _row_choices(given: PlanInput, height: int, chunk_y: int) -> list[int]:
-    """Return how many rows to decode at a time: all of the block first, then rows of chunks."""
+    """Return how many rows to decode at a time: the whole block first, then halves of it."""
     rows = [height]
     while given.strips and rows[-1] > chunk_y:
         rows.append(ceil_div(rows[-1] // 2, chunk_y) * chunk_y)

@@ -13,7 +13,7 @@ WIDTH = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}  # bits of a labe
 
 
 def choose_chunk_format(config: Config, header: SliceHeader) -> ChunkFormat:
-    """Return how chunks are stored.
+    """Return the type and encoding of chunks.
 
     Raises:
         InvalidConfig: the config doesn't fit the slices.

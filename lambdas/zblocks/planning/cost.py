@@ -173,10 +173,10 @@ def actual(
 
 
 def predict_dollars(plan: Plan, slices: Sequence[SliceRef]) -> float:
-    """Return what `estimate` predicts for a whole volume, without what all plans of it share.
+    """Return the dollars that `estimate` predicts for a volume, less what all its plans share.
 
-    Blocks aren't looked at one by one, and every n-th slice stands for those around it: the planner
-    compares many plans. By list prices, of arm64.
+    The planner compares many plans, so blocks aren't looked at one by one, and every n-th slice
+    stands for those around it. List prices of arm64 are used.
     """
     pool, prices = WorkerPool(1), Prices()
     step = ceil_div(len(slices), SAMPLED)
@@ -198,9 +198,9 @@ def predict_dollars(plan: Plan, slices: Sequence[SliceRef]) -> float:
 
 
 def least_dollars(given: PlanInput, block: Block, worker: WorkerSpec) -> float:
-    """Return dollars that a plan with such blocks can't be predicted to cost less than.
+    """Return a lower bound on the predicted dollars of a plan with such blocks.
 
-    They are those of the blocks' seconds, and of reading back the coarsest scale that they write.
+    It counts the blocks' seconds, and reading back the coarsest scale that they write.
     """
     source, *made = scales = block.scales[block.owned - 1 :]
     box, prices, gets = block.scales[0].box, Prices(), 0

@@ -1,7 +1,7 @@
-"""Damaged slices that are treated as missing, and what a volume that is there tells of its slices.
+"""Damaged slices that are treated as missing, and what an existing volume tells about its slices.
 
-Whether a slice is damaged is often seen only when it is decoded. Then it is declared missing for
-all blocks that read it, so that these agree, and it is an ordinary missing slice from there on.
+Damage often shows only when a slice is decoded. The slice is then declared missing for all blocks
+that read it, so that these agree, and is from there on an ordinary missing slice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zblocks.slices.slice_ref import DamagedSlice, SliceRef
 from zblocks.slices.transforms.contrast import Contrast
 
 FEW = 10
-"""Of so many slices one may be replaced without the contrast of all being measured again."""
+"""One slice in this many may be replaced without measuring the stack's contrast again."""
 
 File = tuple[str | None, int, str, int]
 
@@ -55,15 +55,15 @@ def _filled(damaged: DamagedSlice) -> FilledSlice:
 
 
 def as_known(given: PlanInput, plan: Plan, slices: Sequence[SliceRef] | None = None) -> PlanInput:
-    """Return a stack with what is known of it from a volume that was made of it before.
+    """Return a stack with what is known from a volume that was made of it before.
 
-    Files that were found damaged are still damaged. Percentiles of the whole stack stay as they
-    were measured if few slices are others since, so that these don't change all voxels.
+    Files that were found damaged are still damaged. Percentiles of the whole stack are kept if few
+    slices were replaced since, so that these don't change all voxels.
 
     Args:
         given: the stack.
         plan: of the volume.
-        slices: what it was made of; None: few slices are others.
+        slices: what it was made of; None: few slices were replaced.
     """
     known = {_file(d.ref): d.why for d in plan.damaged} if given.skip_damaged else {}
     damaged = {d.ref.z: d for d in given.damaged}

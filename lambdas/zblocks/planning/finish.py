@@ -1,4 +1,4 @@
-"""How long Finalize takes, all of which one call of a function has to do.
+"""How long Finalize takes: one function call has to do all of it.
 
 1. It lists all objects, in parts at the same time, and reads all receipts. Its memory doesn't grow
    with their number, its time does.
@@ -24,8 +24,8 @@ READS = 32  # receipts that are read at the same time
 PAGE = 1000  # keys in one answer to a LIST, and of one deletion
 PAGE_SECONDS = 0.15  # until the answer to a LIST; assumed
 COUNT_SECONDS = 1.5e-5  # of one core for an object: listed, receipted and compared
-"""From `python -m benchmarks.planning --objects 4000000`, rounded up; half of it is Python's, which
-uses one core."""
+"""From `python -m benchmarks.planning --objects 4000000`, rounded up; half is Python's, on one
+core."""
 RECEIPT_SECONDS = 0.002  # of one core for a receipt of 64 slices, and for its task in the report
 """From `python -m benchmarks.planning --boxes 1280`, without what its objects take."""
 DELETE_RATE = 3500.0  # objects a second; S3's user guide guarantees it for a prefix
@@ -43,7 +43,7 @@ def finalize_seconds(plan: Plan, cores: float = 1.0, replaced: int = 0) -> float
 
 
 def refuse_endless(plan: Plan, limit_s: float) -> None:
-    """Refuse a plan that can't be finished.
+    """Refuse a plan whose Finalize takes too long.
 
     Raises DoesNotFit: Finalize would take longer than `limit_s`, which one function may.
     """

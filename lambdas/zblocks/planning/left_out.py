@@ -1,4 +1,4 @@
-"""Images that a job doesn't read: beside its slices, below them, or in place of them."""
+"""Images that a job doesn't read: next to its slices, in folders below, or where it found none."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAMED = 5
 def left_out(
     config: Config, keys: Iterable[str], used: Container[str | None], below: Counter[str]
 ) -> Iterator[str]:
-    """Name the images under the prefix that are no slices of the job.
+    """Name the images under the prefix that aren't slices of the job.
 
     Args:
         config: of the job.

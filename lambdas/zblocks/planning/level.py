@@ -1,9 +1,9 @@
-"""The reduced resolution that is read, and what the config's numbers are there.
+"""The reduced resolution that is read, and the config's numbers converted to it.
 
-The config describes the full resolution, whatever `level` it asks for: voxel_resolution, offset,
-region and canvas. A pixel of the level stands for `factor` × `factor` pixels of the full one, so
-these numbers are divided by it. Where that isn't exact they are refused: what is at a place (in nm)
-in the volume of one level is there in that of every other.
+Whatever its `level`, a config describes the full resolution: voxel_resolution, offset, region and
+canvas. A pixel of the level stands for `factor` × `factor` pixels of the full one, so these numbers
+are divided by it. They are refused where that isn't exact: a place in nm is the same in the volumes
+of all levels.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def at_level(config: Config, headers: Sequence[FileHeader], count: int) -> Confi
         count: slots of the whole stack.
 
     Raises:
-        SliceError: the resolution of the slices isn't reduced alike.
+        SliceError: slices aren't reduced by the same factor.
         InvalidConfig: a number of the config isn't a whole number of pixels there.
     """
     if not config.level:
@@ -73,7 +73,7 @@ def level_notes(config: Config, headers: Sequence[FileHeader]) -> Iterator[str]:
 
 
 def _common_factor(headers: Sequence[FileHeader]) -> int:
-    """Return how many pixels, along x and y, are one of the level in every slice."""
+    """Return the full-resolution pixels per pixel of the level, along x and y, of all slices."""
     (usual, _), *_ = Counter(h.factor for _, h in headers).most_common()
     odd = [
         f"{f.name}: {h.width}×{h.height} of {h.full[0]}×{h.full[1]} pixels"
@@ -119,7 +119,7 @@ def _canvas(config: Config, headers: Sequence[FileHeader], size: Size) -> Canvas
 
 
 def _region(config: Config, full: Size, size: Size, factor: int) -> Region | None:
-    """Return the region in pixels of the level; an end of the slice is one of its level."""
+    """Return the region in pixels of the level; the slice's end becomes the level's."""
     region, found = config.region, {}
     for axis, whole, level in zip("xy", full, size, strict=True):
         wanted = getattr(region, axis, None)
@@ -137,7 +137,7 @@ def _region(config: Config, full: Size, size: Size, factor: int) -> Region | Non
 def _check_places(
     config: Config, found: Config, sizes: tuple[Size, Size, int], factor: int
 ) -> None:
-    """Raise InvalidConfig if slices are turned or flipped about another place than at level 0."""
+    """Raise InvalidConfig if turning or flipping would move voxels against those of level 0."""
     full, size, count = sizes
     wide = choose_region(config, full, count)
     small = choose_region(found, size, count)

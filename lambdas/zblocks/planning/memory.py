@@ -52,7 +52,7 @@ class Footprint:
 
 
 def coarse_bytes(scales: Sequence[Scale], shape: Vec, voxel_bytes: int) -> int:
-    """Return the bytes of one row of chunks of each coarser scale of a block.
+    """Return the bytes that one row of chunks of every coarser scale of a block takes, in sum.
 
     `shape` is the block's, in scale 0 voxels; an axis of 0 isn't cut.
     """
@@ -64,9 +64,9 @@ def coarse_bytes(scales: Sequence[Scale], shape: Vec, voxel_bytes: int) -> int:
 
 
 def shard_bytes(scales: Sequence[Scale], shape: Vec, formats: Formats) -> int:
-    """Return the bytes of one row of shards of each sharded scale of a block; `shape` is its.
+    """Return the bytes that one row of shards of every sharded scale of a block takes, in sum.
 
-    What formats encode alike is held once.
+    `shape` is the block's. What formats encode alike is held once.
     """
     first, total = Vec(0, 0, 0), 0
     for s in scales:
@@ -86,7 +86,7 @@ def chunk_bytes(scales: Sequence[Scale]) -> int:
 
 
 def queued_chunks(slab: int, chunk: int) -> int:
-    """Return how many chunks may wait for the encoders: no more than the slab has, in bytes."""
+    """Return how many chunks may wait for the encoders: up to the slab's bytes, but some always."""
     return max(QUEUE_CHUNKS, min(QUEUE_BYTES, slab) // chunk)
 
 

@@ -131,7 +131,7 @@ def absent_planes(plan: Plan, scale: Scale) -> tuple[Span, ...]:
 
 
 def planned_holes(plan: Plan, scale: Scale) -> tuple[Span, ...]:
-    """Return the layers of chunks of a scale that are left out, since all slices are missing."""
+    """Return the layers of chunks of a scale that are left out: all their slices are missing."""
     if plan.missing.policy != "hole":
         return ()
     return hole_spans(absent_planes(plan, scale), scale.box, scale.chunk.z)

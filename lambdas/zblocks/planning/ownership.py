@@ -34,7 +34,7 @@ def share_out(
 ) -> tuple[tuple[Scale, ...], int]:
     """Give blocks of `shape`, as in `part_box`, as many of a volume's scales as they can write.
 
-    With `fewer`, they get so many less, or none; coarse tasks make the others.
+    With `fewer`, they get that many fewer, or none; coarse tasks make the others.
 
     With `wide`, chunks that have to be shallower are as much wider, so that they are no more, and a
     shard has at most so many rows of them: all shards of a row are held until they are full.
@@ -66,9 +66,9 @@ def share_out(
 
 
 def _widened(chunk: Vec, voxels: int) -> Vec:
-    """Double x, or y where x is `LONGEST` times as much, while it has no more than so many voxels.
+    """Double a chunk's x, or y if x is `LONGEST` times as long, up to a number of voxels.
 
-    Rows of chunks are held, so that x costs no memory.
+    Whole rows of chunks are held in memory, so a larger x costs none.
     """
     while 2 * prod(chunk) <= voxels:
         x, y, z = chunk
@@ -131,7 +131,7 @@ def plan_coarse(
 
 
 def _fits(scales: tuple[Scale, ...], shape: Vec, worker: WorkerSpec, formats: Formats) -> bool:
-    """Return whether one worker can make a part of scales [1:] from the first; `shape` is its."""
+    """Return whether one worker can make a part, of this shape, of scales [1:] from the first."""
     source = scales[0]
     size = part_box(source, shape, Vec(0, 0, 0)).shape
     chunks = prod(ceil_div(n, chunk) for n, chunk in zip(size, source.chunk, strict=True))
@@ -190,6 +190,6 @@ def _part_shapes(scales: tuple[Scale, ...]) -> Iterator[Vec]:
 
 
 def cut_lengths(whole: int, least: int, step: int) -> list[int]:
-    """Return lengths to cut an axis into: 0, which is none, or `step`, doubled, from `least` on."""
+    """Return lengths to cut an axis into: 0 (not cut), and `step` doubled, from `least` on."""
     doubled = [step << n for n in range((whole - 1).bit_length())]
     return [0, *(n for n in doubled if least <= n < whole)]

@@ -1,4 +1,4 @@
-"""Notes on pages that may be no slices, or that their metadata puts in another order."""
+"""Notes on pages that may not be slices, or that their metadata puts in another order."""
 
 from __future__ import annotations
 

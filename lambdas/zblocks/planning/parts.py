@@ -11,7 +11,7 @@ from zblocks.precomputed.scale import Scale
 def part_box(scale: Scale, shape: Vec, part: Vec) -> Box:
     """Return the box, in a scale's voxels, of one of the parts into which the volume is cut.
 
-    `shape` is that of a full part, in scale 0 voxels; an axis of 0 isn't cut. `part` is its place
+    `shape` is a full part's, in scale 0 voxels; an axis of 0 isn't cut. `part` is its place
     among them, xyz, from 0. The box may be empty.
     """
     box = scale.box

@@ -1,4 +1,4 @@
-"""What the buckets of a job keep it from, and what they add to its bill."""
+"""How a job's buckets restrict it, and what they add to its bill."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIFECYCLE = "a lifecycle rule (NoncurrentVersionExpiration) deletes them"
 
 
 def refuse_bucket(destination: str, bucket: Bucket, *, cloud: bool, home: str = "") -> None:
-    """Refuse a destination to which a run couldn't write, or only in vain.
+    """Refuse a destination that a run can't write to, or whose volume would be of no use.
 
     `cloud`: the run is one of Step Functions, which reads and writes in the bucket, too; `home` is
     its region, if known.
@@ -54,7 +54,7 @@ def refuse_bucket(destination: str, bucket: Bucket, *, cloud: bool, home: str = 
 
 
 def bucket_warnings(plan: Plan, replaced_gb: float | None, prices: Prices) -> Iterator[str]:
-    """Say what the buckets add to the bill, and what isn't known of them.
+    """Say what the buckets add to the bill, and what couldn't be found out about them.
 
     `replaced_gb`: what the run overwrites and deletes; None: not known.
     """

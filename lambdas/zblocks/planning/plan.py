@@ -40,7 +40,7 @@ Step = Contrast | Cast | Canvas | Region | Substitutes  # all that a plan's docu
 
 @dataclass(frozen=True, slots=True)
 class StackFormat:
-    """What the decoders return for every slice, and how that becomes rows of the volume."""
+    """What the decoders return for every slice, and how it becomes rows of the volume."""
 
     rows: RowFormat  # width and height are those of every slice, or of the canvas
     channels: str  # which of the file's channels are read, as `ChannelSelection.channels`
@@ -174,11 +174,11 @@ class Plan:
 
     @property
     def outputs(self) -> tuple[Output, ...]:
-        """The volume in each of its formats, that at the destination first."""
+        """The volume in each of its formats, the one at the destination first."""
         return outputs_of(self.volume, self.formats, self.zarr_shards, self.missing.fill)
 
     def stored(self, scale: int) -> tuple[StoredAs, ...]:
-        """Return how each format stores a scale, that at the destination first."""
+        """Return how each format stores a scale, the one at the destination first."""
         return tuple(output.scales[scale] for output in self.outputs)
 
     @property
@@ -201,7 +201,7 @@ class Plan:
 
     @property
     def from_afar(self) -> bool:
-        """Whether the slices are in another region than the volume."""
+        """Whether the slices' bucket is in another AWS region than the volume's."""
         return bool(self.source_region and self.bucket.region not in ("", self.source_region))
 
     @property

@@ -30,7 +30,7 @@ class GridOptions:
 
 @dataclass(frozen=True, slots=True)
 class SliceTotals:
-    """What the planner asks of all slices together, for each shape of blocks that it tries."""
+    """Totals over all slices, which the planner needs for each shape of blocks that it tries."""
 
     kinds: frozenset[str]  # of the slices that are read, as `SliceHeader.kind`
     reads: int  # slices that are read, each as often as it is
@@ -55,7 +55,7 @@ class SliceTotals:
 
 @dataclass(frozen=True, slots=True)
 class PlanInput:
-    """Everything that `make_plan` decides from, besides the worker."""
+    """Everything that `make_plan` decides from, except the worker."""
 
     source: str
     source_role: str  # ARN of the role that reads the slices, or empty

@@ -34,8 +34,7 @@ from zblocks.slices.transforms.substitutes import Substitutes
 ABOUT = 1.02  # a bill that is no more than this times another one is about as low
 CENTS = 0.05  # dollars that a run may cost more if its blocks write more scales
 FEW_OBJECTS, OBJECTS_PER_VOXEL = 10_000, 50_000 / 1e12
-"""Objects of a volume that are few, however small it is, and by its size: more are slow to list,
-copy and delete."""
+"""Up to so many objects, or so many per voxel, are few; more are slow to list, copy and delete."""
 
 
 def volume_id(given: PlanInput) -> str:
@@ -80,10 +79,10 @@ class _Offer:
 
 
 def _cheapest(offers: Sequence[_Offer]) -> Plan:
-    """Return the plan of the least bill, if possible one of few objects.
+    """Return the plan with the lowest bill, if possible one with few objects.
 
-    Of bills that are about as low, it is that of the deepest blocks: their chunks are closer to
-    cubes. Such blocks write more scales for a few cents more: that takes less time.
+    Of bills about as low, the one with the deepest blocks: their chunks are closer to cubes. For a
+    few cents more, its blocks write more scales, which takes less time.
     """
     offers = [o for o in offers if o.few] or offers
     least = min(o.dollars for o in offers)
@@ -95,7 +94,7 @@ def _cheapest(offers: Sequence[_Offer]) -> Plan:
 
 
 def _offers(given: PlanInput, workers: Sequence[WorkerSpec], layout: str = "") -> list[_Offer]:
-    """Return all plans of a layout, perhaps none; of any layout, those that may be the cheapest.
+    """Return all plans with this layout, if any; without one, those that may be the cheapest.
 
     Raises:
         DoesNotFit: as `make_plan`.
@@ -172,8 +171,8 @@ def _plan(given: PlanInput, block: Block, worker: WorkerSpec) -> Plan:
 def run_in(plan: Plan, given: PlanInput, workers: Sequence[WorkerSpec]) -> Plan:
     """Return an earlier plan of a stack for the smallest of these workers that can do its tasks.
 
-    What the tasks are is as before. If blocks would take too long in each, the largest is taken; if
-    none has enough memory, too: see `needed_peak`.
+    `workers` ascend by size; the tasks don't change. If blocks take too long in all of them, or
+    none has enough memory (`needed_peak` tells), the largest is taken.
     """
     scales, peak = plan.scales[: plan.owned], needed_peak(plan)
     for worker in workers:

@@ -81,7 +81,7 @@ class WorkerSpec:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a block takes of cores and of the network."""
+    """How much CPU time and network traffic a block needs."""
 
     decode_s: float  # CPU seconds of one core, to decode slices and put their rows together
     encode_s: float  # CPU seconds, to make coarser scales, and to cut, encode and store chunks
@@ -106,7 +106,7 @@ class Work:
 
 
 def predict_work(given: PlanInput, shape: Vec, scales: Sequence[Scale], rows: int) -> Work:
-    """Return what a block of `shape` voxels takes, which writes these scales.
+    """Return what a block of `shape` voxels needs to write these scales.
 
     `rows` are decoded at a time.
     """
