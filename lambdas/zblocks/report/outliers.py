@@ -90,7 +90,7 @@ class Tail:
 
 @dataclass(frozen=True, slots=True)
 class Anomalies:
-    """Slices to look at, each kind in z order; filled slices are not included."""
+    """Slices to look at, each kind in z order, without filled slices."""
 
     blank: tuple[Blank, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
@@ -134,9 +134,9 @@ def histogram(slices: Sequence[SliceStats]) -> Histogram | None:
 
 
 def contrast(plan: Plan, slices: Sequence[SliceStats]) -> Ranges:
-    """Return the values to show black and white; of labels none.
+    """Return the values to show black and white; none for labels.
 
-    They are of all slices but filled ones, unless nothing could be seen without these.
+    Filled slices don't count, unless nothing could be seen without them.
     """
     ranges = _ranges(plan, present(plan, slices))
     return ranges if any(ranges) else _ranges(plan, [s for s in slices if s.finite])
@@ -154,7 +154,7 @@ def _ranges(plan: Plan, stats: Sequence[SliceStats]) -> Ranges:
 
 
 def _range(found: Sequence[tuple[float, ...]], *, colours: bool) -> tuple[float, float] | None:
-    """Return the range of all slices' `SliceStats.ranges`, or of one channel of each."""
+    """Return the range over all slices' `SliceStats.ranges`, or over one channel of each."""
     if not found:
         return None
     middles = (np.array(LEVELS[1:]) + LEVELS[:-1]) / 2
@@ -166,7 +166,7 @@ def _range(found: Sequence[tuple[float, ...]], *, colours: bool) -> tuple[float,
 
 
 def spare_bits(plan: Plan, slices: Sequence[SliceStats]) -> str:
-    """Return a remark if 16-bit voxels use fewer bits, as with many cameras; otherwise empty."""
+    """Return a remark if 16-bit voxels use fewer bits, as with many cameras; else empty."""
     high = int(max((s.high for s in present(plan, slices)), default=0))
     if (
         plan.volume.format.dtype != "uint16"
@@ -237,7 +237,7 @@ def _tails(
 ) -> tuple[Tail, ...]:
     """Find slices that end in more rows of one value than expected.
 
-    Not where slices are turned or flipped: their last rows aren't those of the files.
+    Turned or flipped slices are skipped: their last rows aren't those of the files.
     """
     if plan.region and plan.region.needs_whole_slice:
         return ()

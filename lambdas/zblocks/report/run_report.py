@@ -105,7 +105,7 @@ class RunReport:
     failed: tuple[FailedTask, ...] = ()
     resume: str = ""  # the command that continues an incomplete run
     links: Mapping[str, str] = field(default_factory=dict)
-    """Neuroglancer links of a published volume by format, that at the destination first."""
+    """Neuroglancer links of a published volume by format, the one at the destination first."""
     chunks_compared: int = 0  # number of chunks outside the holes compared by cloud-volume
 
     @property

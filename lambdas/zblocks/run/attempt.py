@@ -110,7 +110,7 @@ def _attempt(
 
 
 def find_receipt(job: Job, name: str) -> Receipt | None:
-    """Return a task's receipt if it is of this plan's layout."""
+    """Return a task's receipt if it was written for this plan's layout."""
     try:
         receipt = Receipt.from_json(job.target.get(f"{RECEIPTS}/{name}.json"))
     except FileNotFoundError:

@@ -29,7 +29,7 @@ NAMED = 5  # objects that are named, of any number
 
 @dataclass(slots=True)
 class Found:
-    """Objects that are not as they should be."""
+    """Objects that are missing, extra or corrupt."""
 
     count: int = 0
     first: list[str] = field(default_factory=list)  # the first of their keys, in order

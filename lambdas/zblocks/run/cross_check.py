@@ -19,7 +19,7 @@ from zblocks.run.job import Job
 
 
 def compare_samples(job: Job, holes: Sequence[Hole]) -> int:
-    """Compare the first, middle and last chunk of every scale, but no holes; return how many.
+    """Compare the first, middle and last chunk of every scale outside the holes; return how many.
 
     Raises IncompleteVolume: cloud-volume can't read a chunk, or reads other voxels.
     """

@@ -64,7 +64,7 @@ class Decision:
 def look_at_destination(
     target: Store, given: PlanInput, workers: Sequence[WorkerSpec]
 ) -> tuple[Destination, Planned]:
-    """Read what a run has to know about its destination; plan it with that knowledge.
+    """Read what a run needs to know about its destination, and plan the run with that.
 
     `workers` are the sizes to choose from, the smallest first.
 
@@ -90,7 +90,7 @@ def look_at_destination(
 
 
 def _look(target: Store, given: PlanInput) -> tuple[Destination, PlanInput]:
-    """Read the plan that is there; return what it tells of the slices, too."""
+    """Read the plan that is there, and what it tells about the slices."""
     try:
         plan = plan_from_json(target.get(PLAN))
     except FileNotFoundError:

@@ -54,10 +54,10 @@ from zblocks.run.start import Run, folders_of, put_pending, withdraw_tasks
 from zblocks.storage import Store, open_store
 
 MAP_RUN = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""Name of a Map Run: of the folder with its record."""
+"""Name of a Map Run, which is also that of the folder with its record."""
 
 SecondReader = Callable[[Job, Sequence[Hole]], int]
-"""Compares chunks outside the holes as another reader reads them, and returns how many; raises
+"""Compares chunks outside the holes with what another reader reads, and returns how many; raises
 IncompleteVolume if they differ."""
 
 
@@ -75,7 +75,8 @@ class Ending:
     access_problems: tuple[str, ...] = ()
     """What keeps others from opening the link, each with its fix."""
     odd: tuple[str, ...] = ()
-    """Slices that may be damaged all the same: blank, cut off, too bright or dark; and why."""
+    """Slices that may be damaged though they were read (blank, cut off, too bright or dark), and
+    why."""
 
 
 def declare_damaged(job: Job) -> tuple[BlockTask, ...]:
@@ -142,7 +143,7 @@ def finalize(
 
 
 def _find_ending(target: Store, run: Run) -> Ending | None:
-    """Return how an execution has published its volume, if it has."""
+    """Return the ending of an execution that has published its volume; None if it hasn't."""
     report = _read_report(target)
     names = ("execution", "redrives")
     mine = run.execution and [report.get(n) for n in names] == [run.execution, run.redrives]

@@ -200,7 +200,7 @@ def _limits(predicted: Estimate, pool: WorkerPool, pending: int) -> Iterator[str
 
 
 def _quota(decision: Decision, workers: Workers, predicted: Estimate) -> Iterator[str]:
-    """Say what the account's quota does to the time, and how to raise it."""
+    """Say how the account's quota affects the time, and how to raise it."""
     pool, pending = workers.pool, decision.pending_blocks
     wide = min(pool.concurrency, len(pending))
     free = estimate(decision.plan, pending, replace(pool, quota=None), workers.prices)
@@ -217,7 +217,7 @@ def _quota(decision: Decision, workers: Workers, predicted: Estimate) -> Iterato
 
 
 def _rates(decision: Decision, workers: Workers, predicted: Estimate) -> Iterator[str]:
-    """Say what S3's request rates do to the number of workers, and what to do."""
+    """Say how S3's request rates limit the number of workers, and what to do."""
     plan, pending = decision.plan, decision.pending_blocks
     wide = min(workers.pool.at_once, len(pending))
     if not workers.pool.cloud or wide <= predicted.at_once:

@@ -1,4 +1,4 @@
-"""A run's hold of its lock: whoever writes for the run looks at the lock again and again."""
+"""A run's hold on its lock: whoever writes for the run checks the lock again and again."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from zblocks.run.lock import Lock, read_own
 from zblocks.storage import Store
 
 REFRESH = 60.0
-"""Seconds after which a run shows another sign of life in its lock."""
+"""Seconds after which a run renews the time in its lock."""
 
 LOOK = 45.0
-"""Seconds after which the lock is looked at again before a write."""
+"""Seconds after which the lock is checked again before a write."""
 
 
 class Hold:
-    """A run's hold of its lock, to be looked at again and again while it writes."""
+    """A run's hold on its lock, to be checked again and again while it writes."""
 
     def __init__(self, target: Store, run: str, plan: str = "") -> None:
-        """Take a run, and the identity of the plan that it has to carry out (empty: of any)."""
+        """Take a run, and the identity of the plan that it has to carry out; empty for any plan."""
         self.target = target.guarded(self.keep)
         """The destination, for writes on condition of the lock."""
         self._target, self._mine, self._plan = target, Lock.of(run), plan
@@ -31,13 +31,13 @@ class Hold:
         self._etag, self._refreshed, self._looked = "", 0.0, 0.0
 
     def keep(self) -> None:
-        """Look, if the last look is `LOOK` seconds old."""
+        """Check the lock if the last check is `LOOK` seconds old."""
         with self._mutex:
             if abs(time.time() - self._looked) > LOOK:
                 self.look()
 
     def look(self) -> None:
-        """Look whether the run still holds the lock; show a sign of life if the last one is old.
+        """Check that the run still holds the lock; renew the time in it if that is old.
 
         Raises:
             DestinationClaimed: it doesn't.

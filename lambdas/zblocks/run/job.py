@@ -59,7 +59,7 @@ def open_job(destination: str, access: Access = BY_ENVIRONMENT, run: str = "") -
 
 
 def map_prefix(destination: str) -> str:
-    """Return where in its bucket Step Functions keeps its record of a volume's blocks.
+    """Return the prefix in its bucket under which Step Functions records a volume's blocks.
 
     At the bucket's root, where a lifecycle rule can find it.
     """
@@ -97,10 +97,10 @@ def _no_slices(target: Store) -> IncompleteVolume:
 
 
 def stage_key(number: int) -> str:
-    """Return the key of a stage's document: 0 is that of the blocks, 1 the first coarse stage's."""
+    """Return the key of a stage's document; stage 0 is the blocks, 1 the first coarse stage."""
     return f"{STAGES}/{number}.json"
 
 
 def is_work(key: str) -> bool:
-    """Return whether a key is that of one of zblocks' own documents."""
+    """Return whether a key is one of zblocks' own documents."""
     return PurePosixPath(key).parts[:1] == (WORK,)

@@ -112,7 +112,7 @@ class Ledger:
         self._balance.subtract(found.sums)
 
     def suspects(self) -> Iterator[str]:
-        """Yield the tasks of which some object may be missing or not as receipted."""
+        """Yield the tasks that have an object which may be missing or differ from its receipt."""
         count, bad = Counter[int](), set[int]()
         for place, number in self._listed.items():
             count[place % len(self._tasks)] += number
@@ -128,7 +128,7 @@ class Ledger:
                 yield task
 
     def doubtful(self, task: str, written: Mapping[str, Written]) -> Iterator[Doubtful]:
-        """Yield the objects of a task, but for those that are surely as its receipt says."""
+        """Yield the objects of a task except those that certainly match its receipt."""
         mine = self._tasks.get(task)
         first = None if mine is None else self._boxes[mine].start.z
         for layer in (k for k, z in self._zs.items() if z == first):
@@ -141,7 +141,7 @@ class Ledger:
                     yield Doubtful(key, one, self._listed[place] > 0)
 
     def place(self, name: str) -> int | None:
-        """Return the place of the object with this name, as stored; None if none is planned."""
+        """Return the place of the object with this stored name; None if it isn't planned."""
         found = self._names.locate(name)
         if found is None:
             return None
@@ -171,7 +171,7 @@ def tally_receipt(ledgers: Sequence[Ledger], objects: Iterable[Written]) -> list
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a scale's listing: names after `first`, up to `last`; an empty string is no end."""
+    """A part of a scale's listing: names after `first`, up to `last`; empty is no limit."""
 
     ledger: Ledger
     first: str

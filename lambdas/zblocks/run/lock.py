@@ -1,8 +1,8 @@
 """The lock of a destination, so that only one run at a time writes a volume.
 
-A run removes its lock when it ends. What is known of a run that left its lock behind decides from
-when on it is void (`judge`): stopping an execution doesn't stop the functions that it started, so
-these write on, until they run out of time. A worker looks at the lock before it begins, before its
+A run removes its lock when it ends. If it left its lock behind, what is known about it decides when
+the lock becomes void (`judge`): stopping an execution doesn't stop the functions that it started,
+so these write on until they time out. A worker looks at the lock before it begins, before its
 receipt, and before a write if its last look is a while ago (`Hold`); it ends if the lock isn't its
 run's any more.
 """
@@ -25,15 +25,15 @@ from zblocks.run.job import LOCK
 from zblocks.storage import Store
 
 STALE = 3600.0
-"""Seconds without a sign of life after which a run that can't be asked after counts as gone."""
+"""Seconds without a renewal after which a run whose state can't be queried counts as gone."""
 
 FUNCTIONS_END = 960.0
-"""Seconds after an execution's end when none of its functions runs any more: the 15 minutes that a
-function may take, and one for those that were being started."""
+"""Seconds after an execution's end when none of its functions can still run: the 15 minutes that a
+function may take, and one more for those that were being started."""
 
 PROCESSES_END = 300.0
-"""Seconds after the last sign of life of a local run that died, when no worker of it writes any
-more: they end with it, and look at the lock."""
+"""Seconds after the last renewal by a local run that died when none of its workers can still write:
+they end with it, and check the lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,11 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """What is known of the run that holds a lock."""
+    """What is known about the run that holds a lock."""
 
     state: Literal["running", "ended", "unknown"]
     ended: float = 0.0
-    """When it ended, seconds since the epoch; 0 if that isn't known."""
+    """When it ended, seconds since the epoch; 0 if unknown."""
     why: str = ""
     """Why its state is unknown."""
 
@@ -86,7 +86,7 @@ class Standing:
 
     word: Literal["ours", "void", "void later", "held"]
     at: float = 0.0
-    """When it is void, seconds since the epoch, if later."""
+    """When it becomes void, seconds since the epoch, if later."""
 
 
 def judge(held: Lock, mine: Lock, holder: Holder, now: float) -> Standing:
@@ -185,7 +185,7 @@ def acquire(
 
 
 def assign(target: Store, run: str, plan: str) -> None:
-    """Note in a run's lock which plan it carries out from now on: workers of others end.
+    """Note in a run's lock which plan it carries out from now on, so that workers with others end.
 
     Raises:
         DestinationClaimed: the run doesn't hold the lock.
@@ -208,7 +208,7 @@ def release(target: Store, run: str) -> None:
 
 @contextmanager
 def released_on_error(target: Store, run: str) -> Iterator[None]:
-    """Within it, an error ends this run's lock."""
+    """Release this run's lock on an error within the block."""
     try:
         yield
     except BaseException:
@@ -219,7 +219,7 @@ def released_on_error(target: Store, run: str) -> Iterator[None]:
 def read_own(target: Store, mine: Lock, plan: str = "") -> tuple[Lock, str]:
     """Return a run's own lock and its ETag.
 
-    `plan` is the identity of the plan that it has to carry out; empty: of any.
+    `plan` is the identity of the plan that it has to carry out; empty for any plan.
 
     Raises:
         DestinationClaimed: the run doesn't hold the lock, or for another plan.
@@ -253,7 +253,7 @@ def _ask_after(held: Lock, ask: Ask | None) -> Holder:
 
 
 def _whose(holder: str) -> str:
-    """Return whose an execution is, from its ARN."""
+    """Return the state machine, account and region of an execution, from its ARN, or nothing."""
     parts = holder.split(":")
     if len(parts) < 8:
         return ""

@@ -54,7 +54,7 @@ class Receipt(_Record):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a receipt says of its task, without the names of the objects and what was counted."""
+    """What a receipt says about its task, without the names of objects and the statistics."""
 
     task: str
     objects: int  # number of objects
@@ -68,7 +68,7 @@ class Finished:
 
     @classmethod
     def of(cls, receipt: Receipt) -> Self:
-        """Return what a receipt says."""
+        """Return a receipt's summary."""
         return cls(
             task=receipt.task,
             objects=len(receipt.objects),
@@ -97,7 +97,7 @@ ADVICE = {
     "higher quota of concurrent executions",
     "StorageError": "the store kept failing: rerun later, or lower max_concurrency",
 }
-"""What to do, by the error's name, if its message doesn't say."""
+"""Advice by the error's name, for errors whose messages give none."""
 
 
 def with_advice(error: str, text: str) -> str:

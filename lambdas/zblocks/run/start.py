@@ -110,7 +110,7 @@ def prepare(config: Config, stores: Stores, workers: Sequence[WorkerSpec], run: 
 
 
 def look_at_lock(config: Config, workers: Sequence[WorkerSpec], ask: Ask) -> Found | None:
-    """Return the lock of a config's destination, if there is one, as its next run will find it."""
+    """Return the lock at a config's destination, if any, as its next run will find it."""
     stores = open_stores(config)
     target, stack = stores.target, read_stack(config, stores)
     return lock.find(target, Lock.of(""), ask, lambda: _identity(target, stack, workers))

@@ -70,8 +70,8 @@ def download(config: Config, progress: Progress) -> Moved:
 def upload(source: Store, target: Store, progress: Progress, *, overwrite: bool) -> Moved:
     """Copy a finished volume, in either format, from a folder to a bucket; its root goes last.
 
-    Unless it is to overwrite, objects that are there already are left alone; but not chunks that
-    some other program put there under their names in a folder, which end in `.gz`.
+    Without `overwrite`, existing objects are kept, except chunks that another program copied there
+    under their names in a folder, which end in `.gz`.
 
     Raises InvalidConfig: the folder holds no finished volume; DestinationConflict: the bucket holds
     another volume, and isn't to be overwritten.

@@ -41,7 +41,7 @@ def volume_entry(plan: Plan) -> dict[str, Any]:
 
 
 def scale_rows(plan: Plan) -> list[dict[str, Any]]:
-    """Return the rows of the table of scales, those of each format together."""
+    """Return the rows of the table of scales, grouped by format."""
     rows = []
     packs = packings(plan.volume.format, plan.formats)
     for output, pack in zip(plan.outputs, packs, strict=True):

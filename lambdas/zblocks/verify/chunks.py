@@ -1,4 +1,4 @@
-"""One scale under check: its chunks are decoded, and those that are absent are counted."""
+"""Checks one scale: decodes its chunks, and counts those that are absent."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class ScaleChunks(Protocol):
 
     @property
     def scale(self) -> Scale:
-        """What the volume's documents say of it."""
+        """The scale as the volume's documents describe it."""
 
     def has(self, cell: Vec) -> bool:
-        """Return whether a chunk is there."""
+        """Return whether a chunk exists."""
 
     def read(self, cell: Vec) -> Chunk | None:
-        """Return a chunk; None if it isn't there. Raises one of `UNREADABLE`."""
+        """Return a chunk; None if it doesn't exist. Raises one of `UNREADABLE`."""
 
     def place(self, cell: Vec) -> str:
         """Return where a chunk is, for messages."""
@@ -61,11 +61,11 @@ class CheckedScale:
 
     @property
     def scale(self) -> Scale:
-        """What the volume's documents say of it."""
+        """The scale as the volume's documents describe it."""
         return self.present.chunks.scale
 
     def read(self, cell: Vec) -> Chunk | None:
-        """Return a chunk; None if it isn't there. Raises one of `UNREADABLE`."""
+        """Return a chunk; None if it doesn't exist. Raises one of `UNREADABLE`."""
         return self.present.chunks.read(cell)
 
     def place(self, cell: Vec) -> str:
@@ -97,7 +97,7 @@ class CheckedScale:
 
 
 def check_chunks(checked: CheckedScale, found: Findings) -> None:
-    """Decode every chunk that is there, and count those that aren't."""
+    """Decode every chunk that exists, and count the absent ones."""
     scale = checked.scale
     found.count("chunks expected", scale.chunks, scale.key)
 
@@ -125,7 +125,7 @@ def check_chunks(checked: CheckedScale, found: Findings) -> None:
 
 
 def _count_absent(checked: CheckedScale, found: Findings) -> None:
-    """Say which chunks aren't there: declared, allowed, or missing."""
+    """Report absent chunks: declared, allowed, or missing."""
     scale, present, allowed = checked.scale, checked.present.count, checked.allow_holes
     absent = scale.chunks - present
     if absent > WALKED and present * FAR < scale.chunks and not allowed:

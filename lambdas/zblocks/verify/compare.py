@@ -1,4 +1,4 @@
-"""One stored chunk against the voxels that are expected, as far as JPEG may change them."""
+"""Compares a stored chunk with the expected voxels, within what JPEG may change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Rule:
     kind: str  # what a difference is called
     name: str  # what the expected voxels are, in words
     exact: bool = True
-    """Whether they are what was encoded, not made from voxels that JPEG has changed since."""
+    """Whether they are exactly what was encoded, not made from voxels that JPEG changed since."""
     quality: int | None = None  # at which zblocks encoded the chunks, where they are its JPEG
     do: str = REWRITE  # what to do about a difference
 
@@ -29,9 +29,9 @@ class Rule:
 def compare(
     checked: CheckedScale, cell: Vec, expected: Voxels, rule: Rule, found: Findings
 ) -> bool:
-    """Note a chunk whose voxels (z, y, x, c) aren't the expected ones.
+    """Report a chunk whose voxels (z, y, x, c) aren't the expected ones.
 
-    False if it can't be compared: one that can't be read, or is missing, has been noted before.
+    False if it can't be compared: one that is unreadable or missing has been reported before.
     """
     box = checked.scale.chunk_box(cell)
     try:
@@ -134,7 +134,7 @@ class Coder:
         return float(1 + 2 * mean / blocks**0.5 + _rms(table) / voxels)
 
     def encode(self, voxels: Voxels) -> Voxels:
-        """Return what encoding voxels (z, y, x, c) makes of them, in the image's own shape."""
+        """Return voxels (z, y, x, c) after encoding and decoding, in the image's own shape."""
         image = np.ascontiguousarray(voxels).reshape(
             self.header.height, self.header.width, voxels.shape[3]
         )
@@ -181,10 +181,9 @@ def is_encoding_of(actual: Voxels, expected: Voxels, data: bytes, quality: int |
 
 
 def is_like(actual: Voxels, expected: Voxels, data: bytes) -> bool:
-    """Return whether a chunk is voxels like the expected ones, encoded as `data`.
+    """Return whether a chunk, encoded as `data`, is like the expected voxels.
 
-    Coarser scales are made before JPEG changes the finer one, so what is expected is not known
-    exactly.
+    Coarser scales are made before JPEG changes the finer one, so these aren't known exactly.
     """
     coder = Coder.of(data)
     again = coder.encode(expected).astype(np.float64)

@@ -41,7 +41,7 @@ class Gaps:
 
     @classmethod
     def of_provenance(cls, provenance: Any) -> Gaps:
-        """Return those that `provenance` tells of; none where it can't be read."""
+        """Return the gaps that `provenance` declares; none if it can't be read."""
         try:
             filled = provenance["filled_slices"]
             left_out = [one for one in filled if one.get("in_means") is False]
@@ -110,9 +110,9 @@ def read_document(store: Store, key: str, kind: str, found: Findings) -> Any:
 
 
 def origin_of(store: Store) -> Store:
-    """Return the store with the metadata of a volume: of an image beside another, the other's.
+    """Return the store with the metadata of a volume: for an image beside a volume, the volume's.
 
-    The image says so itself: a name alone could be another tool's.
+    The image itself says that it lies beside one: by its name alone, it could be another tool's.
     """
     try:
         root = load_json(read_bytes(store, DOCUMENT))
@@ -175,14 +175,14 @@ def _box(name: str) -> Box:
 
 
 def compare_info(info: Mapping[str, Any], plan: Plan, found: Findings) -> None:
-    """Compare `info` with the one that its plan makes; what others added is only noted."""
+    """Compare `info` with the plan's; fields that others added are only noted."""
     differing = differences(info, json.loads(build_info(plan.volume)))
     report_differences(differing, Differing("info-differs", "info", LABEL_FIELDS), found)
 
 
 @dataclass(frozen=True, slots=True)
 class Differing:
-    """A document that is compared with the planned one."""
+    """A document to compare with the planned one."""
 
     kind: str  # what a difference is called
     name: str  # the document's, in messages
@@ -193,7 +193,7 @@ Differences = Iterable[tuple[str, str | None]]
 
 
 def report_differences(differing: Differences, one: Differing, found: Findings) -> None:
-    """Note what differs from the plan; what others added to a document is only a note."""
+    """Report what differs from the plan; fields that others added are only noted."""
     for place, text in differing:
         field = place.removeprefix(".")
         if text is not None:

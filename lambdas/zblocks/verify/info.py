@@ -1,4 +1,4 @@
-"""The rules of `info`: the volume, how its scales go together, and each entry of `scales`.
+"""The rules for `info`: the volume, each entry of `scales`, and how scales fit together.
 
 Format: Neuroglancer, `src/datasource/precomputed/volume.md`, `sharded.md` and the viewer's parser.
 """
@@ -149,7 +149,7 @@ def _lower(value: object, place: str, found: Findings) -> object:
 def _check_scale(
     document: dict[str, Any], number: int, entry: Any, found: Findings
 ) -> Scale | None:
-    """Check one scale of a volume; return it, as if it were the only one; None: it's unusable."""
+    """Check one scale of a volume by itself, and return it; None if it is unusable."""
     place = f"info: scales[{number}]"
     if not isinstance(entry, dict):
         found.problem("bad-scale", place, "is not a JSON object", "describe the scale")

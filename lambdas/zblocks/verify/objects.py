@@ -46,15 +46,15 @@ class PrecomputedChunks:
 
     @property
     def scale(self) -> Scale:
-        """What `info` says of it."""
+        """The scale as `info` describes it."""
         return self.reader.scale
 
     def has(self, cell: Vec) -> bool:
-        """Return whether a chunk is there."""
+        """Return whether a chunk exists."""
         return self.reader.source.has(cell)
 
     def read(self, cell: Vec) -> Chunk | None:
-        """Return a chunk; None if it isn't there. Raises one of `UNREADABLE`."""
+        """Return a chunk; None if it doesn't exist. Raises one of `UNREADABLE`."""
         data = self.reader.read_encoded(cell)
         return None if data is None else Chunk(self.reader.decode(cell, data), data)
 
@@ -98,7 +98,7 @@ def _present(store: Store, scale: Scale, listed: dict[Vec, ListedChunk]) -> Pres
 def _add(
     chunk: ListedChunk, cells: Sequence[Vec | None], listed: Sequence[dict[Vec, ListedChunk]]
 ) -> str:
-    """Put a chunk where its cell is; if one is there already, return the name of that."""
+    """Assign a chunk to its cell; if the cell has one already, return that one's name."""
     for cell, by_cell in zip(cells, listed, strict=True):
         if cell in by_cell:
             return by_cell[cell].name

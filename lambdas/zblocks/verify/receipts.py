@@ -1,4 +1,4 @@
-"""The objects against the checksums in the workers' receipts."""
+"""Checks the objects against the checksums in the workers' receipts."""
 
 from __future__ import annotations
 

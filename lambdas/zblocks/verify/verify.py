@@ -71,7 +71,7 @@ def verify(store: Store, options: VerifyOptions) -> Findings:
 
 
 def _note_plan(plan: Plan, store: Store, origin: Store, found: Findings) -> None:
-    """Note what the plan says of slices, and of the volume in other formats."""
+    """Note what the plan says about slices, and about the volume in other formats."""
     for output in plan.outputs:
         if f"{origin.url}{output.suffix}" != store.url:
             found.note(f"also stored as {output.name}: {origin.url}{output.suffix}; check it, too")

@@ -1,4 +1,4 @@
-"""Are voxels right: of scale 0, of coarser scales, and of further copies of a scale?"""
+"""Checks voxels: of scale 0, of coarser scales, and of further copies of a scale."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class ScaleCheck:
     found: Findings
 
     def check(self, scales: Sequence[CheckedScale]) -> None:
-        """Compare every scale with what is made of the finer one."""
+        """Compare every scale with the finer one, downsampled."""
         for number, (finer, coarser) in enumerate(pairwise(scales), 1):
             step = _step(finer.scale, coarser.scale)
             if step is None:
@@ -141,7 +141,7 @@ OTHER = "name the config of this volume, or run that one again with overwrite tr
 
 @dataclass(frozen=True, slots=True)
 class Slices:
-    """What the slices of a config make."""
+    """The voxels that the slices of a config give."""
 
     plan: Plan
     refs: tuple[SliceRef, ...]  # in z order
@@ -206,7 +206,7 @@ class SliceCheck:
 
 
 def _fits(volume: Volume, plan: Plan, found: Findings) -> bool:
-    """Check place, resolution and type; tell whether voxels can be compared."""
+    """Check position, resolution and type; return whether voxels can be compared."""
     scale, expected = volume.scales[0], plan.scales[0]
     ratios = [a / b for a, b in zip(scale.resolution, expected.resolution, strict=True)]
     if any(abs(ratio - 1) > 1e-6 for ratio in ratios):

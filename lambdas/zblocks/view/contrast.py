@@ -1,4 +1,4 @@
-"""What a viewer's link has to know of a volume, made by zblocks or any other tool."""
+"""What a viewer's link needs to know about a volume, made by zblocks or any other tool."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MOST_CHUNKS = 1 << 16
 
 
 def read_viewed_volume(store: Store, asked: str = "") -> ViewedVolume:
-    """Return what a link has to know of the volume in a store.
+    """Return what a link needs to know about the volume in a store.
 
     Args:
         store: where it is.
@@ -86,8 +86,7 @@ def contrast(store: Store, volume: Volume) -> Ranges:
 def _pair(found: Any) -> tuple[float, float] | None:
     """Check a range of the report.
 
-    Raises:
-        ValueError, TypeError: it is none.
+    Raises: ValueError, TypeError: it isn't a range.
     """
     if found is None:
         return None
@@ -136,7 +135,7 @@ def _overview(store: Store, scale: Scale) -> Iterator[Voxels]:
 
 
 def _list_chunks(store: Store, scale: Scale, cells: list[Vec]) -> dict[Vec, ListedChunk]:
-    """List some chunks, so that none is read whose object is too large."""
+    """List some chunks, without those whose objects are too large to read."""
     listed = {}
     for cell in cells:
         for name in ChunkObjects(store, scale).names(cell):

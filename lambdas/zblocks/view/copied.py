@@ -29,11 +29,11 @@ TRIED = 4
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """What keeps viewers from the chunks of a scale."""
+    """Why viewers can't find or decode the chunks of a scale."""
 
     scale: Scale
     key: str
-    """Of an object that shows it."""
+    """Key of an object with this fault."""
     said: str
     packed: str
     """How the chunks are compressed."""
@@ -42,7 +42,7 @@ class _Fault:
 
 
 def refuse_copy(store: Store, volume: Volume, place: str) -> None:
-    """Refuse a volume whose chunks are there, but not as viewers need them.
+    """Refuse a volume whose chunks exist, but not in the form that viewers need.
 
     Raises InvalidConfig, which names the command that mends it. `place` is the user's URL.
     """

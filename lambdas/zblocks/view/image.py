@@ -1,4 +1,4 @@
-"""What a viewer's link has to know of an OME-Zarr image, made by zblocks or any other tool."""
+"""What a viewer's link needs to know about an OME-Zarr image, made by zblocks or any other tool."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zblocks.verify.zarr.nodes import Group, find_images
 
 
 def read_viewed_image(store: Store, zarr: int) -> ViewedVolume:
-    """Return what a link has to know of the first image in a store; `zarr` is its version of Zarr.
+    """Return what a link needs to know about a store's first image; `zarr` is its version of Zarr.
 
     Raises InvalidConfig: its documents can't be used.
     """

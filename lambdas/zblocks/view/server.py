@@ -1,4 +1,4 @@
-"""A read-only HTTP server of one volume, on the loopback, for the browser that knows its token.
+"""A read-only HTTP server of one volume, on the loopback, for browsers that know its token.
 
 It serves a folder, with `.gz` and `.br` files under the names that viewers request, or a bucket
 that only the user's keys open; and the Neuroglancer client, if there is to be no other host.
@@ -44,9 +44,9 @@ CLIENT = "/v/client"
 replaces it by `/events/` for a stream of events from its own Python server."""
 EVENTS = "/events/client"
 PULSE_SECONDS = 10
-"""Between two signs of life on the stream of events."""
+"""Seconds between two messages that keep the stream of events open."""
 TOLD = 5
-"""Problems that are told; the viewer requests thousands of chunks."""
+"""Most problems that are printed; the viewer requests thousands of chunks."""
 HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -157,7 +157,7 @@ class _Gate:
 
 
 class _Application:
-    """What is behind the gate: the objects of the volume, and the client."""
+    """The application behind the gate: the objects of the volume, and the client."""
 
     def __init__(self, server: VolumeServer, store: Store, say: Say) -> None:
         self._server, self._store, self._say, self._told = server, store, say, 0

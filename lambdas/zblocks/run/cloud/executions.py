@@ -78,9 +78,9 @@ def workers_of(machine: str) -> Workers | None:
 
 
 def functions_at_once(machine: str = "") -> int | None:
-    """Return how many functions the account may run at once, without what is reserved.
+    """Return how many functions the account may run at once, less what is reserved.
 
-    None if it doesn't say; of the machine's region, or else the user's.
+    None if unknown. The quota is the one of the machine's region, or else of the user's.
     """
     import boto3
     from botocore.config import Config
@@ -140,7 +140,7 @@ def describe(arn: str) -> Execution:
 
 
 def ask(arn: str) -> Holder:
-    """Return what Step Functions says of the execution that holds a lock.
+    """Return what Step Functions says about the execution that holds a lock.
 
     Raises StorageError: AWS doesn't answer; asking again may help.
     """
@@ -162,7 +162,7 @@ def ask(arn: str) -> Holder:
 
 
 def count_running(arn: str) -> int | None:
-    """Return how many tasks of an execution are being done; None where that isn't known."""
+    """Return how many tasks of an execution are running; None if unknown."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     client = _client("stepfunctions", arn)

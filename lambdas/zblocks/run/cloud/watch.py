@@ -123,7 +123,7 @@ def _task(stored: StoredObject) -> str:
 
 
 def _destination(found: Execution) -> Store | None:
-    """Return where an execution writes; None if its input doesn't tell, so that it will fail."""
+    """Return where an execution writes; None if its input doesn't say, so that it will fail."""
     given = found.given
     try:
         if "trigger" in given:

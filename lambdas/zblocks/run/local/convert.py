@@ -96,7 +96,7 @@ class _Watch:
     failures: dict[Future[str], str] = field(default_factory=dict)
 
     def expect(self, tasks: Sequence[BlockTask]) -> None:
-        """Take blocks as those to be done, some perhaps again."""
+        """Set the blocks to be done, some perhaps again."""
         self.pending = len(tasks)
         self.voxels += sum(self.plan.read_box(t.index).voxels for t in tasks)
 

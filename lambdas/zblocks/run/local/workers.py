@@ -79,7 +79,7 @@ class Pool:
                 pass  # closes the pipes and waits
 
     def submit(self, item: WorkItem) -> Future[str]:
-        """Have a work item done; the result is the key of its receipt.
+        """Queue a work item; the future's result is the key of its receipt.
 
         Raises WorkerKilled: from the future: the process ended; the next work item starts another;
         Exception: from the future: what the work raised.

@@ -77,7 +77,7 @@ class _Image:
         check.compare(volume, checked, listings)
 
     def _layer(self) -> str:
-        """Return what the image is of; where it doesn't say so, what the slices are of."""
+        """Return the image's layer type; if it states none, that of the slices, or `image`."""
         if "image-label" in self.group.ome:
             return "segmentation"
         plan = self.check.slices.plan if self.check.slices else None

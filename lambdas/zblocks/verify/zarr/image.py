@@ -220,7 +220,7 @@ def check_labels(group: Group, dtype: str, found: Findings) -> None:
 
 
 def _fault_of_values(label: dict[str, Any], field: str) -> str:
-    """Say what is wrong with what a field says of each label; empty if nothing is."""
+    """Return what is wrong with a field's entries per label; empty if nothing is."""
     entries = label.get(field, [])
     if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
         return f"has the {field} {entries!r:.100}, not a list of objects"

@@ -32,14 +32,14 @@ class ZarrChunks:
     reader: ArrayReader
 
     def has(self, cell: Vec) -> bool:
-        """Return whether a chunk is there."""
+        """Return whether a chunk exists."""
         try:
             return self.reader.has(cell)
         except ValueError:  # in a shard whose index is damaged
             return False
 
     def read(self, cell: Vec) -> Chunk | None:
-        """Return a chunk; None if it isn't there. Raises one of `UNREADABLE`."""
+        """Return a chunk; None if it doesn't exist. Raises one of `UNREADABLE`."""
         voxels = self.reader.read(cell)
         return None if voxels is None else Chunk(voxels)
 
@@ -135,7 +135,7 @@ class _Shards:
             found.problem("shard-overlap", key, text, REWRITE)
 
     def _inside(self, shard: Place, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-        """Tell which chunks of a shard lie in the array, at least in part."""
+        """Return a mask of the chunks of a shard that lie in the array, at least in part."""
         array = self.level.array
         inside = np.ones(shape, np.bool_)
         axes = zip(array.shape, array.chunk, shard, self.layout.chunks, strict=True)
@@ -145,7 +145,7 @@ class _Shards:
         return inside
 
     def _cells(self, shards: list[Place]) -> npt.NDArray[np.bool_]:
-        """Tell which cells (z, y, x) of shards in the same place have a chunk of any channel."""
+        """Return a mask of the cells (z, y, x) of shards in one place: any channel has a chunk."""
         found: Any = False
         for shard in shards:
             index = self.source.index(shard)
@@ -179,7 +179,7 @@ class _Shards:
 
 
 def _present(index: ShardIndex) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Tell which chunks of a shard are there, and which lie within its bytes."""
+    """Return masks of the chunks of a shard that exist, and of those that lie within its bytes."""
     offsets, sizes = index.entries[..., 0], index.entries[..., 1]
     there = ~((offsets == NO_CHUNK) & (sizes == NO_CHUNK))
     stop = np.uint64(index.stop)
